@@ -1,0 +1,1 @@
+"""The platform's own software: Platform API, workers and the operator's command."""

@@ -1,0 +1,1 @@
+"""The platform's store on PostgreSQL: tables, migrations, and the changes that must happen in one transaction."""

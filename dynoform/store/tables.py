@@ -1,6 +1,7 @@
 """Tables of the platform's store, one class per Heroku resource.
 
-Names are the Platform API's (https://devcenter.heroku.com/articles/platform-api-reference). Ids are UUIDs made here, times are UTC.
+Names are the Platform API's (https://devcenter.heroku.com/articles/platform-api-reference). Ids are UUIDs made here,
+times are UTC.
 Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform.store.secrets``.
 """
 
@@ -8,7 +9,19 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 NAMING = {
@@ -125,7 +138,10 @@ class Build(Identified, Base):
     slug_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("slugs.id", ondelete="SET NULL"))
     release_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("releases.id", ondelete="SET NULL"))
     account: Mapped[Account] = relationship(lazy="joined")
-    __table_args__ = (Index("ix_builds_pending", "created_at", postgresql_where=text("status = 'pending'")), Index("ix_builds_app", "app_id", "created_at"))
+    __table_args__ = (
+        Index("ix_builds_pending", "created_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_builds_app", "app_id", "created_at"),
+    )
 
 
 class BuildOutput(Base):

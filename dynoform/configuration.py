@@ -1,0 +1,126 @@
+"""What a platform process is told by its service: environment for settings, files for secrets."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynoform.errors import ConfigurationError
+
+SECRETS = Path("/run/secrets")
+SOURCES = Path("/var/lib/dynoform/sources")
+ROUTER = Path("/var/lib/dynoform/router")
+POSTGRES_PORT = 5432
+LOGPLEX_SYSLOG_PORT = 6514
+LOGPLEX_HTTP_PORT = 8001
+REGISTRY_PORT = 5000
+API_PORT = 8000
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings of one platform process. Addresses are IPv4 or names, ports are TCP, paths are inside the container."""
+
+    stack: str
+    domain: str
+    http_port: int
+    https_port: int
+    listen_addresses: tuple[str, ...]
+    platform_address: str
+    dyno_network: str
+    run_image: str
+    build_image: str
+    email: str
+    secrets: Path = SECRETS
+    sources: Path = SOURCES
+    router: Path = ROUTER
+    database: str = ""
+    """libpq-like URL without the password; empty means the stack's own database on the platform address."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
+        """The configuration that ``DYNOFORM_…`` variables describe.
+
+        Raises ``ConfigurationError`` naming the variable that is missing or not a port.
+        """
+        read = _Reader(environment)
+        return cls(
+            stack=read.text("STACK", "local"),
+            domain=read.text("DOMAIN", "localhost"),
+            http_port=read.port("HTTP_PORT", 8080),
+            https_port=read.port("HTTPS_PORT", 8443),
+            listen_addresses=tuple(a.strip() for a in read.text("LISTEN_ADDRESS", "127.0.0.1").split(",") if a.strip()),
+            platform_address=read.text("PLATFORM_ADDRESS", "172.29.4.1"),
+            dyno_network=read.text("DYNO_NETWORK", f"{read.text('STACK', 'local')}_dynos"),
+            run_image=read.text("RUN_IMAGE", ""),
+            build_image=read.text("BUILD_IMAGE", ""),
+            email=read.text("EMAIL", "operator@localhost"),
+            secrets=Path(read.text("SECRETS", str(SECRETS))),
+            sources=Path(read.text("SOURCES", str(SOURCES))),
+            router=Path(read.text("ROUTER", str(ROUTER))),
+            database=read.text("DATABASE", ""),
+        )
+
+    @property
+    def api_url(self) -> str:
+        """Where clients reach the Platform API, without a trailing slash."""
+        return f"https://{self._api_host}{_port(self.https_port, 443)}"
+
+    @property
+    def _api_host(self) -> str:
+        # Heroku's CLI takes a host only when its name contains "localhost" (or is Heroku's own).
+        return "localhost" if self.domain == "localhost" else f"api.localhost.{self.domain}"
+
+    def web_url(self, app_name: str) -> str:
+        """Where an app answers over plain http, with the trailing slash that Heroku shows."""
+        return f"http://{app_name}.{self.domain}{_port(self.http_port, 80)}/"
+
+    @property
+    def git_host(self) -> str:
+        """Host and port of git remotes; their scheme is always https."""
+        return f"{self._api_host}{_port(self.https_port, 443)}"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the store, without the password: that is read from its secret for each connection."""
+        return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{POSTGRES_PORT}/dynoform"
+
+    def secret(self, name: str) -> str:
+        """The text of a secret, without surrounding white space.
+
+        Raises ``ConfigurationError`` when it is missing or empty. Read each time, so a new value needs no restart.
+        """
+        path = self.secrets / name
+        try:
+            value = path.read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"secret {name}", f"cannot be read ({error.strerror})", "run bin/dynoform up"
+            ) from None
+        if not value:
+            raise ConfigurationError(f"secret {name}", "is empty", "run bin/dynoform up")
+        return value
+
+    def secret_path(self, name: str) -> Path:
+        """Where a secret's file is, for libraries that want a path (certificates)."""
+        return self.secrets / name
+
+
+def _port(port: int, default: int) -> str:
+    return "" if port == default else f":{port}"
+
+
+class _Reader:
+    """Typed access to ``DYNOFORM_…`` variables."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+
+    def text(self, name: str, default: str) -> str:
+        return self.environment.get(f"DYNOFORM_{name}", "").strip() or default
+
+    def port(self, name: str, default: int) -> int:
+        value = self.text(name, str(default))
+        if not value.isdecimal() or not 0 < int(value) < 65536:
+            raise ConfigurationError(f"DYNOFORM_{name}", f"{value!r} is not a port", "use a number from 1 to 65535")
+        return int(value)

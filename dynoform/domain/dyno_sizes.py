@@ -1,0 +1,61 @@
+"""Heroku's dyno sizes, as data.
+
+Memory, kill factors and compute are those of https://devcenter.heroku.com/articles/dyno-memory-behavior and
+/dyno-types; prices are the public monthly ones, for display only.
+"""
+
+from dataclasses import dataclass
+
+from dynoform.errors import InvalidInputError
+
+DEFAULT = "Standard-1X"
+
+
+@dataclass(frozen=True)
+class DynoSize:
+    """One size of dyno."""
+
+    name: str
+    memory_mb: int
+    """Memory quota in MiB; above it R14 is logged."""
+    kill_mb: int
+    """Hard limit in MiB; above it the dyno is killed (R15)."""
+    cpu_shares: int
+    """Relative weight, 1024 for one compute unit (a Standard-1X)."""
+    pids: int
+    """Processes and threads together."""
+    dedicated: bool
+    """Whether the size has cores of its own."""
+    dyno_units: float
+    """What one of these costs in dyno units (a Standard-1X is 1)."""
+    price_cents: int
+    """US cents per month."""
+
+
+def _size(
+    name: str, memory: int, kill: int, compute: float, pids: int, units: float, dollars: int, *, own: bool = False
+) -> DynoSize:
+    return DynoSize(name, memory, kill, int(1024 * compute), pids, own, units, dollars * 100)
+
+
+SIZES: tuple[DynoSize, ...] = (
+    _size("Eco", 512, 1024, 1, 256, 0.28, 5),
+    _size("Basic", 512, 1024, 1, 256, 0.28, 7),
+    _size("Standard-1X", 512, 1024, 1, 256, 1, 25),
+    _size("Standard-2X", 1024, 2048, 2, 512, 2, 50),
+    _size("Performance-M", 2560, 5120, 12, 16384, 8, 250, own=True),
+    _size("Performance-L", 14336, 28672, 50, 32768, 16, 500, own=True),
+    _size("Performance-L-RAM", 30720, 36864, 24, 32768, 16, 500, own=True),
+    _size("Performance-XL", 63488, 75776, 50, 32768, 24, 750, own=True),
+    _size("Performance-2XL", 129024, 154624, 100, 32768, 48, 1500, own=True),
+)
+_BY_NAME = {size.name.lower(): size for size in SIZES} | {"1x": SIZES[2], "2x": SIZES[3]}
+
+
+def find(name: str) -> DynoSize:
+    """The size of that name, in any case (``standard-1x``). ``InvalidInputError`` for one that Heroku has not."""
+    size = _BY_NAME.get(name.lower())
+    if size is None:
+        known = ", ".join(size.name for size in SIZES)
+        raise InvalidInputError(f"Couldn't find that dyno size ({name}). Available sizes are: {known}.")
+    return size

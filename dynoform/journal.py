@@ -1,0 +1,54 @@
+"""What platform processes write to stdout: one line per event, ``level process event key=value``.
+
+Values with spaces or quotes are quoted; line breaks never pass, so one event is one line whatever a client sends.
+"""
+
+import json
+import re
+import sys
+import threading
+from typing import IO
+
+_PLAIN = re.compile(r"[\w.:/@+,%*\[\]-]+")
+_lock = threading.Lock()
+
+
+class Journal:
+    """The event log of one process. Writing never raises: a full or closed pipe must not stop a worker."""
+
+    def __init__(self, process: str, stream: IO[str] | None = None) -> None:
+        """``process`` begins each line; ``stream`` is stdout at the time of writing when left out."""
+        self.process = process
+        self.stream = stream
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something happened that an operator may want to see."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something went wrong and is being dealt with."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something went wrong that somebody has to look at."""
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+        words = [
+            level,
+            self.process,
+            event,
+            *(f"{key}={_value(value)}" for key, value in fields.items() if value is not None),
+        ]
+        stream = self.stream or sys.stdout
+        try:
+            with _lock:
+                stream.write(" ".join(words) + "\n")
+                stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

@@ -1,0 +1,172 @@
+"""Connections to the store: a small pool, transactions, and LISTEN/NOTIFY.
+
+Nothing waits for ever: connecting, locks, statements and idle transactions all have limits, so that a stuck client
+cannot hold others.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
+
+from dynoform.configuration import Configuration
+from dynoform.errors import ConflictError, UnavailableError
+
+JOBS = "jobs"
+FORMATION = "formation"
+ROUTES = "routes"
+BUILD_OUTPUT = "build_output"
+"""Channels; the payload of the first and last is a build's id, of the others an app's."""
+
+SCHEMA = "0001"
+"""The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
+
+_SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+_BUSY = {"55P03", "40001", "40P01"}  # lock_not_available, serialization_failure, deadlock_detected
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A NOTIFY that arrived; ``payload`` is an id as text."""
+
+    channel: str
+    payload: str
+
+
+class Store:
+    """One process's access to the store."""
+
+    def __init__(self, configuration: Configuration, process: str, pool: int = 3) -> None:
+        """``process`` names the connections in ``pg_stat_activity``; ``pool`` is their usual number."""
+        self.configuration = configuration
+        self.process = process
+        self.engine = sqlalchemy.create_engine(
+            configuration.database_url,
+            pool_size=pool,
+            max_overflow=2,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args=self._connect_arguments(),
+        )
+        event.listen(self.engine, "do_connect", self._add_password)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session in a transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises ``UnavailableError`` when the database cannot be reached, ``ConflictError`` when another change held
+        what this one needs.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise _explain(error) from error
+
+    def wait_until_ready(self, seconds: float | None = None) -> None:
+        """Wait for the database and for its schema, which the API's start brings up to date; None waits for ever.
+
+        Raises ``UnavailableError`` when the time is over.
+        """
+        for _ in attempts(seconds):
+            if self._schema() >= SCHEMA:
+                return
+        raise UnavailableError(
+            "store", f"not ready after {seconds} s", "look at the postgres and api services with bin/dynoform status"
+        )
+
+    def notifications(self, channels: Sequence[str], idle: float = 5) -> Iterator[Notification | None]:
+        """Endless NOTIFYs on these channels; None after each ``idle`` seconds without one and after each (re)connect.
+
+        None means "look for yourself": what was notified without a connection is lost, so work is found by a
+        look at the tables and the notification only makes it soon. A lost connection is made anew, after a pause.
+        """
+        failures = 0
+        while True:
+            try:
+                with self._listen(channels) as connection:
+                    yield None
+                    failures = 0
+                    while True:
+                        arrived = [*connection.notifies(timeout=idle, stop_after=1)]
+                        yield Notification(arrived[0].channel, arrived[0].payload) if arrived else None
+            except psycopg.Error:
+                time.sleep(pause(failures))
+                failures += 1
+                yield None
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    def _schema(self) -> str:
+        try:
+            with self.engine.connect() as connection:
+                return str(connection.scalar(text("SELECT max(version_num) FROM alembic_version")) or "")
+        except SQLAlchemyError:
+            return ""
+
+    def _listen(self, channels: Sequence[str]) -> "psycopg.Connection[Any]":
+        url = make_url(self.configuration.database_url).set(drivername="postgresql")
+        arguments = self._connect_arguments() | {"password": self.configuration.secret("database_password")}
+        connection = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, **arguments)
+        for channel in channels:
+            connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+        return connection
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        return {
+            "connect_timeout": 5,
+            "application_name": f"dynoform-{self.process}",
+            "options": _SETTINGS,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+        }
+
+    def _add_password(self, dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:
+        parameters["password"] = self.configuration.secret("database_password")
+
+
+def notify(session: Session, channel: str, payload: object) -> None:
+    """Tell listeners on ``channel`` when this transaction commits; ``payload`` is an id."""
+    session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": str(payload)})
+
+
+def attempts(seconds: float | None) -> Iterator[int]:
+    """0, 1, 2 … with a growing pause and jitter between them, until ``seconds`` have passed (None: for ever)."""
+    started = time.monotonic()
+    number = 0
+    while True:
+        yield number
+        wait = pause(number)
+        if seconds is not None and time.monotonic() - started + wait > seconds:
+            return
+        time.sleep(wait)
+        number += 1
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after this many failures in a row (0 or more): doubling up to 5 s, half of it by chance."""
+    ceiling: float = min(5.0, 0.2 * 2 ** min(failures, 10))
+    return ceiling * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
+
+
+def _explain(error: SQLAlchemyError) -> ConflictError | UnavailableError:
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state in _BUSY:
+        return ConflictError("store", "another change to the same thing is under way", "try again")
+    return UnavailableError("store", "the database does not answer", "try again in a few seconds")
