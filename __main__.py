@@ -1,0 +1,148 @@
+"""The whole platform: settings, components, outputs."""
+
+import pulumi
+
+from components.addons.postgres import Postgres, PostgresArgs
+from components.ansible import Playbook, PlaybookArgs
+from components.app import ApiArgs, App, AppArgs, FormationArgs
+from components.control_plane import ControlPlane, ControlPlaneArgs
+from components.credentials import CertificateAuthority, CertificateAuthorityArgs
+from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
+from components.fleet import Fleet
+from components.images import Images, ImagesArgs
+from components.logplex import Logplex, LogplexArgs
+from components.registry import Registry, RegistryArgs
+from components.router import Router, RouterArgs
+from components.secret import swarm_secret
+from components.settings import Settings
+
+settings = Settings.load()
+stack = settings.stack
+
+# Who trusts the stack goes on trusting it after `down` and `up`: the authority stays in the state.
+authority = CertificateAuthority(
+    f"{stack}-authority",
+    CertificateAuthorityArgs(common_name=f"Dynoform {stack}"),
+    pulumi.ResourceOptions(protect=True),
+)
+fleet = Fleet(f"{stack}-fleet")
+host = fleet.manager
+base = Playbook(
+    f"{stack}-base-image",
+    PlaybookArgs(playbook="playbooks/base_image.yml", host=host.inventory, variables={}),
+    pulumi.ResourceOptions(depends_on=[host.playbook]),
+)
+runtime = DynoRuntime(
+    f"{stack}-runtime",
+    DynoRuntimeArgs(
+        stack=stack,
+        host=host,
+        dyno_subnet=str(settings.dyno_subnet),
+        platform_subnet=str(settings.platform_subnet),
+        router_ports=[settings.http_port, settings.https_port],
+        authority=authority,
+    ),
+)
+on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
+images = Images(f"{stack}-images", ImagesArgs(base=base.fact("base_image")), on_docker).names
+authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
+environment: dict[str, pulumi.Input[str]] = {
+    "DYNOFORM_STACK": stack,
+    "DYNOFORM_DOMAIN": settings.domain,
+    "DYNOFORM_EMAIL": settings.email,
+    "DYNOFORM_HTTP_PORT": str(settings.http_port),
+    "DYNOFORM_HTTPS_PORT": str(settings.https_port),
+    "DYNOFORM_LISTEN_ADDRESS": f"{settings.listen_address},{settings.dyno_gateway}",
+    "DYNOFORM_PLATFORM_ADDRESS": settings.platform_address,
+    "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
+    "DYNOFORM_RUN_IMAGE": images["stack-13"],
+    "DYNOFORM_BUILD_IMAGE": images["stack-13-build"],
+}
+registry = Registry(
+    f"{stack}-registry",
+    RegistryArgs(
+        stack=stack,
+        image=images["registry"],
+        network_id=runtime.platform_network_id,
+        address=settings.platform_address,
+        authority=authority,
+        authority_secret=authority_secret,
+    ),
+    on_docker,
+)
+postgres = Postgres(
+    f"{stack}-postgres",
+    PostgresArgs(
+        stack=stack,
+        noun="postgres",
+        image=images["postgres"],
+        network_id=runtime.platform_network_id,
+        address=settings.platform_address,
+        user="dynoform",
+    ),
+    on_docker,
+)
+router = Router(
+    f"{stack}-router",
+    RouterArgs(
+        stack=stack,
+        image=images["router"],
+        network_id=host.host_network_id,
+        environment=environment,
+        domain=settings.domain,
+        addresses=["127.0.0.1", settings.dyno_gateway],
+        authority=authority,
+    ),
+    on_docker,
+)
+Logplex(
+    f"{stack}-logplex",
+    LogplexArgs(
+        stack=stack,
+        image=images["control-plane"],
+        agent_image=images["log-agent"],
+        network_id=runtime.platform_network_id,
+        host_network_id=host.host_network_id,
+        docker_root=host.docker_root,
+        environment=environment,
+    ),
+    on_docker,
+)
+control_plane = ControlPlane(
+    f"{stack}-control-plane",
+    ControlPlaneArgs(
+        stack=stack,
+        image=images["control-plane"],
+        network_id=runtime.platform_network_id,
+        environment=environment,
+        authority=authority,
+        authority_secret=authority_secret,
+        postgres=postgres,
+        registry=registry,
+        router=router,
+    ),
+    on_docker,
+)
+api = ApiArgs(url=settings.api_url, ca_cert_pem=authority.cert_pem, token=control_plane.api_key)
+apps = {
+    app.name: App(
+        f"{stack}-{app.name}",
+        AppArgs(
+            api=api,
+            name=app.name,
+            source=app.source,
+            config=app.config,
+            formation={kind: FormationArgs(each.quantity, each.size) for kind, each in app.formation.items()},
+        ),
+        pulumi.ResourceOptions(depends_on=[control_plane]),
+    )
+    for app in settings.apps
+}
+
+pulumi.export("apiUrl", settings.api_url)
+pulumi.export("apiKey", control_plane.api_key)
+pulumi.export("caCertPem", authority.cert_pem)
+pulumi.export("domain", settings.domain)
+pulumi.export("httpPort", settings.http_port)
+pulumi.export("httpsPort", settings.https_port)
+pulumi.export("apps", {name: app.web_url for name, app in apps.items()})

@@ -1,0 +1,85 @@
+"""PostgreSQL as the platform runs it for itself and for add-ons."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.credentials import Password, PasswordArgs
+from components.secret import swarm_secret
+from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+
+PORT = 5432
+
+
+@dataclass(frozen=True)
+class PostgresArgs:
+    """Parameters of ``Postgres``.
+
+    Parameters:
+        stack: name of the stack.
+        noun: what the instance is called in the stack, ``postgres`` for the platform's own.
+        image: image with tag.
+        network_id: engine id of the bridge it joins.
+        address: the host's address on that bridge, where the port is published.
+        port: published port.
+        user: role that owns the database, and the database's name.
+    """
+
+    stack: str
+    noun: str
+    image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    address: str
+    user: str
+    port: int = PORT
+
+
+class Postgres(pulumi.ComponentResource):
+    """One PostgreSQL 17 server with one database on a volume that outlives it."""
+
+    host: pulumi.Output[str]
+    port: pulumi.Output[int]
+    database_password: docker.Secret
+    """The password as a Swarm secret, for services that connect."""
+
+    def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Postgres", name, None, opts)
+        self._name = name
+        self._args = args
+        self._own = pulumi.ResourceOptions(parent=self)
+        password = Password(f"{name}-password", PasswordArgs(), self._own)
+        self.database_password = swarm_secret(f"{name}-secret", args.stack, password.value, self)
+        volume = self._volume()
+        service = docker.Service(f"{name}-service", self._service(volume), opts=self._own)
+        # Known only once the service runs, so whoever uses the address waits for it.
+        self.host = service.id.apply(lambda _: args.address)
+        self.port = service.id.apply(lambda _: args.port)
+        self.register_outputs({"host": self.host, "port": self.port})
+
+    def _volume(self) -> docker.Volume:
+        return docker.Volume(
+            f"{self._name}-data",
+            name=f"{self._args.stack}_{self._args.noun}",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._args.stack)],
+            # Data outlives `down`; `down --purge` removes it.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+
+    def _service(self, volume: docker.Volume) -> docker.ServiceArgs:
+        args = self._args
+        return service_args(
+            ServiceSpec(
+                stack=args.stack,
+                noun=args.noun,
+                image=args.image,
+                network_id=args.network_id,
+                environment={"POSTGRES_USER": args.user, "POSTGRES_DB": args.user, "POSTGRES_PASSWORD_FILE": "database_password"},
+                secrets=[SecretFile("database_password", self.database_password, uid="999")],
+                mounts=[Mount(volume.name, "/var/lib/postgresql")],
+                ports={PORT: args.port},
+                scratch=("/tmp", "/var/run/postgresql"),  # noqa: S108 - private to the container
+                healthcheck=["pg_isready", "--quiet"],
+                stop_grace="30s",
+            )
+        )

@@ -1,0 +1,149 @@
+"""The control plane: one image, several processes, any of which can be killed at any moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.addons.postgres import Postgres
+from components.credentials import Certificate, CertificateArgs, CertificateAuthority, Password, PasswordArgs
+from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.registry import Registry
+from components.router import Router
+from components.secret import swarm_secret
+
+API_PORT = 8000
+USER = "1000"
+ENGINE = Mount("/var/run/docker.sock", "/var/run/docker.sock", bind=True)
+SOURCES = "/var/lib/dynoform/sources"
+
+
+@dataclass(frozen=True)
+class ControlPlaneArgs:
+    """Parameters of ``ControlPlane``.
+
+    Parameters:
+        stack: name of the stack.
+        image: the control plane's image with tag.
+        network_id: engine id of the platform's bridge.
+        environment: settings that all processes share.
+        authority: signs the builder's client certificate for the registry.
+        authority_secret: the authority's certificate as a Swarm secret.
+        postgres, registry, router: what the processes work with.
+    """
+
+    stack: str
+    image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    environment: dict[str, pulumi.Input[str]]
+    authority: CertificateAuthority
+    authority_secret: docker.Secret
+    postgres: Postgres
+    registry: Registry
+    router: Router
+
+
+class ControlPlane(pulumi.ComponentResource):
+    """API, reconciler, builder and router agent."""
+
+    api_key: pulumi.Output[str]
+    """Token of the operator's account, secret."""
+
+    def __init__(self, name: str, args: ControlPlaneArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:ControlPlane", name, None, opts)
+        self._name = name
+        self._args = args
+        self._own = pulumi.ResourceOptions(parent=self)
+        self.api_key = Password(f"{name}-api-key", PasswordArgs(length=40), self._own).value
+        self._encryption_key = self._secret("encryption-key", self._kept_key())
+        self._sources = self._volume("sources")
+        self._api()
+        self._reconciler()
+        self._builder()
+        self._router_agent()
+        self.register_outputs({"apiKey": self.api_key})
+
+    def _kept_key(self) -> pulumi.Output[str]:
+        # Without this key the config vars in the store cannot be read: it stays in the state when `down` leaves the data.
+        options = pulumi.ResourceOptions(parent=self, protect=True)
+        return Password(f"{self._name}-encryption", PasswordArgs(encoding="urlsafe-base64-32"), options).value
+
+    def _api(self) -> None:
+        secrets = [self._encryption_key_file(), self._api_key_file()]
+        mounts = [Mount(self._sources.name, SOURCES)]
+        self._process("api", secrets, mounts, ports={API_PORT: API_PORT}, user=USER)
+
+    def _reconciler(self) -> None:
+        # Root only to open the engine's socket: every capability is dropped.
+        self._process("reconcile", [self._encryption_key_file("0")], [ENGINE])
+
+    def _builder(self) -> None:
+        certificate = Certificate(
+            f"{self._name}-builder-certificate",
+            CertificateArgs(
+                common_name="builder",
+                client=True,
+                ca_cert_pem=self._args.authority.cert_pem,
+                ca_key_pem=self._args.authority.key_pem,
+            ),
+            self._own,
+        )
+        secrets = [
+            self._encryption_key_file("0"),
+            SecretFile("ca.crt", self._args.authority_secret),
+            SecretFile("registry.crt", self._secret("builder-crt", certificate.cert_pem)),
+            SecretFile("registry.key", self._secret("builder-key", certificate.key_pem)),
+        ]
+        mounts = [ENGINE, Mount(self._sources.name, SOURCES)]
+        self._process("builder", secrets, mounts, memory_mib=512, depends_on=[self._args.registry])
+
+    def _router_agent(self) -> None:
+        mounts = [Mount(self._args.router.state.name, "/var/lib/dynoform/router")]
+        self._process("router-agent", [], mounts, everywhere=True, depends_on=[self._args.router])
+
+    def _process(
+        self,
+        command: str,
+        secrets: Sequence[SecretFile],
+        mounts: Sequence[Mount],
+        *,
+        ports: dict[int, int] | None = None,
+        user: str = "0",
+        memory_mib: int = 256,
+        everywhere: bool = False,
+        depends_on: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        spec = ServiceSpec(
+            stack=self._args.stack,
+            noun=command,
+            image=self._args.image,
+            args=[command],
+            network_id=self._args.network_id,
+            environment=self._args.environment,
+            secrets=[SecretFile("database_password", self._args.postgres.database_password, user), *secrets],
+            mounts=mounts,
+            ports=ports or {},
+            user=user,
+            memory_mib=memory_mib,
+            everywhere=everywhere,
+        )
+        options = pulumi.ResourceOptions(parent=self, depends_on=[self._args.postgres, *depends_on])
+        docker.Service(f"{self._name}-{command}", service_args(spec), options)
+
+    def _encryption_key_file(self, uid: str = USER) -> SecretFile:
+        return SecretFile("encryption_key", self._encryption_key, uid)
+
+    def _api_key_file(self) -> SecretFile:
+        return SecretFile("operator_api_key", self._secret("api-token", self.api_key), USER)
+
+    def _secret(self, noun: str, value: pulumi.Output[str]) -> docker.Secret:
+        return swarm_secret(f"{self._name}-{noun}", self._args.stack, value, self)
+
+    def _volume(self, noun: str) -> docker.Volume:
+        return docker.Volume(
+            f"{self._name}-{noun}",
+            name=f"{self._args.stack}_{noun}",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._args.stack)],
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )

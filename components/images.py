@@ -1,0 +1,104 @@
+"""The platform's images, each built on the host from its recipe in ``images/``."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    Parameters:
+        noun: directory below ``images/``; the image is ``dynoform/<noun>:<hash>``.
+        sources: further directories and files of the project that the recipe copies in.
+        on: the image that it starts from; None for the base image.
+    """
+
+    noun: str
+    sources: tuple[str, ...] = ()
+    on: str | None = None
+
+    @property
+    def dockerfile(self) -> str:
+        """Path of the recipe, relative to the project's root."""
+        return f"images/{self.noun}/Dockerfile"
+
+
+RECIPES = (
+    Recipe("postgres"),
+    Recipe("registry"),
+    Recipe("router"),
+    Recipe("log-agent"),
+    Recipe("control-plane", sources=("dynoform", "requirements/platform.lock")),
+    Recipe("stack-13"),
+    Recipe("stack-13-build", sources=("buildpacks",), on="stack-13"),
+)
+
+
+@dataclass(frozen=True)
+class ImagesArgs:
+    """Parameters of ``Images``.
+
+    Parameters:
+        base: name of the base image on the host, ending in a hash of its contents' recipe.
+    """
+
+    base: pulumi.Input[str]
+
+
+class Images(pulumi.ComponentResource):
+    """All images of the platform. They carry no stack's name: what is built for one serves every stack on the host."""
+
+    names: Mapping[str, pulumi.Output[str]]
+    """noun → image name with tag."""
+
+    def __init__(self, name: str, args: ImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Images", name, None, opts)
+        self._name = name
+        names: dict[str, pulumi.Output[str]] = {}
+        for recipe in RECIPES:
+            start = names[recipe.on] if recipe.on else pulumi.Output.from_input(args.base)
+            names[recipe.noun] = self._build(recipe, start).name
+        self.names = names
+        self.register_outputs({"names": names})
+
+    def _build(self, recipe: Recipe, start: pulumi.Output[str]) -> docker.RemoteImage:
+        digest = recipe_digest(recipe)
+        # The name changes with everything that goes in, so an image that exists is the right one and is not built again.
+        tag = start.apply(lambda base: hashlib.sha256(f"{base} {digest}".encode()).hexdigest()[:12])
+        return docker.RemoteImage(
+            f"{self._name}-{recipe.noun}",
+            name=pulumi.Output.concat(f"dynoform/{recipe.noun}:", tag),
+            build=docker.RemoteImageBuildArgs(
+                context=".", dockerfile=recipe.dockerfile, build_args={"BASE": start}, remove=True, force_remove=True
+            ),
+            triggers={"recipe": digest},
+            keep_locally=True,
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="30m")),
+        )
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """SHA-256, in hex, of the recipe's own directory and of all that it copies in: names, modes and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(_files(recipe)):
+        mode = "x" if path.stat().st_mode & 0o100 else "-"
+        digest.update(f"{path.relative_to(ROOT)} {mode} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(recipe: Recipe) -> Iterator[Path]:
+    for source in (f"images/{recipe.noun}", *recipe.sources):
+        path = ROOT / source
+        if path.is_file():
+            yield path
+        yield from (
+            file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
+        )

@@ -1,0 +1,78 @@
+"""The log plane: an agent on every host, and Logplex, which keeps and hands out each app's lines."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.platform_service import STACK_LABEL, Mount, ServiceSpec, service_args
+
+SYSLOG_PORT = 6514
+HTTP_PORT = 8001
+
+
+@dataclass(frozen=True)
+class LogplexArgs:
+    """Parameters of ``Logplex``.
+
+    Parameters:
+        stack: name of the stack.
+        image: the control plane's image with tag.
+        agent_image: the log agent's image with tag.
+        network_id: engine id of the platform's bridge.
+        host_network_id: engine id of the network ``host``.
+        docker_root: the engine's data directory on the hosts.
+        environment: settings that all processes of the platform share.
+    """
+
+    stack: str
+    image: pulumi.Input[str]
+    agent_image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    host_network_id: pulumi.Input[str]
+    docker_root: pulumi.Input[str]
+    environment: dict[str, pulumi.Input[str]]
+
+
+class Logplex(pulumi.ComponentResource):
+    """Logplex, and the agents that read what dynos write."""
+
+    def __init__(self, name: str, args: LogplexArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Logplex", name, None, opts)
+        own = pulumi.ResourceOptions(parent=self)
+        plane = ServiceSpec(
+            stack=args.stack,
+            noun="logplex",
+            image=args.image,
+            args=["logplex"],
+            network_id=args.network_id,
+            environment=args.environment,
+            ports={SYSLOG_PORT: SYSLOG_PORT, HTTP_PORT: HTTP_PORT},
+            user="1000",
+            memory_mib=192,
+        )
+        self.service = docker.Service(f"{name}-service", service_args(plane), opts=own)
+        state = docker.Volume(
+            f"{name}-agent-state",
+            name=f"{args.stack}_log-agent",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.stack)],
+            opts=own,
+        )
+        agent = ServiceSpec(
+            stack=args.stack,
+            noun="log-agent",
+            image=args.agent_image,
+            network_id=args.host_network_id,
+            environment=args.environment,
+            mounts=[
+                Mount(pulumi.Output.concat(args.docker_root, "/containers"), "/var/lib/docker/containers", bind=True, read_only=True),
+                Mount(state.name, "/var/spool/rsyslog"),
+            ],
+            # The engine's log files belong to root and are closed to all others.
+            capabilities=["DAC_READ_SEARCH"],
+            user="0",
+            memory_mib=128,
+            everywhere=True,
+        )
+        docker.Service(f"{name}-agent", service_args(agent), opts=own)
+        self.register_outputs({})

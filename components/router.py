@@ -1,0 +1,85 @@
+"""The router: HAProxy on every router host, on the host's own network."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.credentials import Certificate, CertificateArgs, CertificateAuthority
+from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.secret import swarm_secret
+
+USER = "99"
+"""Debian's haproxy user."""
+
+
+@dataclass(frozen=True)
+class RouterArgs:
+    """Parameters of ``Router``.
+
+    Parameters:
+        stack: name of the stack.
+        image: image with tag.
+        network_id: engine id of the network ``host``.
+        environment: what the router's entrypoint needs: addresses and ports.
+        domain: apps' domain; the certificate is for it, its sub-domains and ``localhost``.
+        addresses: IP addresses that the certificate names too.
+        authority: signs the router's certificate.
+    """
+
+    stack: str
+    image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    environment: dict[str, pulumi.Input[str]]
+    domain: str
+    addresses: list[str]
+    authority: CertificateAuthority
+
+
+class Router(pulumi.ComponentResource):
+    """HAProxy. What it routes is written by the control plane's router agent into the volume that both share."""
+
+    state: docker.Volume
+    """Configuration, host map and control socket."""
+
+    def __init__(self, name: str, args: RouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Router", name, None, opts)
+        self._name = name
+        self._args = args
+        own = pulumi.ResourceOptions(parent=self)
+        self.state = docker.Volume(
+            f"{name}-state",
+            name=f"{args.stack}_router",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.stack)],
+            opts=own,
+        )
+        self.service = docker.Service(f"{name}-service", self._service(), opts=own)
+        self.register_outputs({"state": self.state.name})
+
+    def _service(self) -> docker.ServiceArgs:
+        args = self._args
+        certificate = Certificate(
+            f"{self._name}-certificate",
+            CertificateArgs(
+                common_name="router",
+                dns_names=sorted({"localhost", "*.localhost", args.domain, f"*.{args.domain}", f"api.localhost.{args.domain}"}),
+                ip_addresses=args.addresses,
+                ca_cert_pem=args.authority.cert_pem,
+                ca_key_pem=args.authority.key_pem,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        pem = pulumi.Output.concat(certificate.cert_pem, certificate.key_pem)
+        return service_args(
+            ServiceSpec(
+                stack=args.stack,
+                noun="router",
+                image=args.image,
+                network_id=args.network_id,
+                environment=args.environment,
+                secrets=[SecretFile("router.pem", swarm_secret(f"{self._name}-pem", args.stack, pem, self), USER)],
+                mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
+                capabilities=["NET_BIND_SERVICE"],
+                everywhere=True,
+            )
+        )

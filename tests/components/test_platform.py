@@ -1,0 +1,77 @@
+"""The whole program under mocks: what it declares, and the rules that hold for each resource."""
+
+import runpy
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi.runtime import config
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = "docker:index/service:Service"
+
+
+@pytest.fixture
+def platform(declare: Callable[[Callable[[], None]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    config.set_all_config(
+        {
+            "dynoform:domain": "localhost",
+            "dynoform:httpPort": "8080",
+            "dynoform:httpsPort": "8443",
+            "dynoform:listenAddress": "127.0.0.1",
+            "dynoform:email": "operator@localhost",
+            "dynoform:dynoSubnet": "172.29.0.0/22",
+            "dynoform:platformSubnet": "172.29.4.0/24",
+            "dynoform:apps": '{"python": {"source": "examples/apps/python", "config": {"GREETING": "Hello"}}}',
+        }
+    )
+    return declare(lambda: runpy.run_path(str(ROOT / "__main__.py")))  # type: ignore[arg-type, return-value]
+
+
+def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each["inputs"] for each in platform if each["type"] == SERVICE]
+
+
+def test_platform_declares_what_is_recorded(platform: list[dict[str, Any]], same_as_recorded: Callable[[str, Any], None]) -> None:
+    same_as_recorded("platform", platform)
+
+
+def test_no_two_resources_share_type_and_name(platform: list[dict[str, Any]]) -> None:
+    names = Counter((each["type"], each["name"]) for each in platform)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_every_resource_is_named_after_the_stack(platform: list[dict[str, Any]]) -> None:
+    assert [each["name"] for each in platform if not each["name"].startswith("local-")] == []
+
+
+def test_every_docker_object_carries_the_stacks_label(platform: list[dict[str, Any]]) -> None:
+    objects = [each for each in platform if each["type"].startswith("docker:index") and "image" not in each["type"].lower()]
+    assert len(objects) > 10
+    for each in objects:
+        assert {"label": "dynoform.stack", "value": "local"} in each["inputs"]["labels"], each["name"]
+
+
+def test_services_write_what_is_unsafe_when_unset(platform: list[dict[str, Any]]) -> None:
+    assert len(services(platform)) == 9
+    for service in services(platform):
+        task = service["taskSpec"]
+        assert set(task["restartPolicy"]) >= {"condition", "delay", "window"}
+        assert task["containerSpec"]["stopGracePeriod"] in {"10s", "30s"}
+        assert task["containerSpec"]["capDrops"] == ["ALL"]
+        assert task["containerSpec"]["readOnly"] is True
+        assert task["resources"]["limits"]["memoryBytes"] > 0
+
+
+def test_no_secret_is_in_a_services_environment_or_arguments(platform: list[dict[str, Any]]) -> None:
+    for service in services(platform):
+        assert "[secret]" not in str(service["taskSpec"]["containerSpec"].get("env", {}))
+        assert "password" not in str(service["taskSpec"]["containerSpec"].get("args", [])).lower()
+
+
+def test_data_of_swarm_secrets_is_secret(platform: list[dict[str, Any]]) -> None:
+    secrets = [each for each in platform if each["type"] == "docker:index/secret:Secret"]
+    assert len(secrets) > 5
+    assert {each["inputs"]["data"] for each in secrets} == {"[secret]"}

@@ -1,0 +1,72 @@
+"""What an operator may write in a stack's configuration, and what each mistake is told."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import config
+
+from components.settings import FormationSettings, Settings
+
+DEFAULTS = {
+    "domain": "localhost",
+    "httpPort": "8080",
+    "httpsPort": "8443",
+    "listenAddress": "127.0.0.1",
+    "email": "operator@localhost",
+    "dynoSubnet": "172.29.0.0/22",
+    "platformSubnet": "172.29.4.0/24",
+}
+
+
+@pytest.fixture
+def load() -> Iterator[Any]:
+    def settings(**changes: Any) -> Settings:
+        values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**DEFAULTS, **changes}.items()}
+        config.set_all_config({f"dynoform:{key}": value for key, value in values.items()})
+        pulumi.runtime.settings.SETTINGS.project = "dynoform"
+        pulumi.runtime.settings.SETTINGS.stack = "local"
+        return Settings.load()
+
+    yield settings
+    config.set_all_config({})
+
+
+def test_defaults_give_addresses_of_both_bridges(load: Any) -> None:
+    settings = load()
+    assert (settings.dyno_gateway, settings.platform_address) == ("172.29.0.1", "172.29.4.1")
+    assert settings.api_url == "https://localhost:8443"
+
+
+def test_api_of_a_real_domain_has_a_name_that_the_heroku_cli_accepts(load: Any) -> None:
+    assert load(domain="apps.example").api_url == "https://api.localhost.apps.example:8443"
+
+
+def test_declared_app_has_source_config_and_formation(load: Any) -> None:
+    declared = {"shop": {"source": "shop", "config": {"DEBUG": 1}, "formation": {"web": {"quantity": 2}}}}
+    (app,) = load(apps=declared).apps
+    assert (app.name, app.source, app.config) == ("shop", "shop", {"DEBUG": "1"})
+    assert app.formation == {"web": FormationSettings(2, "Standard-1X")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"httpPort": "70000"}, "dynoform:httpPort: 70000 is not a port (1 to 65535)"),
+        ({"httpPort": "8443"}, "dynoform:httpsPort: 8443 is also httpPort"),
+        ({"dynoSubnet": "nonsense"}, "dynoform:dynoSubnet: 'nonsense' is not an IPv4 network"),
+        ({"dynoSubnet": "8.8.8.0/24"}, "dynoform:dynoSubnet: 8.8.8.0/24 must be a private network"),
+        ({"platformSubnet": "172.29.1.0/24"}, "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22"),
+        ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
+        ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),
+        ({"apps": {"shop": {"sauce": "x"}}}, "dynoform:apps.shop.sauce: is not a setting; there are: config, formation, source"),
+        ({"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": -1}}}}}, "dynoform:apps.shop.formation.web: quantity -1"),
+    ],
+)
+def test_mistake_names_key_reason_and_command(load: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        load(**changes)
+    assert str(error.value).startswith(message)
+    assert "Set it with: pulumi config set " in str(error.value)
