@@ -1,12 +1,12 @@
 """The whole platform: settings, components, outputs."""
 
 import pulumi
-
-from components.addons.postgres import Postgres, PostgresArgs
 from components.ansible import Playbook, PlaybookArgs
 from components.app import ApiArgs, App, AppArgs, FormationArgs
-from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
+
+from components.addons.postgres import Postgres, PostgresArgs
+from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
 from components.fleet import Fleet
 from components.images import Images, ImagesArgs
@@ -114,6 +114,7 @@ control_plane = ControlPlane(
         stack=stack,
         image=images["control-plane"],
         network_id=runtime.platform_network_id,
+        host_network_id=host.host_network_id,
         environment=environment,
         authority=authority,
         authority_secret=authority_secret,
@@ -134,7 +135,8 @@ apps = {
             config=app.config,
             formation={kind: FormationArgs(each.quantity, each.size) for kind, each in app.formation.items()},
         ),
-        pulumi.ResourceOptions(depends_on=[control_plane]),
+        # An app and its releases are data: `down`, or a line less in the configuration, does not destroy it.
+        pulumi.ResourceOptions(depends_on=[control_plane], retain_on_delete=True),
     )
     for app in settings.apps
 }

@@ -1,0 +1,1 @@
+"""What exists: Pulumi components, one a file."""

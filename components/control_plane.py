@@ -10,11 +10,13 @@ from components.addons.postgres import Postgres
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, Password, PasswordArgs
 from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
 from components.registry import Registry
+from components.router import USER as ROUTER_USER
 from components.router import Router
 from components.secret import swarm_secret
 
 API_PORT = 8000
-USER = "1000"
+USER = "802"
+"""The image's user."""
 ENGINE = Mount("/var/run/docker.sock", "/var/run/docker.sock", bind=True)
 SOURCES = "/var/lib/dynoform/sources"
 
@@ -27,6 +29,7 @@ class ControlPlaneArgs:
         stack: name of the stack.
         image: the control plane's image with tag.
         network_id: engine id of the platform's bridge.
+        host_network_id: engine id of the network ``host``.
         environment: settings that all processes share.
         authority: signs the builder's client certificate for the registry.
         authority_secret: the authority's certificate as a Swarm secret.
@@ -36,6 +39,7 @@ class ControlPlaneArgs:
     stack: str
     image: pulumi.Input[str]
     network_id: pulumi.Input[str]
+    host_network_id: pulumi.Input[str]
     environment: dict[str, pulumi.Input[str]]
     authority: CertificateAuthority
     authority_secret: docker.Secret
@@ -75,8 +79,9 @@ class ControlPlane(pulumi.ComponentResource):
         self._process("api", secrets, mounts, ports={API_PORT: API_PORT}, user=USER)
 
     def _reconciler(self) -> None:
-        # Root only to open the engine's socket: every capability is dropped.
-        self._process("reconcile", [self._encryption_key_file("0")], [ENGINE])
+        # Root only to open the engine's socket: every capability is dropped. On the host's network, as only the host
+        # itself (and no other bridge) can reach the dynos that it waits for.
+        self._process("reconcile", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
 
     def _builder(self) -> None:
         certificate = Certificate(
@@ -100,7 +105,7 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _router_agent(self) -> None:
         mounts = [Mount(self._args.router.state.name, "/var/lib/dynoform/router")]
-        self._process("router-agent", [], mounts, everywhere=True, depends_on=[self._args.router])
+        self._process("router-agent", [], mounts, user=ROUTER_USER, everywhere=True, depends_on=[self._args.router])
 
     def _process(
         self,
@@ -112,6 +117,7 @@ class ControlPlane(pulumi.ComponentResource):
         user: str = "0",
         memory_mib: int = 256,
         everywhere: bool = False,
+        network_id: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
         spec = ServiceSpec(
@@ -119,7 +125,7 @@ class ControlPlane(pulumi.ComponentResource):
             noun=command,
             image=self._args.image,
             args=[command],
-            network_id=self._args.network_id,
+            network_id=network_id or self._args.network_id,
             environment=self._args.environment,
             secrets=[SecretFile("database_password", self._args.postgres.database_password, user), *secrets],
             mounts=mounts,

@@ -26,9 +26,14 @@ class Recipe:
     on: str | None = None
 
     @property
+    def context(self) -> str:
+        """What the engine is sent, relative to the project's root: the recipe's own directory if it needs no more."""
+        return "." if self.sources else f"images/{self.noun}"
+
+    @property
     def dockerfile(self) -> str:
-        """Path of the recipe, relative to the project's root."""
-        return f"images/{self.noun}/Dockerfile"
+        """Path of the Dockerfile, relative to the context."""
+        return f"images/{self.noun}/Dockerfile" if self.sources else "Dockerfile"
 
 
 RECIPES = (
@@ -71,13 +76,17 @@ class Images(pulumi.ComponentResource):
 
     def _build(self, recipe: Recipe, start: pulumi.Output[str]) -> docker.RemoteImage:
         digest = recipe_digest(recipe)
-        # The name changes with everything that goes in, so an image that exists is the right one and is not built again.
+        # The name changes with everything that goes in: an image that exists is the right one and is not built again.
         tag = start.apply(lambda base: hashlib.sha256(f"{base} {digest}".encode()).hexdigest()[:12])
         return docker.RemoteImage(
             f"{self._name}-{recipe.noun}",
             name=pulumi.Output.concat(f"dynoform/{recipe.noun}:", tag),
             build=docker.RemoteImageBuildArgs(
-                context=".", dockerfile=recipe.dockerfile, build_args={"BASE": start}, remove=True, force_remove=True
+                context=recipe.context,
+                dockerfile=recipe.dockerfile,
+                build_args={"BASE": start},
+                remove=True,
+                force_remove=True,
             ),
             triggers={"recipe": digest},
             keep_locally=True,
@@ -100,5 +109,7 @@ def _files(recipe: Recipe) -> Iterator[Path]:
         if path.is_file():
             yield path
         yield from (
-            file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
+            file
+            for file in path.rglob("*")
+            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
         )

@@ -9,6 +9,8 @@ from components.platform_service import STACK_LABEL, Mount, ServiceSpec, service
 
 SYSLOG_PORT = 6514
 HTTP_PORT = 8001
+USER = "802"
+"""The control plane image's user."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Logplex(pulumi.ComponentResource):
             network_id=args.network_id,
             environment=args.environment,
             ports={SYSLOG_PORT: SYSLOG_PORT, HTTP_PORT: HTTP_PORT},
-            user="1000",
+            user=USER,
             memory_mib=192,
         )
         self.service = docker.Service(f"{name}-service", service_args(plane), opts=own)
@@ -65,11 +67,15 @@ class Logplex(pulumi.ComponentResource):
             network_id=args.host_network_id,
             environment=args.environment,
             mounts=[
-                Mount(pulumi.Output.concat(args.docker_root, "/containers"), "/var/lib/docker/containers", bind=True, read_only=True),
+                Mount(
+                    pulumi.Output.concat(args.docker_root, "/containers"),
+                    "/var/lib/docker/containers",
+                    bind=True,
+                    read_only=True,
+                ),
                 Mount(state.name, "/var/spool/rsyslog"),
             ],
-            # The engine's log files belong to root and are closed to all others.
-            capabilities=["DAC_READ_SEARCH"],
+            # The engine's log files belong to root; its capabilities are dropped all the same.
             user="0",
             memory_mib=128,
             everywhere=True,

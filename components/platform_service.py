@@ -31,6 +31,7 @@ class Mount:
     Parameters:
         source: volume name, or absolute path on the host.
         target: absolute path in the container.
+        bind: the source is a path on the host; what is unmounted there is unmounted in the container too.
     """
 
     source: pulumi.Input[str]
@@ -151,7 +152,13 @@ def _healthcheck(command: Sequence[str]) -> docker.ServiceTaskSpecContainerSpecH
 
 def _mount(mount: Mount) -> docker.ServiceTaskSpecContainerSpecMountArgs:
     return docker.ServiceTaskSpecContainerSpecMountArgs(
-        type="bind" if mount.bind else "volume", source=mount.source, target=mount.target, read_only=mount.read_only
+        type="bind" if mount.bind else "volume",
+        source=mount.source,
+        target=mount.target,
+        read_only=mount.read_only,
+        bind_options=docker.ServiceTaskSpecContainerSpecMountBindOptionsArgs(propagation="rslave")
+        if mount.bind
+        else None,
     )
 
 

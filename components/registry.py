@@ -10,7 +10,8 @@ from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceS
 from components.secret import swarm_secret
 
 PORT = 5000
-USER = "1000"
+USER = "801"
+"""The image's user."""
 
 
 @dataclass(frozen=True)

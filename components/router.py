@@ -9,8 +9,8 @@ from components.credentials import Certificate, CertificateArgs, CertificateAuth
 from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
 
-USER = "99"
-"""Debian's haproxy user."""
+USER = "990"
+"""The image's user; the router agent has the same, to write what HAProxy reads."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ class Router(pulumi.ComponentResource):
             f"{self._name}-certificate",
             CertificateArgs(
                 common_name="router",
-                dns_names=sorted({"localhost", "*.localhost", args.domain, f"*.{args.domain}", f"api.localhost.{args.domain}"}),
+                dns_names=sorted(
+                    {"localhost", "*.localhost", args.domain, f"*.{args.domain}", f"api.localhost.{args.domain}"}
+                ),
                 ip_addresses=args.addresses,
                 ca_cert_pem=args.authority.cert_pem,
                 ca_key_pem=args.authority.key_pem,
@@ -80,6 +82,8 @@ class Router(pulumi.ComponentResource):
                 secrets=[SecretFile("router.pem", swarm_secret(f"{self._name}-pem", args.stack, pem, self), USER)],
                 mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
                 capabilities=["NET_BIND_SERVICE"],
+                stop_grace="30s",
+                stop_signal="SIGUSR1",
                 everywhere=True,
             )
         )

@@ -1,0 +1,1 @@
+"""Pulumi plugins written in Python."""

@@ -1,0 +1,1 @@
+"""Data services: the platform's own and those of apps."""

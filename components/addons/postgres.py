@@ -6,10 +6,12 @@ import pulumi
 import pulumi_docker as docker
 
 from components.credentials import Password, PasswordArgs
-from components.secret import swarm_secret
 from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.secret import swarm_secret
 
 PORT = 5432
+USER = "800"
+"""The image's user."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Postgres(pulumi.ComponentResource):
                 noun=args.noun,
                 image=args.image,
                 network_id=args.network_id,
-                environment={"POSTGRES_USER": args.user, "POSTGRES_DB": args.user, "POSTGRES_PASSWORD_FILE": "database_password"},
-                secrets=[SecretFile("database_password", self.database_password, uid="999")],
+                environment={"POSTGRES_USER": args.user},
+                secrets=[SecretFile("database_password", self.database_password, uid=USER)],
                 mounts=[Mount(volume.name, "/var/lib/postgresql")],
                 ports={PORT: args.port},
                 scratch=("/tmp", "/var/run/postgresql"),  # noqa: S108 - private to the container

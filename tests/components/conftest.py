@@ -39,7 +39,11 @@ class Recorder(pulumi.runtime.Mocks):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = {key: _readable(value) for key, value in sorted(args.inputs.items())}
         self.resources.append({"type": args.typ, "name": args.name, "inputs": inputs})
-        return f"{args.name}-id", {**args.inputs, "name": args.inputs.get("name", args.name), **OUTPUTS.get(args.typ, {})}
+        return f"{args.name}-id", {
+            **args.inputs,
+            "name": args.inputs.get("name", args.name),
+            **OUTPUTS.get(args.typ, {}),
+        }
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
         raise AssertionError(f"no component calls functions, but {args.token} was")

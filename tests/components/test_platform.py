@@ -34,7 +34,9 @@ def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each["inputs"] for each in platform if each["type"] == SERVICE]
 
 
-def test_platform_declares_what_is_recorded(platform: list[dict[str, Any]], same_as_recorded: Callable[[str, Any], None]) -> None:
+def test_platform_declares_what_is_recorded(
+    platform: list[dict[str, Any]], same_as_recorded: Callable[[str, Any], None]
+) -> None:
     same_as_recorded("platform", platform)
 
 
@@ -48,7 +50,9 @@ def test_every_resource_is_named_after_the_stack(platform: list[dict[str, Any]])
 
 
 def test_every_docker_object_carries_the_stacks_label(platform: list[dict[str, Any]]) -> None:
-    objects = [each for each in platform if each["type"].startswith("docker:index") and "image" not in each["type"].lower()]
+    objects = [
+        each for each in platform if each["type"].startswith("docker:index") and "image" not in each["type"].lower()
+    ]
     assert len(objects) > 10
     for each in objects:
         assert {"label": "dynoform.stack", "value": "local"} in each["inputs"]["labels"], each["name"]

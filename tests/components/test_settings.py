@@ -24,7 +24,10 @@ DEFAULTS = {
 @pytest.fixture
 def load() -> Iterator[Any]:
     def settings(**changes: Any) -> Settings:
-        values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in {**DEFAULTS, **changes}.items()}
+        values = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in {**DEFAULTS, **changes}.items()
+        }
         config.set_all_config({f"dynoform:{key}": value for key, value in values.items()})
         pulumi.runtime.settings.SETTINGS.project = "dynoform"
         pulumi.runtime.settings.SETTINGS.stack = "local"
@@ -58,11 +61,20 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         ({"httpPort": "8443"}, "dynoform:httpsPort: 8443 is also httpPort"),
         ({"dynoSubnet": "nonsense"}, "dynoform:dynoSubnet: 'nonsense' is not an IPv4 network"),
         ({"dynoSubnet": "8.8.8.0/24"}, "dynoform:dynoSubnet: 8.8.8.0/24 must be a private network"),
-        ({"platformSubnet": "172.29.1.0/24"}, "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22"),
+        (
+            {"platformSubnet": "172.29.1.0/24"},
+            "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22",
+        ),
         ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
         ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),
-        ({"apps": {"shop": {"sauce": "x"}}}, "dynoform:apps.shop.sauce: is not a setting; there are: config, formation, source"),
-        ({"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": -1}}}}}, "dynoform:apps.shop.formation.web: quantity -1"),
+        (
+            {"apps": {"shop": {"sauce": "x"}}},
+            "dynoform:apps.shop.sauce: is not a setting; there are: config, formation, source",
+        ),
+        (
+            {"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": -1}}}}},
+            "dynoform:apps.shop.formation.web: quantity -1",
+        ),
     ],
 )
 def test_mistake_names_key_reason_and_command(load: Any, changes: dict[str, Any], message: str) -> None:

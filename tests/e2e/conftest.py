@@ -1,0 +1,113 @@
+"""One platform for all end-to-end tests: the stack ``test``, made by ``bin/dynoform up`` and removed at the end."""
+
+import json
+import os
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK = "test"
+LABEL = {"label": f"dynoform.stack={STACK}"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command: exit code, standard output and error, seconds."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+def dynoform(*words: str, timeout: float = 1800) -> Run:
+    """Run ``bin/dynoform`` as a user does, without a terminal."""
+    began = time.monotonic()
+    done = subprocess.run([ROOT / "bin/dynoform", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def eventually(check: Callable[[], Any], within: float, what: str) -> Any:
+    """What ``check`` gives as soon as it is truthy; fails after ``within`` seconds, saying what was awaited."""
+    ends, last = time.monotonic() + within, None
+    while time.monotonic() < ends:
+        try:
+            if value := check():
+                return value
+        except (httpx.HTTPError, docker.errors.APIError) as error:
+            last = error
+        time.sleep(0.3)
+    raise AssertionError(f"{what}: not within {within:g} s (last: {last})")
+
+
+class Platform:
+    """The running stack, as its operator and its users see it."""
+
+    def __init__(self) -> None:
+        lines = dynoform("env", "--stack", STACK).out.splitlines()
+        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        self.environment = {key: value.strip("'\"") for key, value in exported.items()}
+        context = ssl.create_default_context(cafile=self.environment["DYNOFORM_CA"])
+        self.api = httpx.Client(
+            base_url=self.environment["HEROKU_HOST"],
+            headers={
+                "Accept": "application/vnd.heroku+json; version=3",
+                "Authorization": f"Bearer {self.environment['HEROKU_API_KEY']}",
+            },
+            verify=context,
+            timeout=30,
+        )
+        self.engine = docker.from_env(timeout=30)
+
+    def app(self, name: str, path: str = "/", **options: Any) -> httpx.Response:
+        """GET from an app through the router, over plain HTTP."""
+        return httpx.get(f"http://127.0.0.1:18080{path}", headers={"Host": f"{name}.localhost"}, timeout=10, **options)
+
+    def serves(self, name: str) -> bool:
+        """Whether the app answers 200."""
+        return self.app(name).status_code == 200
+
+    def dynos(self, app: str) -> list[dict[str, Any]]:
+        """The app's dynos, as the API lists them."""
+        answer = self.api.get(f"/apps/{app}/dynos")
+        answer.raise_for_status()
+        return list(answer.json())
+
+    def containers(self, app: str) -> list[Any]:
+        """Running containers of the app's dynos on this host."""
+        app_id = self.api.get(f"/apps/{app}").json()["id"]
+        return list(self.engine.containers.list(filters={"label": [f"dynoform.app={app_id}"], "status": "running"}))
+
+
+@pytest.fixture(scope="session")
+def first_up() -> Iterator[Run]:
+    """The run that made the platform; left-overs of an earlier, killed session are removed first."""
+    if os.geteuid() != 0:
+        pytest.skip("root is missing: the engine and the firewall need it")
+    dynoform("down", "--stack", STACK, "--purge", "--yes")
+    run = dynoform("up", "--stack", STACK, "--yes")
+    assert run.code == 0, f"{run.out}\n{run.err}"
+    yield run
+    gone = dynoform("down", "--stack", STACK, "--purge", "--yes")
+    assert gone.code == 0, f"{gone.out}\n{gone.err}"
+
+
+@pytest.fixture(scope="session")
+def platform(first_up: Run) -> Platform:
+    """The platform, up."""
+    return Platform()
+
+
+@pytest.fixture
+def status() -> Callable[[], dict[str, Any]]:
+    """What ``bin/dynoform status --json`` says."""
+    return lambda: dict(json.loads(dynoform("status", "--stack", STACK, "--json").out))

@@ -1,0 +1,227 @@
+"""The platform as its users have it, in the order of its life; the last tests take it down."""
+
+import io
+import os
+import re
+import signal
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import LABEL, ROOT, STACK, Platform, Run, dynoform, eventually
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
+BROKEN = ROOT / "examples/apps/broken"
+
+
+def tarball(directory: Path) -> bytes:
+    """The directory as a gzipped tarball, its files at the top."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.add(directory, arcname=".")
+    return buffer.getvalue()
+
+
+def build(platform: Platform, app: str, source: Path) -> tuple[dict[str, Any], str]:
+    """Upload and build a source; the finished build and its output."""
+    blob = platform.api.post("/sources").json()["source_blob"]
+    platform.api.put(blob["put_url"], content=tarball(source)).raise_for_status()
+    started = platform.api.post(f"/apps/{app}/builds", json={"source_blob": {"url": blob["get_url"]}})
+    assert started.status_code == 201, started.text
+    output = platform.api.get(started.json()["output_stream_url"], timeout=120).text
+    finished = platform.api.get(f"/apps/{app}/builds/{started.json()['id']}").json()
+    return finished, output
+
+
+def test_up_tells_where_apps_and_api_are(first_up: Run) -> None:
+    for words in (
+        "http://python.localhost:18080",
+        "http://node.localhost:18080",
+        "https://localhost:18443",
+        "bin/dynoform env",
+    ):
+        assert words in first_up.out
+
+
+@pytest.mark.parametrize("app", ["python", "node"])
+def test_sample_app_answers_over_http_and_https(platform: Platform, app: str) -> None:
+    assert eventually(lambda: platform.serves(app), 30, f"{app} answers")
+    secure = httpx.get(f"https://{app}.localhost:18443/", verify=platform.environment["DYNOFORM_CA"], timeout=10)
+    assert secure.status_code == 200
+
+
+def test_config_var_reaches_the_dyno(platform: Platform) -> None:
+    assert "Hello from the tests" in platform.app("python").text
+
+
+def test_second_up_changes_nothing(platform: Platform) -> None:
+    again = dynoform("up", "--stack", STACK, "--yes")
+    assert again.code == 0, again.err
+    assert "no changes" in again.out.lower(), again.out
+
+
+def test_first_release_is_in_the_users_name(platform: Platform) -> None:
+    releases = platform.api.get("/apps/python/releases").json()
+    assert releases[-1]["version"] >= 1
+    assert releases[-1]["current"] is True
+    assert releases[-1]["user"]["email"] == "operator@localhost"
+
+
+def test_log_has_app_router_and_system_lines(platform: Platform) -> None:
+    platform.app("python", "/?marker=log-test")
+
+    def lines() -> str:
+        session = platform.api.post("/apps/python/log-sessions", json={"lines": 500, "tail": False}).json()
+        return platform.api.get(session["logplex_url"]).text
+
+    pattern = {
+        "router": r"heroku\[router\]: at=info method=GET path=\"/\?marker=log-test\"",
+        "system": r"heroku\[web\.1\]: State changed from starting to up",
+        "app": r"app\[web\.1\]: ",
+    }
+    for kind, expression in pattern.items():
+        eventually(lambda e=expression: re.search(e, lines()), 15, f"{kind} line in the log")  # type: ignore[misc]
+
+
+def test_killed_process_is_replaced(platform: Platform) -> None:
+    (container,) = platform.containers("node")
+    container.kill(signal="SIGKILL")
+    eventually(lambda: [c for c in platform.containers("node") if c.id != container.id], 30, "a new dyno")
+    eventually(lambda: platform.serves("node"), 30, "node answers again")
+
+
+def test_removed_dyno_service_is_mended_by_the_reconciler(platform: Platform) -> None:
+    app_id = platform.api.get("/apps/node").json()["id"]
+    (service,) = platform.engine.services.list(filters={"label": f"dynoform.app={app_id}"})
+    service.remove()
+    eventually(
+        lambda: [
+            s for s in platform.engine.services.list(filters={"label": f"dynoform.app={app_id}"}) if s.id != service.id
+        ],
+        15,
+        "a new service",
+    )
+    eventually(lambda: platform.serves("node"), 30, "node answers again")
+
+
+def test_removed_router_is_mended_by_up(platform: Platform) -> None:
+    platform.engine.services.get(f"{STACK}_router").remove()
+    mended = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    assert mended.code == 0, f"{mended.out}\n{mended.err}"
+    assert eventually(lambda: platform.serves("python"), 30, "python answers again")
+
+
+def test_drift_of_a_service_is_found_and_mended(platform: Platform) -> None:
+    service = platform.engine.services.get(f"{STACK}_registry")
+    service.scale(0)
+    mended = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    assert mended.code == 0, f"{mended.out}\n{mended.err}"
+    service.reload()
+    assert service.attrs["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("example", "says"),
+    [
+        ("no-buildpack", "No default language could be detected"),
+        ("bad-procfile", "Procfile"),
+        ("failing-build", "failed to compile"),
+    ],
+)
+def test_broken_source_is_refused_and_what_ran_still_runs(platform: Platform, example: str, says: str) -> None:
+    before = platform.api.get("/apps/python/releases").json()
+    finished, output = build(platform, "python", BROKEN / example)
+    assert finished["status"] == "failed"
+    assert says.lower() in output.lower()
+    assert platform.api.get("/apps/python/releases").json() == before
+    assert platform.serves("python")
+
+
+def test_new_release_takes_over_without_a_failed_request(platform: Platform) -> None:
+    version = platform.api.get("/apps/python/releases").json()[-1]["version"]
+    platform.api.patch("/apps/python/config-vars", json={"GREETING": "Changed"}).raise_for_status()
+    statuses: list[int] = []
+
+    def changed() -> bool:
+        answer = platform.app("python")
+        statuses.append(answer.status_code)
+        return "Changed" in answer.text
+
+    eventually(changed, 45, "the new config var in the answer")
+    assert set(statuses) == {200}
+    assert platform.api.get("/apps/python/releases").json()[-1]["version"] == version + 1
+
+
+def test_dyno_reaches_neither_engine_nor_platform(platform: Platform) -> None:
+    (container,) = platform.containers("python")
+    probe = (
+        "import socket,sys\n"
+        "for host, port in [('172.29.36.1',5432),('172.29.36.1',5000),('172.29.32.1',22),('169.254.169.254',80)]:\n"
+        "    try: socket.create_connection((host, port), 2); print('open', host, port)\n"
+        "    except OSError: pass\n"
+        "socket.create_connection(('172.29.32.1', 18080), 5); print('router')\n"
+    )
+    code, output = container.exec_run(["python3", "-c", probe])
+    assert (code, output.decode().split()) == (0, ["router"])
+    assert not any("docker.sock" in mount.get("Source", "") for mount in container.attrs["Mounts"])
+
+
+def test_status_shows_services_apps_and_memory(status: Any, platform: Platform) -> None:
+    shown = status()
+    assert {service["name"] for service in shown["services"]} >= {
+        f"{STACK}_router",
+        f"{STACK}_api",
+        f"{STACK}_postgres",
+    }
+    assert {app["name"] for app in shown["apps"]} == {"python", "node"}
+
+
+def test_doctor_finds_nothing_wrong(platform: Platform) -> None:
+    run = dynoform("doctor", "--stack", STACK)
+    assert run.code == 0, run.out
+
+
+def test_everything_is_back_after_a_restart_of_the_engine(platform: Platform) -> None:
+    (pid,) = (int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_engine(int(entry)))
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 60, "the engine stops")
+    started = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    assert started.code == 0, f"{started.out}\n{started.err}"
+    for app in ("python", "node"):
+        eventually(lambda a=app: platform.serves(a), 90, f"{app} answers after the restart")  # type: ignore[misc]
+
+
+def is_engine(pid: int) -> bool:
+    """Whether the process is the host's dockerd."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd"
+    except OSError:
+        return False
+
+
+def test_down_keeps_data_and_up_brings_it_back(platform: Platform) -> None:
+    assert dynoform("down", "--stack", STACK, "--yes").code == 0
+    assert platform.engine.services.list(filters=LABEL) == []
+    assert platform.engine.volumes.list(filters=LABEL) != []
+    began = time.monotonic()
+    again = dynoform("up", "--stack", STACK, "--yes")
+    assert again.code == 0, f"{again.out}\n{again.err}"
+    assert time.monotonic() - began < 300
+    # What was changed through the API is in the store: it outlived the platform.
+    fresh = Platform()
+    assert fresh.api.get("/apps/python/config-vars").json()["GREETING"] in {"Changed", "Hello from the tests"}
+    assert len(fresh.api.get("/apps/python/releases").json()) > 1
+
+
+def test_purge_leaves_nothing_behind(platform: Platform) -> None:
+    gone = dynoform("down", "--stack", STACK, "--yes", "--purge")
+    assert gone.code == 0, f"{gone.out}\n{gone.err}"
+    engine = platform.engine
+    assert engine.services.list(filters=LABEL) == []
+    assert engine.volumes.list(filters=LABEL) == []
+    assert engine.secrets.list(filters=LABEL) == []
+    assert [network.name for network in engine.networks.list() if network.name.startswith(f"{STACK}_")] == []
