@@ -1,0 +1,228 @@
+"""Runs ``ansible-playbook`` and tells what it did: the only file that knows its command line.
+
+Variables, secret or not, reach it through a named pipe in a folder that only the user can read: never by argv,
+environment or disk. A lock that the child inherits keeps two runs off one host, also when this process was killed
+and its child still works.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .engine import Operation
+from .errors import ProviderError
+
+ROOT = Path(__file__).resolve().parents[2]
+CALLBACKS = Path(__file__).parent / "callbacks"
+RUN_SECONDS = 1800.0
+"""How long a playbook may take when the user sets no timeout: a cold package mirror is slow, a hang is not for ever."""
+LOCK_SECONDS = 600.0
+TERMINATE_SECONDS = 5.0
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK", "DEBIAN_FRONTEND")
+"""Environment variables that the child gets, with those of proxies and CAs; all others, such as passphrases, stay here."""
+PASSED_ON_ENDINGS = ("_proxy", "_PROXY", "_CA_BUNDLE", "_CERT", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@dataclass(frozen=True)
+class Host:
+    """The one host of a run: its name, where it is, and Ansible's connection (``local`` or ``ssh``)."""
+
+    name: str
+    address: str
+    connection: str
+
+
+@dataclass
+class Outcome:
+    """What a run did: names of the tasks that changed something, and the facts of ``set_stats``."""
+
+    changes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def run_playbook(
+    operation: Operation, playbook: str, host: Host, variables: Mapping[str, Any], *, check: bool = False
+) -> Outcome:
+    """Runs ``playbook`` (relative to the project's root) on ``host``; task names become status messages.
+
+    Raises ``ProviderError`` naming host, task and message when a task fails, when the time is up or on cancellation.
+    """
+    deadline = operation.deadline(RUN_SECONDS)
+    with _lock(operation, host) as lock, _variables_pipe({**variables, **_connection(host)}) as pipe:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", f"{host.name},"]
+        command += ["--extra-vars", f"@{pipe}", *(["--check"] if check else []), playbook]
+        child = subprocess.Popen(  # noqa: S603 - argv is made here, values go through the pipe
+            command,
+            cwd=ROOT,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+        with child:
+            return _follow(operation, child, playbook, deadline)
+
+
+def _follow(operation: Operation, child: "subprocess.Popen[str]", playbook: str, deadline: float) -> Outcome:
+    """Reads the child's events until it ends; ends it when the time is up or the operation is cancelled."""
+    complaints: list[str] = []
+    readers = [_reader(child.stderr, complaints.append)]
+    outcome, failures = Outcome(), list[str]()
+    readers.append(_reader(child.stdout, lambda line: _take(operation, line, outcome, failures)))
+    stopped = _wait(operation, child, deadline)
+    for reader in readers:
+        reader.join(TERMINATE_SECONDS)
+    if stopped:
+        raise ProviderError(playbook, stopped, "run it again to continue where it stopped")
+    if child.returncode:
+        # A task that failed and was rescued is in ``failures`` too: the last one is what ended the run.
+        why = failures[-1] if failures else f"ansible-playbook ended with status {child.returncode}: {_last(complaints)}"
+        raise ProviderError(playbook, why)
+    return outcome
+
+
+def _take(operation: Operation, line: str, outcome: Outcome, failures: list[str]) -> None:
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return
+    if event["event"] == "task":
+        operation.status(event["task"])
+    elif event["event"] == "changed":
+        outcome.changes.append(event["task"])
+    elif event["event"] == "failed":
+        failures.append(f"{event['host']}: {event['task']}: {' '.join(event['message'].split())}")
+    elif event["event"] == "end":
+        outcome.facts = event["facts"]
+
+
+def _wait(operation: Operation, child: "subprocess.Popen[str]", deadline: float) -> str:
+    """Empty when the child ended by itself, else why it was ended."""
+    while child.poll() is None:
+        if operation.cancelled.wait(0.05):
+            _end(child)
+            return "was cancelled"
+        if time.monotonic() > deadline:
+            _end(child)
+            return "took longer than allowed"
+    return ""
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    """Asks the child's whole session to end, then makes it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(TERMINATE_SECONDS)
+            return
+
+
+def _reader(stream: Any, take: Callable[[str], None]) -> threading.Thread:
+    def read() -> None:
+        for line in stream:
+            take(line)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+def _last(complaints: list[str]) -> str:
+    lines = [line.strip() for line in complaints if line.strip()]
+    errors = [line for line in lines if line.startswith("[ERROR]")]
+    return (errors or lines or ["it printed nothing"])[-1 if not errors else 0].removeprefix("[ERROR]: ")
+
+
+def _connection(host: Host) -> dict[str, str]:
+    """Debian's own Python: modules such as apt need its bindings."""
+    return {
+        "ansible_connection": host.connection,
+        "ansible_host": host.address,
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+
+
+def _environment() -> dict[str, str]:
+    passed = {
+        name: value for name, value in os.environ.items() if name in PASSED_ON or name.endswith(PASSED_ON_ENDINGS)
+    }
+    return {
+        **passed,
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_STDOUT_CALLBACK": "dynoform_events",
+        "ANSIBLE_NOCOLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@contextlib.contextmanager
+def _variables_pipe(variables: Mapping[str, Any]) -> Iterator[Path]:
+    """A named pipe that gives the variables as JSON to the one who opens it."""
+    with tempfile.TemporaryDirectory(prefix="dynoform-") as folder:
+        pipe = Path(folder) / "variables.json"
+        os.mkfifo(pipe, 0o600)
+        text = json.dumps(variables)
+
+        def write() -> None:
+            with contextlib.suppress(OSError), pipe.open("w") as stream:
+                stream.write(text)
+
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        try:
+            yield pipe
+        finally:
+            _release(pipe, writer)
+
+
+def _release(pipe: Path, writer: threading.Thread) -> None:
+    """Lets a writer go that nobody read from, by opening and closing the other end."""
+    while writer.is_alive():
+        with contextlib.suppress(OSError):
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+        writer.join(0.05)
+
+
+@contextlib.contextmanager
+def _lock(operation: Operation, host: Host) -> Iterator[int]:
+    """One run per host at a time. The descriptor is inherited: the lock is free when the last holder is gone."""
+    folder = Path(tempfile.gettempdir()) / f"dynoform-locks-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = hashlib.sha256(f"{host.connection} {host.address}".encode()).hexdigest()[:16]
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        until = time.monotonic() + LOCK_SECONDS
+        while not _locked(descriptor):
+            operation.status(f"waits for another run on {host.name}")
+            if time.monotonic() > until:
+                raise ProviderError(host.name, "another playbook has been running on it for too long", "end it, then try again")
+            operation.pause(0.3)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""Ansible's progress as JSON lines on stdout, for ``providers/dynoform/ansible_run.py``.
+
+Lines: ``{"event": "task", "task": …}``, ``{"event": "changed", "host": …, "task": …}``,
+``{"event": "failed", "host": …, "task": …, "message": …}`` and at last ``{"event": "end", "facts": {…}}``.
+Results themselves are never printed: they may hold secrets.
+"""
+
+import json
+import sys
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+    name: dynoform_events
+    type: stdout
+    short_description: Progress as JSON lines
+    description: Prints one JSON object a line for tasks, changes, failures and the facts of set_stats.
+"""
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible publishes no types
+    """Prints one JSON object a line."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "dynoform_events"
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        """A task begins."""
+        _write("task", task=task.get_name().strip())
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """A handler begins."""
+        _write("task", task=task.get_name().strip())
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """A task ended well; only changes are told."""
+        if result.is_changed():
+            _write("changed", host=result.host.get_name(), task=result.task.get_name().strip())
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """A task failed."""
+        if not ignore_errors:
+            _write(
+                "failed", host=result.host.get_name(), task=result.task.get_name().strip(), message=_message(result.result)
+            )
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """A host did not answer."""
+        _write(
+            "failed", host=result.host.get_name(), task=result.task.get_name().strip(), message=_message(result.result)
+        )
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """The end, with what ``set_stats`` collected under the name ``dynoform``."""
+        _write("end", facts=stats.custom.get("_run", {}).get("dynoform", {}))
+
+
+def _message(result: dict[str, Any]) -> str:
+    """The shortest text that says why: the module's message, and what the command printed on stderr."""
+    failed_items = [item for item in result.get("results", []) if item.get("failed")]
+    if failed_items:
+        return _message(failed_items[0])
+    message = str(result.get("msg") or "").strip()
+    printed = str(result.get("stderr") or result.get("module_stderr") or "").strip()
+    last_line = printed.splitlines()[-1] if printed else ""
+    return f"{message}: {last_line}" if last_line and last_line not in message else message or "failed without a message"
+
+
+def _write(event: str, **fields: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, **fields}, default=str) + "\n")
+    sys.stdout.flush()

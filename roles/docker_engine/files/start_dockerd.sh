@@ -1,0 +1,30 @@
+#!/bin/sh
+# Starts the Docker engine where no init system does, detached from the caller, and waits until it answers.
+# usage: start_dockerd.sh CLIENT SECONDS
+set -eu
+client=$1
+seconds=$2
+log=/var/log/docker.log
+
+# A container-like host may refuse higher limits: the engine then lives with those it has.
+ulimit -n 1048576 2>/dev/null || true
+ulimit -u unlimited 2>/dev/null || true
+if [ -z "$(ls -A /sys/fs/cgroup 2>/dev/null)" ] && command -v cgroupfs-mount >/dev/null; then
+    cgroupfs-mount
+fi
+# A pid file of an engine that was killed may name a process that lives again as something else.
+if [ -f /var/run/docker.pid ] && [ "$(cat "/proc/$(cat /var/run/docker.pid)/comm" 2>/dev/null)" != dockerd ]; then
+    rm -f /var/run/docker.pid
+fi
+
+setsid dockerd >>"$log" 2>&1 </dev/null &
+
+end=$(($(date +%s) + seconds))
+while [ "$(date +%s)" -lt "$end" ]; do
+    if timeout 5 "$client" version >/dev/null 2>&1; then
+        exit 0
+    fi
+    sleep 0.5
+done
+echo "dockerd gave no answer in $seconds s: $(tail -n 1 "$log")" >&2
+exit 1
