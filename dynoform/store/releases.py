@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import formations, releases
+from dynoform.errors import InvalidInputError, NotFoundError
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
@@ -29,15 +30,15 @@ def create_release(
     """Make the next release of ``app`` and make it current, within the caller's transaction.
 
     ``slug`` and ``config`` left out are those of the current release. The formation gets the slug's process types,
-    listeners on ``formation`` are told at commit. Locks the app's row; raises ``LookupError`` when the app is gone.
+    listeners on ``formation`` are told at commit. Locks the app's row; raises ``NotFoundError`` when the app is gone.
     """
     if lock_app(session, app.id) is None:
-        raise LookupError(f"app {app.id} is gone")
+        raise NotFoundError("Couldn't find that app.", resource="app")
     session.flush()  # a new slug or config must be there before the release points at it
     before = current_release(session, app.id)
     config_id = config.id if config else before.config_id if before else None
     if config_id is None:
-        raise LookupError(f"app {app.id} has no config vars to release with")
+        raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
     if before is not None:
         before.current = False
         session.flush()  # at most one release may be current, at any moment

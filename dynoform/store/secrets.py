@@ -56,8 +56,13 @@ class Vault:
         return config
 
     def sign(self, purpose: str, claims: dict[str, Any], seconds: int) -> str:
-        """A token for a link, good for ``seconds``: carries ``claims`` in the open, works for ``purpose`` only."""
-        body = json.dumps(claims | {"exp": int(time.time()) + seconds}, separators=(",", ":"), sort_keys=True).encode()
+        """A token for a link, good for ``seconds``: ``claims`` in the open, works for ``purpose`` only.
+
+        Its end is rounded up to a tenth of that time, so that an object with a link does not change at every look.
+        """
+        step = max(1, seconds // 10)
+        ends = (int(time.time()) // step + 1) * step + seconds
+        body = json.dumps(claims | {"exp": ends}, separators=(",", ":"), sort_keys=True).encode()
         return f"{_encode(body)}.{_encode(self._seal(purpose, body))}"
 
     def verify(self, purpose: str, token: str) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import psycopg
 import sqlalchemy
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from dynoform.configuration import Configuration
-from dynoform.errors import ConflictError, UnavailableError
+from dynoform.errors import ConflictError, InvalidInputError, UnavailableError
 
 JOBS = "jobs"
 FORMATION = "formation"
@@ -57,6 +57,7 @@ class Store:
             pool_timeout=10,
             pool_pre_ping=True,
             pool_recycle=1800,
+            hide_parameters=True,  # an error's text may reach a log
             connect_args=self._connect_arguments(),
         )
         event.listen(self.engine, "do_connect", self._add_password)
@@ -67,11 +68,13 @@ class Store:
         """A session in a transaction: committed at the end of the block, rolled back when it raises.
 
         Raises ``UnavailableError`` when the database cannot be reached, ``ConflictError`` when another change held
-        what this one needs.
+        what this one needs, ``InvalidInputError`` when a value does not fit its column (a NUL in a text).
         """
         try:
             with self._sessions.begin() as session:
                 yield session
+        except DataError as error:
+            raise InvalidInputError("a value", "cannot be stored", "remove NUL characters and shorten it") from error
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise _explain(error) from error
 
@@ -81,7 +84,7 @@ class Store:
         Raises ``UnavailableError`` when the time is over.
         """
         for _ in attempts(seconds):
-            if self._schema() >= SCHEMA:
+            if self.is_current():
                 return
         raise UnavailableError(
             "store", f"not ready after {seconds} s", "look at the postgres and api services with bin/dynoform status"
@@ -106,6 +109,19 @@ class Store:
                 time.sleep(pause(failures))
                 failures += 1
                 yield None
+
+    def is_current(self) -> bool:
+        """Whether the schema has every migration that this program knows; False while there is no connection."""
+        return self._schema() >= SCHEMA
+
+    def answers(self) -> bool:
+        """Whether the database takes a connection and a statement now."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False
+        return True
 
     def close(self) -> None:
         """Give all connections back."""

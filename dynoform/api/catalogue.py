@@ -1,0 +1,171 @@
+"""What the platform offers: stacks, regions, dyno sizes, features. Data, the same for every caller."""
+
+from typing import Any, TypedDict
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from dynoform.api.apps import find
+from dynoform.api.authentication import Caller
+from dynoform.api.errors import not_found
+from dynoform.api.objects import STACK, NamedObject, fixed
+from dynoform.api.services import Use
+from dynoform.domain import dyno_sizes
+from dynoform.errors import InvalidInputError
+
+router = APIRouter(tags=["catalogue"])
+_SINCE = "2026-11-20T00:00:00Z"
+
+
+class StackObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#stack."""
+
+    created_at: str
+    default: bool
+    id: str
+    name: str
+    state: str
+    updated_at: str
+
+
+class ProviderObject(TypedDict):
+    """Who runs a region's machines."""
+
+    name: str
+    region: str
+
+
+class RegionObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#region."""
+
+    country: str
+    created_at: str
+    description: str
+    id: str
+    locale: str
+    name: str
+    private_capable: bool
+    provider: ProviderObject
+    updated_at: str
+
+
+class DynoSizeObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#dyno-size."""
+
+    architecture: str
+    compute: int
+    cost: dict[str, int | str]
+    dedicated: bool
+    dyno_units: int
+    generation: NamedObject
+    id: str
+    memory: float
+    name: str
+    precise_dyno_units: float
+    private_space_only: bool
+
+
+@router.get("/stacks", response_model=list[StackObject])
+def stack_list(caller: Caller) -> JSONResponse:
+    """The stacks."""
+    return JSONResponse([_stack()])
+
+
+@router.get("/stacks/{stack}", response_model=StackObject)
+def stack_info(stack: str, caller: Caller) -> JSONResponse:
+    """One stack, by id or name."""
+    return JSONResponse(_pick([_stack()], stack, "stack"))
+
+
+@router.get("/regions", response_model=list[RegionObject])
+def region_list(services: Use, caller: Caller) -> JSONResponse:
+    """The regions: this stack is the only one."""
+    return JSONResponse([_region(services.configuration.stack)])
+
+
+@router.get("/regions/{region}", response_model=RegionObject)
+def region_info(region: str, services: Use, caller: Caller) -> JSONResponse:
+    """One region, by id or name."""
+    return JSONResponse(_pick([_region(services.configuration.stack)], region, "region"))
+
+
+@router.get("/dyno-sizes", response_model=list[DynoSizeObject])
+def dyno_size_list(caller: Caller) -> JSONResponse:
+    """The dyno sizes."""
+    return JSONResponse([_size(size) for size in dyno_sizes.SIZES])
+
+
+@router.get("/dyno-sizes/{size}", response_model=DynoSizeObject)
+def dyno_size_info(size: str, caller: Caller) -> JSONResponse:
+    """One dyno size, by id or name."""
+    try:
+        return JSONResponse(_size(dyno_sizes.find(size)))
+    except InvalidInputError:
+        return JSONResponse(_pick([_size(known) for known in dyno_sizes.SIZES], size, "dyno size"))
+
+
+@router.get("/account/features", response_model=list[dict[str, Any]])
+def account_feature_list(caller: Caller) -> JSONResponse:
+    """Features of the account: there are none to choose."""
+    return JSONResponse([])
+
+
+@router.get("/account/features/{feature}", response_model=dict[str, Any])
+def account_feature_info(feature: str, caller: Caller) -> JSONResponse:
+    """One feature of the account: there is none."""
+    raise not_found("feature", "account_feature")
+
+
+@router.get("/apps/{app}/features", response_model=list[dict[str, Any]])
+def app_feature_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+    """Features of an app: there are none to choose."""
+    with services.store.transaction() as session:
+        find(session, caller, app)
+    return JSONResponse([])
+
+
+@router.get("/apps/{app}/features/{feature}", response_model=dict[str, Any])
+def app_feature_info(app: str, feature: str, services: Use, caller: Caller) -> JSONResponse:
+    """One feature of an app: there is none."""
+    with services.store.transaction() as session:
+        find(session, caller, app)
+    raise not_found("feature", "app_feature")
+
+
+def _pick(offered: list[Any], reference: str, noun: str) -> Any:
+    for item in offered:
+        if reference in (item["id"], item["name"]):
+            return item
+    raise not_found(noun, noun.replace(" ", "_"))
+
+
+def _stack() -> StackObject:
+    return {**fixed(STACK), "created_at": _SINCE, "default": True, "state": "public", "updated_at": _SINCE}
+
+
+def _region(name: str) -> RegionObject:
+    return {
+        **fixed(name),
+        "country": "your own",
+        "created_at": _SINCE,
+        "description": f"Dynoform stack {name}",
+        "locale": "your own hosts",
+        "private_capable": False,
+        "provider": {"name": "dynoform", "region": name},
+        "updated_at": _SINCE,
+    }
+
+
+def _size(size: dyno_sizes.DynoSize) -> DynoSizeObject:
+    return {
+        **fixed(size.name),
+        "architecture": "amd64",
+        "compute": size.cpu_shares // 1024,
+        "cost": {"cents": size.price_cents, "unit": "month"},
+        "dedicated": size.dedicated,
+        "dyno_units": max(1, round(size.dyno_units)),
+        "generation": fixed("cedar"),
+        "memory": size.memory_mb / 1024,
+        "precise_dyno_units": size.dyno_units,
+        "private_space_only": False,
+    }

@@ -1,0 +1,58 @@
+"""What every endpoint works with, made once at start."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from dynoform.api.limits import RateLimiter
+from dynoform.api.wake import Wakers
+from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
+from dynoform.domain import releases
+from dynoform.journal import Journal
+from dynoform.store.secrets import Vault
+from dynoform.store.session import Store
+from dynoform.store.tables import App, Release
+
+
+class LogLines(Protocol):
+    """Where lines for an app's log go; never blocks and never raises."""
+
+    def line(self, app_id: uuid.UUID, source: str, process: str, message: str) -> None:
+        """Send one line: ``source`` is ``app`` or ``heroku``, ``process`` for instance ``api``."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything an endpoint may need."""
+
+    configuration: Configuration
+    store: Store
+    vault: Vault
+    logs: LogLines
+    journal: Journal
+    wakers: Wakers
+    limiter: RateLimiter = field(default_factory=RateLimiter)
+    logplex_port: int = LOGPLEX_HTTP_PORT
+
+    def say(self, app: App, *messages: str) -> None:
+        """Write to the app's log as ``app[api]``."""
+        for message in messages:
+            self.logs.line(app.id, "app", "api", message)
+
+    def announce(self, app: App, made: Iterable[Release]) -> None:
+        """Tell the app's log about releases, in Heroku's two lines for each."""
+        for release in made:
+            email = release.account.email
+            self.say(app, releases.created_by(release.version, email), releases.by_user(release.description, email))
+
+
+def _of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Use = Annotated[Services, Depends(_of)]
+"""Endpoint parameter: the services."""

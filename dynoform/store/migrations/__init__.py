@@ -1,0 +1,1 @@
+"""Migrations of the store, numbered; see ``dynoform.store.migrate``."""
