@@ -36,6 +36,13 @@ def ask(client: str, *words: str) -> tuple[dict[str, Any], str]:
     return answer, " ".join(done.stderr.split())
 
 
+def about(client: str) -> dict[str, str]:
+    """Where the engine keeps its data, how, and the id of its predefined network ``host``."""
+    info, _ = ask(client, "info")
+    network, _ = ask(client, "network", "inspect", "host")
+    return {"root": info.get("DockerRootDir", ""), "driver": info.get("Driver", ""), "host_network": network.get("Id", "")}
+
+
 def main() -> None:
     """Prints what was found."""
     reasons = {}
@@ -43,8 +50,7 @@ def main() -> None:
     for client in clients():
         version, reason = ask(client, "version")
         if version.get("Server"):
-            info, _ = ask(client, "info")
-            found = {"client": client, "server": version["Server"], "root": info.get("DockerRootDir", ""), "driver": info.get("Driver", "")}
+            found = {"client": client, "server": version["Server"], **about(client)}
             break
         reasons[client] = reason
     folders = os.pathsep.join([*os.get_exec_path(), *FOLDERS])

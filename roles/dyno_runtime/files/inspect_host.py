@@ -56,7 +56,7 @@ def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[s
         replace = "was not made from its config-only network"
     create = [part for part, there in (("config", config), ("network", network)) if replace or not there]
     there = [part for part, found in (("network", network), ("config", config)) if found]
-    return {"create": create, "replace": replace, "there": there}
+    return {"create": create, "replace": replace, "there": there, "id": network["Id"] if network else ""}
 
 
 def options_match(wanted: dict[str, Any], options: dict[str, str]) -> bool:
