@@ -1,0 +1,201 @@
+"""Build containers on the host's engine: unprivileged, limited, and never left behind."""
+
+import os
+import tarfile
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import docker
+import requests
+from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount, Ulimit
+
+from dynoform.build.slug import DYNO, ByteStream, member_bytes
+from dynoform.configuration import Configuration
+from dynoform.domain import builds
+from dynoform.domain.images import EPOCH
+from dynoform.errors import ConfigurationError, UnavailableError
+
+STACK_LABEL = "dynoform.stack"
+BUILD_LABEL = "dynoform.build"
+APP_LABEL = "dynoform.app"
+_TIMEOUT = 120
+_CHUNK = 512 * 1024
+_LARGEST_FILE = 2048 * builds.MIB
+_CORES = 2
+
+
+@contextmanager
+def engine_errors(action: str) -> Iterator[None]:
+    """Turn what the engine's client raises into one line about ``action``."""
+    try:
+        yield
+    except ImageNotFound as error:
+        why = f"the image is not on this host ({error.explanation})"
+        raise ConfigurationError(action, why, "run bin/dynoform up") from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise UnavailableError(action, f"the engine says: {error}", "look at bin/dynoform doctor") from error
+
+
+class Engine:
+    """The host's Docker engine, as far as builds need it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Connects by ``DOCKER_HOST`` or the usual socket. Raises ``UnavailableError``."""
+        self.configuration = configuration
+        with engine_errors("engine"):
+            self.client: docker.DockerClient = docker.from_env(timeout=_TIMEOUT)
+
+    def image_id(self, image: str) -> str:
+        """``sha256:…`` of an image on this host."""
+        with engine_errors(f"image {image}"):
+            return str(self.client.images.get(image).id)
+
+    def push(self, image: str, repository: str, tag: str) -> None:
+        """Push an image on this host to ``repository:tag``; the engine's own client certificate opens the registry."""
+        with engine_errors(f"push of {image}"):
+            self.client.images.get(image).tag(repository, tag)
+            for event in self.client.images.push(repository, tag, stream=True, decode=True):
+                if "error" in event:
+                    raise UnavailableError(f"push of {image}", event["error"], "look at bin/dynoform doctor")
+
+    def containers(self, build_id: uuid.UUID | None = None) -> list[tuple[str, str]]:
+        """(id, build id) of this stack's build containers on this host, of one build or of all."""
+        labels = [f"{STACK_LABEL}={self.configuration.stack}", f"{BUILD_LABEL}={build_id}" if build_id else BUILD_LABEL]
+        with engine_errors("list of build containers"):
+            found = self.client.api.containers(all=True, filters={"label": labels})
+        return [(item["Id"], item["Labels"][BUILD_LABEL]) for item in found]
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; it may be gone already."""
+        with engine_errors("removal of a build container"), suppress(NotFound):
+            self.client.api.remove_container(container_id, force=True, v=True)
+
+    def cache_volumes(self) -> list[tuple[str, str]]:
+        """(name, app id) of this stack's build caches on this host."""
+        labels = [f"{STACK_LABEL}={self.configuration.stack}", APP_LABEL]
+        with engine_errors("list of build caches"):
+            found = self.client.volumes.list(filters={"label": labels})
+        prefix = f"{self.configuration.stack}_cache_"
+        return [(volume.name, volume.attrs["Labels"][APP_LABEL]) for volume in found if volume.name.startswith(prefix)]
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; it may be gone already."""
+        with engine_errors(f"removal of volume {name}"), suppress(NotFound):
+            self.client.api.remove_volume(name)
+
+    def build_container(self, build_id: uuid.UUID, app_id: uuid.UUID, environment: dict[str, str]) -> "BuildContainer":
+        """Create the container of a build, not started; an earlier one of the same build is removed."""
+        for container_id, _ in self.containers(build_id):
+            self.remove(container_id)
+        stack = self.configuration.stack
+        cache = f"{stack}_cache_{app_id}"
+        with engine_errors("build container"):
+            self.client.volumes.create(cache, labels={STACK_LABEL: stack, APP_LABEL: str(app_id)})
+            container = self.client.containers.create(
+                self.configuration.build_image,
+                name=f"{stack}_build_{build_id}",
+                labels={STACK_LABEL: stack, BUILD_LABEL: str(build_id), APP_LABEL: str(app_id)},
+                environment=environment,
+                mounts=[Mount("/cache", cache)],
+                network=self.configuration.dyno_network,
+                **_limits(),
+            )
+        return BuildContainer(container)
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "user": "dyno",
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": builds.MEMORY_BYTES,
+        "memswap_limit": builds.MEMORY_BYTES,
+        "pids_limit": builds.PROCESSES,
+        "nano_cpus": min(os.cpu_count() or 1, _CORES) * 10**9,
+        # Dynos come first when the processors are busy.
+        "cpu_shares": 256,
+        "ulimits": [
+            Ulimit(name="nofile", soft=65536, hard=65536),
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=_LARGEST_FILE, hard=_LARGEST_FILE),
+        ],
+        # Reaps what a buildpack leaves running.
+        "init": True,
+        # The output goes to the store, and nowhere else: it may hold what an app should not have printed.
+        "log_config": LogConfig(type="none"),
+    }
+
+
+class BuildContainer:
+    """One build's container. Its calls raise ``UnavailableError`` when the engine does not do as told."""
+
+    def __init__(self, container: Container) -> None:
+        """Made by ``Engine.build_container``."""
+        self._container = container
+
+    def put(self, folder: str, tar: Iterable[bytes]) -> None:
+        """Unpack a tar stream in a folder of the container."""
+        with engine_errors("copy into the build container"):
+            self._container.put_archive(folder, tar)
+
+    def put_config(self, config: dict[str, str]) -> None:
+        """Give the build its config vars as files, one each: environment would show in ``docker inspect``."""
+        self.put("/run/dynoform", _config_tar(config))
+
+    def run(self) -> Iterator[bytes]:
+        """Start it; its output in pieces, until it ends."""
+        with engine_errors("build container"):
+            output = self._container.attach(stdout=True, stderr=True, stream=True, logs=False)
+            self._container.start()
+            yield from output
+
+    def wait(self) -> tuple[int, bool]:
+        """Its exit code, and whether it ran out of memory."""
+        with engine_errors("build container"):
+            code = int(self._container.wait(timeout=_TIMEOUT)["StatusCode"])
+            self._container.reload()
+            return code, bool(self._container.attrs["State"]["OOMKilled"])
+
+    def kill(self) -> None:
+        """End it now; it may have ended, or not have started."""
+        with suppress(DockerException, requests.RequestException):
+            self._container.kill()
+
+    def read(self, path: str, limit: int = 256 * 1024) -> str | None:
+        """A small text file in it; None when there is none. What is beyond ``limit`` bytes is cut off."""
+        try:
+            with engine_errors(path), tarfile.open(fileobj=ByteStream(self._archive(path)), mode="r|") as archive:
+                member = archive.next()
+                file = archive.extractfile(member) if member and member.isreg() else None
+                return file.read(limit).decode(errors="replace") if file else None
+        except UnavailableError as error:
+            if isinstance(error.__cause__, NotFound):
+                return None
+            raise
+
+    def app(self) -> Iterator[bytes]:
+        """A tar stream of ``/app``."""
+        with engine_errors("copy out of the build container"):
+            yield from self._archive("/app")
+
+    def remove(self) -> None:
+        """Remove it with all that was in it, except the cache."""
+        with engine_errors("removal of the build container"), suppress(NotFound):
+            self._container.remove(force=True, v=True)
+
+    def _archive(self, path: str) -> Iterator[bytes]:
+        stream, _ = self._container.get_archive(path, chunk_size=_CHUNK)
+        yield from stream
+
+
+def _config_tar(config: dict[str, str]) -> Iterator[bytes]:
+    for name, value in config.items():
+        data = value.encode()
+        member = tarfile.TarInfo(f"env/{name}")
+        member.size, member.mode, member.uid, member.gid, member.mtime = len(data), 0o400, DYNO, DYNO, EPOCH
+        yield member_bytes(member) + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)

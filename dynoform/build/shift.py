@@ -1,0 +1,78 @@
+"""A builder at work: a process that takes builds while there are any, and ends when there have been none for a while.
+
+What a build brings into memory (engine, registry, store) goes with it; see ``dynoform.build.worker``, which starts it.
+Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothing left to do, 1 when it cannot work.
+"""
+
+import os
+import signal
+import socket
+import sys
+import uuid
+from types import FrameType
+from typing import NoReturn
+
+from dynoform.build import leftovers, queue
+from dynoform.build.container import Engine
+from dynoform.build.job import Job, Tools
+from dynoform.build.registry import Registry
+from dynoform.configuration import Configuration
+from dynoform.errors import DynoformError
+from dynoform.journal import Journal
+from dynoform.logplex_client import LogplexClient
+from dynoform.store.secrets import Vault
+from dynoform.store.session import JOBS, Store
+
+_IDLE_SECONDS = 15
+
+
+def run(configuration: Configuration, journal: Journal) -> None:
+    """Clean up after dead builders, then build until the queue has been empty for 15 s. Raises ``DynoformError``."""
+    store = Store(configuration, "builder")
+    registry = Registry(configuration)
+    logs = LogplexClient(configuration)
+    vault = Vault(configuration.secret("encryption_key"))
+    tools = Tools(configuration, store, vault, Engine(configuration), registry, logs, journal)
+    try:
+        store.wait_until_ready()
+        leftovers.remove(tools.engine, store, journal)
+        _work(tools)
+    finally:
+        logs.close()
+        registry.close()
+        store.close()
+
+
+def _work(tools: Tools) -> None:
+    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    idle = -1
+    for _ in tools.store.notifications([JOBS], idle=_IDLE_SECONDS):
+        worked = False
+        while claim := queue.take(tools.store, holder):
+            worked = True
+            tools.journal.info("build started", build=claim.build_id, app=claim.app_name, attempt=claim.attempt)
+            Job(tools, claim).run()
+        # The first turn comes at once, on connecting; one without work after that means a whole idle time.
+        idle = 0 if worked else idle + 1
+        if idle > 0:
+            return
+
+
+def _leave(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def main() -> int:
+    """Work one shift."""
+    signal.signal(signal.SIGTERM, _leave)
+    journal = Journal("builder")
+    try:
+        run(Configuration.from_environment(), journal)
+    except DynoformError as error:
+        journal.error("builder cannot work", error=error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

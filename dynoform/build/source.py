@@ -1,0 +1,120 @@
+"""An uploaded source: looked through before any of it is used, then passed on to the container as a stream."""
+
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dynoform.build.slug import DYNO, contents, member_bytes
+from dynoform.domain import builds, slugs
+from dynoform.domain.images import EPOCH
+from dynoform.errors import InvalidInputError
+
+_HEADER_BYTES = 1024 * 1024
+_TEXT_BYTES = 256 * 1024
+_READ = ("Procfile", slugs.IGNORE_FILE)
+
+
+class _Member(tarfile.TarInfo):
+    """Refuses headers (long names, attributes) that would be read into memory whole and are not small."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type not in tarfile.SUPPORTED_TYPES or self.type in tarfile.REGULAR_TYPES or self.size <= _HEADER_BYTES:
+            return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
+        raise InvalidInputError("source", "has a header larger than 1 MiB", "pack it with plain tar")
+
+
+@dataclass
+class Source:
+    """A source that was found good. ``texts`` has the contents of Procfile and .slugignore, where there are any."""
+
+    path: Path
+    texts: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+    files: int = 0
+    links: set[str] = field(default_factory=set)
+
+    @classmethod
+    def inspect(cls, path: Path) -> "Source":
+        """Read the whole tarball (plain or compressed) at ``path`` once.
+
+        Raises ``InvalidInputError``: not a tarball, too large, too many files, a path or link out of the root,
+        a device.
+        """
+        source = cls(path)
+        for archive, member, name in source._members():
+            source._check(member, name)
+            if name in _READ and member.isreg():
+                file = archive.extractfile(member)
+                source.texts[name] = file.read(_TEXT_BYTES).decode(errors="replace") if file else ""
+        if not source.files:
+            raise InvalidInputError("source", "has no files in it", "pack the app's folder with tar")
+        return source
+
+    def stream(self) -> Iterator[bytes]:
+        """The source as a plain tar for the container: owned by ``dyno``, without what is ignored."""
+        patterns = slugs.ignore_patterns(self.texts.get(slugs.IGNORE_FILE, ""))
+        for archive, member, name in self._members():
+            if name and not _ignored(name, member, patterns):
+                yield member_bytes(_for_container(member, name))
+                if member.isreg():
+                    yield from contents(archive, member)
+        yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+    def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
+        try:
+            with tarfile.open(self.path, mode="r|*", tarinfo=_Member) as archive:
+                for member in archive:
+                    archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
+                    yield archive, member, slugs.safe_path(member.name)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise InvalidInputError("source", f"is not a whole tarball ({error})", "upload a .tar.gz") from None
+        except OSError as error:
+            raise InvalidInputError(
+                "source", f"cannot be read ({error.strerror or error})", "upload it again"
+            ) from None
+
+    def _check(self, member: tarfile.TarInfo, name: str) -> None:
+        self.files += 1
+        self.size += member.size
+        if self.files > builds.SOURCE_FILES:
+            raise InvalidInputError("source", f"has more than {builds.SOURCE_FILES} files", "leave some out")
+        if self.size > builds.SOURCE_BYTES:
+            raise InvalidInputError(
+                "source", f"is larger than {builds.megabytes(builds.SOURCE_BYTES)}", "leave some out"
+            )
+        if not (member.isreg() or member.isdir() or member.issym() or member.islnk()) or member.issparse():
+            raise InvalidInputError("source", f"{name[:80]!r} is not a plain file, folder or link", "leave it out")
+        self._check_links(member, name)
+
+    def _check_links(self, member: tarfile.TarInfo, name: str) -> None:
+        parts = name.split("/")
+        if self.links and any("/".join(parts[:count]) in self.links for count in range(1, len(parts))):
+            raise InvalidInputError("source", f"{name[:80]!r} is in a folder that is a link", "pack it again")
+        if member.issym():
+            slugs.check_link(name, member.linkname)
+            self.links.add(name)
+        elif member.islnk():
+            target = slugs.safe_path(member.linkname)
+            if target in self.links or not target:
+                raise InvalidInputError("source", f"{name[:80]!r} is a hard link to a link", "pack it again")
+        else:
+            self.links.discard(name)
+
+
+def _ignored(name: str, member: tarfile.TarInfo, patterns: list[re.Pattern[str]]) -> bool:
+    return slugs.is_ignored(f"{name}/" if member.isdir() else name, patterns)
+
+
+def _for_container(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
+    clean = tarfile.TarInfo(name)
+    clean.type = tarfile.REGTYPE if member.isreg() else member.type
+    clean.size = member.size if member.isreg() else 0
+    clean.linkname = slugs.safe_path(member.linkname) if member.islnk() else member.linkname
+    # Whatever the pusher's umask was: the build has to read and replace its own files.
+    clean.mode = member.mode & 0o777 | (0o700 if member.isdir() else 0o600)
+    clean.uid = clean.gid = DYNO
+    clean.mtime = EPOCH
+    return clean

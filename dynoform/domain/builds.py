@@ -1,0 +1,82 @@
+"""Rules of builds: how long, how big, how often, and what their output may contain.
+
+Numbers are Heroku's where it documents them (https://devcenter.heroku.com/articles/limits#build).
+"""
+
+import codecs
+import re
+
+MIB = 1024 * 1024
+SECONDS = 25 * 60
+"""Longest time that buildpacks may take."""
+SOURCE_BYTES = 1024 * MIB
+"""Largest source, unpacked."""
+SOURCE_FILES = 200_000
+MEMORY_BYTES = 2048 * MIB
+PROCESSES = 512
+OUTPUT_CHARACTERS = 10 * MIB
+"""Most output that is kept of one build."""
+ATTEMPTS = 2
+"""How often a build is started when builders die under it."""
+LEASE_SECONDS = 20
+RENEW_SECONDS = 5
+
+PENDING = "pending"
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+
+_LONGEST_LINE = 16 * 1024
+_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles, links, the clipboard
+    r"|[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS and its like
+    r"|[ -/]*[0-~])"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def out_of_attempts(attempts: int) -> bool:
+    """Has a build that was started this often had its chances?"""
+    return attempts >= ATTEMPTS
+
+
+def rejected(reason: str) -> str:
+    """The last line that a pusher sees of a failed build, as Heroku words it."""
+    return f" !     Push rejected, {reason}."
+
+
+def megabytes(size: int) -> str:
+    """``21.6M`` for a size in bytes, as Heroku shows a slug's."""
+    return f"{size / 1_000_000:.1f}M"
+
+
+def clean(line: str) -> str:
+    """A line of output without escape sequences and control characters, so that it cannot play with a terminal."""
+    return _CONTROL.sub("", _ESCAPE.sub("", line))
+
+
+class Lines:
+    """Turns a build's output, bytes in pieces of any size, into clean lines, up to the most that is kept."""
+
+    def __init__(self, limit: int = OUTPUT_CHARACTERS) -> None:
+        """``limit`` is the number of characters after which the rest is left out, with a word about it."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+        self._left = limit
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """The lines that this piece completes, each with its line break; with ``final`` also what has none yet."""
+        text = self._rest + self._decoder.decode(data, final)
+        # Progress bars return to the start of their line: each state becomes a line.
+        *lines, self._rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if self._rest and (final or len(self._rest) > _LONGEST_LINE):
+            lines.append(self._rest)
+            self._rest = ""
+        return self._limit("".join(f"{clean(line)}\n" for line in lines))
+
+    def _limit(self, text: str) -> str:
+        if self._left <= 0:
+            return ""
+        kept = text[: self._left]
+        self._left -= len(text)
+        return kept if self._left > 0 else f"{kept}\n !     The output is too long: the rest is left out.\n"

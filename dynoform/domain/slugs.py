@@ -1,0 +1,102 @@
+"""Rules of sources and slugs: which files go in, and what a build says it made."""
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dynoform.domain.process_types import check_name
+from dynoform.errors import InvalidInputError
+
+BYTES = 1024 * 1024 * 1024
+"""Largest slug, compressed (https://devcenter.heroku.com/articles/slug-compiler#slug-size)."""
+IGNORE_FILE = ".slugignore"
+ALWAYS_IGNORED = ("/.git/",)
+
+
+def ignore_patterns(text: str) -> list[re.Pattern[str]]:
+    """The patterns of a ``.slugignore``: like ``.gitignore``, without ``!`` patterns, and Git's own folder always.
+
+    They match paths relative to the app's root; those of folders end with ``/``.
+    https://devcenter.heroku.com/articles/slug-compiler#ignoring-files-with-slugignore
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    wanted = [line for line in lines if line and line[0] not in "#!"]
+    return [_translate(line) for line in (*ALWAYS_IGNORED, *wanted)]
+
+
+def is_ignored(path: str, patterns: Iterable[re.Pattern[str]]) -> bool:
+    """Does a pattern match this path, or a folder that it is in?"""
+    return any(pattern.match(path) for pattern in patterns)
+
+
+def _translate(line: str) -> re.Pattern[str]:
+    folder_only = line.endswith("/")
+    pattern = line.strip("/")
+    anchored = "/" in line.rstrip("/")
+    # Longer wildcards first: `**/` is any number of folders, `**` anything, `*` and `?` stay within a name.
+    parts = [_WILDCARDS.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern)]
+    end = "/" if folder_only else "(?:/|$)"
+    return re.compile(("" if anchored else "(?:.*/)?") + "".join(parts) + end, re.DOTALL)
+
+
+_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def safe_path(name: str) -> str:
+    """A tar member's path relative to the app's root; empty for the root itself.
+
+    Raises ``InvalidInputError`` when it leads out of the root or would garble a listing.
+    """
+    if name.startswith("/") or ".." in name.split("/") or any(ord(character) < 32 for character in name):
+        raise InvalidInputError("source", f"has a file named {name[:80]!r}", "pack it from within the app's folder")
+    path = posixpath.normpath(name)
+    return "" if path == "." else path
+
+
+def check_link(path: str, target: str) -> None:
+    """Raise ``InvalidInputError`` when the symbolic link at ``path`` points out of the app's root."""
+    reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    if target.startswith("/") or reached == ".." or reached.startswith("../"):
+        raise InvalidInputError("source", f"link {path[:80]!r} points out of the app's folder", "remove the link")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the build driver left behind. ``process_types`` are the buildpacks' defaults: type → command."""
+
+    failure: str | None
+    buildpacks: Sequence[str]
+    process_types: Mapping[str, str]
+
+
+def read_result(text: str) -> Result:
+    """Check the driver's ``result.json``: the app's own code ran beside it, so nothing in it is taken on trust.
+
+    Raises ``InvalidInputError`` when it has another shape.
+    """
+    try:
+        answer: Any = json.loads(text)
+        failure = answer.get("failure")
+        types = {check_name(str(name)): str(command) for name, command in answer.get("process_types", {}).items()}
+        buildpacks = [str(name)[:200] for name in answer.get("buildpacks", [])]
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise InvalidInputError("build", "left no readable result", "push again") from None
+    return Result(" ".join(str(failure).split())[:200] if failure else None, buildpacks, types)
+
+
+def process_types(declared: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Process type → command of a slug: the Procfile's, and the buildpacks' defaults for types that it leaves out."""
+    return {**defaults, **declared}
+
+
+def discovery(declared: Mapping[str, str], defaults: Mapping[str, str], buildpacks: Sequence[str]) -> str:
+    """What a pusher reads about the process types, as Heroku prints it."""
+    lines = ["-----> Discovering process types"]
+    lines.append(f"       Procfile declares types -> {', '.join(declared) or '(none)'}")
+    added = [name for name in defaults if name not in declared]
+    if added:
+        lines.append(f"       Default types for {', '.join(buildpacks)} -> {', '.join(added)}")
+    return "\n".join(lines) + "\n"
