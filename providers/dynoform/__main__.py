@@ -1,4 +1,4 @@
-"""Starts the plugin: ``python -m providers.dynoform <engine address>``; prints the port it listens on, as Pulumi expects."""
+"""Starts the plugin: ``python -m providers.dynoform <engine address>``; prints the port it listens on."""
 
 import os
 import signal

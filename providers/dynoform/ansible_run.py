@@ -31,7 +31,7 @@ RUN_SECONDS = 1800.0
 LOCK_SECONDS = 600.0
 TERMINATE_SECONDS = 5.0
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK", "DEBIAN_FRONTEND")
-"""Environment variables that the child gets, with those of proxies and CAs; all others, such as passphrases, stay here."""
+"""What the child gets of the environment, with proxies and CAs; all else, such as passphrases, stays here."""
 PASSED_ON_ENDINGS = ("_proxy", "_PROXY", "_CA_BUNDLE", "_CERT", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -91,8 +91,8 @@ def _follow(operation: Operation, child: "subprocess.Popen[str]", playbook: str,
         raise ProviderError(playbook, stopped, "run it again to continue where it stopped")
     if child.returncode:
         # A task that failed and was rescued is in ``failures`` too: the last one is what ended the run.
-        why = failures[-1] if failures else f"ansible-playbook ended with status {child.returncode}: {_last(complaints)}"
-        raise ProviderError(playbook, why)
+        ended = f"ansible-playbook ended with status {child.returncode}: {_last(complaints)}"
+        raise ProviderError(playbook, failures[-1] if failures else ended)
     return outcome
 
 
@@ -213,7 +213,9 @@ def _lock(operation: Operation, host: Host) -> Iterator[int]:
         while not _locked(descriptor):
             operation.status(f"waits for another run on {host.name}")
             if time.monotonic() > until:
-                raise ProviderError(host.name, "another playbook has been running on it for too long", "end it, then try again")
+                raise ProviderError(
+                    host.name, "another playbook has been running on it for too long", "end it, then try again"
+                )
             operation.pause(0.3)
         yield descriptor
     finally:

@@ -16,7 +16,7 @@ SHORTEST = 12
 
 
 class Password(Resource):
-    """Inputs ``length`` (characters, for ``alphanumeric``), ``encoding`` and ``keepers`` (a change of any makes a new one)."""
+    """Inputs ``length`` (characters, for ``alphanumeric``), ``encoding``, ``keepers``: a change makes a new one."""
 
     optional: ClassVar = {"length": 32, "encoding": ALPHANUMERIC, "keepers": {}}
     computed: ClassVar = ("value",)

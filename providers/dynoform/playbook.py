@@ -21,10 +21,11 @@ ROLE_KEYS = ("ansible.builtin.include_role", "ansible.builtin.import_role")
 
 
 class Playbook(Resource):
-    """Inputs ``playbook``, ``host``, ``variables``, ``secretVariables``, ``absentPlaybook``; outputs ``facts``, ``changed``, ``drift``.
+    """Inputs ``playbook``, ``host``, ``variables``, ``secretVariables``, ``absentPlaybook``.
 
-    ``contentHash`` is filled in here: a changed playbook or role is a changed input. ``drift`` has the names of tasks
-    that a refresh found would change something; the next update runs the playbook then.
+    Outputs ``facts``, ``changed`` and ``drift``. ``contentHash`` is filled in here: a changed playbook or role is a
+    changed input. ``drift`` has the names of tasks that a refresh found would change something; the next update runs
+    the playbook then.
     """
 
     required: ClassVar = {"playbook": str, "host": dict}
@@ -41,7 +42,9 @@ class Playbook(Resource):
         for property_name in ("playbook", "absentPlaybook"):
             name = checked[property_name]
             if isinstance(name, str) and name and not (ROOT / name).is_file():
-                raise InputError(property_name, f"is {name!r}, which is not in the project", "give a path such as playbooks/host.yml")
+                raise InputError(
+                    property_name, f"is {name!r}, which is not in the project", "give a path such as playbooks/host.yml"
+                )
         return {**checked, "contentHash": content_hash(ROOT, names)}
 
     def diff(self, olds: Values, news: Values) -> Difference:
@@ -103,7 +106,9 @@ def _content(root: Path, playbooks: Iterable[str]) -> set[Path]:
         files.add(path)
         if path.suffix in (".yml", ".yaml"):
             for role in _roles(yaml.safe_load(path.read_text())):
-                pending += [file for file in (root / "roles" / role).rglob("*") if file.is_file() and file.name != "README.md"]
+                pending += [
+                    file for file in (root / "roles" / role).rglob("*") if file.is_file() and file.name != "README.md"
+                ]
     return files
 
 

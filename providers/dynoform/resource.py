@@ -42,14 +42,19 @@ class Resource:
         allowed = {**self.required, **{name: type(value) for name, value in self.optional.items()}}
         for name in inputs:
             if name not in allowed and not name.startswith("__"):
-                raise InputError(name, f"is not a property of {type(self).__name__}", f"use one of {', '.join(sorted(allowed))}")
+                raise InputError(
+                    name, f"is not a property of {type(self).__name__}", f"use one of {', '.join(sorted(allowed))}"
+                )
         for name in self.required:
             if inputs.get(name) is None:
                 raise InputError(name, "is required but was not given")
         given = {name: value for name, value in inputs.items() if value is not None and name in allowed}
         for name, value in given.items():
             if value is not UNKNOWN and type(value) is not allowed[name]:
-                raise InputError(name, f"should be {TYPE_NAMES[allowed[name]]}, is {TYPE_NAMES.get(type(value), type(value).__name__)}")
+                raise InputError(
+                    name,
+                    f"should be {TYPE_NAMES[allowed[name]]}, is {TYPE_NAMES.get(type(value), type(value).__name__)}",
+                )
         return {**self.optional, **given}
 
     def diff(self, olds: Values, news: Values) -> Difference:
@@ -73,4 +78,10 @@ class Resource:
         """Removes it; one that is gone already is no error. The default has nothing to remove."""
 
 
-TYPE_NAMES: Mapping[type, str] = {str: "a string", int: "a whole number", bool: "true or false", dict: "a map", list: "a list"}
+TYPE_NAMES: Mapping[type, str] = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a map",
+    list: "a list",
+}

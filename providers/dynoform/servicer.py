@@ -1,4 +1,4 @@
-"""The plugin's gRPC face: what the engine asks, turned to plain values and back, secrets kept secret, errors to one line.
+"""The plugin's gRPC face: what the engine asks, in plain values and back, secrets kept secret, errors in one line.
 
 Protocol: https://github.com/pulumi/pulumi/blob/master/proto/pulumi/provider.proto, whose messages the SDK brings.
 """
@@ -115,7 +115,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             values = kind.read(self._operation(request), request.id, state.values)
             if values is None:
                 return provider_pb2.ReadResponse()
-            return provider_pb2.ReadResponse(id=request.id, properties=_seal(kind, values, state), inputs=request.inputs)
+            return provider_pb2.ReadResponse(
+                id=request.id, properties=_seal(kind, values, state), inputs=request.inputs
+            )
 
         return self._answer(request, context, read, state)
 
@@ -160,13 +162,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         name = request.urn.split("::")[-2].rsplit("$", 1)[-1].rsplit(":", 1)[-1]
         kind = self._resources.get(name)
         if kind is None:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"dynoform:index:{name}: is not a resource of this provider")
+            _abort(context, f"dynoform:index:{name}: this provider has no such resource")
         try:
             return ask(kind)
         except PartialError as error:
-            _abort_initialized(context, error, kind, properties or Properties())
+            _tell_partial(context, error, kind, properties or Properties())
+            _abort(context, str(error))
         except ProviderError as error:
-            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            _abort(context, str(error))
 
 
 def _previewed(kind: Resource, inputs: Values) -> Values:
@@ -183,9 +186,7 @@ def _without_ignored(news: Values, olds: Values, ignored: Iterable[str]) -> Valu
     return {**news, **{name: olds[name] for name in ignored if name in olds and name in news}}
 
 
-def _abort_initialized(
-    context: grpc.ServicerContext, error: PartialError, kind: Resource, properties: Properties
-) -> NoReturn:
+def _tell_partial(context: grpc.ServicerContext, error: PartialError, kind: Resource, properties: Properties) -> None:
     """Tells the engine that the resource exists but failed: it goes to the state and is updated next time."""
     detail = provider_pb2.ErrorResourceInitFailed(
         id=error.identifier, properties=_seal(kind, error.outputs, properties), reasons=[str(error)]
@@ -195,4 +196,8 @@ def _abort_initialized(
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
     status.details.add().Pack(detail)
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, str(error))
+
+
+def _abort(context: grpc.ServicerContext, message: str) -> NoReturn:
+    context.abort(grpc.StatusCode.UNKNOWN, message)
+    raise AssertionError("abort always raises")

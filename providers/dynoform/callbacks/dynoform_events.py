@@ -37,24 +37,29 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible publishes no
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task ended well; only changes are told."""
         if result.is_changed():
-            _write("changed", host=result.host.get_name(), task=result.task.get_name().strip())
+            _write("changed", **_where(result))
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """A task was skipped. A command that only check mode skipped would have changed something: that is told."""
+        if result.is_changed():
+            _write("changed", **_where(result))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A task failed."""
         if not ignore_errors:
-            _write(
-                "failed", host=result.host.get_name(), task=result.task.get_name().strip(), message=_message(result.result)
-            )
+            _write("failed", **_where(result), message=_message(result.result))
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host did not answer."""
-        _write(
-            "failed", host=result.host.get_name(), task=result.task.get_name().strip(), message=_message(result.result)
-        )
+        _write("failed", **_where(result), message=_message(result.result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The end, with what ``set_stats`` collected under the name ``dynoform``."""
         _write("end", facts=stats.custom.get("_run", {}).get("dynoform", {}))
+
+
+def _where(result: Any) -> dict[str, str]:
+    return {"host": result.host.get_name(), "task": result.task.get_name().strip()}
 
 
 def _message(result: dict[str, Any]) -> str:
@@ -65,7 +70,9 @@ def _message(result: dict[str, Any]) -> str:
     message = str(result.get("msg") or "").strip()
     printed = str(result.get("stderr") or result.get("module_stderr") or "").strip()
     last_line = printed.splitlines()[-1] if printed else ""
-    return f"{message}: {last_line}" if last_line and last_line not in message else message or "failed without a message"
+    if last_line and last_line not in message:
+        return f"{message}: {last_line}"
+    return message or "failed without a message"
 
 
 def _write(event: str, **fields: Any) -> None:

@@ -40,7 +40,11 @@ def about(client: str) -> dict[str, str]:
     """Where the engine keeps its data, how, and the id of its predefined network ``host``."""
     info, _ = ask(client, "info")
     network, _ = ask(client, "network", "inspect", "host")
-    return {"root": info.get("DockerRootDir", ""), "driver": info.get("Driver", ""), "host_network": network.get("Id", "")}
+    return {
+        "root": info.get("DockerRootDir", ""),
+        "driver": info.get("Driver", ""),
+        "host_network": network.get("Id", ""),
+    }
 
 
 def main() -> None:
@@ -56,7 +60,12 @@ def main() -> None:
     folders = os.pathsep.join([*os.get_exec_path(), *FOLDERS])
     pids = [path.name for path in Path("/proc").iterdir() if path.name.isdigit() and command_name(path) == "dockerd"]
     systemd = Path("/run/systemd/system").is_dir()
-    rest = {"daemon": shutil.which("dockerd", path=folders), "pids": pids, "systemd": systemd, "root_user": os.geteuid() == 0}
+    rest = {
+        "daemon": shutil.which("dockerd", path=folders),
+        "pids": pids,
+        "systemd": systemd,
+        "root_user": os.geteuid() == 0,
+    }
     print(json.dumps({**found, **rest, "reasons": reasons}))
 
 

@@ -1,6 +1,6 @@
 """Reads what a stack's networks meet on this host and prints it as JSON; changes nothing.
 
-Argument: a JSON object ``{"docker": client, "script": path, "networks": {"dynos": {…}, "platform": {…}}, "files": [paths]}``
+Argument: a JSON object ``{"docker": client, "script": path, "networks": {"dynos": {…}, "platform": {…}}, "files": []}``
 with for each network its name, bridge, subnet, gateway and whether its containers are kept apart (``isolated``).
 """
 
@@ -45,7 +45,7 @@ def subnets(network: dict[str, Any]) -> list[str]:
 
 
 def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What has to be done to a network: ``create`` lists its parts that lack, ``replace`` says why it has to go first."""
+    """What has to be done to a network: ``create`` lists parts that lack, ``replace`` says why it has to go first."""
     config, network = known.get(f"{wanted['name']}_config"), known.get(wanted["name"])
     replace = ""
     if config and subnets(config) != [wanted["subnet"]]:

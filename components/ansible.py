@@ -1,0 +1,63 @@
+"""The one bridge to Ansible: a playbook on a host is a resource, run by the ``dynoform`` provider."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pulumi
+
+
+@dataclass(frozen=True)
+class HostArgs:
+    """How Ansible reaches a host.
+
+    Parameters:
+        name: its name in messages.
+        address: where it is.
+        connection: Ansible's connection, ``local`` or ``ssh``.
+    """
+
+    name: str
+    address: str = "127.0.0.1"
+    connection: str = "local"
+
+
+@dataclass(frozen=True)
+class PlaybookArgs:
+    """Parameters of ``Playbook``.
+
+    Parameters:
+        playbook: path relative to the project's root, such as ``playbooks/host.yml``.
+        host: the host it runs on.
+        variables: variables of the roles.
+        secret_variables: the same for what must not be seen; they reach Ansible through a pipe only.
+        absent_playbook: run with the same variables when the resource is deleted.
+    """
+
+    playbook: str
+    host: HostArgs
+    variables: Mapping[str, pulumi.Input[Any]]
+    secret_variables: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
+    absent_playbook: str | None = None
+
+
+class Playbook(pulumi.CustomResource):
+    """A playbook that has run on a host; it runs again when its variables, itself or its roles change."""
+
+    facts: pulumi.Output[dict[str, Any]]
+    """What the playbook told by a ``set_stats`` named ``dynoform``."""
+
+    def __init__(self, name: str, args: PlaybookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        properties: dict[str, Any] = {
+            "playbook": args.playbook,
+            "host": asdict(args.host),
+            "variables": dict(args.variables),
+            "secretVariables": pulumi.Output.secret(dict(args.secret_variables)),
+            "absentPlaybook": args.absent_playbook,
+            "facts": None,
+        }
+        super().__init__("dynoform:index:Playbook", name, properties, opts)
+
+    def fact(self, name: str) -> pulumi.Output[Any]:
+        """One of the facts; the run fails with a ``KeyError`` when the playbook did not tell it."""
+        return self.facts.apply(lambda facts: facts[name])

@@ -1,0 +1,125 @@
+"""Client of the Platform API v3, for what a declared app needs.
+
+Reference: https://devcenter.heroku.com/articles/platform-api-reference
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from .engine import Operation
+from .errors import ProviderError
+
+ACCEPT = "application/vnd.heroku+json; version=3"
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+ANSWER_SECONDS = 90.0
+"""How long an API that does not answer, or answers 502 to 504, is asked again: it may just have been started."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.3, 3.0
+
+
+class NotFoundError(ProviderError):
+    """The thing that was asked for is not there (404)."""
+
+
+class PlatformApi:
+    """Calls to one platform. Every call is bounded in time, and repeated while the platform is not there."""
+
+    def __init__(self, operation: Operation, url: str, ca_cert_pem: str, token: str) -> None:
+        """``ca_cert_pem`` is the only authority that is trusted; ``token`` is an API key."""
+        try:
+            trust = ssl.create_default_context(cadata=ca_cert_pem)
+        except ssl.SSLError as error:
+            raise ProviderError("api.caCertPem", "is not a PEM certificate") from error
+        self._operation = operation
+        self._url = url
+        headers = {"Accept": ACCEPT, "Authorization": f"Bearer {token}"}
+        # The platform is asked directly: an HTTP proxy knows nothing of a local address.
+        self._client = httpx.Client(base_url=url, verify=trust, headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes its connections."""
+        self._client.close()
+
+    def get(self, path: str) -> Any:
+        """The JSON at ``path``. Raises ``NotFoundError``, or ``ProviderError`` with the platform's message."""
+        return self._json("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Creates something."""
+        return self._json("POST", path, body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Changes something."""
+        return self._json("PATCH", path, body)
+
+    def delete(self, path: str) -> None:
+        """Deletes something; one that is gone already is no error."""
+        try:
+            self._json("DELETE", path)
+        except NotFoundError:
+            return
+
+    def put_source(self, url: str, archive: bytes) -> None:
+        """Uploads a source tarball to the address that ``POST /sources`` gave; that address is its own permission."""
+        headers = {"Authorization": "", "Content-Type": ""}
+        self._checked("PUT source", lambda: self._client.put(url, content=archive, headers=headers))
+
+    def lines(self, url: str) -> Iterator[str]:
+        """Lines of a build's output as they come. Ends when the platform ends it, or when the stream breaks."""
+        # A build may be silent for minutes while a compiler works: the platform ends the stream, not a time-out.
+        timeout = httpx.Timeout(TIMEOUT.connect, read=600.0)
+        try:
+            with self._client.stream("GET", url, headers={"Authorization": ""}, timeout=timeout) as response:
+                if response.status_code == httpx.codes.OK:
+                    yield from response.iter_lines()
+        except httpx.HTTPError:
+            return
+
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        response = self._checked(f"{method} {path}", lambda: self._client.request(method, path, json=body))
+        return response.json() if response.content else None
+
+    def _checked(self, what: str, call: Callable[[], httpx.Response]) -> httpx.Response:
+        response = self._answered(call)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError(what, _message(response))
+        if response.is_error:
+            raise ProviderError(what, f"{_message(response)} ({response.status_code})")
+        return response
+
+    def _answered(self, call: Callable[[], httpx.Response]) -> httpx.Response:
+        """The first answer that is the platform's own, within ``ANSWER_SECONDS``."""
+        until, pause = time.monotonic() + ANSWER_SECONDS, FIRST_PAUSE
+        while True:
+            try:
+                response = call()
+                why = f"answers {response.status_code}"
+                if response.status_code not in (502, 503, 504):
+                    return response
+            except httpx.TransportError as error:
+                why = str(error) or type(error).__name__
+            if time.monotonic() > until:
+                raise ProviderError(
+                    self._url, f"the platform's API gives no answer: {why}", "see 'bin/dynoform status'"
+                )
+            self._operation.status(f"waits for the platform's API: {why}")
+            self._operation.pause(pause * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
+            pause = min(pause * 1.6, LONGEST_PAUSE)
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text.strip()[:200] or response.reason_phrase
