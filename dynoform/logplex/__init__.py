@@ -1,0 +1,1 @@
+"""The log plane: one buffer per app."""

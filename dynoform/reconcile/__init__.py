@@ -1,0 +1,1 @@
+"""The dyno manager: makes Swarm run what the store says."""

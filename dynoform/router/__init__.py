@@ -1,0 +1,1 @@
+"""The router agent: makes HAProxy route what the store says."""

@@ -1,0 +1,115 @@
+"""The log plane's HTTP side, for the API only: an app's last lines and those to come, as chunked text.
+
+``GET /apps/<uuid>/lines?num=100&tail=1&source=app&dyno=web.1`` and ``GET /health``. One request per connection.
+"""
+
+import asyncio
+import re
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
+
+from dynoform.domain import log_lines
+from dynoform.logplex.buffers import HISTORY, Buffers
+from dynoform.logplex.tail import Tail
+
+REQUEST_SECONDS = 10
+WRITE_SECONDS = 120
+"""A reader that takes nothing for this long is gone."""
+_PATH = re.compile(r"/apps/([0-9a-fA-F-]{36})/lines")
+_MAXIMUM_REQUEST = 16 * 1024
+_WRITE_BUFFER = 64 * 1024
+
+
+class LogSessions:
+    """Answers requests from the buffers."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        """``buffers`` are shared with the syslog side, in the same event loop."""
+        self.buffers = buffers
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, to its end; whatever the client does ends only this one."""
+        writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                request = await reader.readuntil(b"\r\n\r\n")
+            await self._answer(request, reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+            writer.transport.abort()
+
+    async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        method, _, rest = request.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+        target = urlsplit(rest.partition(" ")[0])
+        match = _PATH.fullmatch(target.path)
+        if method != "GET":
+            await _reply(writer, "405 Method Not Allowed", "only GET is served here\n")
+        elif target.path == "/health":
+            await _reply(writer, "200 OK", f"ok apps={len(self.buffers)} bytes={self.buffers.bytes}\n")
+        elif match is None or (app_id := log_lines.canonical_id(match[1])) is None:
+            await _reply(writer, "404 Not Found", "no such page: use /apps/<uuid>/lines\n")
+        else:
+            await self._lines(app_id, parse_qs(target.query), reader, writer)
+
+    async def _lines(
+        self, app_id: str, query: dict[str, list[str]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        def value(name: str, default: str = "") -> str:
+            return query.get(name, [default])[0]
+
+        wanted = log_lines.Filter(value("source"), value("dyno")).pattern()
+        number = min(int(value("num", "100")), HISTORY) if value("num", "100").isdecimal() else 100
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            b"Transfer-Encoding: chunked\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+        )
+        tail = Tail(wanted)
+        following = value("tail") in {"1", "true"}
+        if following:
+            self.buffers.follow(app_id, tail.put)  # before the last lines are sent: none falls between
+        try:
+            await _send(writer, self.buffers.last(app_id, number, wanted))
+            if following:
+                await _until_closed(reader, _follow(tail, writer))
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+        finally:
+            self.buffers.leave(app_id, tail.put)
+
+
+async def _follow(tail: Tail, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await _send(writer, await tail.take())
+
+
+async def _until_closed(reader: asyncio.StreamReader, work: Coroutine[None, None, None]) -> None:
+    """Do ``work`` until the client hangs up (a reader of nothing else would never be noticed leaving)."""
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(reader.read(1))]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _send(writer: asyncio.StreamWriter, lines: Iterable[bytes]) -> None:
+    text = b"".join(line + b"\n" for line in lines)
+    if text:
+        writer.write(b"%x\r\n%s\r\n" % (len(text), text))
+        async with asyncio.timeout(WRITE_SECONDS):
+            await writer.drain()
+
+
+async def _reply(writer: asyncio.StreamWriter, status: str, text: str) -> None:
+    body = text.encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+    await writer.drain()
