@@ -73,11 +73,15 @@ class App(pulumi.CustomResource):
             "source": args.source,
             "config": pulumi.Output.secret(dict(args.config)),
             "formation": {kind: asdict(formation) for kind, formation in args.formation.items()},
-            "webUrl": None,
+            "web_url": None,
             "release": None,
         }
         super().__init__("dynoform:index:App", name, properties, opts)
 
+    def translate_input_property(self, prop: str) -> str:
+        """The provider's name of a Python attribute."""
+        return "webUrl" if prop == "web_url" else prop
+
     def translate_output_property(self, prop: str) -> str:
-        """Snake case for ``webUrl``."""
+        """The Python attribute of a provider's name."""
         return "web_url" if prop == "webUrl" else prop

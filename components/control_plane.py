@@ -69,7 +69,7 @@ class ControlPlane(pulumi.ComponentResource):
         self.register_outputs({"apiKey": self.api_key})
 
     def _kept_key(self) -> pulumi.Output[str]:
-        # Without this key the config vars in the store cannot be read: it stays in the state when `down` leaves the data.
+        # Without this key the config vars in the store are lost: it stays in the state when `down` leaves the data.
         options = pulumi.ResourceOptions(parent=self, protect=True)
         return Password(f"{self._name}-encryption", PasswordArgs(encoding="urlsafe-base64-32"), options).value
 

@@ -41,6 +41,28 @@ class Password(pulumi.CustomResource):
         super().__init__("dynoform:index:Password", name, properties, _secret(opts, "value"))
 
 
+_ISSUED = {"cert_pem": "certPem", "key_pem": "keyPem", "not_after": "notAfter"}
+_OUTPUTS: dict[str, Any] = dict.fromkeys(_ISSUED)
+
+
+class _Issued(pulumi.CustomResource):
+    """What authorities and certificates give."""
+
+    cert_pem: pulumi.Output[str]
+    key_pem: pulumi.Output[str]
+    """A secret."""
+    not_after: pulumi.Output[str]
+    """End of its life, ISO 8601 in UTC."""
+
+    def translate_input_property(self, prop: str) -> str:
+        """The provider's name of a Python attribute."""
+        return _ISSUED.get(prop, prop)
+
+    def translate_output_property(self, prop: str) -> str:
+        """The Python attribute of a provider's name."""
+        return next((name for name, theirs in _ISSUED.items() if theirs == prop), prop)
+
+
 @dataclass(frozen=True)
 class CertificateAuthorityArgs:
     """Parameters of ``CertificateAuthority``.
@@ -52,22 +74,12 @@ class CertificateAuthorityArgs:
     common_name: str
 
 
-class CertificateAuthority(pulumi.CustomResource):
+class CertificateAuthority(_Issued):
     """An authority that signs leaf certificates, for ten years."""
 
-    cert_pem: pulumi.Output[str]
-    key_pem: pulumi.Output[str]
-    """A secret."""
-    not_after: pulumi.Output[str]
-    """End of its life, ISO 8601 in UTC."""
-
     def __init__(self, name: str, args: CertificateAuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        properties: dict[str, Any] = {"commonName": args.common_name, **_ISSUED}
-        super().__init__("dynoform:index:CertificateAuthority", name, properties, _secret(opts, "keyPem"))
-
-    def translate_output_property(self, prop: str) -> str:
-        """Snake case for ``certPem`` and its like."""
-        return _PYTHON_NAMES.get(prop, prop)
+        properties: dict[str, Any] = {"commonName": args.common_name, **_OUTPUTS}
+        super().__init__("dynoform:index:CertificateAuthority", name, properties, _secret(opts, "key_pem"))
 
 
 @dataclass(frozen=True)
@@ -89,14 +101,8 @@ class CertificateArgs:
     client: bool = False
 
 
-class Certificate(pulumi.CustomResource):
+class Certificate(_Issued):
     """A certificate of an authority, for 397 days; ``pulumi up`` renews it when less than a third of that is left."""
-
-    cert_pem: pulumi.Output[str]
-    key_pem: pulumi.Output[str]
-    """A secret."""
-    not_after: pulumi.Output[str]
-    """End of its life, ISO 8601 in UTC."""
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         properties: dict[str, Any] = {
@@ -106,17 +112,9 @@ class Certificate(pulumi.CustomResource):
             "dnsNames": list(args.dns_names),
             "ipAddresses": list(args.ip_addresses),
             "client": args.client,
-            **_ISSUED,
+            **_OUTPUTS,
         }
-        super().__init__("dynoform:index:Certificate", name, properties, _secret(opts, "keyPem"))
-
-    def translate_output_property(self, prop: str) -> str:
-        """Snake case for ``certPem`` and its like."""
-        return _PYTHON_NAMES.get(prop, prop)
-
-
-_ISSUED = {"certPem": None, "keyPem": None, "notAfter": None}
-_PYTHON_NAMES = {"certPem": "cert_pem", "keyPem": "key_pem", "notAfter": "not_after"}
+        super().__init__("dynoform:index:Certificate", name, properties, _secret(opts, "key_pem"))
 
 
 def _secret(opts: pulumi.ResourceOptions | None, *outputs: str) -> pulumi.ResourceOptions:

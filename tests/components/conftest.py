@@ -1,7 +1,9 @@
 """Records what a component declares: type, name, parent, inputs, and which inputs are secret."""
 
 import asyncio
+import gc
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,7 @@ def _readable(value: Any) -> Any:
     return [_readable(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def declare() -> Callable[[Callable[[], None]], list[dict[str, Any]]]:
     """Run a program under mocks; gives the resources it declared, sorted by type and name."""
 
@@ -70,6 +72,11 @@ def declare() -> Callable[[Callable[[], None]], list[dict[str, Any]]]:
             loop.run_until_complete(stack.run_pulumi_func(program))
         finally:
             loop.close()
+            asyncio.set_event_loop(None)
+            with warnings.catch_warnings():
+                # The SDK opens event loops under its mocks and leaves them to the garbage collector.
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
         return sorted(recorder.resources, key=lambda each: (each["type"], each["name"]))
 
     return run

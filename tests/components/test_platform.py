@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICE = "docker:index/service:Service"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def platform(declare: Callable[[Callable[[], None]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
     config.set_all_config(
         {
