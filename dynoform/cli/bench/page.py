@@ -1,0 +1,55 @@
+"""docs/reference/benchmarks.md: rows are replaced by name, so measurements can be taken one at a time."""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynoform.cli.bench.measures import MEASURES, Measure
+
+HEAD = """# Benchmarks
+
+Written by `bin/dynoform bench`; a number is the median of its runs. Goals are for two cores and package registries.
+
+| name | what | median | runs | goal | date | machine |
+|---|---|---|---|---|---|---|
+"""
+TAIL = """
+Run one again with `bin/dynoform bench NAME`. Measurements work on a stack of their own, which they throw away.
+"""
+ROW = re.compile(r"^\| `(?P<name>[a-z-]+)` \|.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of one measurement's runs, when (ISO date) and where (one line) they were taken."""
+
+    measure: Measure
+    numbers: Sequence[float]
+    date: str
+    machine: str
+
+    def row(self) -> str:
+        """The result as a line of the table."""
+        unit = self.measure.unit
+        runs = ", ".join(f"{number:.1f}" for number in self.numbers)
+        median = statistics.median(self.numbers)
+        cells = [f"`{self.measure.name}`", self.measure.title, f"{median:.1f} {unit}", runs]
+        return f"| {' | '.join([*cells, f'{self.measure.goal:g} {unit}', self.date, self.machine])} |"
+
+
+def rewritten(old: str, results: Sequence[Result]) -> str:
+    """The page with the rows of `results` replaced, other rows of the `old` page kept, in the order of `MEASURES`."""
+    rows: Mapping[str, str] = {found["name"]: found[0] for found in ROW.finditer(old)} | {
+        result.measure.name: result.row() for result in results
+    }
+    body = "\n".join(rows[measure.name] for measure in MEASURES if measure.name in rows)
+    return f"{HEAD}{body}\n{TAIL}"
+
+
+def write(file: Path, results: Sequence[Result]) -> None:
+    """Rewrites `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    file.write_text(rewritten(old, results), encoding="utf-8")

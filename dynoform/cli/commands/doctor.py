@@ -1,0 +1,80 @@
+"""``doctor``: what is wrong, and the command that mends it."""
+
+import argparse
+import shutil
+from collections.abc import Callable, Iterator
+
+from dynoform.cli import host, recovery, settings
+from dynoform.cli.commands import shared
+from dynoform.cli.commands.status import collect
+from dynoform.cli.context import Context
+from dynoform.cli.engine import connect
+from dynoform.cli.host import Check
+from dynoform.cli.settings import StackSettings
+from dynoform.cli.stack import Stack
+from dynoform.errors import DynoformError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `doctor` can be told."""
+    shared.add_stack(parser)
+    shared.add_json(parser)
+
+
+def run(options: argparse.Namespace, context: Context) -> int:
+    """Runs the command. The exit code is 1 when a check failed."""
+    checks = list(diagnose(context, context.stack(options.stack)))
+    if options.json:
+        found = [{"check": one.name, "ok": one.error is None, "error": str(one.error or "")} for one in checks]
+        shared.print_json(context.console, found)
+    else:
+        for one in checks:
+            context.console.result(f"✗ {one.name}: {one.error}" if one.error else f"✓ {one.name}")
+    return 1 if any(one.error for one in checks) else 0
+
+
+def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
+    """All checks: the checkout's tools, the configuration, the host, the stack."""
+    yield Check("git", None if shutil.which("git") else DynoformError("git", "is not installed", "apt-get install git"))
+    yield _attempt("tools", lambda: shared.bring_tools(context))
+    known: list[StackSettings] = []
+    yield _attempt("configuration", lambda: known.append(settings.load(context.places.root, stack.name)))
+    if known:
+        with connect(stack.name) as engine:
+            exists = bool(stack.state_file and stack.state_file.exists())
+            yield from host.checks(host.Subject(stack.name, known[0], context.places.data, exists, engine))
+            away = DynoformError("Docker engine", "does not answer", f"bin/dynoform up --stack {stack.name}")
+            yield Check("engine", None if engine else away)
+    yield _attempt("state", lambda: _state(stack))
+    yield from _platform(context, stack)
+
+
+def _attempt(name: str, attempt: Callable[[], object]) -> Check:
+    try:
+        attempt()
+    except DynoformError as error:
+        return Check(name, error)
+    return Check(name, None)
+
+
+def _state(stack: Stack) -> None:
+    pending = recovery.pending_creates(stack.deployment()) if stack.exists() else []
+    if pending:
+        why = f"a killed run left {len(pending)} creates half-done"
+        raise DynoformError(f"stack {stack.name}", why, f"bin/dynoform up --stack {stack.name}")
+
+
+def _platform(context: Context, stack: Stack) -> Iterator[Check]:
+    found = collect(context, stack)
+    for service in found["services"]:
+        error = None
+        if service["running"] < service["wanted"]:
+            why = f"{service['running']} of {service['wanted']} run"
+            mend = f"docker service ps {service['name']}; bin/dynoform up --stack {stack.name}"
+            error = DynoformError(service["name"], why, mend)
+        yield Check(f"service {service['name']}", error)
+    for problem in found["problems"]:
+        if problem.startswith(("API ", "stack ")):
+            what, _, rest = problem.partition(": ")
+            why, _, next_step = rest.partition(" — ")
+            yield Check(what, DynoformError(what, why, next_step))

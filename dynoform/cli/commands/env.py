@@ -1,0 +1,85 @@
+"""``env``: lines for a shell to evaluate, so that heroku, pulumi and curl work on a stack. Nothing else is printed."""
+
+import argparse
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from dynoform.cli import trust
+from dynoform.cli.commands import shared
+from dynoform.cli.context import Context
+from dynoform.cli.stack import Stack
+from dynoform.errors import DynoformError
+
+# They would send the Heroku CLI elsewhere, or to an app or a team of another platform.
+IN_THE_WAY = (
+    "HEROKU_ORGANIZATION",
+    "HEROKU_TEAM",
+    "HEROKU_APP",
+    "HEROKU_HEADERS",
+    "HEROKU_CLOUD",
+    "HEROKU_GIT_HOST",
+    "HEROKU_POSTGRESQL_HOST",
+    "HEROKU_REDIS_HOST",
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `env` can be told."""
+    shared.add_stack(parser)
+
+
+def run(options: argparse.Namespace, context: Context) -> int:
+    """Runs the command."""
+    stack = context.stack(options.stack)
+    shared.bring_tools(context)
+    outputs = stack.outputs()
+    if "apiUrl" not in outputs:
+        why = "is not up, it has no API"
+        raise DynoformError(f"stack {stack.name}", why, f"bin/dynoform up --stack {stack.name}")
+    trust.write(stack, outputs)
+    for line in lines(stack, outputs, context.environ):
+        context.console.result(line)
+    return 0
+
+
+def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Shell lines: the Heroku CLI's own variables (its https mode without root), Pulumi's, and ours."""
+    host = str(outputs["apiUrl"])
+    name = host.partition("//")[2].partition(":")[0]
+    values = {
+        "HEROKU_HOST": host,
+        "HEROKU_DATA_HOST": name,
+        "HEROKU_PARTICLEBOARD_URL": host,
+        "HEROKU_BUILDPACK_REGISTRY_URL": host,
+        "HEROKU_API_KEY": str(outputs.get("apiKey", "")),
+        "HEROKU_SKIP_NEW_VERSION_CHECK": "true",
+        "DISABLE_TELEMETRY": "true",
+        "NODE_EXTRA_CA_CERTS": str(trust.combined(stack, environ.get("NODE_EXTRA_CA_CERTS"))),
+        "DYNOFORM_CA": str(trust.certificate(stack)),
+        "DYNOFORM_STACK": stack.name,
+        **stack.environment(),
+        "PATH": _path(stack, environ),
+        **_no_proxy(name, environ),
+    }
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in values.items() if value]
+    removed = [*IN_THE_WAY, *(key for key, value in values.items() if not value)]
+    return [*exports, f"unset {' '.join(removed)}"]
+
+
+def _path(stack: Stack, environ: Mapping[str, str]) -> str:
+    ours = str(stack.places.venv / "bin")
+    before = [part for part in environ.get("PATH", os.defpath).split(os.pathsep) if part != ours]
+    return os.pathsep.join([ours, *before])
+
+
+def _no_proxy(host: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """A proxy must not be asked for a stack on this machine."""
+    if not any(environ.get(name) for name in PROXIES):
+        return {}
+    already = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
+    names = [part for part in already.split(",") if part]
+    value = ",".join([*names, *(one for one in (host, "127.0.0.1") if one not in names)])
+    return {"NO_PROXY": value, "no_proxy": value}

@@ -1,0 +1,34 @@
+"""Options and steps that several commands have."""
+
+import argparse
+import json
+from typing import Any
+
+from dynoform.cli.console import Console
+from dynoform.cli.context import Context
+from dynoform.cli.tools import plugins, pulumi_cli
+
+
+def add_stack(parser: argparse.ArgumentParser) -> None:
+    """``--stack S``."""
+    parser.add_argument("--stack", default="local", metavar="S", help="the stack, described in Pulumi.S.yaml (local)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="the result as JSON on standard output")
+
+
+def bring_tools(context: Context) -> dict[str, str]:
+    """The Pulumi CLI and its plugins, ready in the virtualenv and in Pulumi's home; returns where each came from."""
+    cli = pulumi_cli.bring(context.places, context.environ, context.console)
+    return {
+        "pulumi": f"{cli.version} ({cli.source})",
+        "docker plugin": plugins.bring_docker(context.places, cli, context.environ, context.console),
+        "language host": plugins.bring_language_host(context.places, cli),
+    }
+
+
+def print_json(console: Console, value: Any) -> None:
+    """`value` as the command's result."""
+    console.result(json.dumps(value, indent=2, sort_keys=True))

@@ -1,0 +1,124 @@
+"""``up``: checks the host, brings the tools, runs `pulumi up`, tells what to do next."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from dynoform.cli import deploy, host, recovery, settings, trust
+from dynoform.cli.commands import shared
+from dynoform.cli.console import duration
+from dynoform.cli.context import Context
+from dynoform.cli.engine import connect
+from dynoform.cli.events import Run
+from dynoform.cli.settings import StackSettings
+from dynoform.cli.stack import Stack
+from dynoform.errors import DynoformError
+
+
+class HostError(DynoformError):
+    """The host is not fit for the platform; `lines` say why, one each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        """`lines` are complete messages."""
+        super().__init__("host", f"{len(lines)} checks failed, nothing was changed", "mend that, then run it again")
+        self.lines = lines
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What `up` can be told."""
+    shared.add_stack(parser)
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask before an existing stack is changed")
+    parser.add_argument("--preview", action="store_true", help="show what would change, change nothing")
+    parser.add_argument("--backend", metavar="URL", help="where the state is kept: file://, s3:// or postgres://")
+    parser.add_argument("--config-file", type=Path, metavar="FILE", help="instead of Pulumi.S.yaml in the checkout")
+    shared.add_json(parser)
+
+
+def run(options: argparse.Namespace, context: Context) -> int:
+    """Runs the command."""
+    stack = context.stack(options.stack, options.backend)
+    known = settings.load(context.places.root, stack.name, options.config_file)
+    with recovery.claim(stack):
+        # Whether there is state is asked before Pulumi is there, so only a local backend can be asked.
+        existed = bool(stack.state_file and stack.state_file.exists())
+        check_host(context, stack, known, existed)
+        shared.bring_tools(context)
+        existed = stack.exists()
+        stack.create(known)
+        if options.preview:
+            return _preview(options, context, stack)
+        if existed and not options.yes and not _agreed(context, stack):
+            return 0
+        outcome = deploy.apply(stack, "up", words(stack), context.console)
+        trust.write(stack, outcome.run.outputs)
+    _report(options, context, stack, outcome)
+    return 0
+
+
+def words(stack: Stack) -> list[str]:
+    """Words for ``pulumi up``. Refreshing first is what finds services that were removed by hand."""
+    common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--refresh", "--skip-plugin-pre-install"]
+    return ["--yes", "--skip-preview", "--suppress-outputs", *common]
+
+
+def check_host(context: Context, stack: Stack, known: StackSettings, existed: bool) -> None:
+    """Raises `HostError` with every check that failed."""
+    with connect(stack.name) as engine, context.console.step("checking the host"):
+        subject = host.Subject(stack.name, known, context.places.data, existed, engine)
+        lines = [str(check.error) for check in host.checks(subject) if check.error]
+    if lines:
+        raise HostError(lines)
+
+
+def _preview(options: argparse.Namespace, context: Context, stack: Stack) -> int:
+    run = _plan(context, stack)
+    if options.json:
+        shared.print_json(context.console, {"stack": stack.name, "changes": run.changed})
+    else:
+        context.console.result(f"{stack.name}: {_counted(run) or 'no changes'}")
+    return 0
+
+
+def _plan(context: Context, stack: Stack) -> Run:
+    common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--refresh", "--suppress-outputs"]
+    return deploy.apply(stack, "preview", common, context.console).run
+
+
+def _agreed(context: Context, stack: Stack) -> bool:
+    """Shows what an existing stack would change and asks. No terminal means nobody to ask."""
+    plan = _plan(context, stack)
+    if not plan.changed:
+        context.console.result(f"{stack.name}: no changes")
+        return False
+    if not sys.stdin.isatty():
+        why = f"would change ({_counted(plan)}), and there is no terminal to ask on"
+        raise DynoformError(f"stack {stack.name}", why, "look at it with --preview, allow it with --yes")
+    context.console.line(f"{stack.name}: {_counted(plan)}. Go on? [y/N] ", "strong")
+    return input().strip().lower() in ("y", "yes")
+
+
+def _counted(run: Run) -> str:
+    return ", ".join(f"{count} to {kind}" for kind, count in sorted(run.changed.items()))
+
+
+def _report(options: argparse.Namespace, context: Context, stack: Stack, outcome: deploy.Outcome) -> None:
+    run = outcome.run
+    if options.json:
+        known: dict[str, Any] = {"stack": stack.name, "changes": run.changed, "outputs": run.outputs}
+        shared.print_json(context.console, known | {"seconds": round(outcome.seconds, 1), "log": str(outcome.log)})
+        return
+    changed = ", ".join(f"{count} {kind}" for kind, count in sorted(run.changed.items())) or "no changes"
+    context.console.line(f"✓ {stack.name}: {changed} ({duration(outcome.seconds)})", "good")
+    context.console.result(closing_words(stack.name, run.outputs))
+
+
+def closing_words(stack: str, outputs: dict[str, Any]) -> str:
+    """Where the apps and the API are, and what to do next."""
+    option = "" if stack == "local" else f" --stack {stack}"
+    lines = [f"  app {name:<12} {url}" for name, url in sorted((outputs.get("apps") or {}).items())]
+    if "apiUrl" in outputs:
+        lines.append(f"  API {'':<12} {outputs['apiUrl']}")
+    lines += ["", "Next:", f'  eval "$(bin/dynoform env{option})"   point heroku, pulumi and curl at this stack']
+    lines.append(f"  bin/dynoform status{option}            what runs")
+    return "\n".join(lines)

@@ -1,0 +1,170 @@
+"""Runs a Pulumi operation on a stack and shows how it goes: one line per thing done, one per thing that takes long."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dynoform.cli import recovery
+from dynoform.cli.console import Console, duration
+from dynoform.cli.engine import connect
+from dynoform.cli.events import Operation, Run, Tail, reasons, short
+from dynoform.cli.process import stream
+from dynoform.cli.stack import Stack
+from dynoform.errors import DynoformError
+
+LIMIT_SECONDS = 2 * 3600
+POLL_SECONDS = 0.2
+SLOW_SECONDS = 2
+REPEAT_SECONDS = 15
+KEPT_LOGS = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an operation came to: its events, how long it took in seconds, its log."""
+
+    run: Run
+    seconds: float
+    log: Path
+
+
+class OperationError(DynoformError):
+    """An operation failed; `lines` are the reasons, one line each, `log` the whole story."""
+
+    def __init__(self, what: str, lines: list[str], log: Path, next_step: str) -> None:
+        """`what` names stack and operation."""
+        super().__init__(what, f"did not finish, the log is {log}", next_step)
+        self.lines = lines
+        self.log = log
+
+
+def apply(stack: Stack, operation: str, words: list[str], console: Console) -> Outcome:
+    """Runs ``pulumi <operation> <words>``: clears up after a killed run first, shows progress, keeps a log.
+
+    Raises `OperationError` with the reasons when Pulumi reports an error, `DynoformError` when it cannot run.
+    The caller holds `recovery.claim`.
+    """
+    recovery.end_orphan(stack, console)
+    for attempt in (1, 2):
+        settle(stack, console)
+        outcome, output, code = _once(stack, operation, words, console)
+        if code and attempt == 1 and recovery.is_locked(output):
+            recovery.break_lock(stack, output, console)
+            continue
+        break
+    if code:
+        lines = reasons(outcome.run) or [_complaint(output)]
+        again = f"mend that, then run bin/dynoform {operation} again"
+        raise OperationError(f"{operation} of stack {stack.name}", lines, outcome.log, again)
+    return outcome
+
+
+def settle(stack: Stack, console: Console) -> None:
+    """Finds out what became of creates that a killed run had begun, and tells Pulumi."""
+    pending = recovery.pending_creates(stack.deployment())
+    if not pending:
+        return
+    ids: dict[str, str] = {}
+    with connect(stack.name) as engine:
+        for one in pending:
+            found = engine.id_of(one.kind, str(one.inputs.get("name", ""))) if engine else None
+            if found:
+                ids[one.urn] = found
+    console.line(f"{len(pending)} half-done creates of a killed run: {len(ids)} exist and are kept", "dim")
+    words = recovery.refresh_words(stack, pending, ids)
+    for attempt in (1, 2):
+        _, output, code = _once(stack, words[0], words[1:], console)
+        if code and attempt == 1 and recovery.is_locked(output):
+            recovery.break_lock(stack, output, console)
+            continue
+        break
+    if code:
+        raise DynoformError(f"refresh of stack {stack.name}", _complaint(output), "bin/dynoform doctor")
+
+
+def _once(stack: Stack, operation: str, words: list[str], console: Console) -> tuple[Outcome, str, int]:
+    base = _log_base(stack, operation)
+    events, log = base.with_suffix(".events"), base.with_suffix(".log")
+    command = stack.pulumi(operation, *words, "--event-log", str(events), timeout=LIMIT_SECONDS, leader=True)
+    seen, began = Run(), time.monotonic()
+    with log.open("w", encoding="utf-8") as file, _watched(events, seen, console):
+        done = stream(command, lambda line: None, file, lambda pid: recovery.remember(stack, pid))
+    (stack.directory / "pulumi.pid").unlink(missing_ok=True)
+    return Outcome(seen, time.monotonic() - began, log), done.stdout, done.code
+
+
+def _log_base(stack: Stack, operation: str) -> Path:
+    directory = stack.directory / "logs"
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in sorted(directory.iterdir())[:-KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    return directory / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{operation}"
+
+
+@contextlib.contextmanager
+def _watched(events: Path, seen: Run, console: Console) -> Iterator[None]:
+    """Shows what `events` tells, while the block runs and once more after it."""
+    over = threading.Event()
+    reporter = Reporter(Tail(events), seen, console)
+    watcher = threading.Thread(target=reporter.follow, args=(over,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+class Reporter:
+    """Turns events into lines for the operator."""
+
+    def __init__(self, tail: Tail, seen: Run, console: Console) -> None:
+        """`seen` is kept up to date with what `tail` brings."""
+        self._tail, self._seen, self._console = tail, seen, console
+        self._announced: set[str] = set()
+        self._began = self._last = time.monotonic()
+
+    def follow(self, over: threading.Event) -> None:
+        """Reports until `over`, then what is left."""
+        while not over.wait(POLL_SECONDS):
+            self._catch_up()
+            self._mention_slow()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        for event in self._tail.fresh():
+            for progress in self._seen.take(event):
+                self._console.line(progress.text, progress.tone)
+                self._last = time.monotonic()
+
+    def _mention_slow(self) -> None:
+        now = time.time()
+        running = dict(self._seen.running)
+        for urn, operation in running.items():
+            if now - operation.since > SLOW_SECONDS and urn not in self._announced and operation.doing != "reading":
+                self._announced.add(urn)
+                self._console.line(f"… {operation.doing} {short(urn)}", "dim")
+                self._last = time.monotonic()
+        if time.monotonic() - self._last > REPEAT_SECONDS:
+            self._last = time.monotonic()
+            self._console.line(f"… {duration(self._last - self._began)}: {_busy(running)}", "dim")
+
+
+def _busy(running: dict[str, Operation]) -> str:
+    shown = []
+    for urn, operation in list(running.items())[:3]:
+        detail = f" ({operation.detail[:80]})" if operation.detail else ""
+        shown.append(f"{operation.doing} {short(urn)}{detail}")
+    more = f" and {len(running) - 3} more" if len(running) > 3 else ""
+    return ", ".join(shown) + more if shown else "waiting for the program"
+
+
+def _complaint(output: str) -> str:
+    """Pulumi's own error line, when no event tells why."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return errors[-1] if errors else (lines[-1] if lines else "pulumi said nothing")

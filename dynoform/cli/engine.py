@@ -1,0 +1,80 @@
+"""The Docker engine, asked about a stack's objects. It may be away: every answer has a form for that."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException
+
+SECONDS = 20
+LABEL = "dynoform.stack"
+
+
+class Engine:
+    """The local engine, and only what carries a stack's label or bears its name."""
+
+    def __init__(self, client: docker.DockerClient, stack: str) -> None:
+        """`client` is connected; use `connect`."""
+        self.client: Any = client
+        self._stack = stack
+
+    def filters(self) -> dict[str, str]:
+        """Docker's filter for this stack's objects."""
+        return {"label": f"{LABEL}={self._stack}"}
+
+    def services(self) -> list[dict[str, Any]]:
+        """Services of the stack as the engine describes them, with the state of their tasks; none without a swarm."""
+        try:
+            return list(self.client.api.services(filters=self.filters(), status=True))
+        except APIError:
+            return []
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Containers of the stack, running or not, as the engine lists them."""
+        names = {service["ID"] for service in self.services()}
+        found = self.client.api.containers(all=True)
+        return [c for c in found if _belongs(c.get("Labels") or {}, self._stack, names)]
+
+    def id_of(self, kind: str, name: str) -> str | None:
+        """The id by which Pulumi's docker provider knows the object called `name`; None when there is none.
+
+        `kind` is the resource's type token. Images are left out: building one again costs nothing.
+        """
+        readers: dict[str, Callable[[], str | None]] = {
+            "docker:index/service:Service": lambda: self.client.api.inspect_service(name)["ID"],
+            "docker:index/volume:Volume": lambda: self.client.api.inspect_volume(name)["Name"],
+            "docker:index/network:Network": lambda: self.client.api.inspect_network(name)["Id"],
+            "docker:index/container:Container": lambda: self.client.api.inspect_container(name)["Id"],
+            "docker:index/secret:Secret": lambda: _named(self.client.api.secrets({"name": name}), name),
+            "docker:index/serviceConfig:ServiceConfig": lambda: _named(self.client.api.configs({"name": name}), name),
+        }
+        if kind not in readers:
+            return None
+        try:
+            return readers[kind]()
+        except APIError:
+            return None
+
+
+def _belongs(labels: Mapping[str, str], stack: str, services: set[str]) -> bool:
+    return labels.get(LABEL) == stack or labels.get("com.docker.swarm.service.id") in services
+
+
+def _named(found: list[dict[str, Any]], name: str) -> str | None:
+    return next((one["ID"] for one in found if one["Spec"]["Name"] == name), None)
+
+
+@contextlib.contextmanager
+def connect(stack: str) -> Iterator[Engine | None]:
+    """The local engine, or None when it does not answer."""
+    try:
+        client: Any = docker.DockerClient.from_env(timeout=SECONDS)
+        client.ping()
+    except DockerException:
+        yield None
+        return
+    try:
+        yield Engine(client, stack)
+    finally:
+        client.close()

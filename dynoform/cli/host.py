@@ -1,0 +1,163 @@
+"""What a host must have before `up` changes anything on it. Every check answers with None or one line."""
+
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynoform.cli.engine import Engine
+from dynoform.cli.process import Command, run
+from dynoform.cli.settings import StackSettings
+from dynoform.errors import DynoformError
+
+MINIMUM_DOCKER = (20, 10)
+MINIMUM_MEMORY = 1800 << 20
+FIRST_DISK = 8 << 30
+LATER_DISK = 1 << 30
+DATA_DISK = 256 << 20
+MACHINES = ("x86_64", "aarch64")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check by name; `error` says what is wrong, None that it passed."""
+
+    name: str
+    error: DynoformError | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: a stack with its settings, the data directory, whether it was up before, the engine if any."""
+
+    stack: str
+    settings: StackSettings
+    data: Path
+    exists: bool
+    engine: Engine | None
+
+
+def checks(subject: Subject) -> Iterator[Check]:
+    """All checks, cheapest first."""
+    table: list[tuple[str, Callable[[Subject], DynoformError | None]]] = [
+        ("machine", _machine),
+        ("rights", _rights),
+        ("memory", _memory),
+        ("disk", _disk),
+        ("kernel", _kernel),
+        ("docker", _docker),
+        ("ports", _ports),
+    ]
+    for name, check in table:
+        yield Check(name, check(subject))
+
+
+def _machine(subject: Subject) -> DynoformError | None:
+    if platform.system() == "Linux" and platform.machine() in MACHINES:
+        return None
+    found = f"{platform.system()} on {platform.machine()}"
+    return DynoformError("host", f"is {found}, not Linux on {' or '.join(MACHINES)}", "use another host")
+
+
+def _rights(subject: Subject) -> DynoformError | None:
+    if os.geteuid() == 0:
+        return None
+    sudo = shutil.which("sudo")
+    if sudo and run(Command([sudo, "-n", "true"], timeout=20)).code == 0:
+        return None
+    why = "is neither root nor allowed to use sudo without a password"
+    return DynoformError(f"user {os.environ.get('USER', os.geteuid())}", why, "run it as root, or allow sudo")
+
+
+def _memory(subject: Subject) -> DynoformError | None:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if total >= MINIMUM_MEMORY:
+        return None
+    return DynoformError("memory", f"{total >> 20} MiB, {MINIMUM_MEMORY >> 20} MiB are needed", "use a larger host")
+
+
+def _disk(subject: Subject) -> DynoformError | None:
+    docker_root = Path(subject.engine.client.info().get("DockerRootDir", "/")) if subject.engine else Path("/var/lib")
+    for place, needed in ((docker_root, LATER_DISK if subject.exists else FIRST_DISK), (subject.data, DATA_DISK)):
+        there = next(path for path in (place, *place.parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        if free < needed:
+            why = f"{free >> 20} MiB are free, {needed >> 20} MiB are needed"
+            return DynoformError(f"disk of {place}", why, "free some space: docker system df, journalctl --disk-usage")
+    return None
+
+
+def _kernel(subject: Subject) -> DynoformError | None:
+    filesystems = Path("/proc/filesystems").read_text(encoding="utf-8").split()
+    if "overlay" not in filesystems and not _module_exists("overlay"):
+        return DynoformError("kernel", "has no overlay file system", "load the module overlay: modprobe overlay")
+    unified, split = Path("/sys/fs/cgroup/cgroup.controllers"), Path("/sys/fs/cgroup")
+    there = unified.read_text(encoding="utf-8").split() if unified.exists() else [p.name for p in split.glob("*")]
+    missing = [name for name in ("memory", "pids", "cpu") if not any(name in found.split(",") for found in there)]
+    if missing:
+        why = f"cgroup controllers are missing: {', '.join(missing)}"
+        return DynoformError("kernel", why, "enable them on the kernel's command line (cgroup_enable=memory)")
+    return None
+
+
+def _module_exists(name: str) -> bool:
+    return any(Path(f"/lib/modules/{platform.release()}").rglob(f"{name}.ko*"))
+
+
+def _docker(subject: Subject) -> DynoformError | None:
+    if subject.engine is None:
+        return None  # `up` installs or starts it
+    version = str(subject.engine.client.version().get("Version", "0"))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers >= MINIMUM_DOCKER:
+        return None
+    why = f"is version {version}, 20.10 or newer is needed"
+    return DynoformError("Docker engine", why, "upgrade it: apt-get install docker.io")
+
+
+def _ports(subject: Subject) -> DynoformError | None:
+    address = subject.settings.text("listenAddress") or "127.0.0.1"
+    for key in ("httpPort", "httpsPort"):
+        port = subject.settings.port(key)
+        if not _taken(address, port) or _router_runs(subject):
+            continue
+        why = f"is taken by {_holder(port) or 'another program'}"
+        hint = f"stop that, or choose another: set dynoform:{key} in {subject.settings.file.name}"
+        return DynoformError(f"{key} {address}:{port}", why, hint)
+    return None
+
+
+def _taken(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False
+
+
+def _router_runs(subject: Subject) -> bool:
+    services = subject.engine.services() if subject.engine else []
+    return any(service["Spec"]["Name"] == f"{subject.stack}_router" for service in services)
+
+
+def _holder(port: int) -> str | None:
+    """Name and id of the process that listens on `port`, where /proc lets us see it."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text(encoding="utf-8").splitlines()[1:] if Path(table).exists() else []:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) in inodes:
+                process = link.parents[1]
+                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})"
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,57 @@
+"""Removes what a stack left in the Docker engine. Only what carries the stack's own label is touched."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from dynoform.cli.engine import Engine
+
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.5
+
+
+def objects(engine: Engine) -> Iterator[str]:
+    """Removes the stack's services, containers, secrets, configs, volumes and networks; yields a line for each.
+
+    Volumes and networks are in use for a moment after their last container has gone: they are tried again.
+    """
+    api = engine.client.api
+    filters = engine.filters()
+    for service in engine.services():
+        yield from _removed("service", service["Spec"]["Name"], lambda name: api.remove_service(name))
+    for container in engine.containers():
+        yield from _removed(
+            "container", container["Id"][:12], lambda name: api.remove_container(name, force=True, v=True)
+        )
+    for secret in _swarm(lambda: api.secrets(filters)):
+        yield from _removed("secret", secret["Spec"]["Name"], lambda name: api.remove_secret(name))
+    for config in _swarm(lambda: api.configs(filters)):
+        yield from _removed("config", config["Spec"]["Name"], lambda name: api.remove_config(name))
+    for volume in api.volumes(filters=filters).get("Volumes") or []:
+        yield from _removed("volume", volume["Name"], lambda name: api.remove_volume(name, force=True))
+    for network in api.networks(filters=filters):
+        yield from _removed("network", network["Name"], lambda name: api.remove_network(name))
+
+
+def _swarm(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return ask()
+    except APIError:
+        return []  # not a swarm: then it has none
+
+
+def _removed(kind: str, name: str, remove: Callable[[str], object]) -> Iterator[str]:
+    for attempt in range(ATTEMPTS):
+        try:
+            remove(name)
+        except NotFound:
+            return
+        except APIError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            yield f"{kind} {name} removed"
+            return

@@ -1,0 +1,133 @@
+"""What a killed run leaves behind, found and put right: its `pulumi`, its lock, its half-done creates."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynoform.cli.console import Console
+from dynoform.cli.process import run
+from dynoform.cli.stack import Stack
+from dynoform.errors import ConflictError, DynoformError
+
+LOCKED = re.compile(r"currently locked by")
+OWNER = re.compile(r"created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+PATIENCE = ((signal.SIGINT, 90), (signal.SIGTERM, 15), (signal.SIGKILL, 5))
+CANCEL_SECONDS = 60
+
+
+@contextlib.contextmanager
+def claim(stack: Stack) -> Iterator[None]:
+    """Keeps other runs of `bin/dynoform` off the stack; the kernel lets go when this process dies.
+
+    Raises `ConflictError` naming the process that has it.
+    """
+    stack.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (stack.directory / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            why = f"process {file.read().strip() or 'unknown'} is changing it"
+            raise ConflictError(
+                f"stack {stack.name}", why, "wait for it to end, then run the same command again"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks: with its id this names a process for good. None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def remember(stack: Stack, pid: int) -> None:
+    """Notes which `pulumi` works on the stack, for a next run to find if we are killed."""
+    (stack.directory / "pulumi.pid").write_text(json.dumps([pid, _started(pid)]), encoding="utf-8")
+
+
+def end_orphan(stack: Stack, console: Console) -> None:
+    """Ends the `pulumi` of a killed run: it is asked to stop, so that it saves what it has done."""
+    try:
+        pid, started = json.loads((stack.directory / "pulumi.pid").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if started and _started(pid) == started:
+        with console.step(f"waiting for the pulumi of a killed run (process {pid}) to end"):
+            _end(pid, started)
+    (stack.directory / "pulumi.pid").unlink()
+
+
+def _end(pid: int, started: str) -> None:
+    for number, seconds in PATIENCE:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if _started(pid) != started:
+                return
+            time.sleep(0.2)
+
+
+def is_locked(output: str) -> bool:
+    """Whether `pulumi` said that the stack is locked."""
+    return bool(LOCKED.search(output))
+
+
+def break_lock(stack: Stack, output: str, console: Console) -> None:
+    """Removes locks whose owners are dead; `output` is what `pulumi` said.
+
+    Raises `ConflictError` when an owner is alive or on another machine, since only people can tell what it does.
+    """
+    for owner in OWNER.finditer(output):
+        if owner["host"] != socket.gethostname() or _started(int(owner["pid"])):
+            who = f"{owner['user']}@{owner['host']}, process {owner['pid']}"
+            next_step = f"wait for it; if it is dead: pulumi cancel --stack {stack.name}"
+            raise ConflictError(f"stack {stack.name}", f"is locked by {who}", next_step)
+    console.line(f"removing the lock of a killed run from stack {stack.name}", "dim")
+    done = run(stack.pulumi("cancel", "--yes", "--stack", stack.name, timeout=CANCEL_SECONDS))
+    if done.code:
+        raise DynoformError(f"pulumi cancel --stack {stack.name}", done.last_words, "run it by hand")
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A create that was under way when a run was killed: whether it happened is not known."""
+
+    urn: str
+    kind: str
+    inputs: Mapping[str, Any]
+
+
+def pending_creates(deployment: Mapping[str, Any]) -> list[Pending]:
+    """The creates that a state (see `Stack.deployment`) says were never finished."""
+    found = []
+    for operation in deployment.get("pending_operations") or []:
+        resource = operation.get("resource") or {}
+        if operation.get("type") == "creating":
+            found.append(Pending(resource["urn"], resource.get("type", ""), resource.get("inputs") or {}))
+    return found
+
+
+def refresh_words(stack: Stack, pending: list[Pending], ids: Mapping[str, str]) -> list[str]:
+    """Words for a ``pulumi refresh`` that settles `pending`: takes in what exists (`ids`, by URN), forgets the rest."""
+    words = ["refresh", "--yes", "--skip-preview", "--stack", stack.name, "--config-file", str(stack.config_file)]
+    for one in pending:
+        if one.urn in ids:
+            words += ["--import-pending-creates", one.urn, "--import-pending-creates", ids[one.urn]]
+    return [*words, "--clear-pending-creates"]

@@ -1,0 +1,156 @@
+"""What a stack runs, asked of the Docker engine and of the Platform API."""
+
+import io
+import re
+import ssl
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dynoform.cli.engine import Engine
+
+API_SECONDS = 15
+ACCEPT = "application/vnd.heroku+json; version=3"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A platform service: running and wanted tasks, image, age of the oldest container, resident memory in bytes."""
+
+    name: str
+    running: int
+    wanted: int
+    image: str
+    uptime_seconds: int | None
+    memory_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def services(engine: Engine) -> list[Service]:
+    """The stack's own services, dynos left out, by name."""
+    containers: dict[str, list[dict[str, Any]]] = {}
+    for container in engine.containers():
+        service = (container.get("Labels") or {}).get("com.docker.swarm.service.id", "")
+        if container.get("State") == "running":
+            containers.setdefault(service, []).append(container)
+    found = [
+        _service(engine, one, containers.get(one["ID"], []))
+        for one in engine.services()
+        if "dynoform.app" not in (one["Spec"].get("Labels") or {})
+    ]
+    return sorted(found, key=lambda service: service.name)
+
+
+def _service(engine: Engine, described: Mapping[str, Any], containers: list[dict[str, Any]]) -> Service:
+    spec, status = described["Spec"], described.get("ServiceStatus") or {}
+    oldest = min((one["Created"] for one in containers), default=None)
+    return Service(
+        name=spec["Name"],
+        running=int(status.get("RunningTasks", len(containers))),
+        wanted=int(status.get("DesiredTasks", len(containers))),
+        image=spec["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0],
+        uptime_seconds=int(datetime.now(UTC).timestamp() - oldest) if oldest else None,
+        memory_bytes=sum(memory(engine, one["Id"]) for one in containers),
+    )
+
+
+def memory(engine: Engine, container: str) -> int:
+    """Resident bytes of a container: its processes' proportional shares, else its cgroup's count without the cache."""
+    try:
+        pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
+        shares = [_proportional(int(pid)) for pid in pids]
+        if all(share is not None for share in shares):
+            return sum(share or 0 for share in shares)
+    except (OSError, ValueError, KeyError):
+        pass
+    stats = engine.client.api.stats(container, stream=False, one_shot=True).get("memory_stats") or {}
+    detail = stats.get("stats") or {}
+    return int(detail.get("anon", detail.get("rss", stats.get("usage", 0))))
+
+
+def _proportional(pid: int) -> int | None:
+    """The Pss of a process in bytes; None where we may not look."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return 0  # it has ended
+    except OSError:
+        return None
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+class Api:
+    """The Platform API of a stack, as its operator."""
+
+    def __init__(self, url: str, key: str, certificate: Path) -> None:
+        """`url` as in HEROKU_HOST, `key` the operator's API key, `certificate` the stack's authority."""
+        import httpx
+
+        context = ssl.create_default_context(cafile=str(certificate))
+        headers = {"Accept": ACCEPT, "Authorization": f"Bearer {key}"}
+        # trust_env=False: a proxy cannot reach this machine's loopback address.
+        self.client = httpx.Client(
+            base_url=url, headers=headers, verify=context, timeout=API_SECONDS, trust_env=_is_remote(url)
+        )
+
+    def get(self, path: str) -> Any:
+        """What `path` answers, as JSON. Raises `OSError` when it does not, or says no; so do the others."""
+        return self._call("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Sends `body` as JSON, returns the answer's."""
+        return self._call("POST", path, json=body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Sends `body` as JSON, returns the answer's."""
+        return self._call("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        """Deletes what `path` names."""
+        return self._call("DELETE", path)
+
+    def put_raw(self, url: str, content: bytes) -> None:
+        """Uploads to an address that carries its own permission."""
+        self._call("PUT", url, content=content)
+
+    def _call(self, method: str, path: str, **what: Any) -> Any:
+        import httpx
+
+        try:
+            answer = self.client.request(method, path, **what)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise OSError(f"{method} {path.partition('?')[0]}: {error}") from error
+        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
+
+    def apps(self) -> list[dict[str, Any]]:
+        """Apps with their address and dynos: ``{"name", "web_url", "dynos": [{"name", "state"}]}``."""
+        found = []
+        for app in self.get("/apps"):
+            dynos = [{"name": one["name"], "state": one["state"]} for one in self.get(f"/apps/{app['id']}/dynos")]
+            found.append({"name": app["name"], "web_url": app.get("web_url"), "dynos": dynos})
+        return found
+
+
+def _is_remote(url: str) -> bool:
+    return not re.match(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:|/|$)", url)
+
+
+def archive(directory: Path) -> bytes:
+    """The files of `directory` as a gzipped tar, the way an app's source is uploaded."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.add(directory, arcname=".")
+    return buffer.getvalue()
+
+
+def total_memory(found: Iterable[Service]) -> int:
+    """Resident bytes of all `found` services."""
+    return sum(service.memory_bytes for service in found)

@@ -1,0 +1,101 @@
+"""A stack's configuration, checked against Pulumi.yaml's ``config`` block before anything runs."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dynoform.cli.places import PROJECT
+from dynoform.errors import InvalidInputError, NotFoundError
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """Values by key without the project's name, defaults filled in; `file` is where the stack's own come from."""
+
+    file: Path
+    values: Mapping[str, Any]
+
+    def text(self, key: str) -> str:
+        """A value as text, empty when there is none."""
+        return str(self.values.get(key, ""))
+
+    def port(self, key: str) -> int:
+        """A port that `load` has checked."""
+        return int(self.values[key])
+
+
+def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
+    """The settings of `stack`, from ``Pulumi.<stack>.yaml`` in `root` or from `file`.
+
+    Raises `NotFoundError` when there is no such file, `InvalidInputError` naming the first key that is unknown, of the
+    wrong type or not a port.
+    """
+    place = file or root / f"Pulumi.{stack}.yaml"
+    if not place.exists():
+        next_step = f"write one, with httpPort, httpsPort, dynoSubnet and platformSubnet of its own: {place.name}"
+        raise NotFoundError(f"stack {stack}", f"there is no {place}", next_step)
+    declared = _mapping(root / "Pulumi.yaml", "config")
+    values = {key: known["default"] for key, known in declared.items() if "default" in known}
+    for name, value in _mapping(place, "config").items():
+        namespace, _, key = str(name).rpartition(":")
+        if namespace in ("", PROJECT):
+            _check(f"{place.name}: {PROJECT}:{key}", key, value, declared)
+            values[key] = value
+    return StackSettings(place, values)
+
+
+def _mapping(file: Path, section: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InvalidInputError(str(file), f"is not YAML: {_first_line(error)}", "mend the file") from error
+    found = content.get(section) or {} if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise InvalidInputError(str(file), f"{section} must be a map of keys", "mend the file")
+    return found
+
+
+def _check(where: str, key: str, value: Any, declared: Mapping[str, Any]) -> None:
+    if key not in declared:
+        near = difflib.get_close_matches(key, declared, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(declared))}"
+        raise InvalidInputError(where, "is not a setting", hint)
+    if isinstance(value, dict) and set(value) == {"secure"}:
+        return  # encrypted: only the program can see its type
+    kind = declared[key].get("type", "string")
+    value = _read(kind, value)
+    number_like = isinstance(value, bool) and kind in ("integer", "number")
+    if not isinstance(value, KINDS.get(kind, (object,))) or number_like:
+        why = f"must be {_article(kind)}, but is {value!r}"
+        raise InvalidInputError(where, why, f"set it with: pulumi config set {key} <value>")
+    if key.endswith("Port") and not (isinstance(value, int) and 0 < value < 65536):
+        raise InvalidInputError(where, f"{value} is not a port (1 to 65535)", "choose another")
+
+
+def _read(kind: str, value: Any) -> Any:
+    """`value` as ``pulumi config set`` means it: that writes numbers and booleans as text."""
+    if isinstance(value, str) and kind in ("integer", "number", "boolean"):
+        read = yaml.safe_load(value) if value.strip() else value
+        return value if isinstance(read, (dict, list)) else read
+    return value
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())
