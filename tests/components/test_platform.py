@@ -1,21 +1,17 @@
 """The whole program under mocks: what it declares, and the rules that hold for each resource."""
 
-import runpy
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pulumi.runtime import config
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVICE = "docker:index/service:Service"
 
 
 @pytest.fixture(scope="module")
-def platform(declare: Callable[[Callable[[], None]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    config.set_all_config(
+def platform(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return declare(
         {
             "dynoform:domain": "localhost",
             "dynoform:httpPort": "8080",
@@ -27,7 +23,6 @@ def platform(declare: Callable[[Callable[[], None]], list[dict[str, Any]]]) -> l
             "dynoform:apps": '{"python": {"source": "examples/apps/python", "config": {"GREETING": "Hello"}}}',
         }
     )
-    return declare(lambda: runpy.run_path(str(ROOT / "__main__.py")))  # type: ignore[arg-type, return-value]
 
 
 def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,76 @@
+"""Runs the Pulumi program under mocks, in a process of its own, and prints what it declares as JSON.
+
+Usage: ``python -m tests.components.recorder``, the stack's configuration as JSON on standard input. In a process of its own,
+because the SDK keeps global state and leaves event loops open under its mocks.
+"""
+
+import asyncio
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import config, rpc, stack
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "[secret]"
+FACTS = {
+    "docker_root": "/var/lib/docker",
+    "host_network_id": "host-network-id",
+    "dyno_network_id": "dyno-network-id",
+    "platform_network_id": "platform-network-id",
+    "base_image": "dynoform/debian:13-0123456789ab",
+}
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "dynoform:index:Playbook": {"facts": FACTS},
+    "dynoform:index:Password": {"value": "a-password"},
+    "dynoform:index:CertificateAuthority": {"certPem": "a-certificate", "keyPem": "a-key"},
+    "dynoform:index:Certificate": {"certPem": "a-certificate", "keyPem": "a-key"},
+    "dynoform:index:App": {"webUrl": "http://app.localhost:8080/", "release": 1},
+}
+# Change with every edit of the files they are made from: the tree is about what is declared, not about these.
+HASHES = {"contentHash", "sourceHash", "recipe"}
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Answers like an engine that creates everything at once, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.resources: list[dict[str, Any]] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        inputs = {key: _readable(value) for key, value in sorted(args.inputs.items())}
+        self.resources.append({"type": args.typ, "name": args.name, "inputs": inputs})
+        return f"{args.name}-id", {
+            **args.inputs,
+            "name": args.inputs.get("name", args.name),
+            **OUTPUTS.get(args.typ, {}),
+        }
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"no component calls functions, but {args.token} was")
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, dict):
+        if rpc._special_sig_key in value:
+            return SECRET
+        return {key: "[hash]" if key in HASHES else _readable(each) for key, each in sorted(value.items())}
+    return [_readable(each) for each in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    """Record the program with the configuration on standard input."""
+    config.set_all_config(json.load(sys.stdin))
+    recorder = Recorder()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    pulumi.runtime.set_mocks(recorder, project="dynoform", stack="local", preview=False)
+    loop.run_until_complete(stack.run_pulumi_func(lambda: runpy.run_path(str(ROOT / "__main__.py"))))  # type: ignore[arg-type, return-value]
+    json.dump(sorted(recorder.resources, key=lambda each: (each["type"], each["name"])), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
