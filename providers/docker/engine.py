@@ -1,0 +1,74 @@
+"""The connection to a Docker engine: made at the first use, one per thread, errors in the engine's own words."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import docker
+import docker.errors
+import requests
+
+from .configuration import Configuration
+from .errors import EngineError, MissingError
+
+TIMEOUT: Final = 60
+"""Seconds that the engine may be silent within one request."""
+
+NOT_FOUND: Final = 404
+
+
+class Engine:
+    """Asks one Docker engine. Threads may share it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Nothing is contacted yet."""
+        self.configuration = configuration
+        self._local = threading.local()
+
+    @contextmanager
+    def api(self) -> Iterator[docker.APIClient]:
+        """The low-level client; what goes wrong inside is raised as ``EngineError`` or ``MissingError``."""
+        with self._errors():
+            yield self._client()
+
+    def post(
+        self,
+        path: str,
+        body: Any,
+        parameters: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """POSTs ``body`` as JSON to ``path`` below the API's version; returns the answer's JSON."""
+        with self.api() as client:
+            response = client.post(
+                f"{client.base_url}/v{client.api_version}{path}",
+                json=body,
+                params=parameters,
+                headers=headers,
+                timeout=TIMEOUT,
+            )
+            client._raise_for_status(response)
+            return response.json()
+
+    def _client(self) -> docker.APIClient:
+        found: docker.APIClient | None = getattr(self._local, "client", None)
+        if found is None:
+            version = "auto" if self.configuration.ping else None
+            found = docker.APIClient(self.configuration.host, version=version, timeout=TIMEOUT, use_ssh_client=True)
+            self._local.client = found
+        return found
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except docker.errors.APIError as error:
+            text = f"Error response from daemon: {error.explanation or error}"
+            raise (MissingError if error.status_code == NOT_FOUND else EngineError)(text) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            self._local.client = None
+            raise EngineError(
+                "failed to create Docker client: Error pinging Docker server, please make sure that "
+                f"{self.configuration.host} is reachable and has a  '_ping' endpoint. Error: {error}"
+            ) from error
