@@ -60,7 +60,9 @@ def run_playbook(
     Raises ``ProviderError`` naming host, task and message when a task fails, when the time is up or on cancellation.
     """
     deadline = operation.deadline(RUN_SECONDS)
-    with _lock(operation, host) as lock, _variables_pipe({**variables, **_connection(host)}) as pipe:
+    # A run in check mode changes nothing: any number may go on at once.
+    locked = contextlib.nullcontext(-1) if check else _lock(operation, host)
+    with locked as lock, _variables_pipe({**variables, **_connection(host)}) as pipe:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", f"{host.name},"]
         command += ["--extra-vars", f"@{pipe}", *(["--check"] if check else []), playbook]
         child = subprocess.Popen(  # noqa: S603 - argv is made here, values go through the pipe
@@ -71,7 +73,7 @@ def run_playbook(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            pass_fds=(lock,),
+            pass_fds=() if check else (lock,),
             start_new_session=True,
         )
         with child:
@@ -210,8 +212,9 @@ def _lock(operation: Operation, host: Host) -> Iterator[int]:
     descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         until = time.monotonic() + LOCK_SECONDS
-        while not _locked(descriptor):
+        if not _locked(descriptor):
             operation.status(f"waits for another run on {host.name}")
+        while not _locked(descriptor):
             if time.monotonic() > until:
                 raise ProviderError(
                     host.name, "another playbook has been running on it for too long", "end it, then try again"

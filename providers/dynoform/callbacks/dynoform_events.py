@@ -18,6 +18,9 @@ DOCUMENTATION = """
     description: Prints one JSON object a line for tasks, changes, failures and the facts of set_stats.
 """
 
+SKIPPED_BY_CHECK = "Command would have run if not in check mode"
+"""What ansible.builtin.command and shell answer then; they report no change."""
+
 
 class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible publishes no types
     """Prints one JSON object a line."""
@@ -40,8 +43,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible publishes no
             _write("changed", **_where(result))
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """A task was skipped. A command that only check mode skipped would have changed something: that is told."""
-        if result.is_changed():
+        """A task was skipped. A command that only check mode kept from running would have changed something."""
+        results = result.result.get("results") or [result.result]
+        if any(each.get("msg") == SKIPPED_BY_CHECK for each in results):
             _write("changed", **_where(result))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
