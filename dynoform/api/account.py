@@ -1,9 +1,8 @@
 """Account: who the token belongs to."""
 
-from typing import TypedDict
-
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found

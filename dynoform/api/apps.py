@@ -1,11 +1,12 @@
 """Apps."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api import ranges
 from dynoform.api.authentication import Caller

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
+from typing_extensions import TypedDict
 
 from dynoform.api import ranges, sources
 from dynoform.api.apps import RangeHeader, find

@@ -1,9 +1,10 @@
 """What the platform offers: stacks, regions, dyno sizes, features. Data, the same for every caller."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller

@@ -4,12 +4,13 @@ A restart marks rows ``down``; the reconciler starts new dynos in their place an
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller

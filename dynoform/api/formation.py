@@ -1,13 +1,14 @@
 """Formation: how many dynos of which size each process type should have."""
 
 from collections.abc import Iterable
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api import ranges
 from dynoform.api.apps import RangeHeader, find

@@ -2,7 +2,8 @@
 
 import uuid
 from datetime import datetime
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from dynoform.store.tables import Account, App
 

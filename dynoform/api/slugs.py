@@ -1,9 +1,8 @@
 """Slugs: what builds produced."""
 
-from typing import TypedDict
-
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller

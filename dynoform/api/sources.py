@@ -1,12 +1,12 @@
 """Sources: uploaded tarballs, kept in the sources volume under their id until they are built."""
 
 import uuid
-from typing import TypedDict
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
+from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
