@@ -118,8 +118,8 @@ def _limits() -> dict[str, Any]:
         "nano_cpus": min(os.cpu_count() or 1, _CORES) * 10**9,
         # Dynos come first when the processors are busy.
         "cpu_shares": 256,
+        # Only lower ones: a host may not allow to raise any.
         "ulimits": [
-            Ulimit(name="nofile", soft=65536, hard=65536),
             Ulimit(name="core", soft=0, hard=0),
             Ulimit(name="fsize", soft=_LARGEST_FILE, hard=_LARGEST_FILE),
         ],

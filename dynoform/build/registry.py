@@ -25,7 +25,7 @@ class Registry:
         """Uses the secrets ca.crt, registry.crt and registry.key; ``ConfigurationError`` when they do not fit."""
         self.address = f"{configuration.platform_address}:{port}"
         self._client = httpx.Client(
-            base_url=f"https://{self.address}/v2/", verify=_context(configuration), timeout=_TIMEOUT, trust_env=False
+            base_url=f"https://{self.address}", verify=_context(configuration), timeout=_TIMEOUT, trust_env=False
         )
 
     def close(self) -> None:
@@ -97,7 +97,8 @@ class Registry:
 
     def _send(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
         try:
-            answer = self._client.request(method, path, **arguments)
+            # What the registry answers as the place of an upload is a whole path; ours begin at a repository.
+            answer = self._client.request(method, path if path.startswith("/") else f"/v2/{path}", **arguments)
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
         if answer.status_code not in expected:

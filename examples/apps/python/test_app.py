@@ -1,0 +1,25 @@
+"""The app's own tests: ``python -m unittest``."""
+
+import os
+import unittest
+from unittest import mock
+
+from app import app
+
+
+class GreetingTest(unittest.TestCase):
+    """What visitors see."""
+
+    def test_it_greets_with_its_config_var(self) -> None:
+        """GREETING decides how it greets."""
+        with mock.patch.dict(os.environ, {"GREETING": "Hej", "DYNO": "web.2", "HEROKU_RELEASE_VERSION": "v7"}):
+            answer = app.test_client().get("/")
+        self.assertEqual((answer.status_code, answer.text), (200, "Hej from Python\ndyno web.2, release v7\n"))
+
+    def test_it_says_that_it_is_up(self) -> None:
+        """The health check answers."""
+        self.assertEqual(app.test_client().get("/health").text, "ok\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,283 @@
+"""As much of a platform as builds need, in containers of their own: store, registry, builder and a bridge for dynos."""
+
+import io
+import shutil
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+from sqlalchemy import select
+
+from dynoform.configuration import Configuration
+from dynoform.store.migrate import upgrade
+from dynoform.store.releases import add_config, create_release, current_release
+from dynoform.store.secrets import Vault
+from dynoform.store.session import JOBS, Store, notify
+from dynoform.store.tables import Account, App, Build, BuildOutput, Release, Slug, Source
+from tests.integration import certificates
+
+ROOT = Path(__file__).resolve().parents[2]
+LABEL = "dynoform.test.build"
+STACK = "bldtest"
+SUBNET, GATEWAY = "172.31.250.0/24", "172.31.250.1"
+CERTIFICATES = Path(f"/etc/docker/certs.d/{GATEWAY}:5000")
+SOURCES = "/var/lib/dynoform/sources"
+
+
+def build_image(engine: docker.DockerClient, noun: str, base: str) -> str:
+    """Build ``images/<noun>`` on ``base`` (from the engine's cache when nothing changed); returns its name."""
+    name = f"dynoform-test/{noun}:build"
+    engine.images.build(
+        path=str(ROOT),
+        dockerfile=f"images/{noun}/Dockerfile",
+        buildargs={"BASE": base},
+        tag=name,
+        rm=True,
+        forcerm=True,
+    )
+    return name
+
+
+@dataclass
+class BuildPlatform:
+    """Handles for the tests: make apps, push sources, read what became of them."""
+
+    engine: docker.DockerClient
+    store: Store
+    configuration: Configuration
+    account_id: uuid.UUID
+    control_plane: str
+    folder: Path
+    builder: Container | None = None
+
+    def start_builder(self) -> Container:
+        """A builder in a container, as the service runs it: root without any capability."""
+        self.builder = self.engine.containers.run(
+            self.control_plane,
+            ["builder"],
+            name=f"{STACK}_builder_{uuid.uuid4().hex[:8]}",
+            detach=True,
+            user="0",
+            cap_drop=["ALL"],
+            labels={LABEL: ""},
+            network=STACK,
+            environment={
+                "DYNOFORM_STACK": STACK,
+                "DYNOFORM_PLATFORM_ADDRESS": GATEWAY,
+                "DYNOFORM_DYNO_NETWORK": STACK,
+                "DYNOFORM_RUN_IMAGE": self.configuration.run_image,
+                "DYNOFORM_BUILD_IMAGE": self.configuration.build_image,
+            },
+            volumes={
+                "/var/run/docker.sock": {"bind": "/var/run/docker.sock"},
+                str(self.folder / "secrets"): {"bind": "/run/secrets", "mode": "ro"},
+                str(self.folder / "sources"): {"bind": SOURCES, "mode": "ro"},
+            },
+        )
+        return self.builder
+
+    def stop_builder(self, signal: str = "SIGTERM") -> None:
+        """End the builder, with SIGKILL for the worst case."""
+        if self.builder is not None:
+            self.builder.kill(signal)
+            self.builder.wait(timeout=30)
+
+    def create_app(self, config: dict[str, str] | None = None) -> uuid.UUID:
+        """An app with its first release, as the API makes it."""
+        with self.store.transaction() as session:
+            identity = uuid.uuid4()
+            app = App(id=identity, name=f"app-{identity.hex[:8]}", owner_id=self.account_id, stack="dynoform-13")
+            session.add(app)
+            session.flush()
+            vault = Vault(self.configuration.secret("encryption_key"))
+            create_release(
+                session,
+                app,
+                description="Initial release",
+                account_id=self.account_id,
+                config=add_config(session, vault, identity, config or {}),
+            )
+        return identity
+
+    def push(self, app_id: uuid.UUID, tarball: bytes, version: str | None = None) -> uuid.UUID:
+        """Upload a source and ask for its build, as the API does; returns the build's id."""
+        source_id, build_id = uuid.uuid4(), uuid.uuid4()
+        (self.folder / "sources" / str(source_id)).write_bytes(tarball)
+        with self.store.transaction() as session:
+            session.add(Source(id=source_id, account_id=self.account_id))
+            session.flush()
+            values = {"app_id": app_id, "account_id": self.account_id, "source_id": source_id, "version": version}
+            session.add(Build(id=build_id, **values))
+            session.flush()
+            notify(session, JOBS, build_id)
+        return build_id
+
+    def wait(self, build_id: uuid.UUID, seconds: float = 120) -> Build:
+        """The build when it has ended."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            build = self.build(build_id)
+            if build.status != "pending":
+                return build
+            time.sleep(0.1)
+        raise AssertionError(f"build has not ended after {seconds} s: {self.explain(build_id)}")
+
+    def explain(self, build_id: uuid.UUID) -> str:
+        """Output of the build and journal of the builder, for a failed test."""
+        return self.output(build_id) + (self.builder.logs().decode() if self.builder else "")
+
+    def wait_for(self, build_id: uuid.UUID, text: str, seconds: float = 60) -> None:
+        """Wait until the build's output has this text."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output(build_id):
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.output(build_id)!r}"
+            time.sleep(0.05)
+
+    def build(self, build_id: uuid.UUID) -> Build:
+        """The build's row."""
+        with self.store.transaction() as session:
+            return session.get_one(Build, build_id)
+
+    def output(self, build_id: uuid.UUID) -> str:
+        """What the pusher has seen so far."""
+        query = select(BuildOutput.text).where(BuildOutput.build_id == build_id).order_by(BuildOutput.sequence)
+        with self.store.transaction() as session:
+            return "".join(session.scalars(query))
+
+    def releases(self, app_id: uuid.UUID) -> list[int]:
+        """The versions of an app's releases."""
+        with self.store.transaction() as session:
+            return list(
+                session.scalars(select(Release.version).where(Release.app_id == app_id).order_by(Release.version))
+            )
+
+    def slug(self, app_id: uuid.UUID) -> Slug:
+        """The slug of the current release."""
+        with self.store.transaction() as session:
+            release = current_release(session, app_id)
+            assert release and release.slug
+            return release.slug
+
+    def build_containers(self) -> list[Container]:
+        """Build containers of this stack on the engine, running or not."""
+        found: list[Container] = self.engine.containers.list(
+            all=True, filters={"label": [f"dynoform.stack={STACK}", "dynoform.build"]}
+        )
+        return found
+
+    def run_slug(self, image: str, command: str, **arguments: Any) -> Container:
+        """A container of the slug's image, with the command that a dyno would get."""
+        container: Container = self.engine.containers.run(
+            image, [command], detach=True, network=STACK, labels={LABEL: ""}, init=True, **arguments
+        )
+        return container
+
+
+def tarball(files: dict[str, str | Path]) -> bytes:
+    """A gzipped tarball of texts and files by their names."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            data = content.read_bytes() if isinstance(content, Path) else content.encode()
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def example(name: str) -> bytes:
+    """The source of one of our example apps."""
+    folder = ROOT / "examples" / "apps" / name
+    return tarball({str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()})
+
+
+def remove_left_overs(engine: docker.DockerClient) -> None:
+    """Remove what an earlier run of these tests left behind, and nothing else."""
+    for label in (LABEL, f"dynoform.stack={STACK}"):
+        for container in engine.containers.list(all=True, filters={"label": label}):
+            container.remove(force=True, v=True)
+    for volume in engine.volumes.list(filters={"label": f"dynoform.stack={STACK}"}):
+        volume.remove(force=True)
+    for image in engine.images.list():
+        for name in image.tags:
+            if name.startswith(f"{GATEWAY}:5000/"):
+                engine.images.remove(name)
+    with suppress(NotFound):
+        engine.networks.get(STACK).remove()
+    shutil.rmtree(CERTIFICATES, ignore_errors=True)
+
+
+@contextmanager
+def running(images: dict[str, str], folder: Path) -> Iterator[BuildPlatform]:
+    """The platform, with no builder yet; all of it is gone at the end of the block."""
+    engine = docker.from_env(timeout=120)
+    remove_left_overs(engine)
+    try:
+        _write_secrets(folder)
+        pool = docker.types.IPAMConfig(pool_configs=[docker.types.IPAMPool(subnet=SUBNET, gateway=GATEWAY)])
+        engine.networks.create(STACK, driver="bridge", ipam=pool, labels={LABEL: ""})
+        _start_services(engine, images, folder)
+        yield _prepare(engine, images, folder)
+    finally:
+        remove_left_overs(engine)
+
+
+def _write_secrets(folder: Path) -> None:
+    secrets, services = folder / "secrets", folder / "services"
+    for path in (secrets, services, folder / "sources", CERTIFICATES):
+        path.mkdir(parents=True, exist_ok=True)
+    authority = certificates.Authority()
+    server, client = authority.issue("registry", GATEWAY), authority.issue("builder", GATEWAY, client=True)
+    for path in (secrets, services):
+        (path / "ca.crt").write_bytes(authority.pem)
+    for path, name, pair in (
+        (services, "registry", server),
+        (secrets, "registry", client),
+    ):
+        (path / f"{name}.crt").write_bytes(pair[0])
+        (path / f"{name}.key").write_bytes(pair[1])
+    for name, data in (("ca.crt", authority.pem), ("client.cert", client[0]), ("client.key", client[1])):
+        (CERTIFICATES / name).write_bytes(data)
+    (secrets / "database_password").write_text("pass'word")
+    (secrets / "encryption_key").write_text("A" * 42 + "s=")
+
+
+def _start_services(engine: docker.DockerClient, images: dict[str, str], folder: Path) -> None:
+    services, secrets = folder / "services", folder / "secrets"
+    common = {"detach": True, "labels": {LABEL: ""}, "network": STACK, "cap_drop": ["ALL"]}
+    mounts = {
+        str(services / name): {"bind": f"/run/secrets/{name}"} for name in ("ca.crt", "registry.crt", "registry.key")
+    }
+    engine.containers.run(
+        images["registry"], name=f"{STACK}_registry", ports={"5000/tcp": (GATEWAY, 5000)}, volumes=mounts, **common
+    )
+    password = {str(secrets / "database_password"): {"bind": "/run/secrets/database_password"}}
+    engine.containers.run(
+        images["postgres"], name=f"{STACK}_postgres", ports={"5432/tcp": (GATEWAY, 5432)}, volumes=password, **common
+    )
+
+
+def _prepare(engine: docker.DockerClient, images: dict[str, str], folder: Path) -> BuildPlatform:
+    configuration = Configuration.from_environment(
+        {
+            "DYNOFORM_STACK": STACK,
+            "DYNOFORM_PLATFORM_ADDRESS": GATEWAY,
+            "DYNOFORM_RUN_IMAGE": images["stack-13"],
+            "DYNOFORM_BUILD_IMAGE": images["stack-13-build"],
+            "DYNOFORM_SECRETS": str(folder / "secrets"),
+        }
+    )
+    store = Store(configuration, "test", pool=3)
+    upgrade(store)
+    account = uuid.uuid4()
+    with store.transaction() as session:
+        session.add(Account(id=account, email="operator@example.com"))
+    return BuildPlatform(engine, store, configuration, account, images["control-plane"], folder)

@@ -1,0 +1,285 @@
+"""Builds on a real engine: from a source to an image that the engine pulls by digest, and all that can go wrong."""
+
+import os
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.integration.build_platform import (
+    STACK,
+    BuildPlatform,
+    build_image,
+    example,
+    remove_left_overs,
+    running,
+    tarball,
+)
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+SLOW = tarball(
+    {
+        "package.json": '{"name": "slow", "version": "1.0.0", "scripts": {"build": "node wait.js", "start": "true"}}',
+        "wait.js": "console.log('waiting'); setTimeout(() => console.log('waited'), 8000)",
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def images(request: pytest.FixtureRequest) -> dict[str, str]:
+    """noun → name of the images that builds need, built from their recipes."""
+    base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
+    engine = docker.from_env(timeout=900)
+    names = {noun: build_image(engine, noun, base) for noun in ("stack-13", "registry", "postgres", "control-plane")}
+    return names | {"stack-13-build": build_image(engine, "stack-13-build", names["stack-13"])}
+
+
+@pytest.fixture(scope="module")
+def platform(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildPlatform]:
+    """Store, registry and a network, and a builder that works."""
+    folder = tmp_path_factory.mktemp("platform")
+    # The services run as users of their own and have to reach the secrets in it.
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(0o755)
+    with running(images, folder) as made:
+        made.start_builder()
+        yield made
+
+
+def fetch(url: str) -> str:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - an address of our own network
+                return str(answer.read().decode())
+        except OSError:
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.05)
+
+
+def serve(platform: BuildPlatform, app_id: object, config: Path) -> str:
+    """Run the web process of an app's current slug, as a dyno does; its answer to GET /."""
+    slug = platform.slug(app_id)
+    container = platform.run_slug(
+        slug.image,
+        slug.process_types["web"],
+        environment={"PORT": "5000", "DYNO": "web.1"},
+        volumes={str(config): {"bind": "/run/secrets/config", "mode": "ro"}},
+        cap_drop=["ALL"],
+    )
+    try:
+        container.reload()
+        return fetch(f"http://{container.attrs['NetworkSettings']['Networks'][STACK]['IPAddress']}:5000/")
+    finally:
+        container.remove(force=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config"
+    path.write_text("export GREETING='Hej'\nexport PORT='1'\nexport DYNO='worker.9'\n")
+    return path
+
+
+@pytest.mark.parametrize(("name", "language"), [("python", "Python"), ("node", "Node.js")])
+def test_an_example_becomes_a_release_that_serves(
+    platform: BuildPlatform, config: Path, name: str, language: str
+) -> None:
+    app = platform.create_app()
+    build_id = platform.push(app, example(name), "0123456789abcdef0123456789abcdef01234567")
+    build = platform.wait(build_id)
+    output = platform.output(build_id)
+    assert build.status == "succeeded", platform.explain(build_id)
+    headings = [
+        "-----> Building on the dynoform-13 stack",
+        "-----> Determining which buildpack to use for this app",
+        f"-----> {language} app detected",
+        "-----> Discovering process types\n       Procfile declares types -> web\n",
+        "-----> Compressing...\n       Done: ",
+        "-----> Launching...\n       Released v2\n",
+        " deployed to Dynoform\n",
+    ]
+    positions = [output.find(heading) for heading in headings]
+    assert -1 not in positions and positions == sorted(positions), output
+    assert platform.releases(app) == [1, 2]
+    assert serve(platform, app, config).splitlines() == [f"Hej from {language}", "dyno web.1, release unknown"]
+
+
+@pytest.mark.parametrize(("name", "command"), [("python", "python -m unittest"), ("node", "node --test")])
+def test_an_example_passes_its_own_tests_in_its_slug(platform: BuildPlatform, name: str, command: str) -> None:
+    app = platform.create_app()
+    assert platform.wait(platform.push(app, example(name))).status == "succeeded"
+    container = platform.run_slug(platform.slug(app).image, command)
+    assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
+
+
+@pytest.mark.parametrize("name", ["python", "node"])
+def test_the_same_source_makes_the_same_image_from_a_cold_and_from_a_warm_cache(
+    platform: BuildPlatform, name: str
+) -> None:
+    app = platform.create_app()
+    cold = platform.push(app, example(name))
+    assert platform.wait(cold).status == "succeeded"
+    image = platform.slug(app).image
+    started = time.monotonic()
+    warm = platform.push(app, example(name))
+    assert platform.wait(warm).status == "succeeded"
+    seconds = time.monotonic() - started
+    assert "from the cache" not in platform.output(cold)
+    assert "from the cache" in platform.output(warm)
+    assert platform.slug(app).image == image
+    assert seconds < 15, platform.output(warm)
+
+
+@pytest.mark.parametrize(
+    ("name", "failure", "last_line"),
+    [
+        (
+            "broken/no-buildpack",
+            "no buildpack detects the app",
+            " !     Push rejected, no buildpack detects the app.",
+        ),
+        ("broken/bad-procfile", "Procfile line 2", " !     Push failed"),
+        (
+            "broken/failing-build",
+            "failed to compile Node.js app",
+            " !     Push rejected, failed to compile Node.js app.",
+        ),
+    ],
+)
+def test_a_broken_app_is_refused_and_its_release_stays(
+    platform: BuildPlatform, name: str, failure: str, last_line: str
+) -> None:
+    app = platform.create_app()
+    build_id = platform.push(app, example(name))
+    build = platform.wait(build_id)
+    assert build.status == "failed"
+    assert failure in str(build.failure) and "\n" not in str(build.failure)
+    assert platform.output(build_id).rstrip("\n").endswith(last_line)
+    assert platform.releases(app) == [1]
+
+
+def test_a_failing_build_shows_why(platform: BuildPlatform) -> None:
+    build_id = platform.push(platform.create_app(), example("broken/failing-build"))
+    platform.wait(build_id)
+    assert "assets/app.css is missing" in platform.output(build_id)
+
+
+def test_a_source_that_leads_out_of_its_folder_is_refused(platform: BuildPlatform) -> None:
+    build = platform.wait(platform.push(platform.create_app(), tarball({"../../etc/passwd": "root"})))
+    assert build.status == "failed"
+    assert str(build.failure).startswith("source: has a file named '../../etc/passwd'")
+
+
+def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: BuildPlatform) -> None:
+    script = (
+        "console.log('uid', process.getuid(), fs.readFileSync('/proc/self/status', 'utf8').match(/CapBnd:.*/)[0]);"
+        "const { API_KEY, SOURCE_VERSION } = process.env;"
+        "console.log('key', API_KEY.length, fs.existsSync('/var/run/docker.sock'), SOURCE_VERSION);"
+        "console.log('\\u001b[31mred\\u001b[0m\\u001b]0;title\\u0007 plain');"
+        "setTimeout(() => {}, 2500)"
+    )
+    source = tarball(
+        {
+            "package.json": '{"name": "a", "version": "1.0.0", "scripts": {"build": "node b.js", "start": "true"}}',
+            "b.js": f"const fs = require('fs');{script}",
+        }
+    )
+    app = platform.create_app({"API_KEY": "not-for-inspection"})
+    build_id = platform.push(app, source, "v1.2")
+    platform.wait_for(build_id, "red")
+    (container,) = [item for item in platform.build_containers() if item.labels["dynoform.build"] == str(build_id)]
+    assert "not-for-inspection" not in str(container.attrs)
+    assert platform.wait(build_id).status == "succeeded"
+    output = platform.output(build_id)
+    assert re.search(r"uid 1000 CapBnd:\s*0{16}\n", output)
+    assert "key 18 false v1.2" in output
+    assert "       red plain\n" in output
+
+
+def test_a_buildpack_list_and_a_slugignore_are_respected(platform: BuildPlatform) -> None:
+    source = tarball(
+        {
+            ".buildpacks": "heroku/nodejs\nheroku/python\n",
+            ".slugignore": "*.psd\n/docs\n",
+            "package.json": '{"name": "a", "version": "1.0.0"}',
+            "requirements.txt": "",
+            "art.psd": "big",
+            "docs/guide.md": "long",
+            "kept/docs": "short",
+            "Procfile": "web: python3 -m http.server $PORT\n",
+        }
+    )
+    app = platform.create_app()
+    build_id = platform.push(app, source)
+    assert platform.wait(build_id).status == "succeeded", platform.explain(build_id)
+    assert "-----> Using buildpack: heroku/nodejs" in platform.output(build_id)
+    assert "-----> Using buildpack: heroku/python" in platform.output(build_id)
+    container = platform.run_slug(
+        platform.slug(app).image, "find . -type f -not -path './.heroku/*' | sort; which python"
+    )
+    container.wait(timeout=30)
+    listing = container.logs().decode().split()
+    assert "./kept/docs" in listing and "/app/.heroku/python/bin/python" in listing
+    assert "./art.psd" not in listing and "./docs/guide.md" not in listing
+
+
+def test_a_build_outlives_its_builder_once_and_is_released_once(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    build_id = platform.push(app, SLOW)
+    platform.wait_for(build_id, "waiting")
+    platform.stop_builder("SIGKILL")
+    platform.start_builder()
+    build = platform.wait(build_id)
+    assert (build.status, build.attempts) == ("succeeded", 2), platform.explain(build_id)
+    assert "The builder was interrupted. Building again." in platform.output(build_id)
+    assert platform.releases(app) == [1, 2]
+    time.sleep(1)
+    assert platform.build_containers() == []
+
+
+def test_a_builder_that_is_told_to_stop_frees_its_build_at_once(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    build_id = platform.push(app, SLOW)
+    platform.wait_for(build_id, "waiting")
+    platform.stop_builder()
+    freed = platform.build(build_id)
+    assert (freed.status, freed.lease_holder, freed.attempts) == ("pending", None, 0)
+    assert platform.build_containers() == []
+    platform.start_builder()
+    assert platform.wait(build_id).status == "succeeded"
+    assert platform.releases(app) == [1, 2]
+
+
+def test_builds_of_an_app_run_one_after_the_other(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    first, second = platform.push(app, SLOW), platform.push(app, example("node"))
+    platform.wait_for(first, "waiting")
+    other = platform.push(platform.create_app(), tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
+    assert platform.wait(other).status == "succeeded"  # another app's does not wait
+    assert platform.output(second) == ""
+    assert [platform.wait(first).status, platform.wait(second).status] == ["succeeded", "succeeded"]
+    assert platform.releases(app) == [1, 2, 3]
+    assert platform.build(first).release_id != platform.build(second).release_id
+
+
+def test_an_idle_builder_is_small(platform: BuildPlatform) -> None:
+    assert platform.builder
+    deadline = time.monotonic() + 60
+    while len(platform.builder.top()["Processes"]) > 1:
+        assert time.monotonic() < deadline, platform.builder.top()
+        time.sleep(0.5)
+    status = platform.builder.exec_run(["cat", "/proc/1/status"]).output.decode()
+    assert int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) < 45 * 1024  # type: ignore[union-attr]
+
+
+def test_left_overs_of_these_tests_are_found_again(platform: BuildPlatform) -> None:
+    platform.stop_builder()
+    remove_left_overs(platform.engine)
+    labelled = platform.engine.containers.list(all=True, filters={"label": f"dynoform.stack={STACK}"})
+    assert labelled == [] and platform.engine.networks.list(names=[f"^{STACK}$"]) == []
