@@ -1,0 +1,139 @@
+"""Roles and playbooks hold to the rules: lint, argument specs, names, READMEs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from providers.dynoform.playbook import content_hash
+from tests.ansible.role_readme import readme, specs
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+TASK_FILES = sorted((ROOT / "roles").glob("*/tasks/*.yml"))
+
+each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+each_playbook = pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda playbook: playbook.stem)
+
+
+def defaults(role: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((role / "defaults/main.yml").read_text()))
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "NO_COLOR": "1",
+    }
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_ansible_lint_finds_nothing() -> None:
+    done = run(BIN / "ansible-lint", "--offline", "-q", "roles", "playbooks", "inventory")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_yamllint_finds_nothing() -> None:
+    done = run(BIN / "yamllint", "--strict", "roles", "playbooks", "inventory", ".ansible-lint", ".yamllint")
+    assert done.returncode == 0, done.stdout
+
+
+def test_lint_has_no_skip_list() -> None:
+    settings = yaml.safe_load((ROOT / ".ansible-lint").read_text())
+    assert settings["profile"] == "production"
+    assert not {"skip_list", "warn_list"} & set(settings)
+
+
+@each_playbook
+def test_playbook_is_understood_by_ansible(playbook: Path) -> None:
+    done = run(BIN / "ansible-playbook", "--syntax-check", "--inventory", "host,", playbook)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+
+
+@each_role
+def test_spec_and_defaults_name_the_same_variables(role: Path) -> None:
+    options = specs(role)["main"]["options"]
+    required = {name for name, option in options.items() if option.get("required")}
+    assert set(options) == set(defaults(role)) | required
+    assert not required & set(defaults(role))
+
+
+@each_role
+def test_spec_and_defaults_agree_on_values(role: Path) -> None:
+    options = specs(role)["main"]["options"]
+    fixed = {name: value for name, value in defaults(role).items() if "{{" not in str(value)}
+    assert fixed == {name: options[name]["default"] for name in fixed}
+
+
+@each_role
+def test_variables_carry_the_role_s_name(role: Path) -> None:
+    public = set(defaults(role)) | set(specs(role)["main"]["options"])
+    assert all(name.startswith(f"{role.name}_") for name in public)
+    internal = [name for path in (role / "vars").glob("*.yml") for name in yaml.safe_load(path.read_text())]
+    assert all(name.startswith(f"__{role.name}_") for name in internal)
+
+
+@each_role
+def test_secrets_are_strings_without_choices(role: Path) -> None:
+    # Ansible prints the value of an option that fails a conversion, whatever no_log says.
+    for point in specs(role).values():
+        for name, option in point["options"].items():
+            assert ("no_log" in option) == name.endswith(("_key", "_password", "_token", "_secret")), name
+            assert "no_log" not in option or (option["type"] == "str" and "choices" not in option), name
+
+
+@each_role
+def test_readme_is_made_from_the_spec(role: Path, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--record"):
+        (role / "README.md").write_text(readme(role))
+    assert (role / "README.md").read_text() == readme(role), "write it anew with: pytest tests/ansible --record"
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
+def test_tasks_use_what_ansible_itself_brings(path: Path) -> None:
+    for task in yaml.safe_load(path.read_text()):
+        modules = [key for key in task if "." in key]
+        assert modules and all(key.startswith("ansible.builtin.") for key in modules), task["name"]
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
+def test_commands_that_only_read_run_in_check_mode_too(path: Path) -> None:
+    for task in yaml.safe_load(path.read_text()):
+        if "ansible.builtin.command" in task and task["changed_when"] is False:
+            waits = "until" in task
+            assert waits or task.get("check_mode") is False, task["name"]
+
+
+def test_hash_changes_with_every_file_of_a_playbook_and_its_roles(tmp_path: Path) -> None:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    play = [{"hosts": "all", "roles": [{"role": "a"}], "tasks": [{"ansible.builtin.include_role": {"name": "b"}}]}]
+    (tmp_path / "playbooks/host.yml").write_text(json.dumps(play))
+    for role in ("a", "b", "unused"):
+        (tmp_path / "roles" / role / "tasks").mkdir(parents=True)
+        (tmp_path / "roles" / role / "tasks/main.yml").write_text("[]")
+    seen = [content_hash(tmp_path, ["playbooks/host.yml"])]
+    for name in (
+        "roles/a/tasks/main.yml",
+        "roles/b/tasks/main.yml",
+        "roles/a/files",
+        "playbooks/host.yml",
+        "ansible.cfg",
+    ):
+        with (tmp_path / name).open("a") as stream:
+            stream.write("\n# changed\n" if name != "playbooks/host.yml" else " ")
+        seen.append(content_hash(tmp_path, ["playbooks/host.yml"]))
+    assert len(set(seen)) == len(seen)
+    (tmp_path / "roles/unused/tasks/main.yml").write_text("[1]")
+    (tmp_path / "roles/a/README.md").write_text("text")
+    assert content_hash(tmp_path, ["playbooks/host.yml"]) == seen[-1]

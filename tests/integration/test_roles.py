@@ -1,0 +1,288 @@
+"""The roles on this host's real engine: a throw-away stack's networks and firewall, as dynos meet them."""
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import testinfra
+
+from providers.dynoform.ansible_run import Host, Outcome, run_playbook
+from providers.dynoform.engine import Operation
+from providers.dynoform.errors import ProviderError
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+STACK = "testroles"
+DYNOS, PLATFORM = f"{STACK}_dynos", f"{STACK}_platform"
+GATEWAY, PLATFORM_GATEWAY = "172.29.64.1", "172.29.68.1"
+ROUTER_PORT, CLOSED_PORT = 18980, 18981
+BRIDGE, PLATFORM_BRIDGE = "dyn-testroles", "plt-testroles"
+SERVE = """use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort => 5000, Listen => 9) or die;
+while (my $client = $server->accept) { print $client "HTTP/1.0 200 OK\\r\\n\\r\\n"; close $client }"""
+"""A web process for the base image, which has Perl and no Python."""
+LABEL = f"dynoform.{STACK}.dyno-address"
+VARIABLES: dict[str, Any] = {
+    "dyno_runtime_stack": STACK,
+    "dyno_runtime_dyno_subnet": "172.29.64.0/22",
+    "dyno_runtime_platform_subnet": "172.29.68.0/24",
+    "dyno_runtime_router_ports": [ROUTER_PORT],
+    "dyno_runtime_registry_ca_certificate": "ca",
+    "dyno_runtime_registry_client_certificate": "certificate",
+    "dyno_runtime_registry_client_key": "key",
+}
+host = testinfra.get_host("local://")
+
+
+def play(name: str, *, check: bool = False, **variables: Any) -> Outcome:
+    """Runs a playbook on this host, the way the provider does."""
+    operation = Operation("urn:pulumi:test::dynoform::dynoform:index:Playbook::roles", lambda *_, **__: None)
+    local = Host("localhost", "127.0.0.1", "local")
+    return run_playbook(operation, f"playbooks/{name}.yml", local, {**VARIABLES, **variables}, check=check)
+
+
+def docker(*words: str) -> str:
+    """What the docker client prints; fails with what it complained about."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def remove_containers() -> None:
+    """Those of this test, also of a run that was killed."""
+    for name in docker("service", "ls", "--quiet", "--filter", f"label=dynoform.stack={STACK}").split():
+        docker("service", "rm", name)
+    for name in docker("ps", "--all", "--quiet", "--filter", f"label=dynoform.stack={STACK}").split():
+        docker("rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    """The base image; made here when there is none."""
+    return str(play("base_image").facts["base_image"])
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Outcome]:
+    """The stack's networks, and what the play that made them told."""
+    play("host")
+    remove_containers()
+    play("dyno_runtime_absent")
+    yield play("dyno_runtime")
+    remove_containers()
+    play("dyno_runtime_absent")
+
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    """Answers every request."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        return
+
+
+@pytest.fixture
+def listeners(made: Outcome) -> Iterator[None]:
+    """Something of the host's on the router's port and on another, on all its addresses."""
+    servers = [http.server.ThreadingHTTPServer(("0.0.0.0", port), Hello) for port in (ROUTER_PORT, CLOSED_PORT)]  # noqa: S104 - the point
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def dyno(made: Outcome, base: str) -> str:
+    """A container on the dyno bridge."""
+    return docker(
+        "run", "--detach", "--init", "--label", f"dynoform.stack={STACK}", "--network", DYNOS, base, "sleep", "600"
+    )
+
+
+@pytest.fixture(scope="module")
+def other_dyno(made: Outcome, base: str) -> tuple[str, int]:
+    """A service on the dyno bridge that publishes a port: its address and the port on the gateway."""
+    docker(
+        *("service", "create", "--quiet", "--detach", "--no-resolve-image", "--label", f"dynoform.stack={STACK}"),
+        *("--container-label", f"dynoform.stack={STACK}", "--name", f"{STACK}_web", "--network", DYNOS, "--init"),
+        *("--endpoint-mode", "dnsrr", "--publish", "mode=host,target=5000", base, "perl", "-e", SERVE),
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        shown = docker("ps", "--quiet", "--filter", f"name={STACK}_web")
+        if shown:
+            described = json.loads(docker("inspect", shown))[0]["NetworkSettings"]
+            published = described["Ports"]["5000/tcp"]
+            if published and reaches_from_host(GATEWAY, int(published[0]["HostPort"])):
+                return described["Networks"][DYNOS]["IPAddress"], int(published[0]["HostPort"])
+        time.sleep(0.3)
+    pytest.fail(docker("service", "ps", "--no-trunc", f"{STACK}_web"))
+
+
+def reaches_from_host(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2):
+        return True
+    return False
+
+
+def reaches(container: str, url: str) -> bool:
+    """Whether an HTTP request from inside the container gets any answer."""
+    command = ["docker", "exec", container, "curl", "--silent", "--output", "/dev/null", "--max-time", "5", url]
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
+def host_addresses() -> list[str]:
+    """The host's own IPv4 addresses but loopback and this stack's."""
+    shown = re.findall(r"inet ([0-9.]+)/", host.check_output("ip -4 -o address show"))
+    return [address for address in shown if not address.startswith(("127.", "172.29."))]
+
+
+def test_play_tells_what_it_made(made: Outcome) -> None:
+    assert made.facts["dyno_gateway"] == made.facts["dyno_address"] == GATEWAY
+    assert made.facts["platform_gateway"] == PLATFORM_GATEWAY
+    assert made.facts["dyno_network_id"] == docker("network", "inspect", "--format", "{{.Id}}", DYNOS)
+    assert made.facts["platform_network_id"] == docker("network", "inspect", "--format", "{{.Id}}", PLATFORM)
+    assert made.changes
+
+
+@pytest.mark.parametrize("name", ["host", "dyno_runtime"])
+def test_second_run_and_check_mode_change_nothing(made: Outcome, name: str) -> None:
+    assert play(name).changes == []
+    assert play(name, check=True).changes == []
+
+
+@pytest.mark.parametrize("network", [DYNOS, PLATFORM])
+def test_network_is_the_swarm_s_and_made_from_the_host_s(made: Outcome, network: str) -> None:
+    described = json.loads(docker("network", "inspect", network))[0]
+    assert (described["Scope"], described["Driver"], described["Attachable"]) == ("swarm", "bridge", True)
+    assert described["ConfigFrom"]["Network"] == f"{network}_config"
+    options = json.loads(docker("network", "inspect", f"{network}_config"))[0]["Options"]
+    assert options["com.docker.network.bridge.enable_icc"] == str(network == PLATFORM).lower()
+
+
+@pytest.mark.parametrize(
+    ("bridge", "address"), [(BRIDGE, f"{GATEWAY}/22"), (PLATFORM_BRIDGE, f"{PLATFORM_GATEWAY}/24")]
+)
+def test_bridge_is_there_before_any_container(made: Outcome, bridge: str, address: str) -> None:
+    assert f" {address} " in host.check_output(f"ip -4 -o address show dev {bridge}")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "content"),
+    [("ca.crt", 0o644, "ca"), ("client.cert", 0o644, "certificate"), ("client.key", 0o600, "key")],
+)
+def test_engine_trusts_the_registry(made: Outcome, name: str, mode: int, content: str) -> None:
+    file = host.file(f"/etc/docker/certs.d/{PLATFORM_GATEWAY}:5000/{name}")
+    assert (file.mode, file.user, file.content_string) == (mode, "root", content)
+
+
+def test_node_carries_the_address_of_its_dynos(made: Outcome) -> None:
+    assert json.loads(docker("node", "inspect", "self", "--format", "{{json .Spec.Labels}}"))[LABEL] == GATEWAY
+
+
+def test_boot_brings_back_bridges_and_firewall(made: Outcome) -> None:
+    path = f"/etc/dynoform/{STACK}/host-network"
+    unit, init = (
+        host.file(f"/etc/systemd/system/dynoform-{STACK}-network.service"),
+        host.file(f"/etc/init.d/dynoform-{STACK}-network"),
+    )
+    assert path in (unit if unit.exists else init).content_string
+    host.check_output(f"{path} stop")
+    assert host.run(f"{path} status").rc == 1
+    host.check_output(f"{path} start")
+    assert host.check_output(f"{path} status") == ""
+
+
+def test_dyno_reaches_names_and_internet(dyno: str) -> None:
+    mirror = host.check_output("cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true")
+    found = re.search(r"https?://[^\s/]+", mirror)
+    assert found, "this host names no package mirror"
+    assert reaches(dyno, found[0])
+
+
+def test_dyno_reaches_the_router_and_nothing_else_of_the_host(dyno: str, listeners: None) -> None:
+    assert reaches(dyno, f"http://{GATEWAY}:{ROUTER_PORT}/")
+    closed = [f"http://{GATEWAY}:{CLOSED_PORT}/", f"http://{PLATFORM_GATEWAY}:{ROUTER_PORT}/"]
+    closed += [f"http://{address}:{port}/" for address in host_addresses() for port in (ROUTER_PORT, CLOSED_PORT)]
+    assert [url for url in closed if reaches(dyno, url)] == []
+
+
+def test_dyno_reaches_no_other_dyno(dyno: str, other_dyno: tuple[str, int]) -> None:
+    address, port = other_dyno
+    assert not reaches(dyno, f"http://{GATEWAY}:{port}/")
+    assert not reaches(dyno, f"http://{address}:5000/")
+
+
+def test_platform_reaches_dynos_and_the_rest_of_docker_does_not(base: str, other_dyno: tuple[str, int]) -> None:
+    url = f"http://{GATEWAY}:{other_dyno[1]}/"
+    run = ["run", "--detach", "--init", "--label", f"dynoform.stack={STACK}"]
+    assert reaches(docker(*run, "--network", PLATFORM, base, "sleep", "60"), url)
+    assert not reaches(docker(*run, base, "sleep", "60"), url)
+
+
+def test_dyno_reaches_no_metadata_address(dyno: str) -> None:
+    started = time.monotonic()
+    assert not reaches(dyno, "http://169.254.169.254/")
+    assert time.monotonic() - started < 4, "it is refused, not left waiting"
+
+
+def test_drift_is_found_in_check_mode_and_mended(made: Outcome) -> None:
+    table = f"dynoform_{STACK}"
+    rules = host.check_output(f"nft --handle list chain inet {table} from_dynos")
+    handle = re.search(r'"docker0" jump refuse # handle (\d+)', rules)
+    assert handle
+    host.check_output(f"nft delete rule inet {table} from_dynos handle {handle[1]}")
+    assert play("dyno_runtime", check=True).changes == ["dyno_runtime : Start bridges and firewall"]
+    assert play("dyno_runtime").changes == ["dyno_runtime : Start bridges and firewall"]
+    assert play("dyno_runtime").changes == []
+
+
+def test_subnet_of_others_is_refused(made: Outcome) -> None:
+    with pytest.raises(
+        ProviderError, match=r"172\.29\.68\.0/22 overlaps|overlaps Docker's network bridge .* — choose another"
+    ):
+        play("dyno_runtime", dyno_runtime_dyno_subnet="172.17.0.0/24")
+
+
+def test_subnet_is_not_changed_under_running_dynos(dyno: str) -> None:
+    with pytest.raises(
+        ProviderError, match=rf"network {DYNOS}: has the subnet 172\.29\.64\.0/22, but .* — remove the services"
+    ):
+        play("dyno_runtime", dyno_runtime_dyno_subnet="172.29.72.0/22")
+    assert reaches(dyno, "http://localhost/") is False
+    assert play("dyno_runtime").changes == []
+
+
+def test_wrong_name_is_refused(made: Outcome) -> None:
+    with pytest.raises(ProviderError, match='dyno_runtime_stack: is "Bad_Name" — use up to 31 lower-case letters'):
+        play("dyno_runtime", dyno_runtime_stack="Bad_Name")
+
+
+def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
+    remove_containers()
+    play("dyno_runtime_absent")
+    assert STACK not in docker("network", "ls") + host.check_output("ip -o link show") + host.check_output(
+        "nft list tables"
+    )
+    assert LABEL not in docker("node", "inspect", "self")
+    left = [
+        f"/etc/dynoform/{STACK}",
+        f"/etc/docker/certs.d/{PLATFORM_GATEWAY}:5000",
+        f"/etc/init.d/dynoform-{STACK}-network",
+    ]
+    assert [path for path in left if os.path.exists(path)] == []
+    assert play("dyno_runtime_absent").changes == []
