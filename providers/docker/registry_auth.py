@@ -37,7 +37,8 @@ def credentials(
     entry = next((each for each in registries if _host(each.address) == registry), None)
     if entry is None or not (entry.config_text or entry.config_file):
         return _named(entry) if entry is not None and not entry.disabled else {}
-    known = auth.AuthConfig(json.loads(entry.config_text)) if entry.config_text else auth.load_config(entry.config_file)
+    text = json.loads(entry.config_text) if entry.config_text else None
+    known = auth.load_config(entry.config_file or None, text)
     found = known.resolve_authconfig(registry) or {}
     return {
         "username": found.get("Username") or found.get("username") or "",

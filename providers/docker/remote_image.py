@@ -26,6 +26,9 @@ SCHEMA: Final = block(
     }
 )
 
+RELEASE_SECONDS: Final = 15.0
+"""How long Swarm may take to clear away the ended containers of a removed service."""
+
 KNOWN: Final = ("build", "forceRemove", "keepLocally", "platform", "pullTriggers", "triggers")
 """What only the program knows."""
 
@@ -70,14 +73,20 @@ class RemoteImage(Resource):
         name = state.get("name")
         if state.get("keepLocally") or not name:
             return
-        try:
-            with engine.api() as client:
-                if client.inspect_image(name)["Id"] == state.get("imageId"):
-                    client.remove_image(name, force=bool(state.get("forceRemove")))
-        except MissingError:
-            return
-        except EngineError as error:
-            raise OperationError(f"Unable to remove Docker image: {error}") from error
+        problem: EngineError | None = None
+        for _ in operation.attempts(RELEASE_SECONDS):
+            try:
+                with engine.api() as client:
+                    if client.inspect_image(name)["Id"] == state.get("imageId"):
+                        client.remove_image(name, force=bool(state.get("forceRemove")))
+                return
+            except MissingError:
+                return
+            except EngineError as error:
+                problem = error
+                if "is using its referenced image" not in str(error):
+                    break
+        raise OperationError(f"Unable to remove Docker image: {problem}")
 
 
 def _find(engine: Engine, name: str, known: Mapping[str, Any]) -> Found | None:

@@ -9,7 +9,7 @@ Values = Mapping[str, Any]
 
 
 def container_spec(container: Values) -> dict[str, Any]:
-    """The spec for ``taskSpec.containerSpec``; a stop grace period that is not given is 0, as the official plugin has it."""
+    """The spec for ``taskSpec.containerSpec``. A stop grace period that is not given is sent as 0."""
     dns = container.get("dnsConfig") or {}
     return compact(
         {

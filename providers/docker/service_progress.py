@@ -29,8 +29,9 @@ def progress(service: Answer, tasks: Sequence[Answer], *, rolls: bool) -> Progre
     status = service.get("UpdateStatus") or {}
     state, message = status.get("State"), status.get("Message", "")
     stopped = _stopped(state, message)
+    trouble = _trouble(service, tasks)
     if stopped:
-        return Progress(converged=False, stopped=stopped, detail=_trouble(tasks))
+        return Progress(converged=False, stopped=stopped, detail=trouble)
     numbers = service.get("ServiceStatus") or {}
     running, desired = numbers.get("RunningTasks", 0), numbers.get("DesiredTasks", 0)
     wanted = _wanted(service.get("Spec") or {}, desired)
@@ -38,7 +39,6 @@ def progress(service: Answer, tasks: Sequence[Answer], *, rolls: bool) -> Progre
     current = all(_is_current(task, service) for task in live)
     over = state == "completed" or (state is None and current and (not rolls or wanted == 0))
     detail = f"{running} of {wanted} tasks run" + (f"; {message}" if message and state != "completed" else "")
-    trouble = _trouble(tasks)
     return Progress(over and running == desired == wanted, None, f"{detail}: {trouble}" if trouble else detail)
 
 
@@ -71,9 +71,10 @@ def _is_current(task: Answer, service: Answer) -> bool:
     return all(has.get(part) == wanted.get(part) for part in COMPARED)
 
 
-def _trouble(tasks: Sequence[Answer]) -> str:
-    """What the newest task says that is in trouble."""
-    newest = sorted(tasks, key=lambda task: str(task.get("CreatedAt")), reverse=True)
+def _trouble(service: Answer, tasks: Sequence[Answer]) -> str:
+    """What the newest of the present tasks says that is in trouble."""
+    present = [task for task in tasks if _is_current(task, service)]
+    newest = sorted(present, key=lambda task: str(task.get("CreatedAt")), reverse=True)
     for task in newest:
         status = task.get("Status") or {}
         if status.get("Err"):

@@ -11,6 +11,8 @@ from .operation import Operation
 from .service_progress import Progress, progress
 
 POLL_SECONDS: Final = 0.5
+SETTLE_SECONDS: Final = 5.0
+"""How long a roll-out may take to show. Where none does, the engine found nothing to replace."""
 KILL_SECONDS: Final = 10.0
 """How long a container may take to go after it was killed."""
 
@@ -30,10 +32,11 @@ def wait_converged(
     """
     timeout = parse_duration(converge.get("timeout") or "3m")
     delay = 0 if update else parse_duration(converge.get("delay") or "7s")
+    settled = time.monotonic() + SETTLE_SECONDS
     operation.pause(min(delay, timeout) / SECOND)
     end = time.monotonic() + max(0, timeout - delay) / SECOND
     while True:
-        now = _look(engine, identifier, rolls=rolls)
+        now = _look(engine, identifier, rolls=rolls and time.monotonic() < settled)
         if now.converged:
             return
         if now.stopped:
@@ -52,7 +55,7 @@ def wait_gone(operation: Operation, engine: Engine, identifier: str, grace: int)
     filters = {"label": f"com.docker.swarm.service.id={identifier}"}
     while True:
         with engine.api() as client:
-            left = client.containers(filters=filters, quiet=True)
+            left = client.containers(filters=filters, all=True, quiet=True)
         if not left:
             return
         if time.monotonic() >= end:
