@@ -113,6 +113,8 @@ def stream(
     finally:
         timer.cancel()
         end(process)
+        if process.stdout:
+            process.stdout.close()
     if late.is_set():
         raise _too_slow(command)
     return Finished(code, "\n".join(tail))

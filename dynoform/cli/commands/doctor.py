@@ -77,4 +77,4 @@ def _platform(context: Context, stack: Stack) -> Iterator[Check]:
         if problem.startswith(("API ", "stack ")):
             what, _, rest = problem.partition(": ")
             why, _, next_step = rest.partition(" — ")
-            yield Check(what, DynoformError(what, why, next_step))
+            yield Check("platform", DynoformError(what, why, next_step))

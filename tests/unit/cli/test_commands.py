@@ -1,0 +1,138 @@
+"""The commands around the engine: grammar, exit codes, what they end with."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynoform.cli.bench import measures, page
+from dynoform.cli.commands import completion, status, test, up
+from dynoform.cli.places import CHECKOUT
+
+OUTPUTS = {"apps": {"shop": "http://shop.localhost:8080"}, "apiUrl": "https://localhost:8443"}
+
+
+def dynoform(tmp_path: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environ = {"HOME": str(tmp_path), "PATH": os.defpath, "DYNOFORM_OFFICIAL": "never"}
+    command = [sys.executable, "-P", "-m", "dynoform.cli", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+
+
+def test_usage_errors_are_distinct(tmp_path: Path) -> None:
+    assert dynoform(tmp_path, "upp").returncode == 2
+    assert dynoform(tmp_path, "status", "--colour").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["up", "--stack", "Bad"],
+            "error: --stack Bad: a stack's name is 1 to 20 lower-case letters, digits and hyphens",
+        ),
+        (["up", "--stack", "nobodys"], "error: stack nobodys: there is no "),
+        (["bench", "speed"], "error: bench speed: is not a measurement — there are cold-up, "),
+    ],
+)
+def test_failure_is_one_line_and_changes_nothing(tmp_path: Path, words: list[str], line: str) -> None:
+    done = dynoform(tmp_path, *words)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / ".local" / "share" / "dynoform" / "state").exists()
+
+
+def test_wrong_key_stops_up_before_anything(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.mine.yaml"
+    file.write_text("config:\n  dynoform:htpPort: 1\n", encoding="utf-8")
+    done = dynoform(tmp_path, "up", "--yes", "--stack", "mine", "--config-file", str(file))
+    expected = "error: Pulumi.mine.yaml: dynoform:htpPort: is not a setting — did you mean httpPort?\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_closing_words_tell_where_things_are() -> None:
+    text = up.closing_words("local", OUTPUTS)
+    assert "  app shop         http://shop.localhost:8080\n  API              https://localhost:8443\n" in text
+    assert 'eval "$(bin/dynoform env)"' in text
+    assert 'eval "$(bin/dynoform env --stack two)"' in up.closing_words("two", {})
+
+
+@pytest.mark.parametrize(
+    ("rest", "fast", "expected"),
+    [
+        ([], True, ["-m", "pytest", "-m", "not engine and not chaos and not bench"]),
+        ([], False, ["-m", "pytest", "-m", "not chaos and not bench"]),
+        (["-k", "x"], True, ["-m", "pytest", "-m", "not engine and not chaos and not bench", "-k", "x"]),
+        (["-m", "chaos"], False, ["-m", "pytest", "-m", "chaos"]),
+    ],
+)
+def test_words_for_pytest(rest: list[str], fast: bool, expected: list[str]) -> None:
+    assert test.words(rest, fast) == expected
+
+
+def found_of(**more: Any) -> dict[str, Any]:
+    service = {"name": "local_router", "running": 1, "wanted": 1, "image": "dynoform/router:1"}
+    service |= {"uptime_seconds": 7300, "memory_bytes": 20 << 20}
+    app = {"name": "shop", "web_url": "http://shop.localhost:8080", "dynos": [{"name": "web.1", "state": "up"}]}
+    return {
+        "stack": "local",
+        "api": "https://localhost:8443",
+        "services": [service],
+        "apps": [app],
+        "memory_bytes": 20 << 20,
+        "versions": {"docker": "20.10.24", "pulumi": None},
+        "problems": [],
+        **more,
+    }
+
+
+def test_status_shows_services_apps_and_problems() -> None:
+    text = status.render(found_of(problems=["local_postgres: 0 of 1 run — docker service ps local_postgres"]))
+    assert text.splitlines()[0] == "stack local  API https://localhost:8443  docker 20.10.24"
+    assert "local_router  1/1      2 h  20 MiB  dynoform/router:1" in text
+    assert "shop  web.1:up  http://shop.localhost:8080" in text
+    assert text.endswith("! local_postgres: 0 of 1 run — docker service ps local_postgres")
+
+
+def test_status_of_nothing_is_short() -> None:
+    text = status.render(found_of(services=[], apps=[], api=None, problems=["stack local: does not exist — up"]))
+    assert text == "stack local  API -  docker 20.10.24\n\n! stack local: does not exist — up"
+
+
+def test_completion_knows_every_command_and_option() -> None:
+    script = completion.bash()
+    for command, options in completion.grammar().items():
+        assert f"        {command}) COMPREPLY" in script
+        assert all(option in script for option in options)
+    words = "COMP_WORDS=(dynoform up --pre); COMP_CWORD=2; _dynoform; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", f"{script}\n{words}"], capture_output=True, text=True, check=True)
+    assert done.stdout == "--preview\n"
+
+
+def test_benchmark_page_keeps_rows_that_were_not_measured() -> None:
+    first, second = measures.MEASURES[2], measures.MEASURES[0]
+    old = page.rewritten("", [page.Result(first, [3.0, 1.0, 2.0], "2026-01-01", "m")])
+    new = page.rewritten(old, [page.Result(second, [500.0], "2026-01-02", "m")])
+    rows = [line for line in new.splitlines() if line.startswith("| `")]
+    assert [row.split("|")[1].strip() for row in rows] == ["`cold-up`", "`unchanged-up`"]
+    assert "| 2.0 s | 3.0, 1.0, 2.0 | 8 s | 2026-01-01 | m |" in rows[1]
+
+
+def test_answers_tells_200_from_the_rest() -> None:
+    assert not measures.answers("nobody.localhost", 9)
+
+
+def test_json_reports_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    from dynoform.cli.commands import shared
+    from dynoform.cli.console import Console
+
+    stream = io.StringIO()
+    shared.print_json(Console({}, result=stream), {"b": 1, "a": [1]})
+    assert json.loads(stream.getvalue()) == {"a": [1], "b": 1}
+    assert CHECKOUT.is_dir()

@@ -1,0 +1,56 @@
+"""Progress for people: only what takes long, colours only on a terminal."""
+
+import io
+import time
+
+import pytest
+
+from dynoform.cli import console as module
+from dynoform.cli.console import Console, duration, table
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": ""}, False), ({"TERM": "dumb"}, False)])
+def test_colours_only_where_wanted(environ: dict[str, str], coloured: bool) -> None:
+    terminal = Terminal()
+    Console(environ, terminal).line("done", "good")
+    assert ("\x1b[" in terminal.getvalue()) is coloured
+    pipe = io.StringIO()
+    Console(environ, pipe).line("done", "good")
+    assert pipe.getvalue() == "done\n"
+
+
+def test_short_step_is_silent(console: Console, said: io.StringIO) -> None:
+    with console.step("checking"):
+        pass
+    assert said.getvalue() == ""
+
+
+def test_long_step_is_told_with_its_detail(
+    console: Console, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(module, "REPEAT_SECONDS", 0.1)
+    with console.step("building") as step:
+        step.detail = "half"
+        time.sleep(0.3)
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "… building: half"
+    assert lines[1].startswith("… building 0.")
+    assert lines[-1].startswith("✓ building (0.")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.12, "4.1 s"), (42.4, "42 s"), (185, "3 min 05 s")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_table_is_aligned() -> None:
+    assert table([["A", "BB"], ["ccc", "d"]]) == "A    BB\nccc  d"
+    assert table([]) == ""

@@ -1,0 +1,69 @@
+"""``env`` prints lines that a shell can evaluate, and keeps what the user already trusts."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dynoform.cli import trust
+from dynoform.cli.commands import env
+from dynoform.cli.stack import Stack
+
+OUTPUTS = {"apiUrl": "https://localhost:8443", "apiKey": "it's secret", "caCertPem": "OURS\n"}
+
+
+@pytest.fixture
+def evaluated(stack: Stack) -> dict[str, str]:
+    """The environment of a shell that evaluated the lines, having had variables in the way before."""
+    stack.directory.mkdir(parents=True)
+    trust.write(stack, OUTPUTS)
+    before = {"PATH": "/usr/bin:/bin", "HEROKU_ORGANIZATION": "acme", "PULUMI_CONFIG_PASSPHRASE": "x"}
+    text = "\n".join(env.lines(stack, OUTPUTS, {"PATH": "/usr/bin:/bin"}))
+    script = f"{text}\nexec /usr/bin/env python3 -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    done = subprocess.run(["/bin/sh", "-euc", script], env=before, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def test_heroku_finds_the_stack(evaluated: dict[str, str], stack: Stack) -> None:
+    expected = {
+        "HEROKU_HOST": "https://localhost:8443",
+        "HEROKU_DATA_HOST": "localhost",
+        "HEROKU_API_KEY": "it's secret",
+        "NODE_EXTRA_CA_CERTS": str(trust.certificate(stack)),
+        "DYNOFORM_CA": str(trust.certificate(stack)),
+        "DISABLE_TELEMETRY": "true",
+    }
+    assert {name: evaluated[name] for name in expected} == expected
+
+
+def test_pulumi_finds_the_stack(evaluated: dict[str, str], stack: Stack) -> None:
+    assert evaluated["PULUMI_BACKEND_URL"] == f"file://{stack.places.state}"
+    assert evaluated["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(stack.places.passphrase)
+    assert evaluated["PATH"] == f"{stack.places.venv}/bin:/usr/bin:/bin"
+
+
+def test_what_is_in_the_way_is_removed(evaluated: dict[str, str]) -> None:
+    assert "HEROKU_ORGANIZATION" not in evaluated
+    assert "PULUMI_CONFIG_PASSPHRASE" not in evaluated
+
+
+def test_proxy_is_kept_away_from_this_machine(stack: Stack) -> None:
+    stack.directory.mkdir(parents=True)
+    trust.write(stack, OUTPUTS)
+    lines = env.lines(stack, OUTPUTS, {"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "intra,localhost"})
+    assert "export NO_PROXY=intra,localhost,127.0.0.1" in lines
+    assert not any("NO_PROXY" in line for line in env.lines(stack, OUTPUTS, {}))
+
+
+def test_certificates_that_the_user_trusts_stay_trusted(stack: Stack, tmp_path: Path) -> None:
+    stack.directory.mkdir(parents=True)
+    trust.write(stack, OUTPUTS)
+    theirs = tmp_path / "company.pem"
+    theirs.write_text("THEIRS\n", encoding="utf-8")
+    bundle = trust.combined(stack, str(theirs))
+    assert bundle.read_text(encoding="utf-8") == "THEIRS\nOURS\n"
+    assert trust.combined(stack, str(bundle)) == bundle
+    assert bundle.read_text(encoding="utf-8") == "THEIRS\nOURS\n"
+    assert trust.combined(stack, str(tmp_path / "gone")) == trust.certificate(stack)

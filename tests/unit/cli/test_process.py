@@ -1,0 +1,72 @@
+"""Programs are run with a time limit and their output is kept or streamed."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dynoform.cli.process import Command, run, stream
+from dynoform.errors import DynoformError
+
+
+def python(code: str, timeout: float = 30) -> Command:
+    return Command([sys.executable, "-c", code], timeout=timeout)
+
+
+def test_output_and_code_are_kept() -> None:
+    done = run(python("import sys; print('a'); print('b', file=sys.stderr); sys.exit(3)"))
+    assert (done.code, done.stdout, done.stderr, done.last_words) == (3, "a\n", "b\n", "b")
+
+
+def test_empty_value_removes_a_variable() -> None:
+    command = Command(["true"], timeout=1, env={"PATH": "", "NEW": "1"})
+    assert "PATH" not in command.environment()
+    assert command.environment()["NEW"] == "1"
+
+
+@pytest.mark.parametrize("how", [run, lambda command: stream(command, print)])
+def test_missing_program_is_named(how: object) -> None:
+    with pytest.raises(DynoformError, match="/nowhere/tool: cannot be started: No such file or directory"):
+        how(Command(["/nowhere/tool"], timeout=5))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("how", [run, lambda command: stream(command, print)])
+def test_program_that_hangs_is_ended(how: object) -> None:
+    with pytest.raises(DynoformError, match="did not end within 1 s"):
+        how(python("import time; time.sleep(60)", 1))  # type: ignore[operator]
+
+
+def test_lines_are_streamed_and_logged() -> None:
+    seen: list[str] = []
+    log = io.StringIO()
+    done = stream(python("import sys; print('a'); print('b', file=sys.stderr)"), seen.append, log)
+    assert sorted(seen) == ["a", "b"]
+    assert sorted(log.getvalue().split()) == ["a", "b"]
+    assert done.code == 0
+
+
+def test_leader_is_interrupted_when_we_are_killed(tmp_path: Path) -> None:
+    child = (
+        f"import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: open({str(tmp_path / 'saved')!r}, 'w').close()"
+    )
+    code = (
+        "import sys\nfrom dynoform.cli.process import Command, stream\n"
+        f"stream(Command([sys.executable, '-c', {child!r}], timeout=60, leader=True), print, None, "
+        "lambda pid: print('started', flush=True))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    with parent.stdout:
+        assert parent.stdout.readline() == "started\n"
+        time.sleep(0.5)
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    until = time.monotonic() + 10
+    while not (tmp_path / "saved").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert (tmp_path / "saved").exists()

@@ -1,0 +1,114 @@
+"""What a killed run leaves is found and put right; what is somebody else's is left alone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dynoform.cli import recovery
+from dynoform.cli.console import Console
+from dynoform.cli.stack import Stack
+from dynoform.errors import ConflictError
+
+URN = "urn:pulumi:local::dynoform::docker:index/service:Service::local-router"
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def locked_by(pid: int, host: str = socket.gethostname()) -> str:
+    return (
+        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+        "lock file with `pulumi cancel`.\n"
+        f"  file:///x/.pulumi/locks/a.json: created by root@{host} (pid {pid}) at 2026-01-01T00:00:00Z"
+    )
+
+
+def test_second_run_is_told_who_has_the_stack(stack: Stack) -> None:
+    with (
+        recovery.claim(stack),
+        pytest.raises(ConflictError, match=f"stack local: process {os.getpid()} is changing it — wait"),
+        recovery.claim(stack),
+    ):
+        pass
+
+
+def test_claim_ends_with_its_process(stack: Stack) -> None:
+    with recovery.claim(stack):
+        pass
+    with recovery.claim(stack):
+        assert (stack.directory / "lock").read_text(encoding="utf-8") == str(os.getpid())
+
+
+def test_lock_of_a_dead_process_is_removed(
+    stack: Stack, console: Console, program: Callable[[Path, str], Path]
+) -> None:
+    called = stack.directory / "called"
+    stack.directory.mkdir(parents=True)
+    program(stack.places.pulumi, f'echo "$@" > {called}')
+    recovery.break_lock(stack, locked_by(ended_process()), console)
+    assert called.read_text(encoding="utf-8").endswith("cancel --yes --stack local\n")
+
+
+@pytest.mark.parametrize("owner", ["alive", "elsewhere"])
+def test_lock_of_somebody_else_is_left(stack: Stack, console: Console, owner: str) -> None:
+    output = locked_by(os.getpid()) if owner == "alive" else locked_by(1, "another-host")
+    assert recovery.is_locked(output)
+    with pytest.raises(ConflictError, match=r"is locked by root@.*pulumi cancel --stack local"):
+        recovery.break_lock(stack, output, console)
+
+
+def test_orphaned_pulumi_is_asked_to_stop(stack: Stack, console: Console) -> None:
+    stack.directory.mkdir(parents=True)
+    # Double fork: init adopts the orphan and reaps it, as it does with the `pulumi` of a killed run.
+    code = (
+        "import os, sys, time\nif os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\n"
+        "try: time.sleep(60)\nexcept KeyboardInterrupt: open(sys.argv[1], 'w').close()"
+    )
+    saved = stack.directory / "saved"
+    starter = subprocess.Popen([sys.executable, "-c", code, str(saved)], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout
+    with starter.stdout:
+        pid = int(starter.stdout.readline())
+        starter.wait()
+        recovery.remember(stack, pid)
+        recovery.end_orphan(stack, console)
+    assert saved.exists()
+    assert not (stack.directory / "pulumi.pid").exists()
+
+
+def test_process_that_only_has_the_same_number_is_left(stack: Stack, console: Console) -> None:
+    stack.directory.mkdir(parents=True)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (stack.directory / "pulumi.pid").write_text(json.dumps([other.pid, "1"]), encoding="utf-8")
+    recovery.end_orphan(stack, console)
+    assert other.poll() is None
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+
+
+def test_pending_creates_are_read_from_the_state() -> None:
+    operations = [
+        {"type": "creating", "resource": {"urn": URN, "type": "docker:index/service:Service", "inputs": {"name": "r"}}},
+        {"type": "deleting", "resource": {"urn": "other"}},
+    ]
+    (found,) = recovery.pending_creates({"pending_operations": operations})
+    assert (found.urn, found.kind, found.inputs) == (URN, "docker:index/service:Service", {"name": "r"})
+    assert recovery.pending_creates({}) == []
+
+
+def test_creates_that_happened_are_taken_in_and_the_rest_forgotten(stack: Stack) -> None:
+    pending = [recovery.Pending(URN, "docker:index/service:Service", {}), recovery.Pending("u2", "x", {})]
+    words = recovery.refresh_words(stack, pending, {URN: "abc"})
+    expected = ["--import-pending-creates", URN, "--import-pending-creates", "abc", "--clear-pending-creates"]
+    assert words[-5:] == expected
+    assert "u2" not in words

@@ -1,0 +1,73 @@
+"""A stack's configuration is checked before anything runs, each mistake named with its key."""
+
+from pathlib import Path
+
+import pytest
+
+from dynoform.cli import settings
+from dynoform.cli.places import CHECKOUT
+from dynoform.errors import DynoformError
+
+
+def load(tmp_path: Path, text: str) -> settings.StackSettings:
+    file = tmp_path / "Pulumi.mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return settings.load(CHECKOUT, "mine", file)
+
+
+@pytest.mark.parametrize("name", ["local", "test"])
+def test_our_own_stacks_are_right(name: str) -> None:
+    assert settings.load(CHECKOUT, name).port("httpPort") > 0
+
+
+def test_defaults_come_from_the_project(tmp_path: Path) -> None:
+    found = load(tmp_path, "config:\n  dynoform:httpPort: 9000\n")
+    assert (found.port("httpPort"), found.port("httpsPort"), found.text("domain")) == (9000, 8443, "localhost")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "config: {}",
+        'config:\n  dynoform:httpPort: "9000"\n',
+        "config:\n  httpPort: 9000\n",
+        "config:\n  docker:host: tcp://elsewhere\n",
+        "config:\n  dynoform:email:\n    secure: v1:abc\n",
+        "encryptionsalt: v1:x\nconfig:\n  dynoform:apps: {}\n",
+    ],
+)
+def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text).text("domain") == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dynoform:htpPort: 1", "dynoform:htpPort: is not a setting — did you mean httpPort?"),
+        ("dynoform:colour: red", "dynoform:colour: is not a setting — there are apps, domain"),
+        (
+            "dynoform:httpPort: many",
+            "dynoform:httpPort: must be an integer, but is 'many' — set it with: pulumi config",
+        ),
+        ("dynoform:httpPort: true", "dynoform:httpPort: must be an integer, but is True"),
+        ("dynoform:httpPort: 70000", "dynoform:httpPort: 70000 is not a port (1 to 65535) — choose another"),
+        ("dynoform:domain: [a]", "dynoform:domain: must be a string, but is ['a']"),
+        ("dynoform:apps: shop", "dynoform:apps: must be an object, but is 'shop'"),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DynoformError) as caught:
+        load(tmp_path, f"config:\n  {text}\n")
+    assert str(caught.value).startswith(f"Pulumi.mine.yaml: {message}")
+
+
+@pytest.mark.parametrize("text", ["config: [a", "config: nothing", "- a"])
+def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DynoformError, match=r"Pulumi\.mine\.yaml.*mend the file"):
+        load(tmp_path, text)
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml"):
+        settings.load(CHECKOUT, "staging")
