@@ -1,0 +1,121 @@
+"""The router agent, one beside each HAProxy: reads desired routes, writes the configuration, has it loaded.
+
+Level-triggered: every pass compares routes, files and the running worker, and mends what differs.
+"""
+
+import socket
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from dynoform.configuration import Configuration
+from dynoform.domain import routes
+from dynoform.domain.routes import RoutedApp, Routes, WebDyno
+from dynoform.errors import DynoformError
+from dynoform.journal import Journal
+from dynoform.router import presence
+from dynoform.router.files import SOCKET, Directory
+from dynoform.router.haproxy import Master, NotRunningError, Reload
+from dynoform.router.rendering import Rendered, render
+from dynoform.store.session import FORMATION, ROUTES, Store, pause
+from dynoform.store.tables import App, Dyno
+from dynoform.wake import Wake
+
+INTERVAL_SECONDS = 2.0
+GATHER_SECONDS = 0.05
+"""Changes come in bursts (all dynos of a release): waiting this long makes one reload of them."""
+
+
+class RefusedError(DynoformError):
+    """HAProxy does not take a configuration; it goes on with the one before."""
+
+
+class Agent:
+    """One pass after another; holds no state but what it refused to try again."""
+
+    def __init__(self, store: Store, directory: Path, domain: str, journal: Journal) -> None:
+        """``directory`` is the volume shared with HAProxy, ``domain`` the platform's."""
+        self.store = store
+        self.directory = Directory(directory)
+        self.master = Master(directory / SOCKET)
+        self.domain = domain
+        self.journal = journal
+        self.router = socket.gethostname()
+        self._refused = ""
+
+    def step(self) -> bool:
+        """Bring files and HAProxy to the routes of this moment; True if that changed anything.
+
+        Raises ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
+        """
+        moment, wanted = self.read()
+        changed = self.apply(render(wanted))
+        with self.store.transaction() as session:
+            presence.announce(session, self.router, moment)
+            presence.forget_old(session)
+        return changed
+
+    def read(self) -> tuple[datetime, Routes]:
+        """The routes that the store asks for, and the database's time just before it was asked."""
+        with self.store.transaction() as session:
+            moment = session.execute(select(func.clock_timestamp())).scalar_one()
+            apps = session.execute(select(App.id, App.name, App.maintenance)).all()
+            columns = (Dyno.id, Dyno.app_id, Dyno.number, Dyno.state, Dyno.address, Dyno.port)
+            dynos = session.execute(select(*columns).where(Dyno.type == routes.WEB)).all()
+        found = routes.compute((RoutedApp(*row) for row in apps), (WebDyno(*row) for row in dynos), self.domain)
+        return moment, found
+
+    def apply(self, rendered: Rendered) -> bool:
+        """Write what differs on disk, and reload when HAProxy runs something else than the file says."""
+        before = self.directory.current()
+        written = not self.directory.holds(rendered)
+        if written:
+            if rendered.generation == self._refused:
+                raise RefusedError(f"routes {rendered.generation}", "HAProxy refused them before", "see its log")
+            self.directory.write(rendered)
+        try:
+            loaded = self.master.generation()
+            if loaded == rendered.generation:
+                self.directory.tidy(rendered)
+                return written
+            outcome = self.master.reload()
+            loaded = self.master.generation()
+        except NotRunningError:
+            return written  # it reads the file when it starts
+        if not outcome.succeeded or loaded != rendered.generation:
+            self._back_out(rendered, before if written else None, outcome)
+        self._refused = ""
+        self.directory.tidy(rendered)
+        self.journal.info("routes loaded", generation=rendered.generation)
+        return True
+
+    def _back_out(self, rendered: Rendered, before: str | None, outcome: Reload) -> None:
+        """Put the last good configuration back, on disk and into the master, and say why the new one is out."""
+        if before is not None:
+            self.directory.restore(before)
+            self._refused = rendered.generation
+            self.master.reload()
+        raise RefusedError(
+            f"routes {rendered.generation}", f"refused by HAProxy ({outcome.messages})", "the last good ones stay"
+        )
+
+
+def run(configuration: Configuration) -> None:
+    """Keep HAProxy's routes as the store wants them until the process is told to stop."""
+    journal = Journal("router-agent")
+    store = Store(configuration, "router-agent", pool=1)
+    store.wait_until_ready()
+    wake = Wake()
+    wake.on_notifications(store, [ROUTES, FORMATION])
+    agent = Agent(store, configuration.router, configuration.domain, journal)
+    failures = 0
+    while True:
+        try:
+            agent.step()
+            failures = 0
+        except (DynoformError, OSError) as error:
+            journal.warning("pass failed", error=error, failures=failures)
+            failures += 1
+        if wake.wait(pause(failures) if failures else INTERVAL_SECONDS):
+            wake.wait(GATHER_SECONDS)

@@ -1,0 +1,63 @@
+"""HAProxy's configuration and its map of host names, as text."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from dynoform.configuration import API_PORT, LOGPLEX_SYSLOG_PORT
+from dynoform.domain import routes
+from dynoform.domain.routes import Routes
+
+MOUNT = Path("/var/lib/dynoform/router")
+"""Where the router's container sees the directory that the agent writes to."""
+PAGES = (
+    (routes.NO_DYNOS, "H14", "application-error"),
+    (routes.CRASHED, "H10", "application-error"),
+    (routes.MAINTENANCE, "H80", "maintenance"),
+)
+WEIGHT = " weight 64"
+"""``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly uneven shares."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Two files that belong together; ``generation`` tells these two from any other two."""
+
+    generation: str
+    configuration: str
+    hosts_name: str
+    hosts: str
+
+
+def render(wanted: Routes) -> Rendered:
+    """The files for these routes; the same routes give the same bytes."""
+    hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
+    hosts_name = f"hosts-{_digest(hosts)}.map"
+    values = {
+        "api": routes.API,
+        "api_port": API_PORT,
+        "syslog_port": LOGPLEX_SYSLOG_PORT,
+        "hosts_file": MOUNT / hosts_name,
+        "pages": PAGES,
+        "pools": wanted.pools,
+        "weight": WEIGHT,
+    }
+    # The generation cannot be part of what it is the digest of.
+    generation = _digest(_template().render(generation="", **values))
+    return Rendered(generation, _template().render(generation=generation, **values), hosts_name, hosts)
+
+
+@cache
+def _template() -> Template:
+    # Not HTML: escaping would break the file. Every value comes from the store's own checked names, ids and addresses.
+    environment = Environment(  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
+    )
+    return environment.from_string((Path(__file__).parent / "haproxy.cfg.j2").read_text())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,73 @@
+import random
+import uuid
+
+import pytest
+
+from dynoform.domain.routes import Pool, RoutedApp, Server, WebDyno, compute
+
+A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
+
+
+def dyno(app: uuid.UUID, number: int, port: int | None, state: str = "up", marker: int = 0) -> WebDyno:
+    identity = uuid.UUID(int=(0x1000 * number + marker) << 96)
+    return WebDyno(identity, app, number, state, "172.29.0.1" if port else None, port)
+
+
+def test_a_host_leads_to_the_apps_dynos() -> None:
+    found = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 2, 20002)], "localhost")
+    assert dict(found.hosts)["shop.localhost"] == f"{A},app_{A}"
+    servers = (Server("web.1:00001000", "172.29.0.1", 20001), Server("web.2:00002000", "172.29.0.1", 20002))
+    assert found.pools == (Pool(A, servers),)
+
+
+def test_equal_facts_in_any_order_give_equal_routes() -> None:
+    apps = [RoutedApp(uuid.UUID(int=n), f"app{n}") for n in range(20)]
+    dynos = [dyno(app.id, n, 20000 + n) for app in apps for n in range(1, 4)]
+    first = compute(apps, dynos, "localhost")
+    for _ in range(5):
+        random.shuffle(apps)
+        random.shuffle(dynos)
+        assert compute(apps, dynos, "localhost") == first
+
+
+def test_two_releases_of_one_dyno_are_told_apart() -> None:
+    (pool,) = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 1, 20002, marker=1)], "localhost").pools
+    assert [server.name for server in pool.servers] == ["web.1:00001000", "web.1:00001001"]
+
+
+def test_a_dyno_on_its_way_out_serves_until_its_address_is_taken_away() -> None:
+    assert compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001, "down")], "localhost").pools
+    assert not compute([RoutedApp(A, "shop")], [dyno(A, 1, None, "down")], "localhost").pools
+
+
+@pytest.mark.parametrize(
+    ("dynos", "maintenance", "backend"),
+    [
+        ([], False, "no_dynos"),
+        ([dyno(A, 1, None, "starting")], False, "no_dynos"),
+        ([dyno(A, 1, None, "crashed")], False, "crashed"),
+        ([dyno(A, 1, None, "crashed"), dyno(A, 2, 20001)], False, f"app_{A}"),
+        ([dyno(A, 1, 20001)], True, "maintenance"),
+        ([dyno(B, 1, 20001)], False, "no_dynos"),
+    ],
+)
+def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenance: bool, backend: str) -> None:
+    found = compute([RoutedApp(A, "shop", maintenance)], dynos, "localhost")
+    assert dict(found.hosts)["shop.localhost"] == f"{A},{backend}"
+    assert [pool.backend for pool in found.pools] == ([backend] if backend.startswith("app_") else [])
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts"),
+    [
+        ("localhost", {"localhost", "127.0.0.1", "api.localhost"}),
+        ("paas.example", {"localhost", "127.0.0.1", "api.localhost", "api.localhost.paas.example"}),
+    ],
+)
+def test_the_api_has_its_hosts(domain: str, hosts: set[str]) -> None:
+    assert dict(compute([], [], domain).hosts) == dict.fromkeys(hosts, "-,api")
+
+
+def test_no_app_takes_the_apis_host() -> None:
+    found = compute([RoutedApp(A, "api")], [dyno(A, 1, 20001)], "localhost")
+    assert dict(found.hosts)["api.localhost"] == "-,api"
