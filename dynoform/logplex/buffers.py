@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 HISTORY = 1_500
 """Lines kept per app, as on Heroku (https://devcenter.heroku.com/articles/logplex)."""
-MAXIMUM_BYTES = 48 * 1024 * 1024
+MAXIMUM_BYTES = 32 * 1024 * 1024
 """Text kept of all apps together; the app that has been silent longest gives up its oldest lines first."""
 _OVERHEAD = 48  # what Python adds to a short bytes object and its place in the deque
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from dynoform.configuration import LOGPLEX_HTTP_PORT, LOGPLEX_SYSLOG_PORT, Configuration
 from dynoform.domain import log_lines
+from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex.buffers import Buffers
 from dynoform.logplex.http import LogSessions
@@ -108,8 +109,13 @@ class Logplex:
 
 
 def run(configuration: Configuration) -> None:
-    """Serve until SIGTERM."""
-    asyncio.run(_serve(Journal("logplex")))
+    """Serve until SIGTERM. Raises ``UnavailableError`` when a port is taken."""
+    try:
+        asyncio.run(_serve(Journal("logplex")))
+    except OSError as error:
+        raise UnavailableError(
+            f"ports {LOGPLEX_SYSLOG_PORT} and {LOGPLEX_HTTP_PORT}", f"cannot be listened on ({error})", "free them"
+        ) from None
 
 
 async def _serve(journal: Journal) -> None:
