@@ -26,14 +26,9 @@ class Recipe:
     on: str | None = None
 
     @property
-    def context(self) -> str:
-        """What the engine is sent, relative to the project's root: the recipe's own directory if it needs no more."""
-        return "." if self.sources else f"images/{self.noun}"
-
-    @property
     def dockerfile(self) -> str:
-        """Path of the Dockerfile, relative to the context."""
-        return f"images/{self.noun}/Dockerfile" if self.sources else "Dockerfile"
+        """Path of the Dockerfile, relative to the context, which is the project's root."""
+        return f"images/{self.noun}/Dockerfile"
 
 
 RECIPES = (
@@ -82,7 +77,7 @@ class Images(pulumi.ComponentResource):
             f"{self._name}-{recipe.noun}",
             name=pulumi.Output.concat(f"dynoform/{recipe.noun}:", tag),
             build=docker.RemoteImageBuildArgs(
-                context=recipe.context,
+                context=".",
                 dockerfile=recipe.dockerfile,
                 build_args={"BASE": start},
                 remove=True,

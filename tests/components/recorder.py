@@ -1,7 +1,7 @@
 """Runs the Pulumi program under mocks, in a process of its own, and prints what it declares as JSON.
 
-Usage: ``python -m tests.components.recorder``, the stack's configuration as JSON on standard input. In a process of its own,
-because the SDK keeps global state and leaves event loops open under its mocks.
+Usage: ``python -m tests.components.recorder``, the stack's configuration as JSON on standard input. In a
+process of its own, because the SDK keeps global state and leaves event loops open under its mocks.
 """
 
 import asyncio
