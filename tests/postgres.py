@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for tests: a cluster in a temporary folder, on a free loopback port, run by an unprivileged user."""
+"""A throw-away PostgreSQL for tests: a cluster in a temporary folder, on a free loopback port, not run by root."""
 
 import os
 import pwd
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PREFIX = "dynoform-test-postgres-"
 USERS = ("postgres", "nobody")
 """Who runs it when the tests run as root, which PostgreSQL refuses; the first that is there."""
 
@@ -26,8 +27,10 @@ def binaries() -> Path | None:
 @contextmanager
 def cluster() -> Iterator[str]:
     """Run a cluster for the length of the block; yields the SQLAlchemy URL of its (empty) database ``dynoform``."""
-    folder = Path(tempfile.mkdtemp(prefix="dynoform-test-postgres-"))
     user = _unprivileged()
+    _remove_leftovers(user)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (folder / "owner").write_text(str(os.getpid()))
     if user:
         os.chown(folder, user.pw_uid, user.pw_gid)
     port = free_port()
@@ -55,6 +58,15 @@ def cluster() -> Iterator[str]:
             _run(user, "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(user: pwd.struct_passwd | None) -> None:
+    """Stop and remove the clusters of test runs that were killed: those whose process is no more."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner"):
+        if not Path("/proc", owner.read_text()).exists():
+            if (owner.parent / "data" / "postmaster.pid").exists():
+                _run(user, "pg_ctl", "-D", owner.parent / "data", "-w", "-m", "immediate", "stop")
+            shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def free_port() -> int:

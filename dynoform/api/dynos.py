@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Select, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
@@ -110,7 +111,7 @@ def _newest(app: App) -> Select[Dyno, int]:
         select(Dyno, Release.version)
         .join(Release, Release.id == Dyno.release_id)
         .where(Dyno.app_id == app.id)
-        .distinct(Dyno.type, Dyno.number)
+        .ext(distinct_on(Dyno.type, Dyno.number))
         .order_by(Dyno.type, Dyno.number, Release.version.desc(), Dyno.created_at.desc())
     )
 

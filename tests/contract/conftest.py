@@ -1,0 +1,161 @@
+"""The API, served by uvicorn on the loopback from a real PostgreSQL, and clients for it."""
+
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from dynoform.api.limits import RateLimiter
+from dynoform.api.server import server_configuration
+from dynoform.api.services import Services
+from dynoform.api.wake import Wakers
+from dynoform.configuration import Configuration
+from dynoform.journal import Journal
+from dynoform.store.accounts import ensure_operator
+from dynoform.store.secrets import Vault, digest
+from dynoform.store.session import Store
+from dynoform.store.tables import Account, App, Authorization, Release, Slug
+from tests.postgres import free_port
+from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, store
+
+__all__ = ["configuration", "migrated", "store"]
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Never used: loading the system's authorities for each client would take longer than the test."""
+
+
+class Recorder:
+    """Keeps the lines that the API writes to apps' logs."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, app_id: uuid.UUID, source: str, process: str, message: str) -> None:
+        self.lines.append(f"{source}[{process}]: {message}")
+
+
+class Notebook(Journal):
+    """Keeps what the API writes to its journal."""
+
+    def __init__(self) -> None:
+        super().__init__("api")
+        self.entries: list[tuple[str, dict[str, Any]]] = []
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+        self.entries.append((f"{level} {event}", fields))
+
+
+@pytest.fixture(scope="session")
+def services(configuration: Configuration, migrated: Store) -> Services:
+    vault = Vault(configuration.secret("encryption_key"))
+    limiter = RateLimiter(clock=lambda: 0)
+    return Services(
+        configuration, migrated, vault, Recorder(), Notebook(), Wakers(migrated), limiter, logplex_port=free_port()
+    )
+
+
+@pytest.fixture(scope="session")
+def address(services: Services) -> Iterator[str]:
+    """URL of the running API."""
+    port = free_port()
+    server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.started
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def operator(services: Services, store: Store) -> Account:
+    """The operator's account in an otherwise empty store; the rate limit is whole again."""
+    services.limiter._buckets.clear()
+    services.logs.lines.clear()  # type: ignore[attr-defined]
+    services.journal.entries.clear()  # type: ignore[attr-defined]
+    with store.transaction() as session:
+        return ensure_operator(session, EMAIL, OPERATOR_KEY)
+
+
+@pytest.fixture
+def client(address: str, operator: Account) -> Iterator[httpx.Client]:
+    """A client with the operator's token."""
+    with make_client(address, OPERATOR_KEY) as made:
+        yield made
+
+
+@pytest.fixture
+def stranger(address: str, store: Store, operator: Account) -> Iterator[httpx.Client]:
+    """A client with the token of another account."""
+    with store.transaction() as session:
+        account = Account(email="bob@example.com")
+        session.add(Authorization(account=account, description="test", token_digest=digest("token-of-bob")))
+    with make_client(address, "token-of-bob") as made:
+        yield made
+
+
+@pytest.fixture
+def nobody(address: str, operator: Account) -> Iterator[httpx.Client]:
+    """A client without a token."""
+    with httpx.Client(base_url=address, timeout=10, trust_env=False, verify=PLAIN) as made:
+        yield made
+
+
+@pytest.fixture
+def app(client: httpx.Client) -> str:
+    """The name of an app that was just made."""
+    return str(client.post("/apps", json={"name": "myapp"}).raise_for_status().json()["name"])
+
+
+@pytest.fixture
+def slug(app: str, store: Store, operator: Account) -> uuid.UUID:
+    """A slug with web and worker, deployed as release 3, as the builder does it."""
+    return deploy(store, app, operator, {"web": "python app.py", "worker": "python work.py"})
+
+
+def deploy(store: Store, app: str, account: Account, process_types: dict[str, str]) -> uuid.UUID:
+    """Release a slug that no builder built; returns its id."""
+    from sqlalchemy import select
+
+    from dynoform.store.releases import create_release
+
+    with store.transaction() as session:
+        found = session.scalars(select(App).where(App.name == app)).one()
+        made = Slug(id=uuid.uuid4(), app_id=found.id, image="registry/apps@sha256:" + "0" * 64, size=1234)
+        made.checksum, made.stack, made.commit, made.process_types = (
+            "SHA256:00",
+            "stack-13",
+            "abc1234def",
+            process_types,
+        )
+        session.add(made)
+        create_release(session, found, description="Deploy abc1234d", account_id=account.id, slug=made)
+        return made.id
+
+
+def make_client(address: str, token: str) -> httpx.Client:
+    """A client that sends this token."""
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.heroku+json; version=3"}
+    return httpx.Client(base_url=address, headers=headers, timeout=10, trust_env=False, verify=PLAIN)
+
+
+def path_of(link: str) -> str:
+    """A link of the API without its host: the tests reach the server without the router."""
+    url = httpx.URL(link)
+    return url.raw_path.decode()
+
+
+def versions(store: Store) -> list[int]:
+    """All versions of all releases, in order."""
+    from sqlalchemy import select
+
+    with store.transaction() as session:
+        return sorted(session.scalars(select(Release.version)))

@@ -1,0 +1,219 @@
+"""Sources and builds: upload, queue, output as it comes."""
+
+import gzip
+import hashlib
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from dynoform.api.services import Services
+from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
+from dynoform.store.tables import Build, BuildOutput, Source
+from tests.contract.conftest import path_of
+
+TARBALL = gzip.compress(b"a tarball, or so" * 5000)
+
+
+@pytest.fixture
+def blob(client: httpx.Client, nobody: httpx.Client) -> dict[str, str]:
+    """An uploaded source's links; the upload needs no token but the link's."""
+    made: dict[str, str] = client.post("/sources").raise_for_status().json()["source_blob"]
+    nobody.put(path_of(made["put_url"]), content=TARBALL).raise_for_status()
+    return made
+
+
+@pytest.fixture
+def build(client: httpx.Client, app: str, blob: dict[str, str]) -> dict[str, Any]:
+    """A queued build."""
+    body = {"source_blob": {"url": blob["get_url"], "version": "abc1234def0"}}
+    made: dict[str, Any] = client.post(f"/apps/{app}/builds", json=body).raise_for_status().json()
+    return made
+
+
+def test_a_source_is_stored_whole_and_given_back(
+    services: Services, nobody: httpx.Client, blob: dict[str, str], store: Store
+) -> None:
+    with store.transaction() as session:
+        source = session.scalars(select(Source)).one()
+    assert (source.size, source.checksum) == (len(TARBALL), f"SHA256:{hashlib.sha256(TARBALL).hexdigest()}")
+    assert (services.configuration.sources / str(source.id)).read_bytes() == TARBALL
+    assert nobody.get(path_of(blob["get_url"])).content == TARBALL
+    assert not list(services.configuration.sources.glob("*.part"))
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(services: Services, client: httpx.Client, address: str) -> None:
+    link = client.post("/sources").json()["source_blob"]["put_url"]
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(
+            f"PUT {path_of(link)} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n".encode() + b"x" * 1_500_000
+        )
+        _until(lambda: bool(list(services.configuration.sources.glob("*.part"))))
+    _until(lambda: not list(services.configuration.sources.glob("*.part")))
+    assert not (services.configuration.sources / link.split("/sources/")[1][:36]).exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "message"),
+    [
+        (lambda link: link[:-3] + "xxx", 403, "link: is not one of ours — ask for a new one"),
+        (lambda link: link.partition("?")[0], 403, "link: is not one of ours — ask for a new one"),
+        (lambda link: link.replace("/sources/", "/sources/0"), 404, "Couldn't find that source."),
+        (lambda link: link + "%00é.é", 403, "link: is not one of ours — ask for a new one"),
+    ],
+)
+def test_only_the_link_permits_an_upload(client: httpx.Client, spoil: Any, status: int, message: str) -> None:
+    links = client.post("/sources").json()["source_blob"]
+    answer = client.put(spoil(path_of(links["put_url"])), content=b"x")
+    assert (answer.status_code, answer.json()["message"]) == (status, message)
+    assert client.put(path_of(links["get_url"]), content=b"x").status_code == 403
+
+
+def test_an_empty_or_huge_upload_is_refused(client: httpx.Client, app: str) -> None:
+    links = client.post(f"/apps/{app}/sources").json()["source_blob"]
+    assert client.put(path_of(links["put_url"])).status_code == 422
+    url = httpx.URL(str(client.base_url))
+    with socket.create_connection((url.host, url.port or 80)) as raw:
+        head = f"PUT {path_of(links['put_url'])} HTTP/1.1\r\nHost: x\r\nContent-Length: {1024**3 + 1}\r\n\r\n"
+        raw.sendall(head.encode())
+        assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_build_is_queued(client: httpx.Client, app: str, build: dict[str, Any], services: Services) -> None:
+    assert (build["status"], build["release"], build["slug"], build["stack"]) == ("pending", None, None, "stack-13")
+    assert build["source_blob"]["version"] == "abc1234def0"
+    assert build["source_blob"]["checksum"].startswith("SHA256:")
+    assert build["user"]["email"] == "ann@example.com"
+    assert client.get(f"/apps/{app}/builds/{build['id']}").json() == build
+    assert client.get(f"/apps/{app}/builds").json() == [build]
+    assert "app[api]: Build started by user ann@example.com" in services.logs.lines  # type: ignore[attr-defined]
+
+
+def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str], store: Store) -> None:
+    heard = store.notifications([JOBS], idle=5)
+    assert next(heard) is None
+    made = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": blob["get_url"]}}).json()
+    notification = next(heard)
+    assert notification is not None
+    assert (notification.channel, notification.payload) == (JOBS, made["id"])
+    heard.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "Invalid request. source_blob: Field required"),
+        (
+            {"source_blob": {"url": "https://example.com/x.tgz"}},
+            "source_blob.url must be the get_url of a source of yours",
+        ),
+        ({"source_blob": {"url": "http://["}}, "source_blob.url must be the get_url of a source of yours"),
+        ({"source_blob": {"url": f"/sources/{uuid.UUID(int=1)}"}}, "source_blob.url must be the get_url"),
+    ],
+)
+def test_a_build_of_nothing_is_refused(client: httpx.Client, app: str, body: object, message: str) -> None:
+    answer = client.post(f"/apps/{app}/builds", json=body)
+    assert (answer.status_code, answer.json()["message"][: len(message)]) == (422, message)
+
+
+def test_a_source_must_be_uploaded_be_ones_own_and_have_its_checksum(
+    client: httpx.Client, stranger: httpx.Client, app: str, blob: dict[str, str]
+) -> None:
+    empty = client.post("/sources").json()["source_blob"]["get_url"]
+    answer = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": empty}})
+    assert answer.json()["message"].startswith("The source has not been uploaded")
+    wrong = {"source_blob": {"url": blob["get_url"], "checksum": "SHA256:00"}}
+    assert "upload it again" in client.post(f"/apps/{app}/builds", json=wrong).json()["message"]
+    right = {"source_blob": {"url": blob["get_url"], "checksum": hashlib.sha256(TARBALL).hexdigest()}}
+    assert client.post(f"/apps/{app}/builds", json=right).status_code == 201
+    stranger.post("/apps", json={"name": "theirs"}).raise_for_status()
+    stolen = stranger.post("/apps/theirs/builds", json={"source_blob": {"url": blob["get_url"]}})
+    assert stolen.json()["message"].startswith("source_blob.url must be the get_url of a source of yours")
+
+
+def test_output_comes_as_it_is_written_until_the_build_has_finished(
+    nobody: httpx.Client, build: dict[str, Any], store: Store
+) -> None:
+    arrived: list[tuple[float, str]] = []
+    write(store, build["id"], 0, "-----> Python app detected\n")
+    with nobody.stream("GET", path_of(build["output_stream_url"])) as answer:
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        pieces = answer.iter_text()
+        arrived.append((time.monotonic(), next(pieces)))
+        written = time.monotonic()
+        write(store, build["id"], 1, "-----> Installing ✓\n")
+        arrived.append((time.monotonic(), next(pieces)))
+        assert time.monotonic() - written < 0.5  # told, not polled
+        threading.Timer(0.1, finish, (store, build["id"])).start()
+        assert list(pieces) == ["Done\n"]
+    assert [text for _, text in arrived] == ["-----> Python app detected\n", "-----> Installing ✓\n"]
+    again = nobody.get(path_of(build["output_stream_url"]))
+    assert again.text == "-----> Python app detected\n-----> Installing ✓\nDone\n"
+
+
+def test_output_ends_when_the_app_is_deleted(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
+    with client.stream("GET", path_of(build["output_stream_url"])) as answer:
+        threading.Timer(0.1, lambda: client.delete(f"/apps/{app}")).start()
+        assert answer.read() == b""
+    assert client.get(path_of(build["output_stream_url"])).status_code == 404
+
+
+def test_many_can_follow_while_others_work(client: httpx.Client, app: str, build: dict[str, Any], store: Store) -> None:
+    results: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(client.get(path_of(build["output_stream_url"])).text))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    client.get(f"/apps/{app}").raise_for_status()
+    assert time.monotonic() - started < 1
+    finish(store, build["id"])
+    for thread in threads:
+        thread.join(10)
+    assert results == ["Done\n"] * 20
+
+
+def test_the_link_to_the_output_is_for_that_build(nobody: httpx.Client, build: dict[str, Any]) -> None:
+    link = path_of(build["output_stream_url"])
+    assert nobody.get(link.partition("?")[0]).status_code == 403
+    other = link.replace(build["id"], str(uuid.UUID(int=1)))
+    assert nobody.get(other).json()["message"] == "Couldn't find that build."
+
+
+def write(store: Store, build_id: str, sequence: int, text: str) -> None:
+    """Write a piece of output, as the builder does."""
+    with store.transaction() as session:
+        session.add(BuildOutput(build_id=uuid.UUID(build_id), sequence=sequence, text=text))
+        notify(session, BUILD_OUTPUT, build_id)
+
+
+def finish(store: Store, build_id: str) -> None:
+    """Write the last piece and finish the build in one go."""
+    with store.transaction() as session:
+        session.add(BuildOutput(build_id=uuid.UUID(build_id), sequence=9, text="Done\n"))
+        session.execute(update(Build).where(Build.id == uuid.UUID(build_id)).values(status="succeeded"))
+        notify(session, BUILD_OUTPUT, build_id)
+
+
+def _until(condition: Any, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(services: Services) -> Iterator[None]:
+    yield
+    for path in services.configuration.sources.iterdir():
+        path.unlink()

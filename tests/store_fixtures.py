@@ -1,0 +1,64 @@
+"""Fixtures for tests that need the platform's store: a migrated one on a real PostgreSQL, empty again for each test.
+
+A ``conftest.py`` that wants them imports ``configuration``, ``migrated`` and ``store``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from dynoform.configuration import Configuration
+from dynoform.store.migrate import upgrade
+from dynoform.store.session import Store
+from dynoform.store.tables import Base
+from tests import postgres
+
+OPERATOR_KEY = "operator-key-of-the-tests"
+EMAIL = "ann@example.com"
+
+
+@pytest.fixture(scope="session")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configuration]:
+    """Settings of a stack whose database is a throw-away cluster and whose log plane is nowhere."""
+    if postgres.binaries() is None:
+        pytest.skip("no initdb: install the Debian package postgresql")
+    secrets = write_secrets(tmp_path_factory.mktemp("secrets"))
+    with postgres.cluster() as url:
+        yield Configuration.from_environment(
+            {
+                "DYNOFORM_DATABASE": url,
+                "DYNOFORM_SECRETS": str(secrets),
+                "DYNOFORM_SOURCES": str(tmp_path_factory.mktemp("sources")),
+                "DYNOFORM_PLATFORM_ADDRESS": "127.0.0.1",
+                "DYNOFORM_EMAIL": EMAIL,
+            }
+        )
+
+
+@pytest.fixture(scope="session")
+def migrated(configuration: Configuration) -> Iterator[Store]:
+    """A store with its tables."""
+    store = Store(configuration, "test", pool=5)
+    upgrade(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(migrated: Store) -> Store:
+    """The store without a row."""
+    # Small tables: DELETE is ten times as fast as TRUNCATE.
+    tables = reversed(Base.metadata.sorted_tables)
+    with migrated.transaction() as session:
+        session.connection().exec_driver_sql(";".join(str(delete(table)) for table in tables))
+    return migrated
+
+
+def write_secrets(folder: Path) -> Path:
+    """Secrets as services get them; returns the folder."""
+    values = {"database_password": "unused", "encryption_key": "A" * 42 + "s=", "operator_api_key": OPERATOR_KEY}
+    for name, value in values.items():
+        (folder / name).write_text(f"{value}\n")
+    return folder
