@@ -8,7 +8,7 @@ topic() { printf -- '-----> %s\n' "$*"; }
 info() { printf '       %s\n' "$*"; }
 
 # Everything on stdin, below a heading, line by line as it comes.
-indent() { sed --unbuffered 's/^/       /'; }
+indent() { sed --unbuffered 's/^\(.\)/       \1/'; }
 
 # Ends the build: what, which, why, next, in one line.
 fail() {

@@ -36,6 +36,7 @@ class Tools:
     vault: Vault
     engine: Engine
     registry: Registry
+    stack_images: stack_image.StackImages
     logs: LogplexClient
     journal: Journal
 
@@ -98,11 +99,10 @@ class Job:
     def _build(self) -> tuple[Slug, slugs.Result]:
         source = Source.inspect(self.tools.configuration.sources / str(self.claim.source_id))
         parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
-        stack = stack_image.ensure(self.tools.engine, self.tools.registry, self.tools.configuration.run_image)
         result = self._compile(source)
         declared = parse_procfile(self._container.read("/app/Procfile") or "")
         self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
-        layer, image = self._push(stack)
+        layer, image = self._push(self.tools.stack_images.get())
         slug = Slug(
             id=uuid.uuid4(),
             app_id=self.claim.app_id,

@@ -16,6 +16,7 @@ from dynoform.build import leftovers, queue
 from dynoform.build.container import Engine
 from dynoform.build.job import Job, Tools
 from dynoform.build.registry import Registry
+from dynoform.build.stack_image import StackImages
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
@@ -24,6 +25,7 @@ from dynoform.store.secrets import Vault
 from dynoform.store.session import JOBS, Store
 
 _IDLE_SECONDS = 15
+_PUSH_SECONDS = 600
 
 
 def run(configuration: Configuration, journal: Journal) -> None:
@@ -32,11 +34,15 @@ def run(configuration: Configuration, journal: Journal) -> None:
     registry = Registry(configuration)
     logs = LogplexClient(configuration)
     vault = Vault(configuration.secret("encryption_key"))
-    tools = Tools(configuration, store, vault, Engine(configuration), registry, logs, journal)
+    engine = Engine(configuration)
+    stack_images = StackImages(engine, registry)
+    tools = Tools(configuration, store, vault, engine, registry, stack_images, logs, journal)
     try:
         store.wait_until_ready()
-        leftovers.remove(tools.engine, store, journal)
+        prepared = stack_images.prepare()
+        leftovers.remove(engine, store, journal)
         _work(tools)
+        prepared.join(_PUSH_SECONDS)
     finally:
         logs.close()
         registry.close()
