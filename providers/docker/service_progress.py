@@ -72,11 +72,12 @@ def _is_current(task: Answer, service: Answer) -> bool:
 
 
 def _trouble(service: Answer, tasks: Sequence[Answer]) -> str:
-    """What the newest of the present tasks says that is in trouble."""
+    """What the newest of the present tasks says that is in trouble, or what one does that does not run yet."""
     present = [task for task in tasks if _is_current(task, service)]
     newest = sorted(present, key=lambda task: str(task.get("CreatedAt")), reverse=True)
     for task in newest:
         status = task.get("Status") or {}
         if status.get("Err"):
             return f"a task is {status.get('State')}: {status['Err']}"
-    return ""
+    waiting = next((task for task in newest if (task.get("Status") or {}).get("State") != "running"), None)
+    return f"a task is {waiting['Status']['State']}" if waiting and waiting.get("Status") else ""

@@ -66,6 +66,11 @@ def test_trouble_is_that_of_the_newest_present_task() -> None:
     assert progress(service(0, 1), tasks, rolls=False).detail == "0 of 1 tasks run: a task is failed: port in use"
 
 
+def test_a_task_that_waits_for_its_health_is_said_to() -> None:
+    starting = {**task(), "Status": {"State": "starting"}}
+    assert progress(service(0, 1), [starting], rolls=False).detail == "0 of 1 tasks run: a task is starting"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
