@@ -62,7 +62,7 @@ class Routes:
     """Everything that a router has to serve; equal inputs in any order give equal routes."""
 
     hosts: tuple[tuple[str, str], ...]
-    """Host name → ``app id,backend``, sorted; the API's hosts have ``-`` for the app."""
+    """Host name → ``app id|backend``, sorted; the API's hosts have ``-`` for the app."""
     pools: tuple[Pool, ...]
 
 
@@ -85,13 +85,13 @@ def compute(apps: Iterable[RoutedApp], dynos: Iterable[WebDyno], domain: str) ->
     by_app: dict[UUID, list[WebDyno]] = defaultdict(list)
     for dyno in dynos:
         by_app[dyno.app_id].append(dyno)
-    hosts = dict.fromkeys(api_hosts(domain), f"-,{API}")
+    hosts = dict.fromkeys(api_hosts(domain), f"-|{API}")
     pools: list[Pool] = []
     for app in apps:
         pool = Pool(app.id, tuple(sorted(_servers(by_app[app.id]))))
         if pool.servers and not app.maintenance:
             pools.append(pool)
-        hosts.setdefault(f"{app.name}.{domain}", f"{app.id},{_backend(app, pool, by_app[app.id])}")
+        hosts.setdefault(f"{app.name}.{domain}", f"{app.id}|{_backend(app, pool, by_app[app.id])}")
     return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)))
 
 

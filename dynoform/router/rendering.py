@@ -21,6 +21,9 @@ PAGES = (
 WEIGHT = " weight 64"
 """``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly uneven shares."""
 
+RETRIES = 10
+"""Further dynos that are asked when one does not take a request; a lone dyno is asked once more, after a second."""
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -43,6 +46,7 @@ def render(wanted: Routes) -> Rendered:
         "hosts_file": MOUNT / hosts_name,
         "pages": PAGES,
         "pools": wanted.pools,
+        "retries": RETRIES,
         "weight": WEIGHT,
     }
     # The generation cannot be part of what it is the digest of.

@@ -23,15 +23,15 @@ def backend(text: str, name: str) -> list[str]:
 def test_each_app_has_a_backend_that_draws_a_random_dyno() -> None:
     assert backend(rendered(20001, 20002).configuration, f"app_{A}") == [
         "balance random(1)",
-        "retries 2",
+        "retries 10",
         "http-response set-timeout server 55s",
         "server web.1:00000001 172.29.0.1:20001 weight 64",
         "server web.2:00000002 172.29.0.1:20002 weight 64",
     ]
 
 
-@pytest.mark.parametrize(("dynos", "retries"), [(1, 1), (3, 3), (10, 10), (30, 10)])
-def test_retries_follow_the_number_of_dynos(dynos: int, retries: int) -> None:
+@pytest.mark.parametrize(("dynos", "retries"), [(1, 1), (2, 10), (30, 10)])
+def test_a_lone_dyno_is_retried_once_others_ten_times(dynos: int, retries: int) -> None:
     lines = backend(rendered(*range(20001, 20001 + dynos)).configuration, f"app_{A}")
     assert f"retries {retries}" in lines
 

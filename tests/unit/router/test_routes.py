@@ -15,7 +15,7 @@ def dyno(app: uuid.UUID, number: int, port: int | None, state: str = "up", marke
 
 def test_a_host_leads_to_the_apps_dynos() -> None:
     found = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 2, 20002)], "localhost")
-    assert dict(found.hosts)["shop.localhost"] == f"{A},app_{A}"
+    assert dict(found.hosts)["shop.localhost"] == f"{A}|app_{A}"
     servers = (Server("web.1:00001000", "172.29.0.1", 20001), Server("web.2:00002000", "172.29.0.1", 20002))
     assert found.pools == (Pool(A, servers),)
 
@@ -53,7 +53,7 @@ def test_a_dyno_on_its_way_out_serves_until_its_address_is_taken_away() -> None:
 )
 def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenance: bool, backend: str) -> None:
     found = compute([RoutedApp(A, "shop", maintenance)], dynos, "localhost")
-    assert dict(found.hosts)["shop.localhost"] == f"{A},{backend}"
+    assert dict(found.hosts)["shop.localhost"] == f"{A}|{backend}"
     assert [pool.backend for pool in found.pools] == ([backend] if backend.startswith("app_") else [])
 
 
@@ -65,9 +65,9 @@ def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenan
     ],
 )
 def test_the_api_has_its_hosts(domain: str, hosts: set[str]) -> None:
-    assert dict(compute([], [], domain).hosts) == dict.fromkeys(hosts, "-,api")
+    assert dict(compute([], [], domain).hosts) == dict.fromkeys(hosts, "-|api")
 
 
 def test_no_app_takes_the_apis_host() -> None:
     found = compute([RoutedApp(A, "api")], [dyno(A, 1, 20001)], "localhost")
-    assert dict(found.hosts)["api.localhost"] == "-,api"
+    assert dict(found.hosts)["api.localhost"] == "-|api"

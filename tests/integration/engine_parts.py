@@ -1,0 +1,68 @@
+"""Containers, networks and services that a test makes on the engine, and their end."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+ROOT = Path(__file__).resolve().parents[2]
+LABEL = "dynoform.test.dyno-plane"
+
+
+class EngineParts:
+    """Makes things with our label; ``clean`` removes all of them, also those of a run that was killed."""
+
+    def __init__(self, engine: docker.DockerClient, base: str) -> None:
+        self.engine = engine
+        self.base = base
+
+    def image(self, noun: str) -> str:
+        """Build ``images/<noun>`` (from the engine's cache when nothing changed); returns its name."""
+        name = f"dynoform-test/{noun}:dyno-plane"
+        self.engine.images.build(
+            path=str(ROOT),
+            dockerfile=f"images/{noun}/Dockerfile",
+            buildargs={"BASE": self.base},
+            tag=name,
+            rm=True,
+            forcerm=True,
+        )
+        return name
+
+    def run(self, noun: str, command: list[str] | None = None, **options: Any) -> Container:
+        """A container of ``images/<noun>`` in the background."""
+        labels = {LABEL: ""} | options.pop("labels", {})
+        return self.engine.containers.run(self.image(noun), command, detach=True, labels=labels, **options)
+
+    def clean(self) -> None:
+        """Remove services, containers, secrets and networks with our label."""
+        filters = {"label": LABEL}
+        found = [*self.engine.services.list(filters=filters), *self.engine.secrets.list(filters=filters)]
+        for thing in found:
+            with suppress(NotFound):
+                thing.remove()
+        for container in self.engine.containers.list(all=True, filters=filters):
+            with suppress(APIError):
+                container.remove(force=True, v=True)
+        # Swarm's own networks first: they hold the configuration-only ones.
+        for network in sorted(self.engine.networks.list(filters=filters), key=lambda n: n.name.endswith("_config")):
+            with suppress(NotFound):
+                network.remove()
+
+
+@pytest.fixture(scope="module")
+def parts(request: pytest.FixtureRequest) -> Iterator[EngineParts]:
+    """Parts on the local engine; test modules import this fixture."""
+    base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
+    engine = docker.from_env(timeout=120)
+    made = EngineParts(engine, base)
+    made.clean()
+    yield made
+    made.clean()
+    engine.close()

@@ -1,0 +1,394 @@
+"""The router image and the router agent against real HAProxy: what clients, dynos and the app's log see."""
+
+import asyncio
+import http.client
+import json
+import ssl
+import subprocess
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import docker
+import pytest
+
+from dynoform.configuration import Configuration
+from dynoform.domain.routes import RoutedApp, WebDyno, compute
+from dynoform.errors import DynoformError
+from dynoform.journal import Journal
+from dynoform.logplex.server import Logplex
+from dynoform.router.agent import Agent, RefusedError
+from dynoform.router.rendering import Rendered, render
+from dynoform.store.session import Store
+from tests.integration import certificates
+from tests.integration.engine_parts import EngineParts, parts
+from tests.postgres import free_port
+
+__all__ = ["parts"]
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+PLATFORM = "127.72.0.1"
+"""A loopback address of our own, so that the platform's fixed ports are free on it."""
+DYNOS = "127.72.0.2"
+GONE_ADDRESS = "172.29.79.1"
+"""No interface has it: HAProxy has to start all the same (the bridge comes later)."""
+READY_SECONDS = 15
+
+
+class App(BaseHTTPRequestHandler):
+    """A web dyno that says what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+    name = "dyno"
+
+    def do_GET(self) -> None:
+        if self.path == "/hang":
+            time.sleep(40)
+        if self.path == "/close":
+            self.close_connection = True
+            return
+        if self.path == "/stream":
+            self.stream()
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.answer(json.dumps({"name": self.name, "path": self.path, "headers": headers}).encode())
+
+    def answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(body)
+
+    def stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in (b"one", b"two"):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(0.5)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def serve(address: str, port: int, name: str) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer((address, port), type("Named", (App,), {"name": name}))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class RouterUnderTest:
+    """HAProxy in its container, the agent in this process, dynos and API as threads, the log plane beside them."""
+
+    def __init__(self, parts: EngineParts, folder: Path, logplex: Logplex) -> None:
+        self.parts, self.folder, self.logplex = parts, folder, logplex
+        self.http, self.https = free_port(), free_port()
+        self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        self.agent = Agent(Store(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
+        self.trust = ssl.create_default_context()
+        self.container = self.start()
+
+    def start(self) -> "docker.models.containers.Container":
+        return self.parts.run(
+            "router",
+            network_mode="host",
+            cap_drop=["ALL"],
+            cap_add=["NET_BIND_SERVICE"],
+            environment={
+                "DYNOFORM_PLATFORM_ADDRESS": PLATFORM,
+                "DYNOFORM_LISTEN_ADDRESS": f"127.0.0.1, {GONE_ADDRESS}",
+                "DYNOFORM_HTTP_PORT": str(self.http),
+                "DYNOFORM_HTTPS_PORT": str(self.https),
+            },
+            volumes={
+                str(self.folder): {"bind": "/var/lib/dynoform/router"},
+                str(self.folder.parent / "router.pem"): {"bind": "/run/secrets/router.pem", "mode": "ro"},
+            },
+        )
+
+    def route(self, *dynos: WebDyno, maintenance: bool = False) -> Rendered:
+        apps = [RoutedApp(self.shop, "shop"), RoutedApp(self.blog, "blog", maintenance), RoutedApp(self.empty, "empty")]
+        rendered = render(compute(apps, dynos, "localhost"))
+        self.agent.apply(rendered)
+        return rendered
+
+    def dyno(self, number: int, port: int | None, app: uuid.UUID | None = None, state: str = "up") -> WebDyno:
+        identity = uuid.uuid5(app or self.shop, str(number))
+        return WebDyno(identity, app or self.shop, number, state, DYNOS if port else None, port)
+
+    def get(self, host: str, path: str = "/", *, tls: bool = False, headers: dict[str, str] | None = None) -> "Answer":
+        connection: http.client.HTTPConnection
+        if tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.https, timeout=45, context=self.trust)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=45)
+        try:
+            connection.request("GET", path, headers={"Host": host, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode(), dict(response.getheaders()))
+        finally:
+            connection.close()
+
+    def log_line(self, app: uuid.UUID, containing: str) -> str:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            for line in self.logplex.buffers.last(str(app), 1500):
+                if containing in line.decode():
+                    return line.decode()
+            time.sleep(0.02)
+        raise AssertionError(f"no line with {containing!r} in the log of {app}")
+
+
+class Answer:
+    def __init__(self, status: int, text: str, headers: dict[str, str]) -> None:
+        self.status, self.text, self.headers = status, text, headers
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """The headers that the dyno got."""
+        found: dict[str, str] = json.loads(self.text)["headers"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def logplex() -> Iterator[Logplex]:
+    plane = Logplex(Journal("logplex"))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(plane.start(PLATFORM, 6514, 8001))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield plane
+    asyncio.run_coroutine_threadsafe(plane.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def router(parts: EngineParts, logplex: Logplex, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterUnderTest]:
+    folder = tmp_path_factory.mktemp("router") / "state"
+    folder.mkdir()
+    folder.chmod(0o777)  # the image's user is not known here
+    for parent in [*folder.parents][:3]:
+        parent.chmod(0o755)
+    authority = certificates.Authority()
+    certificate, key = authority.issue("router", "127.0.0.1")
+    (folder.parent / "router.pem").write_bytes(certificate + key)
+    (folder.parent / "router.pem").chmod(0o644)
+    found = RouterUnderTest(parts, folder, logplex)
+    found.trust.load_verify_locations(cadata=authority.pem.decode())
+    found.trust.check_hostname = False
+    servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two"), serve(PLATFORM, 8000, "api")]
+    wait_for_tcp(found.http)
+    yield found
+    found.agent.store.close()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def wait_for_tcp(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", "/", headers={"Host": "probe.invalid"})
+            connection.getresponse().read()
+            connection.close()
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing answers on port {port}")
+
+
+def test_before_the_first_routes_the_api_answers_and_apps_get_an_error_page(router: RouterUnderTest) -> None:
+    assert router.get("localhost", "/apps", tls=True).seen["x-forwarded-proto"] == "https"
+    answer = router.get("shop.localhost")
+    assert (answer.status, "Application error" in answer.text) == (503, True)
+
+
+def test_a_request_reaches_the_apps_dyno_with_herokus_headers(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    answer = router.get(f"Shop.localhost.:{router.http}", "/a?b=c", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert json.loads(answer.text)["path"] == "/a?b=c"
+    seen = answer.seen
+    assert seen["x-forwarded-proto"] == "http"
+    assert seen["x-forwarded-port"] == str(router.http)
+    assert seen["x-forwarded-for"] in {"203.0.113.7, 127.0.0.1", "127.0.0.1"}
+    assert abs(int(seen["x-request-start"]) / 1000 - time.time()) < 60
+    assert uuid.UUID(seen["x-request-id"])
+    assert seen["via"] == answer.headers["via"] == "1.1 heroku-router"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("a" * 20, True), ("my-own-request-id-0001", True), ("short", False), ("bad id " * 4, False)]
+)
+def test_a_clients_request_id_is_kept_when_it_is_one(router: RouterUnderTest, given: str, kept: bool) -> None:
+    router.route(router.dyno(1, 21001))
+    seen = router.get("shop.localhost", headers={"X-Request-ID": given}).seen["x-request-id"]
+    assert (seen == given) is kept
+
+
+def test_each_request_leaves_its_line_in_the_apps_log(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    router.get("shop.localhost", "/seen?x=1", tls=True)
+    line = router.log_line(router.shop, "/seen")
+    assert " heroku[router]: at=info method=GET " in line
+    assert ' path="/seen?x=1" host=shop.localhost request_id=' in line
+    assert ' fwd="127.0.0.1" dyno=web.1 connect=' in line
+    assert " status=200 bytes=" in line
+    assert " protocol=https tls=true tls_version=tls1.3" in line
+
+
+def test_requests_go_to_all_dynos_at_random(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001), router.dyno(2, 21002))
+    shares = Counter(json.loads(router.get("shop.localhost").text)["name"] for _ in range(400))
+    assert 140 < shares["one"] < 260
+
+
+def test_an_unknown_host_gets_no_such_app(router: RouterUnderTest) -> None:
+    answer = router.get("nobody.localhost")
+    assert (answer.status, "No such app" in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "desc"),
+    [
+        ("none", "H14", "No web processes running"),
+        ("crashed", "H10", "App crashed"),
+        ("maintenance", "H80", "Maintenance mode"),
+        ("refused", "H21", "Backend connection refused"),
+        ("closed", "H13", "Connection closed without response"),
+    ],
+)
+def test_what_goes_wrong_has_herokus_code(router: RouterUnderTest, case: str, code: str, desc: str) -> None:
+    dynos = {
+        "crashed": [router.dyno(1, None, router.blog, "crashed")],
+        "maintenance": [router.dyno(1, 21001, router.blog)],
+        "refused": [router.dyno(1, 21099, router.blog)],
+        "closed": [router.dyno(1, 21001, router.blog)],
+    }.get(case, [])
+    router.route(*dynos, maintenance=case == "maintenance")
+    answer = router.get("blog.localhost", "/close" if case == "closed" else f"/{case}")
+    assert answer.status == 503
+    assert "<!DOCTYPE html>" in answer.text
+    line = router.log_line(router.blog, f"code={code}")
+    assert f' heroku[router]: at=error code={code} desc="{desc}" method=GET ' in line
+    assert " status=503 " in line
+
+
+def test_a_dead_dyno_costs_no_request(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001), router.dyno(2, 21099), router.dyno(3, 21098))
+    assert {router.get("shop.localhost").status for _ in range(100)} == {200}
+
+
+def test_a_dyno_that_does_not_answer_gives_h12_after_30_seconds(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    started = time.monotonic()
+    answer = router.get("shop.localhost", "/hang")
+    assert 29 < time.monotonic() - started < 34
+    assert answer.status == 503
+    assert " status=503 " in router.log_line(router.shop, 'code=H12 desc="Request timeout"')
+
+
+def test_the_api_is_served_over_tls_only_and_streams(router: RouterUnderTest) -> None:
+    router.route()
+    answer = router.get(f"localhost:{router.http}", "/apps?a=b")
+    assert (answer.status, answer.headers["location"]) == (308, f"https://localhost:{router.https}/apps?a=b")
+    connection = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=10, context=router.trust)
+    connection.request("GET", "/stream", headers={"Host": "api.localhost"})
+    response = connection.getresponse()
+    started = time.monotonic()
+    assert response.read(3) == b"one"
+    assert time.monotonic() - started < 0.3, "held back until the end"
+    assert response.read() == b"two"
+    connection.close()
+
+
+def test_reloads_under_load_lose_no_request(router: RouterUnderTest) -> None:
+    one, two = router.dyno(1, 21001), router.dyno(2, 21002)
+    router.route(one)
+    failures: list[str] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                answer = router.get("shop.localhost")
+                if answer.status != 200:
+                    failures.append(f"status {answer.status}")
+            except OSError as error:
+                failures.append(repr(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(10):
+        router.route(*([one, two], [two], [one])[turn % 3])
+        time.sleep(0.1)
+    done.set()
+    for thread in threads:
+        thread.join(20)
+    assert failures == []
+
+
+def test_the_same_routes_are_not_loaded_twice(router: RouterUnderTest) -> None:
+    rendered = router.route(router.dyno(1, 21001))
+    assert router.agent.apply(rendered) is False
+
+
+def test_a_configuration_that_haproxy_refuses_changes_nothing(router: RouterUnderTest) -> None:
+    good = router.route(router.dyno(1, 21001))
+    broken = Rendered(
+        "b" * 16, good.configuration.replace("balance random(1)", "balance moon"), good.hosts_name, good.hosts
+    )
+    for _ in range(2):
+        with pytest.raises(RefusedError) as caught:
+            router.agent.apply(broken)
+        assert isinstance(caught.value, DynoformError)
+    assert router.get("shop.localhost").status == 200
+    assert (router.folder / "haproxy.cfg").read_text() == good.configuration
+    assert router.agent.apply(good) in {True, False}
+    assert router.agent.master.generation() == good.generation
+
+
+def test_a_router_that_restarts_serves_its_last_routes_within_two_seconds(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    router.container.kill()
+    started = time.monotonic()
+    router.container.start()
+    wait_for_tcp(router.http)
+    assert router.get("shop.localhost").status == 200
+    assert time.monotonic() - started < 2 + 1  # the engine needs up to a second to start any container
+
+
+def test_a_router_with_a_damaged_configuration_starts_and_is_mended(router: RouterUnderTest) -> None:
+    router.container.kill()
+    (router.folder / "haproxy.cfg").write_text("global\n    nonsense\n")
+    router.container.start()
+    wait_for_tcp(router.http)
+    assert router.get("localhost", tls=True).status == 200
+    assert router.get("shop.localhost").status == 503
+    router.route(router.dyno(1, 21001))
+    assert router.get("shop.localhost").status == 200
+
+
+def test_a_stop_lets_the_request_in_flight_finish(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    with subprocess.Popen(
+        ["curl", "-s", "-N", "-H", "Host: shop.localhost", f"http://127.0.0.1:{router.http}/stream"],
+        stdout=subprocess.PIPE,
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.read(3) == b"one"
+        router.container.stop(timeout=10)
+        assert client.stdout.read() == b"two"
+        assert client.wait(10) == 0
