@@ -78,6 +78,9 @@ def _validation(error: RequestValidationError) -> JSONResponse:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return _response(400, "bad_request", "The request's body is not valid JSON.", {})
+    if any(fault["loc"] == ("body",) for fault in faults):
+        message = "The request's body must be a JSON object, sent with Content-Type: application/json."
+        return _response(422, "invalid_params", message, {})
     shown = "; ".join(f"{_place(fault)}: {fault['msg']}" for fault in faults[:_MAXIMUM_FAULTS])
     return _response(422, "invalid_params", f"Invalid request. {shown}", {})
 

@@ -22,6 +22,8 @@ router = APIRouter(tags=["log sessions"])
 links = APIRouter(include_in_schema=False)
 SESSION = "log session"
 _LIFETIME = 300
+_TAIL_LIFETIME = 24 * 3600
+"""A client that tails connects again to the same link when the connection breaks."""
 MAXIMUM_LINES = 1500
 DEFAULT_LINES = 100
 _EVENTS = "text/event-stream"
@@ -49,13 +51,13 @@ class NewLogSession(BaseModel):
 
 @router.post("/apps/{app}/log-sessions", status_code=201, response_model=LogSessionObject)
 def log_session_create(app: str, services: Use, caller: Caller, body: NewLogSession | None = None) -> JSONResponse:
-    """A link to the app's last lines, and to those to come when ``tail`` is true; good for 5 minutes."""
+    """A link to the app's last lines, and to those to come when ``tail`` is true."""
     wanted = body or NewLogSession()
     with services.store.transaction() as session:
         found = find(session, caller, app)
     lines = DEFAULT_LINES if wanted.lines is None else min(wanted.lines, MAXIMUM_LINES)
     claims = {"app": str(found.id), "num": lines, "tail": wanted.tail, "source": wanted.source, "dyno": wanted.dyno}
-    token = services.vault.sign(SESSION, claims, _LIFETIME)
+    token = services.vault.sign(SESSION, claims, _TAIL_LIFETIME if wanted.tail else _LIFETIME)
     moment = shown(datetime.now(UTC))
     made: LogSessionObject = {
         "created_at": moment,

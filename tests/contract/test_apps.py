@@ -52,7 +52,7 @@ def test_an_app_without_a_name_gets_one(client: httpx.Client, body: object) -> N
         ({"name": 7}, "Invalid request. name: Input should be a valid string"),
         ({"region": "eu"}, "Couldn't find that region (eu)."),
         ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: stack-13."),
-        ([], "Invalid request."),
+        ([], "The request's body must be a JSON object, sent with Content-Type: application/json."),
     ],
 )
 def test_a_wrong_app_is_refused_in_herokus_words(client: httpx.Client, app: str, body: object, message: str) -> None:

@@ -183,6 +183,15 @@ def test_many_can_follow_while_others_work(client: httpx.Client, app: str, build
     assert results == ["Done\n"] * 20
 
 
+def test_a_follower_that_goes_away_is_forgotten(
+    client: httpx.Client, build: dict[str, Any], services: Services
+) -> None:
+    with client.stream("GET", path_of(build["output_stream_url"])):
+        _until(lambda: bool(services.wakers._events))
+    _until(lambda: not services.wakers._events)
+    assert "exception" not in str(services.journal.entries)  # type: ignore[attr-defined]
+
+
 def test_the_link_to_the_output_is_for_that_build(nobody: httpx.Client, build: dict[str, Any]) -> None:
     link = path_of(build["output_stream_url"])
     assert nobody.get(link.partition("?")[0]).status_code == 403

@@ -22,12 +22,19 @@ class LogPlane(BaseHTTPRequestHandler):
 
     asked: list[str] = []  # noqa: RUF012 - one list for all requests is the point
     status = 200
+    hold = threading.Event()
+    left = threading.Event()
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write("".join(f"{line}\n" for line in LINES).encode())
+        if self.hold.is_set():
+            self.left.clear()
+            self.connection.settimeout(10)
+            self.connection.recv(1)  # comes back when the API hangs up
+            self.left.set()
 
     def log_message(self, *arguments: object) -> None:
         return
@@ -40,6 +47,7 @@ def log_plane(services: Services) -> Iterator[type[LogPlane]]:
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     LogPlane.asked.clear()
     LogPlane.status = 200
+    LogPlane.hold.clear()
     yield LogPlane
     server.shutdown()
     server.server_close()
@@ -96,3 +104,16 @@ def test_only_the_link_opens_a_log(client: httpx.Client, app: str, log_plane: ty
     assert log_plane.asked == []
     assert client.post(f"/apps/{app}/log-sessions", json={"lines": -1}).status_code == 422
     assert client.post(f"/apps/{app}/log-sessions", content=json.dumps({"lines": "5"})).status_code == 422
+
+
+def test_a_tail_is_passed_on_at_once_and_ended_with_its_reader(
+    client: httpx.Client, app: str, log_plane: type[LogPlane]
+) -> None:
+    log_plane.hold.set()
+    with client.stream("GET", open_session(client, app, {"tail": True})) as answer:
+        received = ""
+        for piece in answer.iter_text():
+            received += piece
+            if received.count("\n") == len(LINES):
+                break
+    assert log_plane.left.wait(5)
