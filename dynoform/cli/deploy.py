@@ -20,7 +20,8 @@ LIMIT_SECONDS = 2 * 3600
 POLL_SECONDS = 0.2
 SLOW_SECONDS = 2
 REPEAT_SECONDS = 15
-KEPT_LOGS = 20
+KEPT_LOGS = 40
+SECRET = "docker:index/secret:Secret"  # noqa: S105 a type's name
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
     The caller holds `recovery.claim`.
     """
     recovery.end_orphan(stack, console)
-    for attempt in (1, 2):
+    settle(stack, console)
+    outcome, output, code = _once(stack, operation, words, console)
+    if code and recovery.is_locked(output):
+        recovery.break_lock(stack, output, console)
         settle(stack, console)
         outcome, output, code = _once(stack, operation, words, console)
-        if code and attempt == 1 and recovery.is_locked(output):
-            recovery.break_lock(stack, output, console)
-            continue
-        break
     if code:
         lines = reasons(outcome.run) or [_complaint(output)]
         again = f"mend that, then run bin/dynoform {operation} again"
@@ -68,27 +68,37 @@ def settle(stack: Stack, console: Console) -> None:
     pending = recovery.pending_creates(stack.deployment())
     if not pending:
         return
-    ids: dict[str, str] = {}
-    with connect(stack.name) as engine:
-        for one in pending:
-            found = engine.id_of(one.kind, str(one.inputs.get("name", ""))) if engine else None
-            if found:
-                ids[one.urn] = found
+    ids = _existing(stack, pending)
     console.line(f"{len(pending)} half-done creates of a killed run: {len(ids)} exist and are kept", "dim")
     words = recovery.refresh_words(stack, pending, ids)
-    for attempt in (1, 2):
+    _, output, code = _once(stack, words[0], words[1:], console)
+    if code and recovery.is_locked(output):
+        recovery.break_lock(stack, output, console)
         _, output, code = _once(stack, words[0], words[1:], console)
-        if code and attempt == 1 and recovery.is_locked(output):
-            recovery.break_lock(stack, output, console)
-            continue
-        break
     if code:
         raise DynoformError(f"refresh of stack {stack.name}", _complaint(output), "bin/dynoform doctor")
 
 
+def _existing(stack: Stack, pending: list[recovery.Pending]) -> dict[str, str]:
+    """Ids, by URN, of those that exist after all."""
+    ids: dict[str, str] = {}
+    with connect(stack.name) as engine:
+        if engine is None:
+            return ids
+        for one in pending:
+            name = str(one.inputs.get("name", ""))
+            found = engine.id_of(one.kind, name)
+            if found:
+                ids[one.urn] = found
+            elif one.kind == SECRET:
+                # Nothing uses it yet: whatever would is made after it.
+                engine.forget_secret(name)
+    return ids
+
+
 def _once(stack: Stack, operation: str, words: list[str], console: Console) -> tuple[Outcome, str, int]:
     base = _log_base(stack, operation)
-    events, log = base.with_suffix(".events"), base.with_suffix(".log")
+    events, log = Path(f"{base}.events"), Path(f"{base}.log")
     command = stack.pulumi(operation, *words, "--event-log", str(events), timeout=LIMIT_SECONDS, leader=True)
     seen, began = Run(), time.monotonic()
     with log.open("w", encoding="utf-8") as file, _watched(events, seen, console):

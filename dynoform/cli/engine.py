@@ -37,16 +37,16 @@ class Engine:
         return [c for c in found if _belongs(c.get("Labels") or {}, self._stack, names)]
 
     def id_of(self, kind: str, name: str) -> str | None:
-        """The id by which Pulumi's docker provider knows the object called `name`; None when there is none.
+        """The id by which Pulumi's docker provider can take in the object called `name`; None when there is none.
 
-        `kind` is the resource's type token. Images are left out: building one again costs nothing.
+        `kind` is the resource's type token. Images are left out: building one again costs nothing. So are secrets: no
+        provider can read them back.
         """
         readers: dict[str, Callable[[], str | None]] = {
             "docker:index/service:Service": lambda: self.client.api.inspect_service(name)["ID"],
             "docker:index/volume:Volume": lambda: self.client.api.inspect_volume(name)["Name"],
             "docker:index/network:Network": lambda: self.client.api.inspect_network(name)["Id"],
             "docker:index/container:Container": lambda: self.client.api.inspect_container(name)["Id"],
-            "docker:index/secret:Secret": lambda: _named(self.client.api.secrets({"name": name}), name),
             "docker:index/serviceConfig:ServiceConfig": lambda: _named(self.client.api.configs({"name": name}), name),
         }
         if kind not in readers:
@@ -55,6 +55,14 @@ class Engine:
             return readers[kind]()
         except APIError:
             return None
+
+    def forget_secret(self, name: str) -> bool:
+        """Removes this stack's secret called `name` if there is one; the engine refuses while a service uses it."""
+        for found in self.client.api.secrets(self.filters()):
+            if found["Spec"]["Name"] == name:
+                self.client.api.remove_secret(found["ID"])
+                return True
+        return False
 
 
 def _belongs(labels: Mapping[str, str], stack: str, services: set[str]) -> bool:

@@ -63,7 +63,8 @@ def _can_destroy(stack: Stack, with_data: bool) -> bool:
 
 def _destroy(context: Context, stack: Stack, with_data: bool) -> None:
     protected = "--ignore-protect" if with_data else "--exclude-protected"
-    words = ["--yes", "--skip-preview", "--suppress-outputs", "--stack", stack.name, protected]
+    # --refresh: what was removed by hand already cannot be deleted again.
+    words = ["--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack.name, protected]
     if stack.config_file.exists():
         words += ["--config-file", str(stack.config_file)]
     outcome = deploy.apply(stack, "destroy", words, context.console)
