@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ each_playbook = pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda playbo
 
 def defaults(role: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((role / "defaults/main.yml").read_text()))
+
+
+def tasks(path: Path) -> Iterator[dict[str, Any]]:
+    """All tasks of a file, those in blocks too."""
+    pending = list(yaml.safe_load(path.read_text()))
+    for task in pending:
+        inner = [each for part in ("block", "rescue", "always") for each in task.get(part, [])]
+        pending += inner
+        if not inner:
+            yield task
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -101,14 +112,14 @@ def test_readme_is_made_from_the_spec(role: Path, request: pytest.FixtureRequest
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
 def test_tasks_use_what_ansible_itself_brings(path: Path) -> None:
-    for task in yaml.safe_load(path.read_text()):
+    for task in tasks(path):
         modules = [key for key in task if "." in key]
         assert modules and all(key.startswith("ansible.builtin.") for key in modules), task["name"]
 
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parts[-3]}/{path.stem}")
 def test_commands_that_only_read_run_in_check_mode_too(path: Path) -> None:
-    for task in yaml.safe_load(path.read_text()):
+    for task in tasks(path):
         if "ansible.builtin.command" in task and task["changed_when"] is False:
             waits = "until" in task
             assert waits or task.get("check_mode") is False, task["name"]

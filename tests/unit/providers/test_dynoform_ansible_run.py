@@ -1,0 +1,197 @@
+"""Runs of ansible-playbook: what they tell, how they fail, how they end, and what stays secret."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from providers.dynoform.ansible_run import Host, run_playbook
+from providers.dynoform.engine import Operation
+from providers.dynoform.errors import InputError, PartialError, ProviderError
+from providers.dynoform.playbook import Playbook
+from tests.unit.providers.conftest import Lines
+
+LOCAL = Host("localhost", "127.0.0.1", "local")
+
+
+def playbook(folder: Path, *tasks: dict[str, Any]) -> str:
+    path = folder / "play.yml"
+    path.write_text(yaml.safe_dump([{"name": "Play", "hosts": "all", "gather_facts": False, "tasks": list(tasks)}]))
+    return str(path)
+
+
+def command(name: str, words: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "ansible.builtin.command": words, **more}
+
+
+def test_run_tells_tasks_changes_and_facts(tmp_path: Path, operation: Operation, lines: Lines) -> None:
+    facts = {"dynoform": {"answer": "{{ word | length }}"}}
+    path = playbook(
+        tmp_path,
+        command("Read", "true", changed_when=False),
+        command("Change", "true", changed_when=True),
+        {"name": "Report", "ansible.builtin.set_stats": {"data": facts}},
+    )
+    outcome = run_playbook(operation, path, LOCAL, {"word": "x" * 200_000})
+    assert lines.status == ["Read", "Change", "Report"]
+    assert outcome.changes == ["Change"]
+    assert outcome.facts == {"answer": 200_000}
+
+
+def test_check_mode_tells_commands_that_would_run(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(
+        tmp_path,
+        command("Change", "false", changed_when=True),
+        command("Change each", "false", changed_when=True, loop=[1, 2]),
+        command("Not needed", "false", changed_when=True, when=False),
+    )
+    assert run_playbook(operation, path, LOCAL, {}, check=True).changes == ["Change", "Change each"]
+
+
+def test_failure_names_host_task_and_reason(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, command("Break it", "sh -c 'echo disk full >&2; exit 3'", changed_when=True))
+    with pytest.raises(ProviderError, match=r"play.yml: localhost: Break it: .*non-zero return code: disk full"):
+        run_playbook(operation, path, LOCAL, {})
+
+
+def test_rescued_failure_is_none(tmp_path: Path, operation: Operation) -> None:
+    rescued = {"name": "Try", "block": [command("Break it", "false")], "rescue": [command("Mend it", "true")]}
+    assert run_playbook(operation, playbook(tmp_path, rescued), LOCAL, {}).changes == ["Mend it"]
+
+
+def test_broken_playbook_is_told_in_one_line(tmp_path: Path, operation: Operation) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text("- hosts: all\n  tasks: [{no.such.module: {}}]\n")
+    with pytest.raises(ProviderError, match=r"play.yml: .*no.such.module") as caught:
+        run_playbook(operation, str(path), LOCAL, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_are_in_no_argument_environment_or_file(
+    tmp_path: Path, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = f"s3cret-{os.getpid()}"
+    look = """
+      for p in /proc/[0-9]*; do cat $p/cmdline $p/environ 2>/dev/null | tr '\\0' '\\n' | grep -c "s3cret-[0-9]" ; done |
+      grep -v '^0$'; grep -rls "s3cret-[0-9]" /tmp/dynoform-* && exit 1; exit 0"""
+    path = playbook(
+        tmp_path,
+        {"name": "Look", "ansible.builtin.shell": look, "register": "seen", "changed_when": False},
+        {"name": "Report", "ansible.builtin.set_stats": {"data": {"dynoform": {"seen": "{{ seen.stdout }}"}}}},
+    )
+    monkeypatch.setenv("DYNOFORM_TEST_PASSPHRASE", secret)
+    assert run_playbook(operation, path, LOCAL, {"token": secret}).facts == {"seen": ""}
+
+
+def test_cancelled_run_takes_its_children_along(tmp_path: Path, operation: Operation) -> None:
+    marker = tmp_path / "pid"
+    path = playbook(tmp_path, command("Wait", f"sh -c 'echo $$ > {marker}; exec sleep 60'", changed_when=True))
+    timer = threading.Thread(target=lambda: (_wait_for(marker), operation.cancelled.set()))
+    timer.start()
+    with pytest.raises(ProviderError, match="was cancelled — run it again to continue"):
+        run_playbook(operation, path, LOCAL, {})
+    timer.join(10)
+    pid = int(marker.read_text())
+    deadline = time.monotonic() + 5
+    while _lives(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(pid)
+
+
+def test_run_that_takes_too_long_is_ended(tmp_path: Path, operation: Operation) -> None:
+    operation.timeout = 2.0
+    with pytest.raises(ProviderError, match="took longer than allowed"):
+        run_playbook(operation, playbook(tmp_path, command("Wait", "sleep 60")), LOCAL, {})
+
+
+def test_two_runs_on_a_host_take_turns(tmp_path: Path, lines: Lines) -> None:
+    log = tmp_path / "log"
+    words = f"sh -c 'echo in >> {log}; sleep 0.5; echo out >> {log}'"
+    path = playbook(tmp_path, command("Write", words))
+    runs = [threading.Thread(target=run_playbook, args=(Operation("urn::a", lines), path, LOCAL, {})) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(30)
+    assert log.read_text().split() == ["in", "out", "in", "out"]
+    assert "waits for another run on localhost" in lines.status
+
+
+def test_failed_playbook_is_remembered_and_run_again(tmp_path: Path, operation: Operation) -> None:
+    inputs: dict[str, Any] = {
+        "playbook": playbook(tmp_path, command("Break it", "false")),
+        "host": {"name": "localhost", "address": "127.0.0.1", "connection": "local"},
+        **Playbook.optional,
+    }
+    with pytest.raises(PartialError, match="Break it") as caught:
+        Playbook().create(operation, inputs)
+    assert caught.value.identifier == f"localhost:{inputs['playbook']}"
+    assert Playbook().diff(caught.value.outputs, inputs).changed == {"drift"}
+    playbook(tmp_path, command("Mend it", "true"))
+    values = Playbook().update(operation, caught.value.identifier, caught.value.outputs, inputs)
+    assert (values["changed"], values["drift"]) == (True, [])
+    assert not Playbook().diff(values, inputs).changed
+
+
+def test_refresh_finds_drift_and_a_host_that_does_not_answer(tmp_path: Path, operation: Operation) -> None:
+    file = tmp_path / "file"
+    copy = {"name": "Write", "ansible.builtin.copy": {"content": "x", "dest": str(file), "mode": "0644"}}
+    inputs: dict[str, Any] = {
+        "playbook": playbook(tmp_path, copy),
+        "host": {"name": "localhost", "address": "127.0.0.1", "connection": "local"},
+        **Playbook.optional,
+    }
+    identifier, values = Playbook().create(operation, inputs)
+    assert Playbook().read(operation, identifier, values) == {**values, "drift": []}
+    file.write_text("other")
+    assert Playbook().read(operation, identifier, values) == {**values, "drift": ["Write"]}
+    playbook(tmp_path, command("Ask", "false", check_mode=False))
+    state = Playbook().read(operation, identifier, values)
+    assert state is not None
+    assert "localhost: Ask: " in state["drift"][0]
+
+
+def test_removal_runs_the_absent_playbook(tmp_path: Path, operation: Operation) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    absent = {"name": "Remove", "ansible.builtin.file": {"path": "{{ path }}", "state": "absent"}}
+    host = {"name": "localhost", "address": "127.0.0.1", "connection": "local"}
+    state = {**Playbook.optional, "host": host, "playbook": "unused.yml", "variables": {"path": str(file)}}
+    Playbook().delete(operation, "id", {**state, "absentPlaybook": playbook(tmp_path, absent)})
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"playbook": "playbooks/no.yml"}, "playbook: is 'playbooks/no.yml', which is not in the project"),
+        ({"host": {"name": "a"}}, "host: has the keys name — give address, connection, name"),
+        (
+            {"host": {"name": "a", "address": "b", "connection": "winrm"}},
+            "host: has the connection 'winrm' — use local",
+        ),
+    ],
+)
+def test_wrong_inputs_are_refused_first(inputs: dict[str, Any], message: str) -> None:
+    good = {"playbook": "playbooks/host.yml", "host": {"name": "a", "address": "b", "connection": "ssh"}}
+    assert Playbook().check(good)["contentHash"]
+    with pytest.raises(InputError) as caught:
+        Playbook().check({**good, **inputs})
+    assert str(caught.value).startswith(message)
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
