@@ -35,23 +35,13 @@ def create_release(
     if lock_app(session, app.id) is None:
         raise NotFoundError("Couldn't find that app.", resource="app")
     session.flush()  # a new slug or config must be there before the release points at it
-    before = current_release(session, app.id)
+    before = _retire(session, app)
     config_id = config.id if config else before.config_id if before else None
     if config_id is None:
         raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
-    if before is not None:
-        before.current = False
-        session.flush()  # at most one release may be current, at any moment
     slug = slug or (before.slug if before else None)
-    release = Release(
-        app_id=app.id,
-        version=releases.next_version(latest_version(session, app.id)),
-        description=description,
-        account_id=account_id,
-        slug=slug,
-        config_id=config_id,
-        current=True,
-    )
+    release = Release(app_id=app.id, description=description, account_id=account_id, slug=slug, config_id=config_id)
+    release.version, release.current = releases.next_version(latest_version(session, app.id)), True
     session.add(release)
     if slug is not None:
         merge_formation(session, app.id, slug)
@@ -96,3 +86,11 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]
         session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
+
+
+def _retire(session: Session, app: App) -> Release | None:
+    before = current_release(session, app.id)
+    if before is not None:
+        before.current = False
+        session.flush()  # at most one release may be current, at any moment
+    return before
