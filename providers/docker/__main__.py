@@ -25,6 +25,8 @@ PARALLEL: Final = 32
 """Operations at once; more wait. They sleep most of the time."""
 GRACE_SECONDS: Final = 10.0
 """What running operations get to clean up behind them when the Pulumi engine ends the plugin."""
+LOOK_SECONDS: Final = 2.0
+"""How often it is looked whether Pulumi still lives."""
 
 RESOURCES: Final = (RemoteImage(), Volume(), Secret(), ServiceConfig(), Service(), Network())
 
@@ -39,7 +41,7 @@ def main(arguments: list[str]) -> None:
     server = grpc.server(futures.ThreadPoolExecutor(PARALLEL), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
-    ended = threading.Event()
+    ended, parent = threading.Event(), os.getppid()
 
     def end(number: int, frame: FrameType | None) -> None:
         ended.set()
@@ -48,7 +50,10 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, end)
     server.start()
     print(port, flush=True)
-    ended.wait()
+    # A Pulumi that was killed ends nobody, so the plugin has to notice.
+    while not ended.wait(LOOK_SECONDS):
+        if os.getppid() != parent:
+            break
     servicer.Cancel(None, None)
     server.stop(GRACE_SECONDS).wait()
     os._exit(0)

@@ -15,6 +15,9 @@ from .errors import EngineError, MissingError
 TIMEOUT: Final = 60
 """Seconds that the engine may be silent within one request."""
 
+OLDEST_API: Final = "1.41"
+"""Of Docker 20.10, spoken where the engine shall not be asked for its own."""
+
 NOT_FOUND: Final = 404
 
 
@@ -48,13 +51,16 @@ class Engine:
                 headers=headers,
                 timeout=TIMEOUT,
             )
-            client._raise_for_status(response)
+            try:
+                response.raise_for_status()
+            except requests.exceptions.HTTPError as error:
+                docker.errors.create_api_error_from_http_exception(error)
             return response.json()
 
     def _client(self) -> docker.APIClient:
         found: docker.APIClient | None = getattr(self._local, "client", None)
         if found is None:
-            version = "auto" if self.configuration.ping else None
+            version = "auto" if self.configuration.ping else OLDEST_API
             found = docker.APIClient(self.configuration.host, version=version, timeout=TIMEOUT, use_ssh_client=True)
             self._local.client = found
         return found

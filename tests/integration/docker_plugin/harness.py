@@ -14,19 +14,24 @@ from typing import Any
 
 import docker
 import grpc
+import pytest
 from docker.errors import APIError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
 from providers.docker.wire import from_wire, to_wire
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = ROOT / "providers/docker/pulumi-resource-docker"
 LABEL, LABEL_VALUE = "dynoform.test", "docker-plugin"
 LABELS = [{"label": LABEL, "value": LABEL_VALUE}]
 FILTER = {"label": f"{LABEL}={LABEL_VALUE}"}
 IMAGE = "dynoform-test/docker-plugin:1"
 TIMEOUT = 120.0
+
+RESTART = {"condition": "any", "delay": "1s", "window": "0s"}
+CONVERGE = {"delay": "100ms", "timeout": "30s"}
+C = "taskSpec.containerSpec"
 
 Values = dict[str, Any]
 
@@ -206,3 +211,31 @@ def meanwhile(work: Any) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def web(name: str, **changes: Any) -> dict[str, Any]:
+    """A program's service; ``changes`` are of its container, or of the service where named so."""
+    container = {"image": IMAGE, "commands": ["sleep", "600"], "stopGracePeriod": "1s"}
+    task: dict[str, Any] = {"containerSpec": container, "restartPolicy": RESTART}
+    program: dict[str, Any] = {
+        "name": f"dkptest_{name}",
+        "labels": LABELS,
+        "endpointSpec": {"mode": "dnsrr"},
+        "convergeConfig": CONVERGE,
+        "updateConfig": {"monitor": "500ms"},
+        "taskSpec": task,
+    }
+    for key, value in changes.items():
+        place = program if key in ("labels", "mode", "convergeConfig", "updateConfig") else container
+        place = task if key in ("restartPolicy", "networksAdvanceds") else place
+        place[key] = value
+    return {key: value for key, value in program.items() if value is not None}
+
+
+def started(engine: docker.APIClient, made: Made) -> list[str]:
+    """Ids of all tasks that the service ever had."""
+    return sorted(task["ID"] for task in engine.tasks(filters={"service": made.id}))
+
+
+def details(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
+    return str(error.value.details())
