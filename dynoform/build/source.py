@@ -12,6 +12,13 @@ from dynoform.domain import builds, slugs
 from dynoform.domain.images import EPOCH
 from dynoform.errors import InvalidInputError
 
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _HEADER_BYTES = 1024 * 1024
 _TEXT_BYTES = 256 * 1024
 _READ = ("Procfile", slugs.IGNORE_FILE)
@@ -21,7 +28,7 @@ class _Member(tarfile.TarInfo):
     """Refuses headers (long names, attributes) that would be read into memory whole and are not small."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type not in tarfile.SUPPORTED_TYPES or self.type in tarfile.REGULAR_TYPES or self.size <= _HEADER_BYTES:
+        if self.type not in _HEADERS or self.size <= _HEADER_BYTES:
             return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
         raise InvalidInputError("source", "has a header larger than 1 MiB", "pack it with plain tar")
 

@@ -2,7 +2,9 @@ from dynoform.domain.builds import Lines, clean, megabytes, out_of_attempts, rej
 
 
 def test_escape_sequences_and_control_characters_do_not_pass() -> None:
-    line = "\x1b[1;31mred\x1b[0m \x1b]0;title\x07bell\x07 \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ \x1bPq\x1b\\\x1b(B\x9b31m\x00\x7f\tend"
+    colours, title = "\x1b[1;31mred\x1b[0m ", "\x1b]0;title\x07bell\x07 "
+    link, others = "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\ ", "\x1bPq\x1b\\\x1b(B\x9b31m\x00\x7f\tend"
+    line = colours + title + link + others
     assert clean(line) == "red bell link 31m\tend"
 
 

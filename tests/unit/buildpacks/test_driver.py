@@ -1,0 +1,66 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.buildpacks.conftest import Workshop
+
+pytest.importorskip("yaml")
+YES = {"detect": "echo Yes", "compile": "true", "release": "printf -- '---\\ndefault_process_types:\\n  web: run\\n'"}
+NO = {"detect": "exit 1", "compile": "exit 9", "release": "exit 9"}
+
+
+def test_the_first_buildpack_that_detects_builds(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    answer = workshop.build(buildpacks(no=NO, yes=YES))
+    assert answer.code == 0
+    assert answer.output == (
+        "-----> Building on the dynoform-13 stack\n"
+        "-----> Determining which buildpack to use for this app\n"
+        "-----> Yes app detected\n"
+    )
+    assert answer.result == {"buildpacks": ["yes"], "process_types": {"web": "run"}}
+
+
+def test_an_app_that_none_detects_is_told_which_there_are(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    answer = workshop.build(buildpacks(no=NO, neither=NO))
+    assert answer.code == 1
+    assert " !     No default language could be detected for this app.\n" in answer.output
+    assert "none of the buildpacks (no, neither) knows" in answer.output
+    assert answer.result == {"failure": "no buildpack detects the app"}
+
+
+def test_a_compile_gets_folders_and_what_earlier_ones_export(
+    workshop: Workshop, buildpacks: Callable[..., Path]
+) -> None:
+    first = YES | {
+        "compile": """echo 'export TOOL=sharp' > "$(dirname "$0")/../export"; echo "$1 $2 $3"; echo oops >&2"""
+    }
+    second = YES | {"compile": 'echo "tool is $TOOL"'}
+    workshop.write(__buildpacks="heroku/first\nsecond\n")
+    answer = workshop.build(buildpacks(first=first, second=second))
+    folders = " ".join(str(workshop.folder / name) for name in ("app", "cache", "env"))
+    assert "-----> Using buildpack: heroku/first\n-----> Yes app detected\n" in answer.output
+    assert f"{folders}\noops\ntool is sharp\n" in answer.output
+    assert answer.result["buildpacks"] == ["first", "second"]
+
+
+def test_a_compile_that_fails_ends_the_build(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    answer = workshop.build(buildpacks(yes=YES | {"compile": "echo broken; exit 3"}))
+    assert (answer.code, answer.result) == (1, {"failure": "failed to compile Yes app"})
+    assert answer.output.endswith("broken\n")
+
+
+@pytest.mark.parametrize(
+    ("listed", "message", "failure"),
+    [
+        ("cobol", ".buildpacks: cobol is not a buildpack here: use yes, no", "buildpack cobol is not known"),
+        ("no", ".buildpacks: no does not find its files", "buildpack no does not detect the app"),
+    ],
+)
+def test_a_listed_buildpack_that_cannot_build_is_named(
+    workshop: Workshop, buildpacks: Callable[..., Path], listed: str, message: str, failure: str
+) -> None:
+    workshop.write(__buildpacks=f"{listed}\n")
+    answer = workshop.build(buildpacks(yes=YES, no=NO))
+    assert message in answer.output
+    assert answer.result == {"failure": failure}
