@@ -71,12 +71,14 @@ class Logplex(pulumi.ComponentResource):
                     pulumi.Output.concat(args.docker_root, "/containers"),
                     "/var/lib/docker/containers",
                     bind=True,
+                    follows=True,
                     read_only=True,
                 ),
                 Mount(state.name, "/var/spool/rsyslog"),
             ],
             # The engine's log files belong to root; its capabilities are dropped all the same.
             user="0",
+            scratch=("/tmp", "/run"),  # noqa: S108 - private to the container
             memory_mib=128,
             everywhere=True,
         )

@@ -31,12 +31,14 @@ class Mount:
     Parameters:
         source: volume name, or absolute path on the host.
         target: absolute path in the container.
-        bind: the source is a path on the host; what is unmounted there is unmounted in the container too.
+        bind: the source is a path on the host.
+        follows: what is mounted or unmounted below the source on the host is so in the container too.
     """
 
     source: pulumi.Input[str]
     target: str
     bind: bool = False
+    follows: bool = False
     read_only: bool = False
 
 
@@ -157,7 +159,7 @@ def _mount(mount: Mount) -> docker.ServiceTaskSpecContainerSpecMountArgs:
         target=mount.target,
         read_only=mount.read_only,
         bind_options=docker.ServiceTaskSpecContainerSpecMountBindOptionsArgs(propagation="rslave")
-        if mount.bind
+        if mount.follows
         else None,
     )
 

@@ -80,7 +80,7 @@ class Postgres(pulumi.ComponentResource):
                 secrets=[SecretFile("database_password", self.database_password, uid=USER)],
                 mounts=[Mount(volume.name, "/var/lib/postgresql")],
                 ports={PORT: args.port},
-                scratch=("/tmp", "/var/run/postgresql"),  # noqa: S108 - private to the container
+                scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
                 healthcheck=["pg_isready", "--quiet"],
                 stop_grace="30s",
             )

@@ -37,13 +37,11 @@ def ask(client: str, *words: str) -> tuple[dict[str, Any], str]:
 
 
 def about(client: str) -> dict[str, str]:
-    """Where the engine keeps its data, how, and the id of its predefined network ``host``."""
+    """Where the engine keeps its data, and how."""
     info, _ = ask(client, "info")
-    network, _ = ask(client, "network", "inspect", "host")
     return {
         "root": info.get("DockerRootDir", ""),
         "driver": info.get("Driver", ""),
-        "host_network": network.get("Id", ""),
     }
 
 

@@ -1,11 +1,14 @@
 """Reads this host's part in a swarm and prints it as JSON; changes nothing. Argument: the docker client."""
 
+import http.client
 import json
+import socket
 import subprocess
 import sys
 from typing import Any
 
 SECONDS = 20
+SOCKET = "/var/run/docker.sock"
 
 
 def ask(*words: str) -> Any:
@@ -15,13 +18,29 @@ def ask(*words: str) -> Any:
     return json.loads(done.stdout)
 
 
+def host_network() -> str:
+    """The swarm's id of the predefined network ``host``: the engine has another one, and services are known by this.
+
+    The docker client cannot ask for it, the API can.
+    """
+    connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.settimeout(SECONDS)
+    connection.sock.connect(SOCKET)
+    connection.request("GET", "/networks/host?scope=swarm")
+    found = json.loads(connection.getresponse().read())
+    connection.close()
+    return str(found.get("Id", ""))
+
+
 def main() -> None:
-    """Prints state, id, whether it manages, and the node's labels."""
+    """Prints state, id, whether it manages, the node's labels and the id of the network ``host``."""
     swarm = ask("info", "--format", "{{json .Swarm}}")
     manages = bool(swarm.get("ControlAvailable"))
     labels = ask("node", "inspect", "self", "--format", "{{json .Spec.Labels}}") if manages else {}
     state = {"state": swarm.get("LocalNodeState", ""), "error": swarm.get("Error", ""), "id": swarm.get("NodeID", "")}
-    print(json.dumps({**state, "manages": manages, "labels": labels or {}}))
+    network = host_network() if manages else ""
+    print(json.dumps({**state, "manages": manages, "labels": labels or {}, "host_network": network}))
 
 
 if __name__ == "__main__":
