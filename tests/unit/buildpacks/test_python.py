@@ -63,7 +63,6 @@ def test_an_unchanged_app_gets_the_same_environment_from_the_cache(built: tuple[
 
 def test_a_requirement_that_is_a_folder_is_never_taken_from_the_cache(built: tuple[Workshop, Answer]) -> None:
     workshop = built[0]
-    shutil.rmtree(workshop.app / ".heroku")
     workshop.write(more__txt="./missing\n")
     answer = workshop.build()
     assert answer.result == {"failure": "failed to compile Python app"}
