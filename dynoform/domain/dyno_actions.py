@@ -1,0 +1,90 @@
+"""What the reconciler can do to dynos, as data: decided in ``reconciliation``, done elsewhere."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class AddDyno:
+    """Make the row of a dyno that is wanted and not there; its service is started in the next pass."""
+
+    app_id: UUID
+    release_id: UUID
+    type: str
+    number: int
+    size: str
+    command: str
+    reason: str
+    restart: bool = False
+    """Whether it takes the place of one of the same release, as a user asked for."""
+
+
+@dataclass(frozen=True)
+class StartDyno:
+    """Give a dyno a new service (and remove the one it has): state ``starting``."""
+
+    dyno_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class MarkUp:
+    """The dyno works; a web dyno takes traffic at this address from now on."""
+
+    dyno_id: UUID
+    address: str | None
+    port: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class MarkStarting:
+    """Swarm starts the dyno anew by itself: not routed until it answers again."""
+
+    dyno_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class MarkCrashed:
+    """The dyno's process has ended, whatever its exit code (a crash on Heroku), or it did not boot in time."""
+
+    dyno_id: UUID
+    crashes: int
+    start_after: datetime
+    reason: str
+    task_id: str = ""
+    boot_timeout: bool = False
+    """R10: its service is removed, which kills what hangs."""
+    launch_failed: bool = False
+    """R99: the engine could not start it; the app is not to blame."""
+
+
+@dataclass(frozen=True)
+class Retire:
+    """Take the dyno out of the routes; it is stopped when all routers have followed."""
+
+    dyno_id: UUID
+    reason: str
+    scaled_down: bool = False
+
+
+@dataclass(frozen=True)
+class RemoveDyno:
+    """Stop the dyno (SIGTERM, 30 s, SIGKILL) and forget it."""
+
+    dyno_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class RemoveService:
+    """Remove a service that belongs to no dyno."""
+
+    service_id: str
+    name: str
+    reason: str
+
+
+Action = AddDyno | StartDyno | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService

@@ -1,0 +1,34 @@
+"""What Heroku's dyno manager writes to an app's log, word for word (https://devcenter.heroku.com/articles/error-codes)."""
+
+EXIT_SECONDS = 30
+"""Time between SIGTERM and SIGKILL."""
+
+RESTARTING = "Restarting"
+STOPPING = "Stopping all processes with SIGTERM"
+KILLING = "Stopping process with SIGKILL"
+BOOT_TIMEOUT = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
+EXIT_TIMEOUT = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
+LAUNCH_FAILED = "Error R99 (Platform error) -> Failed to launch the dyno"
+_KILLED = 137
+
+
+def state_changed(before: str, after: str) -> str:
+    """``State changed from starting to up``."""
+    return f"State changed from {before} to {after}"
+
+
+def starting(command: str) -> str:
+    """The line at each start of a process."""
+    return f"Starting process with command `{command}`"
+
+
+def exited(code: int) -> str:
+    """The line at each end of a process."""
+    return f"Process exited with status {code}"
+
+
+def stopped(code: int, seconds: float | None) -> list[str]:
+    """Lines for a process that ended with ``code``, ``seconds`` after SIGTERM (None: nobody had asked it to)."""
+    if code == _KILLED and seconds is not None and seconds >= EXIT_SECONDS - 1:
+        return [EXIT_TIMEOUT, KILLING, exited(code)]
+    return [exited(code)]

@@ -1,0 +1,248 @@
+"""Doing what was decided, so that doing an action again, or only half of it, does no harm."""
+
+import time
+import uuid
+from datetime import timedelta
+from typing import Protocol
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dynoform.domain import dyno_lines, dyno_names
+from dynoform.domain.dyno_actions import (
+    Action,
+    AddDyno,
+    MarkCrashed,
+    MarkStarting,
+    MarkUp,
+    RemoveDyno,
+    RemoveService,
+    Retire,
+    StartDyno,
+)
+from dynoform.errors import ConfigurationError, ConflictError
+from dynoform.journal import Journal
+from dynoform.reconcile.specification import DynoService
+from dynoform.reconcile.swarm import Swarm
+from dynoform.store.releases import config_of
+from dynoform.store.secrets import Vault
+from dynoform.store.session import ROUTES, Store, notify
+from dynoform.store.tables import App, Dyno, Release
+
+REFUSED_AGAIN = timedelta(seconds=30)
+"""When a service that the engine refused is tried again."""
+_FORGET_SECONDS = 300
+
+
+class Logs(Protocol):
+    """Where lines for apps go."""
+
+    def line(self, app_id: object, source: str, process: str, message: str) -> None:
+        """Write one line; never waits."""
+
+
+class Executor:
+    """Acts on the store and on Swarm, and tells the app's owner in Heroku's words."""
+
+    def __init__(self, store: Store, swarm: Swarm, vault: Vault, logs: Logs, network: str, journal: Journal) -> None:
+        """``network`` is the Swarm-scoped bridge of the dynos."""
+        self.store, self.swarm, self.vault = store, swarm, vault
+        self.logs, self.network, self.journal = logs, network, journal
+        self.ports: frozenset[int] = frozenset()
+        """Host ports that services use, as of the last look."""
+        self.counted: set[str] = set()
+        """Tasks whose end was counted as a crash."""
+        self._stopping: dict[uuid.UUID, float] = {}
+
+    def do(self, action: Action) -> None:
+        """Do one action. Raises ``UnavailableError`` when store or engine do not answer: leave the rest for later."""
+        subject = getattr(action, "dyno_id", None) or getattr(action, "service_id", None) or _name(action)
+        self.journal.info(type(action).__name__, subject=subject, reason=action.reason)
+        match action:
+            case AddDyno():
+                self._add(action)
+            case StartDyno():
+                self._start(action)
+            case MarkUp():
+                self._mark_up(action)
+            case MarkStarting():
+                self._mark_starting(action)
+            case MarkCrashed():
+                self._mark_crashed(action)
+            case Retire():
+                self._retire(action)
+            case RemoveDyno():
+                self._remove(action)
+            case RemoveService():
+                self.swarm.remove(action.service_id)
+
+    def exited(self, app_id: str, dyno: str, dyno_id: str, code: int) -> None:
+        """A dyno's process has ended with this exit code."""
+        try:
+            asked = self._stopping.pop(uuid.UUID(dyno_id), None)
+        except ValueError:
+            return
+        for line in dyno_lines.stopped(code, None if asked is None else time.monotonic() - asked):
+            self.logs.line(app_id, "heroku", dyno, line)
+
+    def _add(self, action: AddDyno) -> None:
+        with self.store.transaction() as session:
+            app = session.scalars(select(App).where(App.id == action.app_id).with_for_update(key_share=True)).first()
+            release = session.get(Release, action.release_id)
+            if app is None or release is None or not release.current:
+                return
+            dyno = Dyno(
+                app_id=app.id,
+                release_id=release.id,
+                type=action.type,
+                number=action.number,
+                size=action.size,
+                command=action.command,
+                state_changed_at=func.clock_timestamp(),
+            )
+            session.add(dyno)
+        if action.restart:
+            self._say(dyno, dyno_lines.RESTARTING, dyno_lines.state_changed("up", "starting"))
+
+    def _start(self, action: StartDyno) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None:
+                return
+            before, had = dyno.state, dyno.service_id
+            try:
+                service, config = self._declared(session, dyno)
+            except ConfigurationError as error:
+                self._refuse(session, dyno, error)
+                return
+        lines = [dyno_lines.state_changed(before, "starting")] if before != "starting" else []
+        self._say(dyno, *lines, dyno_lines.starting(dyno.command))
+        self.swarm.remove(had or service.name)
+        try:
+            service_id = self.swarm.create(service, config, self.ports, had or "")
+        except ConflictError as error:
+            with self.store.transaction() as session:
+                self._refuse(session, session.get(Dyno, dyno.id), error)
+            return
+        with self.store.transaction() as session:
+            found = session.get(Dyno, dyno.id)
+            if found is not None:
+                found.service_id, found.start_after = service_id, None
+                self._change(session, found, "starting")
+
+    def _declared(self, session: Session, dyno: Dyno) -> tuple[DynoService, dict[str, str]]:
+        app, release = session.get(App, dyno.app_id), session.get(Release, dyno.release_id)
+        if app is None or release is None or release.slug is None:
+            raise ConfigurationError(f"dyno {dyno.id}", "its release has no slug any more", "deploy the app anew")
+        service = DynoService(
+            stack=self.swarm.stack,
+            network=self.network,
+            app_id=app.id,
+            app_name=app.name,
+            dyno_id=dyno.id,
+            release_id=release.id,
+            version=release.version,
+            type=dyno.type,
+            number=dyno.number,
+            size=dyno.size,
+            command=dyno.command,
+            image=release.slug.image,
+            crashes=dyno.crashes,
+        )
+        return service, config_of(session, self.vault, release)
+
+    def _refuse(self, session: Session, dyno: Dyno | None, error: Exception) -> None:
+        """The engine, or the store's own data, does not allow this dyno: the platform's fault, tried again later."""
+        if dyno is None:
+            return
+        self.journal.error("dyno refused", dyno=dyno.id, error=error)
+        before = dyno.state
+        self._change(session, dyno, "crashed")
+        dyno.start_after = func.clock_timestamp() + REFUSED_AGAIN
+        self._say(dyno, dyno_lines.LAUNCH_FAILED, *([] if before == "crashed" else [_changed(before, "crashed")]))
+
+    def _mark_up(self, action: MarkUp) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None or dyno.state == "down":
+                return
+            before = dyno.state
+            self._change(session, dyno, "up", action.address, action.port)
+        self._say(dyno, _changed(before, "up"))
+
+    def _mark_starting(self, action: MarkStarting) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None or dyno.state == "down":
+                return
+            before = dyno.state
+            self._change(session, dyno, "starting")
+        self._say(dyno, _changed(before, "starting"), dyno_lines.starting(dyno.command))
+
+    def _mark_crashed(self, action: MarkCrashed) -> None:
+        self.counted.add(action.task_id)
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None or dyno.state == "down":
+                return
+            before, service_id = dyno.state, dyno.service_id
+            dyno.crashes, dyno.start_after = action.crashes, action.start_after
+            self._change(session, dyno, "crashed")
+            if action.boot_timeout:
+                dyno.service_id = None
+        if action.boot_timeout:
+            self._say(dyno, dyno_lines.BOOT_TIMEOUT, dyno_lines.KILLING)
+            if service_id:
+                self.swarm.remove(service_id)
+        if action.launch_failed:
+            self._say(dyno, dyno_lines.LAUNCH_FAILED)
+        self._say(dyno, _changed(before, "crashed"))
+
+    def _retire(self, action: Retire) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None:
+                return
+            before = dyno.state
+            self._change(session, dyno, "down")
+        if action.scaled_down and before != "down":
+            self._say(dyno, _changed(before, "down"))
+
+    def _remove(self, action: RemoveDyno) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+        if dyno is None:
+            return
+        if dyno.service_id:
+            self._say(dyno, dyno_lines.STOPPING)
+            self._remember_stopping(dyno.id)
+            self.swarm.remove(dyno.service_id)
+        with self.store.transaction() as session:
+            gone = session.get(Dyno, action.dyno_id)
+            if gone is not None:
+                session.delete(gone)
+
+    def _change(
+        self, session: Session, dyno: Dyno, state: str, address: str | None = None, port: int | None = None
+    ) -> None:
+        """Set the dyno's state and place, by the store's clock, and tell the routers at commit."""
+        dyno.state, dyno.address, dyno.port = state, address, port
+        dyno.state_changed_at = func.clock_timestamp()
+        notify(session, ROUTES, dyno.app_id)
+
+    def _remember_stopping(self, dyno_id: uuid.UUID) -> None:
+        now = time.monotonic()
+        self._stopping = {key: at for key, at in self._stopping.items() if now - at < _FORGET_SECONDS}
+        self._stopping[dyno_id] = now
+
+    def _say(self, dyno: Dyno, *lines: str) -> None:
+        for line in lines:
+            self.logs.line(dyno.app_id, "heroku", dyno_names.name(dyno.type, dyno.number), line)
+
+
+def _changed(before: str, after: str) -> str:
+    return dyno_lines.state_changed(before, after)
+
+
+def _name(action: Action) -> str:
+    return dyno_names.name(action.type, action.number) if isinstance(action, AddDyno) else ""

@@ -1,0 +1,197 @@
+"""The reconciler: looks, decides, acts; on every change that it hears of, and every two seconds in case it did not."""
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dynoform.configuration import Configuration
+from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
+from dynoform.errors import DynoformError, UnavailableError
+from dynoform.journal import Journal
+from dynoform.logplex_client import LogplexClient
+from dynoform.reconcile import declared, probes, specification
+from dynoform.reconcile.declared import Declared
+from dynoform.reconcile.executor import Executor
+from dynoform.reconcile.lease import Leadership
+from dynoform.reconcile.swarm import Swarm
+from dynoform.store.secrets import Vault
+from dynoform.store.session import FORMATION, ROUTES, Store, pause
+from dynoform.wake import Wake
+
+IDLE_SECONDS = 2.0
+BUSY_SECONDS = 0.2
+"""While a dyno boots or leaves: what is waited for sends no event."""
+BUSY_FOR = timedelta(seconds=90)
+TIDY_SECONDS = 30.0
+EVENT_SECONDS = 60.0
+"""How long the stream of events may be silent before it is opened anew."""
+SETTLING = timedelta(seconds=5)
+"""After the engine is back, or we have become leader, ends of dynos are still reported that no app has caused."""
+
+
+class Reconciler:
+    """One pass after another, by whoever holds the lease."""
+
+    def __init__(self, store: Store, swarm: Swarm, executor: Executor, leadership: Leadership) -> None:
+        """All parts are this process's own."""
+        self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
+        self._watched_since: datetime | None = None
+        self._tidied = 0.0
+
+    def step(self) -> float:
+        """One pass; returns the seconds until the next is due.
+
+        Raises ``DynoformError`` when store or engine do not answer; what was running goes on.
+        """
+        if not self.leadership.acquire():
+            self._watched_since = None
+            return IDLE_SECONDS
+        wanted = declared.read(self.store)
+        try:
+            actual = self.swarm.actual()
+        except UnavailableError:
+            self._watched_since = None
+            raise
+        if self._watched_since is None:
+            self._watched_since = wanted.now + SETTLING
+        self.executor.ports = actual.ports
+        actions = decide(self._snapshot(wanted, actual.services))
+        for action in actions:
+            if not self.leadership.held():
+                return 0
+            self.executor.do(action)
+        self._tidy(wanted)
+        return 0 if actions else _due(wanted)
+
+    def _snapshot(self, wanted: Declared, services: tuple[Service, ...]) -> Snapshot:
+        self._forget_counted(services)
+        return Snapshot(
+            now=wanted.now,
+            apps=wanted.apps,
+            dynos=wanted.dynos,
+            services=services,
+            answering=probes.answering(_booting(wanted.dynos, services)),
+            counted=frozenset(self.executor.counted),
+            watched_since=self._watched_since,
+            routed_until=wanted.routed_until,
+            routers_away=wanted.routers_away,
+        )
+
+    def _forget_counted(self, services: tuple[Service, ...]) -> None:
+        self.executor.counted &= {task.id for service in services for task in service.tasks}
+
+    def _tidy(self, wanted: Declared) -> None:
+        """Remove secrets of releases that nothing runs any more; now and then, since nothing depends on it."""
+        if time.monotonic() - self._tidied < TIDY_SECONDS:
+            return
+        self._tidied = time.monotonic()
+        current = {run.release_id for app in wanted.apps for run in app.wanted.values()}
+        self.swarm.tidy_secrets(current | {dyno.release_id for dyno in wanted.dynos})
+
+
+def run(configuration: Configuration) -> None:
+    """Reconcile until the process is told to stop."""
+    journal = Journal("reconcile")
+    store = Store(configuration, "reconcile", pool=2)
+    store.wait_until_ready()
+    vault = Vault(configuration.secret("encryption_key"))
+    logs = LogplexClient(configuration)
+    swarm = _connect(configuration, journal)
+    executor = Executor(store, swarm, vault, logs, configuration.dyno_network, journal)
+    leadership = Leadership(store)
+    wake = Wake()
+    wake.on_notifications(store, [FORMATION, ROUTES])
+    _watch_events(configuration, executor, leadership, wake)
+    try:
+        _loop(Reconciler(store, swarm, executor, leadership), wake, journal)
+    finally:
+        _give_up(leadership, journal)
+        logs.close()
+
+
+def _loop(reconciler: Reconciler, wake: Wake, journal: Journal) -> None:
+    failures = 0
+    led = False
+    while True:
+        try:
+            due = reconciler.step()
+            failures = 0
+        except (DynoformError, SQLAlchemyError) as error:
+            # The second: a row that was read is gone, with its app; the next look does not see it any more.
+            journal.warning("pass failed", error=error, failures=failures)
+            due = pause(failures)
+            failures += 1
+        if reconciler.leadership.held() != led:
+            led = not led
+            journal.info("leader" if led else "follower", holder=reconciler.leadership.holder)
+        wake.wait(due)
+
+
+def _give_up(leadership: Leadership, journal: Journal) -> None:
+    try:
+        leadership.release()
+    except DynoformError as error:
+        journal.warning("lease not given up", error=error)
+
+
+def _connect(configuration: Configuration, journal: Journal) -> Swarm:
+    failures = 0
+    while True:
+        try:
+            return Swarm(configuration.stack)
+        except DynoformError as error:
+            journal.warning("no engine yet", error=error)
+            time.sleep(pause(failures))
+            failures += 1
+
+
+def _watch_events(configuration: Configuration, executor: Executor, leadership: Leadership, wake: Wake) -> None:
+    """Follow the engine's events in a thread: they end waits early and carry exit codes of what is already gone."""
+
+    def follow() -> None:
+        failures = 0
+        while True:
+            started = time.monotonic()
+            try:
+                with closing(Swarm(configuration.stack, seconds=EVENT_SECONDS)) as swarm:
+                    for event in swarm.events():
+                        if leadership.held():
+                            _tell_exit(configuration.stack, event, executor)
+                        wake.ring()
+            except DynoformError:
+                pass  # the loop says so itself; and a quiet engine ends the stream too
+            failures = 0 if time.monotonic() - started > EVENT_SECONDS / 2 else failures + 1
+            time.sleep(pause(failures))
+
+    threading.Thread(target=follow, name="engine-events", daemon=True).start()
+
+
+def _tell_exit(stack: str, event: Mapping[str, Any], executor: Executor) -> None:
+    if event.get("Type") != "container" or event.get("Action") != "die":
+        return
+    labels = event.get("Actor", {}).get("Attributes", {})
+    if labels.get(specification.STACK_LABEL) == stack and specification.DYNO_ID_LABEL in labels:
+        app_id, dyno = labels.get(specification.APP_LABEL, ""), labels.get(specification.DYNO_LABEL, "")
+        executor.exited(app_id, dyno, labels[specification.DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
+
+
+def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> list[tuple[Any, str, int]]:
+    """Web dynos whose container runs and that are not known to be up."""
+    starting = {dyno.id for dyno in dynos if dyno.state == "starting" and dyno.type == specification.WEB}
+    found = []
+    for service in services:
+        task = service.tasks[-1] if service.tasks else None
+        if service.dyno_id in starting and task and task.state == "running" and task.address and task.port:
+            found.append((service.dyno_id, task.address, task.port))
+    return found
+
+
+def _due(wanted: Declared) -> float:
+    moving = (dyno for dyno in wanted.dynos if dyno.state in {"starting", "down"})
+    leaving = any(wanted.now - dyno.since < BUSY_FOR for dyno in moving)
+    return BUSY_SECONDS if leaving else IDLE_SECONDS
