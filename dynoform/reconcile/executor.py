@@ -87,7 +87,9 @@ class Executor:
 
     def _add(self, action: AddDyno) -> None:
         with self.store.transaction() as session:
-            app = session.scalars(select(App).where(App.id == action.app_id).with_for_update(key_share=True)).first()
+            app = session.scalars(
+                select(App).where(App.id == action.app_id).with_for_update(of=App, key_share=True)
+            ).first()
             release = session.get(Release, action.release_id)
             if app is None or release is None or not release.current:
                 return

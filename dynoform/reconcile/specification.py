@@ -54,13 +54,15 @@ class DynoService:
 
     @property
     def name(self) -> str:
-        """``local_shop.web.1.v5.0b7e2f0c``: readable in ``docker service ls``, and no other dyno's."""
-        return _short(f"{self.stack}_{self.app_name}.{self.dyno}", f".v{self.version}.{self.dyno_id.hex[:8]}")
+        """``local_shop_web-1_v5_0b7e2f0c``: readable in ``docker service ls``, and no other dyno's."""
+        return _short(
+            f"{self.stack}_{self.app_name}_{self.type}-{self.number}", f"_v{self.version}_{self.dyno_id.hex[:8]}"
+        )
 
     @property
     def secret_name(self) -> str:
-        """``local_shop.v5.0b7e2f0c``: one per release."""
-        return _short(f"{self.stack}_{self.app_name}", f".v{self.version}.{self.release_id.hex[:8]}")
+        """``local_shop_v5_0b7e2f0c``: one per release."""
+        return _short(f"{self.stack}_{self.app_name}", f"_v{self.version}_{self.release_id.hex[:8]}")
 
     def labels(self) -> dict[str, str]:
         """What tells our services and containers from others', and what the log agent files lines by."""
@@ -172,5 +174,6 @@ def _restart_policy(dyno: DynoService) -> dict[str, Any]:
 
 
 def _short(start: str, end: str) -> str:
-    readable = re.sub(r"[^a-zA-Z0-9_.-]", "-", start)[: _MAXIMUM_NAME - len(end)]
-    return f"{readable.rstrip('._-')}{end}"
+    """A name that Swarm takes: letters, digits, dashes and underscores, at most 63, no dash at an end."""
+    readable = re.sub(r"[^a-zA-Z0-9_-]", "-", start)[: _MAXIMUM_NAME - len(end)]
+    return f"{readable.rstrip('_-')}{end}"

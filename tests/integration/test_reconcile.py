@@ -1,0 +1,275 @@
+"""The reconciler on a real engine and a real store: dynos live, crash, move and leave as on Heroku."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import func, update
+
+from dynoform.configuration import Configuration
+from dynoform.domain.routes import PRESENCE
+from dynoform.reconcile.loop import SETTLING
+from dynoform.store.session import Store
+from dynoform.store.tables import Dyno, Lease
+from tests.integration.dyno_platform import GATEWAY, SERVER, STACK, DynoPlatform, dyno_network
+from tests.integration.engine_parts import EngineParts, parts
+from tests.store_fixtures import configuration, migrated
+
+__all__ = ["configuration", "migrated", "parts"]
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def platform(parts: EngineParts, migrated: Store, configuration: Configuration) -> Iterator[DynoPlatform]:
+    image = parts.image("stack-13")
+    with dyno_network(parts):
+        made = DynoPlatform(parts, migrated, configuration, image)
+        remove_dynos(parts)
+        made.start()
+        made.wait(lambda: made.leadership.held())
+        time.sleep(SETTLING.total_seconds())  # from here on, ends of processes are crashes
+        yield made
+        made.stop()
+        remove_dynos(parts)
+
+
+def remove_dynos(parts: EngineParts) -> None:
+    """Services and secrets of our stack, also those that a killed run has left."""
+    label = {"label": f"dynoform.stack={STACK}"}
+    for service in parts.engine.services.list(filters=label):
+        service.remove()
+    for _ in range(100):
+        if not parts.engine.containers.list(filters=label):
+            break
+        time.sleep(0.2)
+    for secret in parts.engine.secrets.list(filters=label):
+        secret.remove()
+
+
+@pytest.fixture
+def app(platform: DynoPlatform) -> Iterator[uuid.UUID]:
+    platform.logs.lines.clear()
+    app_id = platform.app(f"app-{uuid.uuid4().hex[:8]}")
+    yield app_id
+    with platform.store.transaction() as session:
+        session.execute(update(Dyno).values(crashes=0))
+    try:
+        platform.delete(app_id)
+    except Exception:  # noqa: BLE001 - some tests delete it themselves
+        return
+    platform.wait(lambda: not platform.services(app_id))
+
+
+def said(platform: DynoPlatform, *lines: str) -> bool:
+    """Whether these lines were logged in this order (others may be between them)."""
+    rest = iter(platform.logs.lines)
+    return all(any(line in found for found in rest) for line in lines)
+
+
+def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID) -> None:
+    started = time.monotonic()
+    platform.release(app, {"web": SERVER}, GREETING='it\'s "me"\n$HOME', OTHER="")
+    platform.wait_up(app, "web.1")
+    took = time.monotonic() - started
+    (dyno,) = platform.dynos(app)
+    assert platform.get(dyno).status_code == 200
+    assert dyno.address == GATEWAY
+    assert said(
+        platform,
+        f"heroku[web.1]: Starting process with command `{command}`",
+        "heroku[web.1]: State changed from starting to up",
+    )
+    assert took < 8
+    (container,) = platform.containers(app)
+    code, output = container.exec_run(["cat", "/tmp/environment"])
+    assert code == 0
+    environment = output.decode()
+    assert 'GREETING=it\'s "me"\n$HOME' in environment
+    assert "DYNO=web.1" in environment
+    assert "PORT=5000" in environment
+    inspected = container.attrs
+    assert "GREETING" not in str(inspected), "config vars must not show in docker inspect"
+    assert inspected["HostConfig"]["CapDrop"] == ["ALL"]
+    assert inspected["HostConfig"]["Memory"] == 1024 * 1024 * 1024
+    assert inspected["HostConfig"]["PidsLimit"] == 256
+    assert inspected["Config"]["User"] == "1000:1000"
+    assert inspected["HostConfig"]["LogConfig"]["Config"]["labels"] == "dynoform.stack,dynoform.app,dynoform.dyno"
+
+
+def test_scaling_up_and_down_and_to_nothing(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER, "worker": "sleep 1000"})
+    platform.scale(app, web=2, worker=1)
+    platform.wait_up(app, "web.1", "web.2", "worker.1")
+    platform.scale(app, web=1, worker=0)
+    platform.wait_up(app, "web.1")
+    platform.wait(lambda: len(platform.services(app)) == 1)
+    assert said(
+        platform, "heroku[web.2]: State changed from up to down", "heroku[web.2]: Stopping all processes with SIGTERM"
+    )
+    platform.wait(
+        lambda: said(platform, "heroku[web.2]: Stopping all processes", "heroku[web.2]: Process exited with status 143")
+    )
+    platform.scale(app, web=0)
+    platform.wait(lambda: platform.states(app) == [] and not platform.services(app))
+
+
+def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (before,) = platform.dynos(app)
+    (container,) = platform.containers(app)
+    container.kill()
+    platform.wait(lambda: said(platform, "State changed from up to crashed", "State changed from starting to up"))
+    (after,) = platform.dynos(app)
+    assert (after.id, after.port, after.crashes) == (before.id, before.port, 1)
+    assert platform.get(after).status_code == 200
+    assert said(
+        platform,
+        "Process exited with status 137",
+        "State changed from up to crashed",
+        "State changed from crashed to starting",
+        f"Starting process with command `{SERVER}`",
+        "State changed from starting to up",
+    )
+    (container,) = platform.containers(app)
+    container.kill()
+    platform.wait(lambda: platform.states(app) == ["web.1 crashed"])
+    (dyno,) = platform.dynos(app)
+    assert dyno.start_after is not None
+    assert dyno.crashes == 2
+    assert dyno.start_after - dyno.state_changed_at > timedelta(minutes=9)
+    with platform.store.transaction() as session:
+        session.execute(update(Dyno).where(Dyno.id == dyno.id).values(start_after=func.now()))
+    platform.wait_up(app, "web.1")
+
+
+def test_a_new_release_takes_over_before_the_old_leaves(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.scale(app, web=2)
+    platform.wait_up(app, "web.1", "web.2")
+    old = {dyno.id for dyno in platform.dynos(app)}
+    platform.release(app, {"web": f"sleep 1; {SERVER}"})
+    least = 2
+    deadline = time.monotonic() + 20
+    while {dyno.id for dyno in platform.dynos(app)} & old and time.monotonic() < deadline:
+        routed = [dyno for dyno in platform.dynos(app) if dyno.address]
+        least = min(least, sum(1 for dyno in routed if alive(platform, dyno)))
+        time.sleep(0.02)
+    platform.wait_up(app, "web.1", "web.2")
+    assert least == 2, "at some moment fewer than two dynos could serve"
+
+
+def alive(platform: DynoPlatform, dyno: Dyno) -> bool:
+    try:
+        return platform.get(dyno).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_release_that_does_not_boot_takes_nothing_down(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (good,) = platform.dynos(app)
+    platform.release(app, {"web": "false"})
+    platform.wait(lambda: "web.1 crashed" in platform.states(app))
+    platform.wait(lambda: any(dyno.crashes == 2 for dyno in platform.dynos(app)))
+    assert platform.get(good).status_code == 200
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    platform.wait(lambda: len(platform.services(app)) == 1)
+
+
+def test_nothing_leaves_before_the_routers_know_of_its_successor(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (old,) = platform.dynos(app)
+    with platform.store.transaction() as session:
+        moment = session.scalar(func.now().select())
+        lease = Lease(name=f"{PRESENCE}here", holder=moment.isoformat(), expires_at=moment + timedelta(hours=1))
+        session.add(lease)
+    try:
+        platform.release(app, {"web": SERVER})
+        platform.wait(lambda: platform.states(app) == ["web.1 up", "web.1 up"])
+        time.sleep(3)
+        assert platform.states(app) == ["web.1 up", "web.1 up"]
+        assert platform.get(old).status_code == 200
+    finally:
+        with platform.store.transaction() as session:
+            session.delete(session.get_one(Lease, f"{PRESENCE}here"))
+    platform.wait_up(app, "web.1")
+
+
+def test_a_restart_starts_the_new_dyno_first(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (old,) = platform.dynos(app)
+    with platform.store.transaction() as session:
+        session.execute(update(Dyno).where(Dyno.id == old.id).values(state="down", state_changed_at=func.now()))
+    platform.wake.ring()
+    platform.wait(lambda: len(platform.dynos(app)) == 2)
+    assert alive(platform, old)
+    platform.wait_up(app, "web.1")
+    (new,) = platform.dynos(app)
+    assert new.id != old.id
+    assert said(
+        platform, "heroku[web.1]: Restarting", "State changed from up to starting", "State changed from starting to up"
+    )
+
+
+@pytest.mark.parametrize("what", ["removed", "scaled"])
+def test_a_service_that_was_changed_by_hand_is_mended(platform: DynoPlatform, app: uuid.UUID, what: str) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (service,) = platform.services(app)
+    if what == "removed":
+        service.remove()
+    else:
+        service.scale(0)
+    platform.wait(lambda: platform.dynos(app)[0].service_id != service.id)
+    platform.wait_up(app, "web.1")
+    assert [found.id for found in platform.services(app)] == [platform.dynos(app)[0].service_id]
+    assert platform.get(platform.dynos(app)[0]).status_code == 200
+
+
+def test_a_destroyed_apps_services_and_secrets_go(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER}, SECRET="x")
+    platform.wait_up(app, "web.1")
+    label = {"label": f"dynoform.app={app}"}
+    assert len(platform.parts.engine.secrets.list(filters=label)) == 1
+    platform.delete(app)
+    platform.wait(lambda: not platform.services(app))
+    platform.reconciler._tidied = 0
+    platform.wait(lambda: not platform.containers(app))
+    platform.reconciler._tidied = 0
+    platform.wait(lambda: not platform.parts.engine.secrets.list(filters=label), 40)
+
+
+def test_a_dyno_that_does_not_bind_its_port_is_stopped_after_60_seconds(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": "sleep 1000"})
+    platform.wait(lambda: bool(platform.containers(app)))
+    started = time.monotonic()
+    platform.wait(lambda: said(platform, "Error R10 (Boot timeout)"), 75)
+    assert 55 < time.monotonic() - started < 70
+    assert said(
+        platform,
+        "heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
+        "heroku[web.1]: Stopping process with SIGKILL",
+        "heroku[web.1]: State changed from starting to crashed",
+    )
+
+
+def test_a_reconciler_that_was_killed_half_way_leaves_nothing_behind(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.stop()
+    platform.release(app, {"web": SERVER})
+    for _ in range(3):  # pass by pass, with a new process's memory each time
+        platform.reconciler.step()
+        platform.executor.counted.clear()
+        platform.reconciler._watched_since = None
+    platform.start()
+    platform.wait_up(app, "web.1")
+    assert len(platform.services(app)) == 1
+    time.sleep(6)  # the leader's watch begins anew
