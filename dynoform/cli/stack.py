@@ -91,6 +91,14 @@ class Stack:
             raise _backend_error(self, done)
         return any(found["name"].rpartition("/")[2] == self.name for found in json.loads(done.stdout))
 
+    def certainly_absent(self) -> bool:
+        """Whether a local state file is missing, which can be told without `pulumi`."""
+        return bool(self.state_file and not self.state_file.exists())
+
+    def absent(self) -> DynoformError:
+        """The error for commands that need the stack."""
+        return DynoformError(f"stack {self.name}", "does not exist", f"bin/dynoform up --stack {self.name}")
+
     def create(self, settings: StackSettings) -> None:
         """Makes the stack if it is not there, and writes its configuration file from `settings`. Safe to repeat."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -123,7 +131,7 @@ class Stack:
     def outputs(self) -> dict[str, Any]:
         """All outputs, secrets in clear. Raises `DynoformError` when there is no such stack."""
         if not self.exists():
-            raise DynoformError(f"stack {self.name}", "does not exist", f"bin/dynoform up --stack {self.name}")
+            raise self.absent()
         words = ("stack", "output", "--json", "--show-secrets", "--stack", self.name)
         done = run(self.pulumi(*words, timeout=QUERY_SECONDS))
         if done.code:

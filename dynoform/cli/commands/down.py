@@ -24,7 +24,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command."""
     stack = context.stack(options.stack)
-    shared.bring_tools(context)
+    if not stack.certainly_absent():
+        shared.bring_tools(context)
     with recovery.claim(stack):
         there = stack.exists() and bool(stack.deployment().get("resources"))
         if (there or options.purge) and not options.yes:

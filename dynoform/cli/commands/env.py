@@ -34,6 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command."""
     stack = context.stack(options.stack)
+    if stack.certainly_absent():
+        raise stack.absent()
     shared.bring_tools(context)
     outputs = stack.outputs()
     if "apiUrl" not in outputs:

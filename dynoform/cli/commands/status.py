@@ -34,8 +34,10 @@ def collect(context: Context, stack: Stack) -> dict[str, Any]:
     """Everything `status` shows, as plain values; what cannot be asked is in ``problems``."""
     found: dict[str, Any] = {"stack": stack.name, "services": [], "apps": [], "problems": [], "versions": {}}
     outputs: dict[str, Any] = {}
-    shared.bring_tools(context)
     try:
+        if stack.certainly_absent():
+            raise stack.absent()
+        shared.bring_tools(context)
         outputs = stack.outputs()
     except DynoformError as error:
         found["problems"].append(str(error))

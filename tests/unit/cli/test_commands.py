@@ -36,6 +36,7 @@ def test_usage_errors_are_distinct(tmp_path: Path) -> None:
             "error: --stack Bad: a stack's name is 1 to 20 lower-case letters, digits and hyphens",
         ),
         (["up", "--stack", "nobodys"], "error: stack nobodys: there is no "),
+        (["env", "--stack", "nobodys"], "error: stack nobodys: does not exist — bin/dynoform up --stack nobodys"),
         (["bench", "speed"], "error: bench speed: is not a measurement — there are cold-up, "),
     ],
 )

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dynoform.cli.places import CHECKOUT
+from dynoform.cli.places import CHECKOUT, Places
+from dynoform.cli.tools import pulumi_cli
 
 SECONDS = 180
 PROGRAM = """
@@ -49,7 +50,6 @@ class Checkout:
             "HOME": str(self.home),
             "PATH": os.defpath,
             "DYNOFORM_HOME": str(self.home / "data"),
-            "DYNOFORM_CACHE": os.environ.get("DYNOFORM_CACHE", str(Path.home() / ".cache" / "dynoform")),
             "DYNOFORM_OFFICIAL": "never",
             "PYTHONPATH": str(self.root),
         }
@@ -83,6 +83,9 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     (venv / "bin" / "python").symlink_to(real / "bin" / "python")
     (venv / "lib").symlink_to(real / "lib")
     shutil.copy(real / "pyvenv.cfg", venv)
+    cli = pulumi_cli.installed(Places(CHECKOUT, tmp_path, tmp_path))
+    assert cli, "no Pulumi CLI in the virtualenv: run bin/dynoform test, which brings it"
+    pulumi_cli.install(Places(root, tmp_path, tmp_path), cli)
     project = (CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8")
     (root / "Pulumi.yaml").write_text(project.replace("path: providers/dynoform", "path: providers"), encoding="utf-8")
     (root / "__main__.py").write_text(PROGRAM, encoding="utf-8")
