@@ -125,8 +125,8 @@ control_plane = ControlPlane(
     on_docker,
 )
 api = ApiArgs(url=settings.api_url, ca_cert_pem=authority.cert_pem, token=control_plane.api_key)
-apps = {
-    app.name: App(
+for app in settings.apps:
+    App(
         f"{stack}-{app.name}",
         AppArgs(
             api=api,
@@ -138,8 +138,6 @@ apps = {
         # An app and its releases are data: `down`, or a line less in the configuration, does not destroy it.
         pulumi.ResourceOptions(depends_on=[control_plane], retain_on_delete=True),
     )
-    for app in settings.apps
-}
 
 pulumi.export("apiUrl", settings.api_url)
 pulumi.export("apiKey", control_plane.api_key)
@@ -147,4 +145,5 @@ pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("domain", settings.domain)
 pulumi.export("httpPort", settings.http_port)
 pulumi.export("httpsPort", settings.https_port)
-pulumi.export("apps", {name: app.web_url for name, app in apps.items()})
+# Not the resources' own outputs: the platform's addresses are to be known also when an app's deploy fails.
+pulumi.export("apps", {app.name: settings.web_url(app.name) for app in settings.apps})

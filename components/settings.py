@@ -62,6 +62,10 @@ class Settings:
         host = "localhost" if self.domain == "localhost" else f"api.localhost.{self.domain}"
         return f"https://{host}:{self.https_port}"
 
+    def web_url(self, app: str) -> str:
+        """Where an app answers over http."""
+        return f"http://{app}.{self.domain}{'' if self.http_port == 80 else f':{self.http_port}'}/"
+
     @classmethod
     def load(cls) -> "Settings":
         """Read the current stack's configuration.

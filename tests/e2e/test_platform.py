@@ -110,7 +110,7 @@ def test_removed_dyno_service_is_mended_by_the_reconciler(platform: Platform) ->
 
 def test_removed_router_is_mended_by_up(platform: Platform) -> None:
     platform.engine.services.get(f"{STACK}_router").remove()
-    mended = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    mended = dynoform("up", "--stack", STACK, "--yes")
     assert mended.code == 0, f"{mended.out}\n{mended.err}"
     assert eventually(lambda: platform.serves("python"), 30, "python answers again")
 
@@ -118,7 +118,7 @@ def test_removed_router_is_mended_by_up(platform: Platform) -> None:
 def test_drift_of_a_service_is_found_and_mended(platform: Platform) -> None:
     service = platform.engine.services.get(f"{STACK}_registry")
     service.scale(0)
-    mended = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    mended = dynoform("up", "--stack", STACK, "--yes")
     assert mended.code == 0, f"{mended.out}\n{mended.err}"
     service.reload()
     assert service.attrs["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
@@ -189,7 +189,7 @@ def test_everything_is_back_after_a_restart_of_the_engine(platform: Platform) ->
     (pid,) = (int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_engine(int(entry)))
     os.kill(pid, signal.SIGTERM)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 60, "the engine stops")
-    started = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    started = dynoform("up", "--stack", STACK, "--yes")
     assert started.code == 0, f"{started.out}\n{started.err}"
     for app in ("python", "node"):
         eventually(lambda a=app: platform.serves(a), 90, f"{app} answers after the restart")  # type: ignore[misc]
