@@ -1,7 +1,6 @@
 """The whole platform: settings, components, outputs."""
 
 import pulumi
-from components.ansible import Playbook, PlaybookArgs
 from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 
@@ -27,11 +26,6 @@ authority = CertificateAuthority(
 )
 fleet = Fleet(f"{stack}-fleet")
 host = fleet.manager
-base = Playbook(
-    f"{stack}-base-image",
-    PlaybookArgs(playbook="playbooks/base_image.yml", host=host.inventory, variables={}),
-    pulumi.ResourceOptions(depends_on=[host.playbook]),
-)
 runtime = DynoRuntime(
     f"{stack}-runtime",
     DynoRuntimeArgs(
@@ -44,7 +38,7 @@ runtime = DynoRuntime(
     ),
 )
 on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
-images = Images(f"{stack}-images", ImagesArgs(base=base.fact("base_image")), on_docker).names
+images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).names
 authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
 environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_STACK": stack,

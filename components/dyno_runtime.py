@@ -56,6 +56,7 @@ class DynoRuntime(pulumi.ComponentResource):
                 absent_playbook="playbooks/dyno_runtime_absent.yml",
                 host=args.host.inventory,
                 variables={
+                    "docker_client": args.host.docker_client,
                     "dyno_runtime_stack": args.stack,
                     "dyno_runtime_dyno_subnet": args.dyno_subnet,
                     "dyno_runtime_platform_subnet": args.platform_subnet,

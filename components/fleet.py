@@ -29,8 +29,12 @@ class Host(pulumi.ComponentResource):
     """Provider for resources on this host's engine."""
     docker_root: pulumi.Output[str]
     """The engine's data directory."""
+    docker_client: pulumi.Output[str]
+    """Path of the docker client that speaks the engine's API version."""
     host_network_id: pulumi.Output[str]
     """Engine id of the predefined network ``host``."""
+    base_image: pulumi.Output[str]
+    """Name of the image that all others start from."""
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Host", name, None, opts)
@@ -41,7 +45,9 @@ class Host(pulumi.ComponentResource):
         )
         self.inventory = args.inventory
         self.docker_root = self.playbook.fact("docker_root")
+        self.docker_client = self.playbook.fact("docker_client")
         self.host_network_id = self.playbook.fact("host_network_id")
+        self.base_image = self.playbook.fact("base_image")
         self.docker = docker.Provider(
             f"{name}-docker", host=DOCKER_HOST, opts=pulumi.ResourceOptions(parent=self, depends_on=[self.playbook])
         )

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
 FACTS = {
     "docker_root": "/var/lib/docker",
+    "docker_client": "/usr/bin/docker",
     "host_network_id": "host-network-id",
     "dyno_network_id": "dyno-network-id",
     "platform_network_id": "platform-network-id",

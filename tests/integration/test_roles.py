@@ -65,12 +65,6 @@ def remove_containers() -> None:
 
 
 @pytest.fixture(scope="module")
-def base() -> str:
-    """The base image; made here when there is none."""
-    return str(play("base_image").facts["base_image"])
-
-
-@pytest.fixture(scope="module")
 def made() -> Iterator[Outcome]:
     """The stack's networks, and what the play that made them told."""
     play("host")
@@ -106,20 +100,29 @@ def listeners(made: Outcome) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def dyno(made: Outcome, base: str) -> str:
+def dyno(made: Outcome, base_image: str) -> str:
     """A container on the dyno bridge."""
     return docker(
-        "run", "--detach", "--init", "--label", f"dynoform.stack={STACK}", "--network", DYNOS, base, "sleep", "600"
+        "run",
+        "--detach",
+        "--init",
+        "--label",
+        f"dynoform.stack={STACK}",
+        "--network",
+        DYNOS,
+        base_image,
+        "sleep",
+        "600",
     )
 
 
 @pytest.fixture(scope="module")
-def other_dyno(made: Outcome, base: str) -> tuple[str, int]:
+def other_dyno(made: Outcome, base_image: str) -> tuple[str, int]:
     """A service on the dyno bridge that publishes a port: its address and the port on the gateway."""
     docker(
         *("service", "create", "--quiet", "--detach", "--no-resolve-image", "--label", f"dynoform.stack={STACK}"),
         *("--container-label", f"dynoform.stack={STACK}", "--name", f"{STACK}_web", "--network", DYNOS, "--init"),
-        *("--endpoint-mode", "dnsrr", "--publish", "mode=host,target=5000", base, "perl", "-e", SERVE),
+        *("--endpoint-mode", "dnsrr", "--publish", "mode=host,target=5000", base_image, "perl", "-e", SERVE),
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -227,11 +230,11 @@ def test_dyno_reaches_no_other_dyno(dyno: str, other_dyno: tuple[str, int]) -> N
     assert not reaches(dyno, f"http://{address}:5000/")
 
 
-def test_platform_reaches_dynos_and_the_rest_of_docker_does_not(base: str, other_dyno: tuple[str, int]) -> None:
+def test_platform_reaches_dynos_and_the_rest_of_docker_does_not(base_image: str, other_dyno: tuple[str, int]) -> None:
     url = f"http://{GATEWAY}:{other_dyno[1]}/"
     run = ["run", "--detach", "--init", "--label", f"dynoform.stack={STACK}"]
-    assert reaches(docker(*run, "--network", PLATFORM, base, "sleep", "60"), url)
-    assert not reaches(docker(*run, base, "sleep", "60"), url)
+    assert reaches(docker(*run, "--network", PLATFORM, base_image, "sleep", "60"), url)
+    assert not reaches(docker(*run, base_image, "sleep", "60"), url)
 
 
 def test_dyno_reaches_no_metadata_address(dyno: str) -> None:

@@ -1,0 +1,15 @@
+"""What integration tests share: the engine and the base image, made by the roles that make a user's."""
+
+import pytest
+
+from providers.dynoform.ansible_run import Host, run_playbook
+from providers.dynoform.engine import Operation
+
+
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """Name of the base image; Docker, the swarm and the image are made here where they are not there yet."""
+    operation = Operation("urn:pulumi:test::dynoform::dynoform:index:Playbook::host", lambda *_, **__: None)
+    return str(
+        run_playbook(operation, "playbooks/host.yml", Host("localhost", "127.0.0.1", "local"), {}).facts["base_image"]
+    )
