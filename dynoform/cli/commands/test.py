@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
 
-FAST = "not engine and not chaos and not bench"
+FAST = "not engine and not slow and not chaos and not bench"
 FULL = "not chaos and not bench"
 
 

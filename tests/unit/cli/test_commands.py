@@ -67,9 +67,9 @@ def test_closing_words_tell_where_things_are() -> None:
 @pytest.mark.parametrize(
     ("rest", "fast", "expected"),
     [
-        ([], True, ["-m", "pytest", "-m", "not engine and not chaos and not bench"]),
+        ([], True, ["-m", "pytest", "-m", "not engine and not slow and not chaos and not bench"]),
         ([], False, ["-m", "pytest", "-m", "not chaos and not bench"]),
-        (["-k", "x"], True, ["-m", "pytest", "-m", "not engine and not chaos and not bench", "-k", "x"]),
+        (["-k", "x"], True, ["-m", "pytest", "-m", "not engine and not slow and not chaos and not bench", "-k", "x"]),
         (["-m", "chaos"], False, ["-m", "pytest", "-m", "chaos"]),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from dynoform.cli.places import CHECKOUT
 
+pytestmark = pytest.mark.slow
 SECONDS = 120
 MAIN = "import sys\nprint(sys.argv[1:], sys.prefix)\nsys.exit(3)\n"
 

@@ -17,6 +17,7 @@ import pytest
 from dynoform.cli.places import CHECKOUT, Places
 from dynoform.cli.tools import pulumi_cli
 
+pytestmark = pytest.mark.slow
 SECONDS = 180
 PROGRAM = """
 import time
