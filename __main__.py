@@ -1,11 +1,11 @@
 """The whole platform: settings, components, outputs."""
 
 import pulumi
-from components.app import ApiArgs, App, AppArgs, FormationArgs
-from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 
 from components.addons.postgres import Postgres, PostgresArgs
+from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
+from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
 from components.fleet import Fleet
 from components.images import Images, ImagesArgs
@@ -17,6 +17,7 @@ from components.settings import Settings
 
 settings = Settings.load()
 stack = settings.stack
+ports = settings.ports
 
 # Who trusts the stack goes on trusting it after `down` and `up`: the authority stays in the state.
 authority = CertificateAuthority(
@@ -33,6 +34,7 @@ runtime = DynoRuntime(
         host=host,
         dyno_subnet=str(settings.dyno_subnet),
         platform_subnet=str(settings.platform_subnet),
+        registry_port=ports.registry,
         router_ports=[settings.http_port, settings.https_port],
         authority=authority,
     ),
@@ -48,9 +50,12 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_HTTPS_PORT": str(settings.https_port),
     "DYNOFORM_LISTEN_ADDRESS": f"{settings.listen_address},{settings.dyno_gateway}",
     "DYNOFORM_PLATFORM_ADDRESS": settings.platform_address,
+    "DYNOFORM_REGISTRY_PORT": str(ports.registry),
+    "DYNOFORM_POSTGRES_PORT": str(ports.postgres),
+    "DYNOFORM_API_PORT": str(ports.api),
+    "DYNOFORM_LOGPLEX_SYSLOG_PORT": str(ports.logplex_syslog),
+    "DYNOFORM_LOGPLEX_HTTP_PORT": str(ports.logplex_http),
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
-    "DYNOFORM_RUN_IMAGE": images["stack-13"],
-    "DYNOFORM_BUILD_IMAGE": images["stack-13-build"],
 }
 registry = Registry(
     f"{stack}-registry",
@@ -59,6 +64,7 @@ registry = Registry(
         image=images["registry"],
         network_id=runtime.platform_network_id,
         address=settings.platform_address,
+        port=ports.registry,
         authority=authority,
         authority_secret=authority_secret,
     ),
@@ -72,6 +78,7 @@ postgres = Postgres(
         image=images["postgres"],
         network_id=runtime.platform_network_id,
         address=settings.platform_address,
+        port=ports.postgres,
         user="dynoform",
     ),
     on_docker,
@@ -95,6 +102,8 @@ Logplex(
         stack=stack,
         image=images["control-plane"],
         agent_image=images["log-agent"],
+        syslog_port=ports.logplex_syslog,
+        http_port=ports.logplex_http,
         network_id=runtime.platform_network_id,
         host_network_id=host.host_network_id,
         docker_root=host.docker_root,
@@ -107,7 +116,10 @@ control_plane = ControlPlane(
     ControlPlaneArgs(
         stack=stack,
         image=images["control-plane"],
+        run_image=images["stack-13"],
+        build_image=images["stack-13-build"],
         network_id=runtime.platform_network_id,
+        api_port=ports.api,
         host_network_id=host.host_network_id,
         environment=environment,
         authority=authority,

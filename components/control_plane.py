@@ -15,6 +15,7 @@ from components.router import Router
 from components.secret import swarm_secret
 
 API_PORT = 8000
+"""In the container."""
 USER = "802"
 """The image's user."""
 ENGINE = Mount("/var/run/docker.sock", "/var/run/docker.sock", bind=True)
@@ -28,7 +29,9 @@ class ControlPlaneArgs:
     Parameters:
         stack: name of the stack.
         image: the control plane's image with tag.
+        run_image, build_image: the stack's images with tag: what slugs are laid on, and what builds run in.
         network_id: engine id of the platform's bridge.
+        api_port: where the API is published.
         host_network_id: engine id of the network ``host``.
         environment: settings that all processes share.
         authority: signs the builder's client certificate for the registry.
@@ -38,7 +41,10 @@ class ControlPlaneArgs:
 
     stack: str
     image: pulumi.Input[str]
+    run_image: pulumi.Input[str]
+    build_image: pulumi.Input[str]
     network_id: pulumi.Input[str]
+    api_port: int
     host_network_id: pulumi.Input[str]
     environment: dict[str, pulumi.Input[str]]
     authority: CertificateAuthority
@@ -76,7 +82,7 @@ class ControlPlane(pulumi.ComponentResource):
     def _api(self) -> None:
         secrets = [self._encryption_key_file(), self._api_key_file()]
         mounts = [Mount(self._sources.name, SOURCES)]
-        self._process("api", secrets, mounts, ports={API_PORT: API_PORT}, user=USER)
+        self._process("api", secrets, mounts, ports={API_PORT: self._args.api_port}, user=USER)
 
     def _reconciler(self) -> None:
         # Root only to open the engine's socket: every capability is dropped. On the host's network, as only the host
@@ -101,7 +107,8 @@ class ControlPlane(pulumi.ComponentResource):
             SecretFile("registry.key", self._secret("builder-key", certificate.key_pem)),
         ]
         mounts = [ENGINE, Mount(self._sources.name, SOURCES)]
-        self._process("builder", secrets, mounts, memory_mib=512, depends_on=[self._args.registry])
+        images = {"DYNOFORM_RUN_IMAGE": self._args.run_image, "DYNOFORM_BUILD_IMAGE": self._args.build_image}
+        self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
 
     def _router_agent(self) -> None:
         mounts = [Mount(self._args.router.state.name, "/var/lib/dynoform/router")]
@@ -118,6 +125,7 @@ class ControlPlane(pulumi.ComponentResource):
         memory_mib: int = 256,
         everywhere: bool = False,
         network_id: pulumi.Input[str] | None = None,
+        environment: dict[str, pulumi.Input[str]] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
         spec = ServiceSpec(
@@ -126,7 +134,7 @@ class ControlPlane(pulumi.ComponentResource):
             image=self._args.image,
             args=[command],
             network_id=network_id or self._args.network_id,
-            environment=self._args.environment,
+            environment={**self._args.environment, **(environment or {})},
             secrets=[SecretFile("database_password", self._args.postgres.database_password, user), *secrets],
             mounts=mounts,
             ports=ports or {},

@@ -7,7 +7,6 @@ import pulumi
 from components.ansible import Playbook, PlaybookArgs
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
 from components.fleet import Host
-from components.registry import PORT as REGISTRY_PORT
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,7 @@ class DynoRuntimeArgs:
         stack: name of the stack.
         host: the host that is made ready for dynos.
         dyno_subnet, platform_subnet: IPv4 networks of the two bridges, in CIDR form.
+        registry_port: where the registry is, on the platform's bridge.
         router_ports: TCP ports on the dyno gateway that dynos may reach.
         authority: signs the engine's client certificate for the registry.
     """
@@ -26,6 +26,7 @@ class DynoRuntimeArgs:
     host: Host
     dyno_subnet: str
     platform_subnet: str
+    registry_port: int
     router_ports: list[int]
     authority: CertificateAuthority
 
@@ -61,7 +62,7 @@ class DynoRuntime(pulumi.ComponentResource):
                     "dyno_runtime_dyno_subnet": args.dyno_subnet,
                     "dyno_runtime_platform_subnet": args.platform_subnet,
                     "dyno_runtime_router_ports": args.router_ports,
-                    "dyno_runtime_registry_port": REGISTRY_PORT,
+                    "dyno_runtime_registry_port": args.registry_port,
                     "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
                     "dyno_runtime_registry_client_certificate": engine.cert_pem,
                 },

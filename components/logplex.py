@@ -9,6 +9,7 @@ from components.platform_service import STACK_LABEL, Mount, ServiceSpec, service
 
 SYSLOG_PORT = 6514
 HTTP_PORT = 8001
+"""Both in the container."""
 USER = "802"
 """The control plane image's user."""
 
@@ -21,6 +22,7 @@ class LogplexArgs:
         stack: name of the stack.
         image: the control plane's image with tag.
         agent_image: the log agent's image with tag.
+        syslog_port, http_port: where they are published.
         network_id: engine id of the platform's bridge.
         host_network_id: engine id of the network ``host``.
         docker_root: the engine's data directory on the hosts.
@@ -30,6 +32,8 @@ class LogplexArgs:
     stack: str
     image: pulumi.Input[str]
     agent_image: pulumi.Input[str]
+    syslog_port: int
+    http_port: int
     network_id: pulumi.Input[str]
     host_network_id: pulumi.Input[str]
     docker_root: pulumi.Input[str]
@@ -49,7 +53,7 @@ class Logplex(pulumi.ComponentResource):
             args=["logplex"],
             network_id=args.network_id,
             environment=args.environment,
-            ports={SYSLOG_PORT: SYSLOG_PORT, HTTP_PORT: HTTP_PORT},
+            ports={SYSLOG_PORT: args.syslog_port, HTTP_PORT: args.http_port},
             user=USER,
             memory_mib=192,
         )

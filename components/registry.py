@@ -10,6 +10,7 @@ from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceS
 from components.secret import swarm_secret
 
 PORT = 5000
+"""In the container."""
 USER = "801"
 """The image's user."""
 
@@ -22,7 +23,7 @@ class RegistryArgs:
         stack: name of the stack.
         image: image with tag.
         network_id: engine id of the platform's bridge.
-        address: the host's address on that bridge.
+        address, port: the host's address on that bridge, and the port there.
         authority: signs its certificate, and those of the clients that it lets in.
         authority_secret: the authority's certificate as a Swarm secret.
     """
@@ -31,6 +32,7 @@ class RegistryArgs:
     image: pulumi.Input[str]
     network_id: pulumi.Input[str]
     address: str
+    port: int
     authority: CertificateAuthority
     authority_secret: docker.Secret
 
@@ -46,7 +48,7 @@ class Registry(pulumi.ComponentResource):
         self._name = name
         self._args = args
         service = docker.Service(f"{name}-service", self._service(), opts=pulumi.ResourceOptions(parent=self))
-        self.address = service.id.apply(lambda _: f"{args.address}:{PORT}")
+        self.address = service.id.apply(lambda _: f"{args.address}:{args.port}")
         self.register_outputs({"address": self.address})
 
     def _service(self) -> docker.ServiceArgs:
@@ -73,7 +75,7 @@ class Registry(pulumi.ComponentResource):
                     SecretFile("registry.key", self._secret("key", certificate.key_pem), USER),
                 ],
                 mounts=[Mount(self._volume().name, "/var/lib/registry")],
-                ports={PORT: PORT},
+                ports={PORT: args.port},
                 memory_mib=128,
             )
         )

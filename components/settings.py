@@ -1,7 +1,7 @@
 """The only reader of ``pulumi.Config``: a stack's settings, typed and checked."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pulumi
@@ -33,6 +33,20 @@ class AppSettings:
 
 
 @dataclass(frozen=True)
+class PlatformPorts:
+    """Ports of the platform's services, one after the other.
+
+    Swarm lets a host's port be published once, whatever the address: each stack on a host needs ports of its own.
+    """
+
+    registry: int
+    postgres: int
+    api: int
+    logplex_syslog: int
+    logplex_http: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that an operator can set for a stack; see Pulumi.yaml for each key's meaning."""
 
@@ -42,6 +56,7 @@ class Settings:
     https_port: int
     listen_address: str
     email: str
+    platform_port: int
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
     apps: tuple[AppSettings, ...]
@@ -62,6 +77,11 @@ class Settings:
         host = "localhost" if self.domain == "localhost" else f"api.localhost.{self.domain}"
         return f"https://{host}:{self.https_port}"
 
+    @property
+    def ports(self) -> "PlatformPorts":
+        """Where the platform's services are published on the platform address."""
+        return PlatformPorts(*range(self.platform_port, self.platform_port + len(fields(PlatformPorts))))
+
     def web_url(self, app: str) -> str:
         """Where an app answers over http."""
         return f"http://{app}.{self.domain}{'' if self.http_port == 80 else f':{self.http_port}'}/"
@@ -81,6 +101,7 @@ class Settings:
             https_port=_port(config, "httpsPort"),
             listen_address=config.require("listenAddress"),
             email=config.require("email"),
+            platform_port=_port(config, "platformPort"),
             dyno_subnet=_subnet(config, "dynoSubnet"),
             platform_subnet=_subnet(config, "platformSubnet"),
             apps=_apps(config.get_object("apps") or {}),

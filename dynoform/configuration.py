@@ -31,6 +31,12 @@ class Configuration:
     run_image: str
     build_image: str
     email: str
+    postgres_port: int = POSTGRES_PORT
+    registry_port: int = REGISTRY_PORT
+    api_port: int = API_PORT
+    logplex_syslog_port: int = LOGPLEX_SYSLOG_PORT
+    logplex_http_port: int = LOGPLEX_HTTP_PORT
+    """These five: where the platform's services are published on the platform address."""
     secrets: Path = SECRETS
     sources: Path = SOURCES
     router: Path = ROUTER
@@ -55,6 +61,11 @@ class Configuration:
             run_image=read.text("RUN_IMAGE", ""),
             build_image=read.text("BUILD_IMAGE", ""),
             email=read.text("EMAIL", "operator@localhost"),
+            postgres_port=read.port("POSTGRES_PORT", POSTGRES_PORT),
+            registry_port=read.port("REGISTRY_PORT", REGISTRY_PORT),
+            api_port=read.port("API_PORT", API_PORT),
+            logplex_syslog_port=read.port("LOGPLEX_SYSLOG_PORT", LOGPLEX_SYSLOG_PORT),
+            logplex_http_port=read.port("LOGPLEX_HTTP_PORT", LOGPLEX_HTTP_PORT),
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
@@ -83,7 +94,7 @@ class Configuration:
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the store, without the password: that is read from its secret for each connection."""
-        return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{POSTGRES_PORT}/dynoform"
+        return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{self.postgres_port}/dynoform"
 
     def secret(self, name: str) -> str:
         """The text of a secret, without surrounding white space.

@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from dynoform.configuration import LOGPLEX_SYSLOG_PORT, Configuration
+from dynoform.configuration import Configuration
 from dynoform.domain import log_lines
 
 LIMIT = 4_096
@@ -20,9 +20,9 @@ _BATCH = 256
 class LogplexClient:
     """A connection to the log plane with a bounded queue before it; for use by any number of threads."""
 
-    def __init__(self, configuration: Configuration, limit: int = LIMIT, port: int = LOGPLEX_SYSLOG_PORT) -> None:
+    def __init__(self, configuration: Configuration, limit: int = LIMIT, port: int | None = None) -> None:
         """Connects when the first line comes, in a thread of its own."""
-        self.address = (configuration.platform_address, port)
+        self.address = (configuration.platform_address, port or configuration.logplex_syslog_port)
         self.dropped = 0
         """Lines given up so far."""
         self._lines: queue.Queue[bytes] = queue.Queue(limit)

@@ -10,6 +10,7 @@ from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceS
 from components.secret import swarm_secret
 
 PORT = 5432
+"""In the container."""
 USER = "800"
 """The image's user."""
 
@@ -33,8 +34,8 @@ class PostgresArgs:
     image: pulumi.Input[str]
     network_id: pulumi.Input[str]
     address: str
+    port: int
     user: str
-    port: int = PORT
 
 
 class Postgres(pulumi.ComponentResource):

@@ -29,7 +29,15 @@ def run(configuration: Configuration) -> None:
     migrate(store)
     with store.transaction() as session:
         ensure_operator(session, configuration.email, configuration.secret("operator_api_key"))
-    services = Services(configuration, store, vault, LogplexClient(configuration), journal, Wakers(store))
+    services = Services(
+        configuration,
+        store,
+        vault,
+        LogplexClient(configuration),
+        journal,
+        Wakers(store),
+        logplex_port=configuration.logplex_http_port,
+    )
     journal.info("serving", port=API_PORT)
     uvicorn.Server(server_configuration(services)).run()
     store.close()

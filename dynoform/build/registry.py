@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from dynoform.configuration import REGISTRY_PORT, Configuration
+from dynoform.configuration import Configuration
 from dynoform.domain.images import MANIFEST, OCI_MANIFEST, Layer, Manifest, sha256
 from dynoform.errors import ConfigurationError, UnavailableError
 from dynoform.store.session import attempts
@@ -21,9 +21,9 @@ _TIMEOUT = httpx.Timeout(30, connect=5)
 class Registry:
     """A connection to the registry. Every call may raise ``UnavailableError``; what it had begun leaves no trace."""
 
-    def __init__(self, configuration: Configuration, port: int = REGISTRY_PORT) -> None:
+    def __init__(self, configuration: Configuration, port: int | None = None) -> None:
         """Uses the secrets ca.crt, registry.crt and registry.key; ``ConfigurationError`` when they do not fit."""
-        self.address = f"{configuration.platform_address}:{port}"
+        self.address = f"{configuration.platform_address}:{port or configuration.registry_port}"
         self._client = httpx.Client(
             base_url=f"https://{self.address}", verify=_context(configuration), timeout=_TIMEOUT, trust_env=False
         )

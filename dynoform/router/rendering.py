@@ -7,7 +7,6 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from dynoform.configuration import API_PORT, LOGPLEX_SYSLOG_PORT
 from dynoform.domain import routes
 from dynoform.domain.routes import Routes
 
@@ -41,8 +40,6 @@ def render(wanted: Routes) -> Rendered:
     hosts_name = f"hosts-{_digest(hosts)}.map"
     values = {
         "api": routes.API,
-        "api_port": API_PORT,
-        "syslog_port": LOGPLEX_SYSLOG_PORT,
         "hosts_file": MOUNT / hosts_name,
         "pages": PAGES,
         "pools": wanted.pools,

@@ -8,13 +8,14 @@ import pulumi
 import pytest
 from pulumi.runtime import config
 
-from components.settings import FormationSettings, Settings
+from components.settings import FormationSettings, PlatformPorts, Settings
 
 DEFAULTS = {
     "domain": "localhost",
     "httpPort": "8080",
     "httpsPort": "8443",
     "listenAddress": "127.0.0.1",
+    "platformPort": "7400",
     "email": "operator@localhost",
     "dynoSubnet": "172.29.0.0/22",
     "platformSubnet": "172.29.4.0/24",
@@ -41,6 +42,10 @@ def test_defaults_give_addresses_of_both_bridges(load: Any) -> None:
     settings = load()
     assert (settings.dyno_gateway, settings.platform_address) == ("172.29.0.1", "172.29.4.1")
     assert settings.api_url == "https://localhost:8443"
+
+
+def test_platform_services_have_a_port_each(load: Any) -> None:
+    assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004)
 
 
 def test_api_of_a_real_domain_has_a_name_that_the_heroku_cli_accepts(load: Any) -> None:

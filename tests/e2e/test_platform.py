@@ -160,7 +160,7 @@ def test_dyno_reaches_neither_engine_nor_platform(platform: Platform) -> None:
     (container,) = platform.containers("python")
     probe = (
         "import socket,sys\n"
-        "for host, port in [('172.29.36.1',5432),('172.29.36.1',5000),('172.29.32.1',22),('169.254.169.254',80)]:\n"
+        "for host, port in [('172.29.36.1',17400),('172.29.36.1',17401),('172.29.32.1',22),('169.254.169.254',80)]:\n"
         "    try: socket.create_connection((host, port), 2); print('open', host, port)\n"
         "    except OSError: pass\n"
         "socket.create_connection(('172.29.32.1', 18080), 5); print('router')\n"
