@@ -56,6 +56,19 @@ class Engine:
         except APIError:
             return None
 
+    def everything(self) -> dict[str, set[str]]:
+        """Ids of all objects of the engine, whosever they are, by their Pulumi type's name; networks by name too."""
+        api = self.client.api
+        networks = api.networks()
+        return {
+            "Service": {one["ID"] for one in api.services()},
+            "Secret": {one["ID"] for one in api.secrets()},
+            "ServiceConfig": {one["ID"] for one in api.configs()},
+            "Volume": {one["Name"] for one in api.volumes().get("Volumes") or []},
+            "Network": {one["Id"] for one in networks} | {one["Name"] for one in networks},
+            "RemoteImage": {one["Id"] for one in api.images(all=True)},
+        }
+
     def forget_secret(self, name: str) -> bool:
         """Removes this stack's secret called `name` if there is one; the engine refuses while a service uses it."""
         for found in self.client.api.secrets(self.filters()):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli import deploy, host, recovery, settings, trust
+from dynoform.cli import deploy, drift, host, recovery, settings, trust
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -30,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.add_stack(parser)
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask before an existing stack is changed")
     parser.add_argument("--preview", action="store_true", help="show what would change, change nothing")
+    parser.add_argument("--refresh", action="store_true", help="look at every resource, even without a sign of drift")
     parser.add_argument("--backend", metavar="URL", help="where the state is kept: file://, s3:// or postgres://")
     parser.add_argument("--config-file", type=Path, metavar="FILE", help="instead of Pulumi.S.yaml in the checkout")
     shared.add_json(parser)
@@ -46,20 +47,31 @@ def run(options: argparse.Namespace, context: Context) -> int:
         shared.bring_tools(context)
         existed = stack.exists()
         stack.create(known)
+        look = options.refresh or (existed and _drifted(context, stack))
         if options.preview:
-            return _preview(options, context, stack)
-        if existed and not options.yes and not _agreed(context, stack):
+            return _preview(options, context, stack, look)
+        if existed and not options.yes and not _agreed(context, stack, look):
             return 0
-        outcome = deploy.apply(stack, "up", words(stack), context.console)
+        drift.unmark(stack)
+        outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
+        drift.mark(stack)
         trust.write(stack, outcome.run.outputs)
     _report(options, context, stack, outcome)
     return 0
 
 
-def words(stack: Stack) -> list[str]:
-    """Words for ``pulumi up``. Refreshing first is what finds services that were removed by hand."""
-    common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--refresh", "--skip-plugin-pre-install"]
-    return ["--yes", "--skip-preview", "--suppress-outputs", *common]
+def words(stack: Stack, look: bool) -> list[str]:
+    """Words for ``pulumi up`` and ``preview``; `look` at every resource first to find what was changed by hand."""
+    common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--suppress-outputs"]
+    return [*common, "--skip-plugin-pre-install", *(["--refresh"] if look else [])]
+
+
+def _drifted(context: Context, stack: Stack) -> bool:
+    with connect(stack.name) as engine:
+        why = drift.reason(stack, engine)
+    if why:
+        context.console.line(f"looking for drift: {why}", "dim")
+    return bool(why)
 
 
 def check_host(context: Context, stack: Stack, known: StackSettings, existed: bool) -> None:
@@ -71,8 +83,8 @@ def check_host(context: Context, stack: Stack, known: StackSettings, existed: bo
         raise HostError(lines)
 
 
-def _preview(options: argparse.Namespace, context: Context, stack: Stack) -> int:
-    run = _plan(context, stack)
+def _preview(options: argparse.Namespace, context: Context, stack: Stack, look: bool) -> int:
+    run = _plan(context, stack, look)
     if options.json:
         shared.print_json(context.console, {"stack": stack.name, "changes": run.changed})
     else:
@@ -80,14 +92,13 @@ def _preview(options: argparse.Namespace, context: Context, stack: Stack) -> int
     return 0
 
 
-def _plan(context: Context, stack: Stack) -> Run:
-    common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--refresh", "--suppress-outputs"]
-    return deploy.apply(stack, "preview", common, context.console).run
+def _plan(context: Context, stack: Stack, look: bool) -> Run:
+    return deploy.apply(stack, "preview", words(stack, look), context.console).run
 
 
-def _agreed(context: Context, stack: Stack) -> bool:
+def _agreed(context: Context, stack: Stack, look: bool) -> bool:
     """Shows what an existing stack would change and asks. No terminal means nobody to ask."""
-    plan = _plan(context, stack)
+    plan = _plan(context, stack, look)
     if not plan.changed:
         context.console.result(f"{stack.name}: no changes")
         return False

@@ -1,0 +1,77 @@
+"""Whether the host may differ from what the last `up` left, so that Pulumi has to look at every resource again.
+
+Looking means asking each provider, and running playbooks in check mode: seconds. Most of what is done by hand shows in a
+few lists that the engine gives at once.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dynoform.cli.engine import Engine
+from dynoform.cli.stack import Stack
+
+MARK = "settled"
+TRUST_SECONDS = 24 * 3600
+NETWORKS = ("dynos", "platform")
+
+
+def mark(stack: Stack) -> None:
+    """Notes that what is declared is there now."""
+    (stack.directory / MARK).touch()
+
+
+def unmark(stack: Stack) -> None:
+    """Notes that a change is under way: if it is cut short, nothing is certain."""
+    (stack.directory / MARK).unlink(missing_ok=True)
+
+
+def reason(stack: Stack, engine: Engine | None) -> str | None:
+    """Why every resource has to be looked at; None when there is no sign of drift."""
+    try:
+        settled = (stack.directory / MARK).stat().st_mtime
+    except FileNotFoundError:
+        return "the last run did not finish"
+    if not settled > time.time() - TRUST_SECONDS:
+        return "the last run was long ago"
+    if settled < _booted():
+        return "the host was started again"
+    if engine is None:
+        return "the Docker engine does not answer"
+    return _missing(stack, engine) or _changed(engine, settled)
+
+
+def _booted() -> float:
+    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0
+
+
+def _missing(stack: Stack, engine: Engine) -> str | None:
+    there = engine.everything()
+    for resource in stack.deployment().get("resources") or []:
+        kind, identifier = resource["type"].rpartition(":")[2], known_id(resource)
+        if kind in there and identifier not in there[kind]:
+            return f"{resource['urn'].rpartition('::')[2]} is gone"
+    for noun in NETWORKS:
+        if f"{stack.name}_{noun}" not in there["Network"]:
+            return f"network {stack.name}_{noun} is gone"
+    return None
+
+
+def known_id(resource: Mapping[str, Any]) -> str:
+    """The engine's id of a resource in the state. An image's has its name appended by the provider."""
+    identifier = str(resource.get("id", ""))
+    if resource["type"].endswith(":RemoteImage"):
+        return identifier[: len("sha256:") + 64]
+    return identifier
+
+
+def _changed(engine: Engine, settled: float) -> str | None:
+    for service in engine.services():
+        if datetime.fromisoformat(service["UpdatedAt"][:19] + "+00:00").timestamp() > settled:
+            return f"{service['Spec']['Name']} was changed"
+    return None
