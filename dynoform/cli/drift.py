@@ -1,7 +1,7 @@
 """Whether the host may differ from what the last `up` left, so that Pulumi has to look at every resource again.
 
-Looking means asking each provider, and running playbooks in check mode: seconds. Most of what is done by hand shows in a
-few lists that the engine gives at once.
+Looking means asking each provider, and running playbooks in check mode: seconds. Most of what is done by hand shows
+in a few lists that the engine gives at once.
 """
 
 import time
@@ -33,7 +33,7 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
     try:
         settled = (stack.directory / MARK).stat().st_mtime
     except FileNotFoundError:
-        return "the last run did not finish"
+        return "no finished up is known"
     if not settled > time.time() - TRUST_SECONDS:
         return "the last run was long ago"
     if settled < _booted():

@@ -4,7 +4,7 @@ import argparse
 import shutil
 import sys
 
-from dynoform.cli import deploy, purge, recovery
+from dynoform.cli import deploy, drift, purge, recovery
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -68,6 +68,7 @@ def _destroy(context: Context, stack: Stack, with_data: bool) -> None:
     words = ["--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack.name, protected]
     if stack.config_file.exists():
         words += ["--config-file", str(stack.config_file)]
+    drift.unmark(stack)
     outcome = deploy.apply(stack, "destroy", words, context.console)
     deleted = outcome.run.changed.get("delete", 0)
     context.console.line(f"✓ {stack.name}: {deleted} removed ({duration(outcome.seconds)})", "good")

@@ -54,7 +54,7 @@ def test_no_sign_means_no_look(settled: Stack) -> None:
 
 def test_unfinished_run_is_a_sign(settled: Stack) -> None:
     drift.unmark(settled)
-    assert reason(settled, Lists()) == "the last run did not finish"
+    assert reason(settled, Lists()) == "no finished up is known"
 
 
 @pytest.mark.parametrize(("age", "expected"), [(25 * 3600, "the last run was long ago"), (60, None)])
