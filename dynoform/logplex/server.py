@@ -59,7 +59,7 @@ class Logplex:
     def __init__(self, journal: Journal, buffers: Buffers | None = None) -> None:
         """``buffers`` keep Heroku's number of lines unless given."""
         self.journal = journal
-        self.buffers = buffers or Buffers()
+        self.buffers = Buffers() if buffers is None else buffers
         self.sessions = LogSessions(self.buffers)
         self.receivers: set[Receiver] = set()
         self.unreadable = 0

@@ -72,7 +72,8 @@ def said(platform: DynoPlatform, *lines: str) -> bool:
 
 def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID) -> None:
     started = time.monotonic()
-    platform.release(app, {"web": SERVER}, GREETING='it\'s "me"\n$HOME', OTHER="")
+    command = f"env > environment; {SERVER}"
+    platform.release(app, {"web": command}, GREETING='it\'s "me"\n$HOME', OTHER="")
     platform.wait_up(app, "web.1")
     took = time.monotonic() - started
     (dyno,) = platform.dynos(app)
@@ -85,7 +86,7 @@ def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID
     )
     assert took < 8
     (container,) = platform.containers(app)
-    code, output = container.exec_run(["cat", "/tmp/environment"])
+    code, output = container.exec_run(["cat", "/app/environment"])
     assert code == 0
     environment = output.decode()
     assert 'GREETING=it\'s "me"\n$HOME' in environment

@@ -1,0 +1,115 @@
+import re
+import subprocess
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from dynoform.domain import dyno_lines
+from dynoform.errors import ConflictError
+from dynoform.reconcile import specification
+from dynoform.reconcile.specification import DynoService
+
+SHOP = DynoService(
+    stack="local", network="local_dynos", app_id=uuid.UUID(int=1), app_name="shop", dyno_id=uuid.UUID(int=2 << 96),
+    release_id=uuid.UUID(int=3 << 96), version=5, type="web", number=1, size="Standard-2X", command="python app.py",
+    image="172.29.4.1:5000/apps/x@sha256:0",
+)  # fmt: skip
+
+
+def test_a_web_dyno_publishes_its_port_on_the_host_and_a_worker_none() -> None:
+    web = specification.service(SHOP, "secret", 20001)["endpoint_spec"]
+    assert web == {
+        "Mode": "dnsrr",
+        "Ports": [{"Protocol": "tcp", "TargetPort": 5000, "PublishedPort": 20001, "PublishMode": "host"}],
+    }
+    assert specification.service(SHOP, "secret", None)["endpoint_spec"]["Ports"] == []
+
+
+def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
+    template = specification.service(SHOP, "secret", 20001)["task_template"]
+    assert template["Resources"]["Limits"] == {"MemoryBytes": 2048 * 1024 * 1024, "Pids": 512}
+    container = template["ContainerSpec"]
+    assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
+    assert container["StopGracePeriod"] == 30 * 10**9
+    assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
+    assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
+
+
+def test_log_lines_can_be_filed_by_the_containers_labels() -> None:
+    template = specification.service(SHOP, "secret", 20001)["task_template"]
+    wanted = template["LogDriver"]["Options"]["labels"].split(",")
+    assert set(wanted) <= template["ContainerSpec"]["Labels"].keys()
+    assert template["ContainerSpec"]["Labels"]["dynoform.dyno"] == "web.1"
+
+
+def test_swarm_restarts_once_per_good_run_and_not_while_a_cool_off_is_due() -> None:
+    first = specification.service(SHOP, "secret", 20001)["task_template"]["RestartPolicy"]
+    assert first == {"Condition": "any", "Delay": 0, "MaxAttempts": 1, "Window": 3600 * 10**9}
+    later = specification.service(replace(SHOP, crashes=2), "secret", 20001)["task_template"]["RestartPolicy"]
+    assert later == {"Condition": "none"}
+
+
+@pytest.mark.parametrize("app", ["shop", "a" * 30, "x-y-z"])
+@pytest.mark.parametrize("kind", ["web", "a_very-long_process_type_name--", "release"])
+def test_names_are_what_swarm_takes_and_no_two_dynos_share_one(app: str, kind: str) -> None:
+    one = replace(SHOP, app_name=app, type=kind)
+    other = replace(one, dyno_id=uuid.UUID(int=9 << 96), release_id=uuid.UUID(int=9 << 96))
+    for name in (one.name, one.secret_name):
+        assert re.fullmatch(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*", name)
+        assert len(name) <= 63
+    assert one.name != other.name
+    assert one.secret_name != other.secret_name
+    assert SHOP.name == "local_shop_web-1_v5_00000002"
+
+
+def test_config_vars_reach_a_shell_unchanged() -> None:
+    config = {"PLAIN": "a", "QUOTES": 'it\'s "x" `id` $(id) $HOME \\', "LINES": "a\n\nb\n", "EMPTY": "", "UTF": "é\t✓"}
+    script = specification.config_file(config).decode() + "env -0"
+    output = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10).stdout.decode()
+    found = dict(entry.split("=", 1) for entry in output.split("\0") if entry)
+    assert {name: found[name] for name in config} == config
+
+
+def test_without_config_vars_the_secret_is_not_empty() -> None:
+    assert specification.config_file({}).strip()
+
+
+def test_ports_are_spread_and_never_given_twice() -> None:
+    ports = {specification.free_port(frozenset(), str(seed)) for seed in range(100)}
+    assert len(ports) > 95
+    assert ports <= set(specification.PUBLISHED)
+    first = specification.free_port(frozenset(), "seed")
+    assert specification.free_port(frozenset({first}), "seed") != first
+
+
+def test_no_port_left_is_said() -> None:
+    with pytest.raises(ConflictError, match="20000 to 29999: are all taken"):
+        specification.free_port(frozenset(specification.PUBLISHED), "seed")
+
+
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        ({"Spec": {"Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {}}}, ""),
+        ({"Spec": {"Mode": {"Replicated": {"Replicas": 0}}, "TaskTemplate": {}}}, "0 replicas"),
+        ({"Spec": {"TaskTemplate": {"ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {}}}, ""),
+        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}}, "its specification"),
+        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 1}}}, ""),
+    ],
+)
+def test_changes_by_hand_are_seen(service: dict[str, object], found: str) -> None:
+    assert specification.altered(service) == found
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "lines"),
+    [
+        (0, None, ["Process exited with status 0"]),
+        (143, 1.0, ["Process exited with status 143"]),
+        (137, None, ["Process exited with status 137"]),
+        (137, 30.1, [dyno_lines.EXIT_TIMEOUT, dyno_lines.KILLING, "Process exited with status 137"]),
+    ],
+)
+def test_the_end_of_a_process_reads_as_on_heroku(code: int, seconds: float | None, lines: list[str]) -> None:
+    assert dyno_lines.stopped(code, seconds) == lines
