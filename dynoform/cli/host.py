@@ -141,8 +141,13 @@ def _taken(address: str, port: int) -> bool:
 
 
 def _router_runs(subject: Subject) -> bool:
-    services = subject.engine.services() if subject.engine else []
-    return any(service["Spec"]["Name"] == f"{subject.stack}_router" for service in services)
+    """Whether the stack's own router has the port; one whose service was removed keeps it until it has ended."""
+    name = f"{subject.stack}_router"
+    if subject.engine is None:
+        return False
+    if any(service["Spec"]["Name"] == name for service in subject.engine.services()):
+        return True
+    return bool(subject.engine.client.containers(filters={"label": f"com.docker.swarm.service.name={name}"}))
 
 
 def _holder(port: int) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .archive import compressed_archive, source_hash
 from .engine import Operation
 from .errors import InputError, PartialError, ProviderError
-from .platform_api import NotFoundError, PlatformApi
+from .platform_api import ANSWER_SECONDS, NotFoundError, PlatformApi, UnansweredError
 from .resource import Resource, Values
 from .values import UNKNOWN
 
@@ -20,6 +20,8 @@ BUILD_SECONDS = 900.0
 """Heroku's limit for a build: 15 minutes."""
 DYNO_SECONDS = 120.0
 """Twice Heroku's limit for a web process to bind its port (60 s, R10): an image may have to be pulled first."""
+READ_PATIENCE = 3.0
+"""Seconds that a refresh waits for an API that does not answer."""
 POLL_SECONDS = 0.5
 LAST_LINES = 8
 RUNNING = frozenset({"up", "idle"})
@@ -57,14 +59,21 @@ class App(Resource):
             return app["id"], self._converge(operation, api, app["id"], state, inputs)
 
     def read(self, operation: Operation, identifier: str, state: Values) -> Values | None:
-        """Config vars and formation as they are, of those that are declared; None when the app is gone."""
+        """Config vars and formation as they are, of those that are declared; None when the app is gone.
+
+        A platform that does not answer tells nothing about its apps: they are taken to be as they were, so that a
+        refresh can go on to find out, and mend, why it does not answer.
+        """
         if not state:
             raise ProviderError(identifier, "an app is not imported", "declare it: an app of that name is adopted")
-        with _api(operation, state) as api:
+        with _api(operation, state, READ_PATIENCE) as api:
             try:
                 app = api.get(f"/apps/{identifier}")
             except NotFoundError:
                 return None
+            except UnansweredError as error:
+                operation.info(f"not read: {error}")
+                return state
             config = api.get(f"/apps/{identifier}/config-vars")
             kept = {name: config[name] for name in state["config"] if name in config}
             return {**state, **_facts(api, app), "config": kept, "formation": _formation(api, identifier, state)}
@@ -96,8 +105,9 @@ class App(Resource):
             raise PartialError(error, app, done) from error
 
 
-def _api(operation: Operation, values: Values) -> PlatformApi:
-    return PlatformApi(operation, values["api"]["url"], values["api"]["caCertPem"], values["api"]["token"])
+def _api(operation: Operation, values: Values, patience: float = ANSWER_SECONDS) -> PlatformApi:
+    api = values["api"]
+    return PlatformApi(operation, api["url"], api["caCertPem"], api["token"], patience)
 
 
 def _check_formation(formation: Any) -> None:

@@ -26,17 +26,24 @@ class NotFoundError(ProviderError):
     """The thing that was asked for is not there (404)."""
 
 
+class UnansweredError(ProviderError):
+    """The platform's API gave no answer of its own for as long as the caller was ready to wait."""
+
+
 class PlatformApi:
     """Calls to one platform. Every call is bounded in time, and repeated while the platform is not there."""
 
-    def __init__(self, operation: Operation, url: str, ca_cert_pem: str, token: str) -> None:
-        """``ca_cert_pem`` is the only authority that is trusted; ``token`` is an API key."""
+    def __init__(
+        self, operation: Operation, url: str, ca_cert_pem: str, token: str, patience: float = ANSWER_SECONDS
+    ) -> None:
+        """``ca_cert_pem`` is the only authority that is trusted; ``token`` is an API key; ``patience`` in seconds."""
         try:
             trust = ssl.create_default_context(cadata=ca_cert_pem)
         except ssl.SSLError as error:
             raise ProviderError("api.caCertPem", "is not a PEM certificate") from error
         self._operation = operation
         self._url = url
+        self._patience = patience
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {token}"}
         # The platform is asked directly: an HTTP proxy knows nothing of a local address.
         self._client = httpx.Client(base_url=url, verify=trust, headers=headers, timeout=TIMEOUT, trust_env=False)
@@ -99,8 +106,8 @@ class PlatformApi:
         return response
 
     def _answered(self, call: Callable[[], httpx.Response]) -> httpx.Response:
-        """The first answer that is the platform's own, within ``ANSWER_SECONDS``."""
-        until, pause = time.monotonic() + ANSWER_SECONDS, FIRST_PAUSE
+        """The first answer that is the platform's own, within the patience."""
+        until, pause = time.monotonic() + self._patience, FIRST_PAUSE
         while True:
             try:
                 response = call()
@@ -110,7 +117,7 @@ class PlatformApi:
             except httpx.TransportError as error:
                 why = str(error) or type(error).__name__
             if time.monotonic() > until:
-                raise ProviderError(
+                raise UnansweredError(
                     self._url, f"the platform's API gives no answer: {why}", "see 'bin/dynoform status'"
                 )
             self._operation.status(f"waits for the platform's API: {why}")
