@@ -281,7 +281,7 @@ class _Formation:
     def _observe(self, dyno: DynoState, task: Task) -> Iterator[Action]:
         """The newest task is alive: how far is it?"""
         if _port_taken(task):
-            yield StartDyno(dyno.id, "its port is taken")
+            yield from self._wait_for_port(dyno, task)
         elif dyno.state == "crashed":
             yield MarkStarting(dyno.id, "Swarm starts it again")
         elif dyno.state == "up":
@@ -290,6 +290,14 @@ class _Formation:
                 yield MarkStarting(dyno.id, "Swarm has moved or restarted it")
         elif task.state == "running":
             yield from self._boot(dyno, task)
+
+    def _wait_for_port(self, dyno: DynoState, task: Task) -> Iterator[Action]:
+        """Its port is in use: for a moment by its own predecessor, which leaves, or else by somebody who stays."""
+        if any(earlier.live for earlier in self.services[dyno.id].tasks[:-1]):
+            if dyno.state == "up":
+                yield MarkStarting(dyno.id, "Swarm has moved or restarted it")
+        elif self.snapshot.now - task.at >= SWARM_TURN:
+            yield StartDyno(dyno.id, "its port is taken")
 
     def _boot(self, dyno: DynoState, task: Task) -> Iterator[Action]:
         if dyno.type != WEB:

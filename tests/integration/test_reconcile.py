@@ -236,6 +236,21 @@ def test_a_service_that_was_changed_by_hand_is_mended(platform: DynoPlatform, ap
     assert platform.get(platform.dynos(app)[0]).status_code == 200
 
 
+def test_a_dyno_that_swarm_restarts_by_itself_is_routed_again_on_its_port(
+    platform: DynoPlatform, app: uuid.UUID
+) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (before,) = platform.dynos(app)
+    (service,) = platform.services(app)
+    platform.logs.lines.clear()
+    service.force_update()
+    platform.wait(lambda: said(platform, "State changed from up to starting", "State changed from starting to up"))
+    (after,) = platform.dynos(app)
+    assert (after.service_id, after.port, after.crashes) == (before.service_id, before.port, 0)
+    assert platform.get(after).status_code == 200
+
+
 def test_a_destroyed_apps_services_and_secrets_go(platform: DynoPlatform, app: uuid.UUID) -> None:
     platform.release(app, {"web": SERVER}, SECRET="x")
     platform.wait_up(app, "web.1")

@@ -141,8 +141,16 @@ def test_a_dyno_whose_image_still_comes_is_waited_for(state: str) -> None:
 @pytest.mark.parametrize("state", ["pending", "rejected"])
 def test_a_taken_port_is_nobodys_crash(state: str, error: str) -> None:
     one = dyno(1, "starting")
-    actions = decide(snapshot(wanted(), one, services=[service(one, task(state, 1, error=error))]))
+    actions = decide(snapshot(wanted(), one, services=[service(one, task(state, 4, error=error))]))
     assert actions == [StartDyno(one.id, "its port is taken")]
+
+
+def test_a_port_that_the_predecessor_still_holds_is_waited_for() -> None:
+    one = dyno(1, "starting")
+    waiting = task("pending", 10, error="no suitable node (host-mode port already in use on 1 node)")
+    assert decide(snapshot(wanted(), one, services=[service(one, task("running", 60, port=20001), waiting)])) == []
+    young = replace(waiting, at=ago(1))
+    assert decide(snapshot(wanted(), one, services=[service(one, task("shutdown", 1), young)])) == []
 
 
 # Crashes

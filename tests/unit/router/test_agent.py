@@ -1,0 +1,113 @@
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dynoform.journal import Journal
+from dynoform.reconcile import declared
+from dynoform.router import presence
+from dynoform.router.agent import Agent
+from dynoform.router.files import Directory
+from dynoform.router.rendering import render
+from dynoform.store.releases import add_config, create_release
+from dynoform.store.secrets import Vault
+from dynoform.store.session import Store
+from dynoform.store.tables import Account, App, Dyno, Lease, Slug
+
+KEY = "A" * 42 + "s="
+
+
+def app_with_dyno(store: Store, port: int | None) -> uuid.UUID:
+    with store.transaction() as session:
+        account = Account(email="ann@example.com")
+        session.add(account)
+        session.flush()
+        app = App(name="shop", owner_id=account.id, stack="dynoform-13")
+        session.add(app)
+        session.flush()
+        slug = Slug(
+            id=uuid.uuid4(), app_id=app.id, image="i", size=1, checksum="-", stack="s", process_types={"web": "run"}
+        )
+        session.add(slug)
+        config = add_config(session, Vault(KEY), app.id, {})
+        release = create_release(session, app, description="d", account_id=account.id, slug=slug, config=config)
+        address = "172.29.0.1" if port else None
+        dyno = Dyno(
+            app_id=app.id,
+            release_id=release.id,
+            type="web",
+            number=1,
+            size="Basic",
+            command="run",
+            address=address,
+            port=port,
+        )
+        session.add(dyno)
+        return app.id
+
+
+@pytest.fixture
+def agent(store: Store, tmp_path: Path) -> Agent:
+    return Agent(store, tmp_path, "localhost", Journal("router-agent"))
+
+
+def test_a_pass_writes_what_the_store_wants_and_a_second_changes_nothing(agent: Agent, store: Store) -> None:
+    app_id = app_with_dyno(store, 20001)
+    assert agent.step() is True
+    assert f"backend app_{app_id}\n" in (agent.directory.current() or "")
+    assert " 172.29.0.1:20001\n" in (agent.directory.current() or "")
+    assert agent.step() is False
+    with store.transaction() as session:
+        session.delete(session.get_one(App, app_id))
+    assert agent.step() is True
+    assert str(app_id) not in (agent.directory.current() or "")
+
+
+def test_files_damaged_by_hand_are_written_anew(agent: Agent, store: Store) -> None:
+    app_with_dyno(store, 20001)
+    agent.step()
+    wanted = agent.directory.current()
+    (agent.directory.path / "haproxy.cfg").write_text("nonsense\n")
+    for path in agent.directory.path.glob("hosts-*"):
+        path.unlink()
+    assert agent.step() is True
+    assert agent.directory.current() == wanted
+    assert Directory(agent.directory.path).holds(render(agent.read()[1]))
+
+
+def test_the_reconciler_learns_which_moments_routes_are_in_force(agent: Agent, store: Store) -> None:
+    assert declared.read(store).routed_until is None
+    before = datetime.now(UTC)
+    agent.step()
+    found = declared.read(store)
+    assert found.routers_away is False
+    assert found.routed_until is not None
+    assert abs(found.routed_until - before) < timedelta(seconds=5)
+
+
+def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: Store) -> None:
+    now = datetime.now(UTC)
+    with store.transaction() as session:
+        presence.announce(session, "fast", now)
+        presence.announce(session, "slow", now - timedelta(seconds=5))
+        presence.announce(session, "silent", now - presence.LIFETIME - timedelta(seconds=1))
+    assert declared.read(store).routed_until == now - timedelta(seconds=5)
+
+
+def test_when_no_router_reports_any_more_they_are_away(store: Store) -> None:
+    with store.transaction() as session:
+        presence.announce(session, "silent", datetime.now(UTC) - timedelta(minutes=5))
+    found = declared.read(store)
+    assert (found.routed_until, found.routers_away) == (None, True)
+
+
+def test_routers_that_are_gone_for_a_day_are_forgotten(store: Store) -> None:
+    with store.transaction() as session:
+        presence.announce(session, "old", datetime.now(UTC) - timedelta(days=2))
+        session.add(Lease(name="reconcile", holder="x", expires_at=datetime.now(UTC) - timedelta(days=2)))
+    with store.transaction() as session:
+        presence.forget_old(session)
+    with store.transaction() as session:
+        assert session.get(Lease, "router/old") is None
+        assert session.get(Lease, "reconcile") is not None
