@@ -41,7 +41,7 @@ class EngineParts:
         return self.engine.containers.run(self.image(noun), command, detach=True, labels=labels, **options)
 
     def clean(self) -> None:
-        """Remove services, containers, secrets and networks with our label."""
+        """Remove services, containers, secrets, networks and volumes with our label."""
         filters = {"label": LABEL}
         found = [*self.engine.services.list(filters=filters), *self.engine.secrets.list(filters=filters)]
         for thing in found:
@@ -50,10 +50,9 @@ class EngineParts:
         for container in self.engine.containers.list(all=True, filters=filters):
             with suppress(APIError):
                 container.remove(force=True, v=True)
-        # Swarm's own networks first: they hold the configuration-only ones.
-        for network in sorted(self.engine.networks.list(filters=filters), key=lambda n: n.name.endswith("_config")):
-            with suppress(NotFound):
-                network.remove()
+        for thing in [*self.engine.networks.list(filters=filters), *self.engine.volumes.list(filters=filters)]:
+            with suppress(APIError):
+                thing.remove()
 
 
 @pytest.fixture(scope="module")
