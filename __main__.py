@@ -91,6 +91,7 @@ router = Router(
         network_id=host.host_network_id,
         environment=environment,
         domain=settings.domain,
+        apps=[app.name for app in settings.apps],
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
     ),

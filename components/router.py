@@ -1,5 +1,6 @@
 """The router: HAProxy on every router host, on the host's own network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -23,6 +24,7 @@ class RouterArgs:
         network_id: engine id of the network ``host``.
         environment: what the router's entrypoint needs: addresses and ports.
         domain: apps' domain; the certificate is for it, its sub-domains and ``localhost``.
+        apps: names of apps that the certificate names one by one: clients do not take ``*.localhost``.
         addresses: IP addresses that the certificate names too.
         authority: signs the router's certificate.
     """
@@ -32,6 +34,7 @@ class RouterArgs:
     network_id: pulumi.Input[str]
     environment: dict[str, pulumi.Input[str]]
     domain: str
+    apps: Sequence[str]
     addresses: list[str]
     authority: CertificateAuthority
 
@@ -62,9 +65,7 @@ class Router(pulumi.ComponentResource):
             f"{self._name}-certificate",
             CertificateArgs(
                 common_name="router",
-                dns_names=sorted(
-                    {"localhost", "*.localhost", args.domain, f"*.{args.domain}", f"api.localhost.{args.domain}"}
-                ),
+                dns_names=_names(args.domain, args.apps),
                 ip_addresses=args.addresses,
                 ca_cert_pem=args.authority.cert_pem,
                 ca_key_pem=args.authority.key_pem,
@@ -87,3 +88,8 @@ class Router(pulumi.ComponentResource):
                 everywhere=True,
             )
         )
+
+
+def _names(domain: str, apps: Sequence[str]) -> list[str]:
+    names = {"localhost", "*.localhost", domain, f"*.{domain}", f"api.localhost.{domain}"}
+    return sorted(names | {f"{app}.{domain}" for app in apps})

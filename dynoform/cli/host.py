@@ -147,7 +147,7 @@ def _router_runs(subject: Subject) -> bool:
         return False
     if any(service["Spec"]["Name"] == name for service in subject.engine.services()):
         return True
-    return bool(subject.engine.client.containers(filters={"label": f"com.docker.swarm.service.name={name}"}))
+    return bool(subject.engine.client.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}))
 
 
 def _holder(port: int) -> str | None:

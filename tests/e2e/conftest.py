@@ -93,7 +93,13 @@ class Platform:
     def containers(self, app: str) -> list[Any]:
         """Running containers of the app's dynos on this host."""
         app_id = self.api.get(f"/apps/{app}").json()["id"]
-        return list(self.engine.containers.list(filters={"label": [f"dynoform.app={app_id}"], "status": "running"}))
+        labels = [f"dynoform.app={app_id}", "dynoform.dyno"]
+        return list(self.engine.containers.list(filters={"label": labels, "status": "running"}))
+
+    def only_dyno(self, app: str) -> Any:
+        """The container of the app's one dyno; None while there are others, for instance of the release before."""
+        found = self.containers(app)
+        return found[0] if len(found) == 1 else None
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +107,8 @@ def first_up() -> Iterator[Run]:
     """The run that made the platform; left-overs of an earlier, killed session are removed first."""
     if os.geteuid() != 0:
         pytest.skip("root is missing: the engine and the firewall need it")
-    dynoform("down", "--stack", STACK, "--purge", "--yes")
+    cleaned = dynoform("down", "--stack", STACK, "--purge", "--yes")
+    assert cleaned.code == 0, f"{cleaned.out}\n{cleaned.err}"
     run = dynoform("up", "--stack", STACK, "--yes")
     assert run.code == 0, f"{run.out}\n{run.err}"
     yield run

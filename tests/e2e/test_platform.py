@@ -86,7 +86,7 @@ def test_log_has_app_router_and_system_lines(platform: Platform) -> None:
 
 
 def test_killed_process_is_replaced(platform: Platform) -> None:
-    (container,) = platform.containers("node")
+    container = eventually(lambda: platform.only_dyno("node"), 60, "one dyno")
     container.kill(signal="SIGKILL")
     eventually(lambda: [c for c in platform.containers("node") if c.id != container.id], 30, "a new dyno")
     eventually(lambda: platform.serves("node"), 30, "node answers again")
@@ -94,6 +94,7 @@ def test_killed_process_is_replaced(platform: Platform) -> None:
 
 def test_removed_dyno_service_is_mended_by_the_reconciler(platform: Platform) -> None:
     app_id = platform.api.get("/apps/node").json()["id"]
+    eventually(lambda: platform.only_dyno("node"), 60, "one dyno")
     (service,) = platform.engine.services.list(filters={"label": f"dynoform.app={app_id}"})
     service.remove()
     eventually(
@@ -155,7 +156,7 @@ def test_new_release_takes_over_without_a_failed_request(platform: Platform) -> 
 
 
 def test_dyno_reaches_neither_engine_nor_platform(platform: Platform) -> None:
-    (container,) = platform.containers("python")
+    container = eventually(lambda: platform.only_dyno("python"), 60, "one dyno")
     probe = (
         "import socket,sys\n"
         "for host, port in [('172.29.36.1',17400),('172.29.36.1',17401),('172.29.32.1',22),('169.254.169.254',80)]:\n"

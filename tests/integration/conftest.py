@@ -13,3 +13,8 @@ def base_image() -> str:
     return str(
         run_playbook(operation, "playbooks/host.yml", Host("localhost", "127.0.0.1", "local"), {}).facts["base_image"]
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine(base_image: str) -> None:
+    """All tests here need what the roles make: an engine that runs, in a swarm."""
