@@ -4,9 +4,9 @@ Looking means asking each provider, and running playbooks in check mode: seconds
 in a few lists that the engine gives at once.
 """
 
+import json
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from dynoform.cli.engine import Engine
 from dynoform.cli.stack import Stack
 
 MARK = "settled"
+DYNO = "dynoform.dyno"
 TRUST_SECONDS = 24 * 3600
 NETWORKS = ("dynos", "platform")
 
 
-def mark(stack: Stack) -> None:
-    """Notes that what is declared is there now."""
-    (stack.directory / MARK).touch()
+def mark(stack: Stack, engine: Engine | None) -> None:
+    """Notes that what is declared is there now, and in which version the engine has each service."""
+    (stack.directory / MARK).write_text(json.dumps(_versions(engine) if engine else {}), encoding="utf-8")
 
 
 def unmark(stack: Stack) -> None:
@@ -40,7 +41,7 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
         return "the host was started again"
     if engine is None:
         return "the Docker engine does not answer"
-    return _missing(stack, engine) or _changed(engine, settled)
+    return _missing(stack, engine) or _changed(stack, engine)
 
 
 def _booted() -> float:
@@ -70,8 +71,13 @@ def known_id(resource: Mapping[str, Any]) -> str:
     return identifier
 
 
-def _changed(engine: Engine, settled: float) -> str | None:
-    for service in engine.services():
-        if datetime.fromisoformat(service["UpdatedAt"][:19] + "+00:00").timestamp() > settled:
-            return f"{service['Spec']['Name']} was changed"
-    return None
+def _versions(engine: Engine) -> dict[str, int]:
+    """Name → version of each service of the platform; dynos come and go without Pulumi."""
+    services = [one for one in engine.services() if DYNO not in (one["Spec"].get("Labels") or {})]
+    return {one["Spec"]["Name"]: one["Version"]["Index"] for one in services}
+
+
+def _changed(stack: Stack, engine: Engine) -> str | None:
+    settled = json.loads((stack.directory / MARK).read_text(encoding="utf-8") or "{}")
+    found = (name for name, version in sorted(_versions(engine).items()) if settled.get(name) != version)
+    return next((f"{name} was changed" for name in found), None)

@@ -165,7 +165,7 @@ def test_dyno_reaches_neither_engine_nor_platform(platform: Platform) -> None:
         "socket.create_connection(('172.29.32.1', 18080), 5); print('router')\n"
     )
     code, output = container.exec_run(["python3", "-c", probe])
-    assert (code, output.decode().split()) == (0, ["router"])
+    assert (code, output.decode().split()) == (0, ["router"]), output
     assert not any("docker.sock" in mount.get("Source", "") for mount in container.attrs["Mounts"])
 
 

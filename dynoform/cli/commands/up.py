@@ -54,7 +54,8 @@ def run(options: argparse.Namespace, context: Context) -> int:
             return 0
         drift.unmark(stack)
         outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
-        drift.mark(stack)
+        with connect(stack.name) as engine:
+            drift.mark(stack, engine)
         trust.write(stack, outcome.run.outputs)
     _report(options, context, stack, outcome)
     return 0

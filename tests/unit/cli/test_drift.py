@@ -26,13 +26,14 @@ class Lists:
             "Network": {"n1", "local_dynos", "local_platform"},
             "RemoteImage": {IMAGE},
         }
-        self.updated = "2020-01-01T10:00:00.123456789Z"
+        self.version = 41
+        self.labels: dict[str, str] = {}
 
     def everything(self) -> dict[str, set[str]]:
         return self.there
 
     def services(self) -> list[dict[str, Any]]:
-        return [{"UpdatedAt": self.updated, "Spec": {"Name": "local_router"}}]
+        return [{"Version": {"Index": self.version}, "Spec": {"Name": "local_router", "Labels": self.labels}}]
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def settled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack whose last `up` finished just now."""
     stack.directory.mkdir(parents=True)
     monkeypatch.setattr(Stack, "deployment", lambda self: {"resources": STATE})
-    drift.mark(stack)
+    drift.mark(stack, Lists())  # type: ignore[arg-type]
     return stack
 
 
@@ -85,8 +86,15 @@ def test_missing_object_is_a_sign(settled: Stack, kind: str, gone: str, expected
 
 def test_changed_service_is_a_sign(settled: Stack) -> None:
     lists = Lists()
-    lists.updated = time.strftime("%Y-%m-%dT%H:%M:%S.123456789Z", time.gmtime(time.time() + 60))
+    lists.version += 1
     assert reason(settled, lists) == "local_router was changed"
+
+
+def test_changed_dyno_is_none(settled: Stack) -> None:
+    lists = Lists()
+    lists.version += 1
+    lists.labels = {"dynoform.dyno": "web.1"}
+    assert reason(settled, lists) is None
 
 
 def test_engine_that_is_away_is_a_sign(settled: Stack) -> None:
