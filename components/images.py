@@ -18,11 +18,13 @@ class Recipe:
     Parameters:
         noun: directory below ``images/``; the image is ``dynoform/<noun>:<hash>``.
         sources: further directories and files of the project that the recipe copies in.
+        without: what of them .dockerignore keeps out.
         on: the image that it starts from; None for the base image.
     """
 
     noun: str
     sources: tuple[str, ...] = ()
+    without: str = ""
     on: str | None = None
 
     @property
@@ -36,7 +38,7 @@ RECIPES = (
     Recipe("registry"),
     Recipe("router"),
     Recipe("log-agent"),
-    Recipe("control-plane", sources=("dynoform", "requirements/platform.lock")),
+    Recipe("control-plane", sources=("dynoform", "requirements/platform.lock"), without="dynoform/cli"),
     Recipe("stack-13"),
     Recipe("stack-13-build", sources=("buildpacks",), on="stack-13"),
 )
@@ -99,12 +101,9 @@ def recipe_digest(recipe: Recipe) -> str:
 
 
 def _files(recipe: Recipe) -> Iterator[Path]:
+    left_out = ROOT / recipe.without if recipe.without else None
     for source in (f"images/{recipe.noun}", *recipe.sources):
         path = ROOT / source
-        if path.is_file():
-            yield path
-        yield from (
-            file
-            for file in path.rglob("*")
-            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
-        )
+        for file in [path] if path.is_file() else path.rglob("*"):
+            if file.is_file() and left_out not in file.parents and "__pycache__" not in file.parts:
+                yield file
