@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .archive import compressed_archive, source_hash
 from .engine import Operation
 from .errors import InputError, PartialError, ProviderError
-from .platform_api import ANSWER_SECONDS, NotFoundError, PlatformApi, UnansweredError
+from .platform_api import NotFoundError, PlatformApi, UnansweredError
 from .resource import Resource, Values
 from .values import UNKNOWN
 
@@ -105,7 +105,7 @@ class App(Resource):
             raise PartialError(error, app, done) from error
 
 
-def _api(operation: Operation, values: Values, patience: float = ANSWER_SECONDS) -> PlatformApi:
+def _api(operation: Operation, values: Values, patience: float | None = None) -> PlatformApi:
     api = values["api"]
     return PlatformApi(operation, api["url"], api["caCertPem"], api["token"], patience)
 

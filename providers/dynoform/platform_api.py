@@ -34,7 +34,7 @@ class PlatformApi:
     """Calls to one platform. Every call is bounded in time, and repeated while the platform is not there."""
 
     def __init__(
-        self, operation: Operation, url: str, ca_cert_pem: str, token: str, patience: float = ANSWER_SECONDS
+        self, operation: Operation, url: str, ca_cert_pem: str, token: str, patience: float | None = None
     ) -> None:
         """``ca_cert_pem`` is the only authority that is trusted; ``token`` is an API key; ``patience`` in seconds."""
         try:
@@ -43,7 +43,7 @@ class PlatformApi:
             raise ProviderError("api.caCertPem", "is not a PEM certificate") from error
         self._operation = operation
         self._url = url
-        self._patience = patience
+        self._patience = ANSWER_SECONDS if patience is None else patience
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {token}"}
         # The platform is asked directly: an HTTP proxy knows nothing of a local address.
         self._client = httpx.Client(base_url=url, verify=trust, headers=headers, timeout=TIMEOUT, trust_env=False)

@@ -6,6 +6,7 @@ process of its own, because the SDK keeps global state and leaves event loops op
 
 import asyncio
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from pulumi.runtime import config, rpc, stack
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
+IMAGE = re.compile(r"^(dynoform/[a-z0-9-]+):[0-9a-f]{12}$")
 FACTS = {
     "docker_root": "/var/lib/docker",
     "docker_client": "/usr/bin/docker",
@@ -55,6 +57,8 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return IMAGE.sub(r"\1:[hash]", value)
     if isinstance(value, dict):
         if rpc._special_sig_key in value:
             return SECRET

@@ -14,6 +14,7 @@ lock=/run/dynoform-base-image.lock
 
 # The host's package mirror is what can be reached from here; another distribution's is of no use.
 mirror() {
+    # shellcheck source=/dev/null # a file of the host's
     [ "$(. /etc/os-release && echo "$ID")" = debian ] || return 0
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
         sed -n -e 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\(http[^ ]*\) .*/\2/p' -e 's/^URIs: *\(http[^ ]*\).*/\1/p' |

@@ -7,8 +7,8 @@ seconds=$2
 log=/var/log/docker.log
 
 # A container-like host may refuse higher limits: the engine then lives with those it has.
-ulimit -n 1048576 2>/dev/null || true
-ulimit -u unlimited 2>/dev/null || true
+prlimit --pid $$ --nofile=1048576 2>/dev/null || true
+prlimit --pid $$ --nproc=unlimited 2>/dev/null || true
 if [ -z "$(ls -A /sys/fs/cgroup 2>/dev/null)" ] && command -v cgroupfs-mount >/dev/null; then
     cgroupfs-mount
 fi
