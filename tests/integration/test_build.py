@@ -47,7 +47,7 @@ def platform(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     """Store, registry and a network, and a builder that works."""
     folder = tmp_path_factory.mktemp("platform")
     # The services run as users of their own and have to reach the secrets in it.
-    for path in (folder, *folder.parents[:3]):
+    for path in (folder, *folder.parents[:2]):
         path.chmod(0o755)
     with running(images, folder) as made:
         made.start_builder()
