@@ -14,6 +14,7 @@ from dynoform.cli.engine import Engine
 from dynoform.cli.stack import Stack
 
 MARK = "settled"
+HOST_PLAYBOOK = "playbooks/host.yml"
 DYNO = "dynoform.dyno"
 TRUST_SECONDS = 24 * 3600
 NETWORKS = ("dynos", "platform")
@@ -42,6 +43,12 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
     if engine is None:
         return "the Docker engine does not answer"
     return _missing(stack, engine) or _changed(stack, engine)
+
+
+def hosts(stack: Stack) -> list[str]:
+    """URNs of the playbooks that bring the engine, in the stack's state."""
+    resources = stack.deployment().get("resources") or []
+    return [one["urn"] for one in resources if (one.get("inputs") or {}).get("playbook") == HOST_PLAYBOOK]
 
 
 def _booted() -> float:

@@ -16,5 +16,5 @@ def base_image() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def engine(base_image: str) -> None:
+def host_is_made(base_image: str) -> None:
     """All tests here need what the roles make: an engine that runs, in a swarm."""

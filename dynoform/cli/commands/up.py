@@ -47,12 +47,16 @@ def run(options: argparse.Namespace, context: Context) -> int:
         shared.bring_tools(context)
         existed = stack.exists()
         stack.create(known)
-        look = options.refresh or (existed and _drifted(context, stack))
+        away = drift.hosts(stack) if existed and not _engine_answers(stack) else []
+        look = not away and (options.refresh or (existed and _drifted(context, stack)))
         if options.preview:
             return _preview(options, context, stack, look)
         if existed and not options.yes and not _agreed(context, stack, look):
             return 0
         drift.unmark(stack)
+        if away:
+            _bring_engine(context, stack, away)
+            look = True
         outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
         with connect(stack.name) as engine:
             drift.mark(stack, engine)
@@ -65,6 +69,18 @@ def words(stack: Stack, look: bool) -> list[str]:
     """Words for ``pulumi up`` and ``preview``; `look` at every resource first to find what was changed by hand."""
     common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--suppress-outputs"]
     return [*common, "--skip-plugin-pre-install", *(["--refresh"] if look else [])]
+
+
+def _engine_answers(stack: Stack) -> bool:
+    with connect(stack.name) as engine:
+        return engine is not None
+
+
+def _bring_engine(context: Context, stack: Stack, hosts: list[str]) -> None:
+    """Has the hosts made anew first: without an engine nothing else can even be looked at."""
+    context.console.line("the Docker engine does not answer: it is brought back first", "dim")
+    targets = [word for urn in hosts for word in ("--target", urn)]
+    deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look=True), *targets], context.console)
 
 
 def _drifted(context: Context, stack: Stack) -> bool:

@@ -13,7 +13,12 @@ IMAGE = f"sha256:{'a' * 64}"
 STATE = [
     {"type": "docker:index/service:Service", "id": "s1", "urn": "u::local-router"},
     {"type": "docker:index/remoteImage:RemoteImage", "id": f"{IMAGE}dynoform/router:1", "urn": "u::local-image"},
-    {"type": "dynoform:index:Playbook", "id": "p1", "urn": "u::local-roles"},
+    {
+        "type": "dynoform:index:Playbook",
+        "id": "p1",
+        "urn": "u::local-roles",
+        "inputs": {"playbook": "playbooks/host.yml"},
+    },
 ]
 
 
@@ -47,6 +52,10 @@ def settled(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 def reason(stack: Stack, lists: Lists | None) -> str | None:
     return drift.reason(stack, lists)  # type: ignore[arg-type]
+
+
+def test_hosts_are_the_plays_that_bring_the_engine(settled: Stack) -> None:
+    assert drift.hosts(settled) == ["u::local-roles"]
 
 
 def test_no_sign_means_no_look(settled: Stack) -> None:
