@@ -8,6 +8,7 @@ from docker.errors import APIError, NotFound
 
 from dynoform.cli.engine import Engine
 
+DYNO = "dynoform.dyno"
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.5
 
@@ -19,12 +20,9 @@ def objects(engine: Engine) -> Iterator[str]:
     """
     api = engine.client.api
     filters = engine.filters()
-    for service in engine.services():
-        yield from _removed("service", service["Spec"]["Name"], lambda name: api.remove_service(name))
-    for container in engine.containers():
-        yield from _removed(
-            "container", container["Id"][:12], lambda name: api.remove_container(name, force=True, v=True)
-        )
+    # The platform first, to its last container: its reconciler would bring the dynos back.
+    yield from _services(engine, with_dynos=False)
+    yield from _services(engine, with_dynos=True)
     for secret in _swarm(lambda: api.secrets(filters)):
         yield from _removed("secret", secret["Spec"]["Name"], lambda name: api.remove_secret(name))
     for config in _swarm(lambda: api.configs(filters)):
@@ -33,6 +31,17 @@ def objects(engine: Engine) -> Iterator[str]:
         yield from _removed("volume", volume["Name"], lambda name: api.remove_volume(name, force=True))
     for network in api.networks(filters=filters):
         yield from _removed("network", network["Name"], lambda name: api.remove_network(name))
+
+
+def _services(engine: Engine, *, with_dynos: bool) -> Iterator[str]:
+    api, containers = engine.client.api, engine.containers()
+    for service in engine.services():
+        if with_dynos or DYNO not in (service["Spec"].get("Labels") or {}):
+            yield from _removed("service", service["Spec"]["Name"], lambda name: api.remove_service(name))
+    for container in containers:
+        yield from _removed(
+            "container", container["Id"][:12], lambda name: api.remove_container(name, force=True, v=True)
+        )
 
 
 def _swarm(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
