@@ -79,8 +79,11 @@ def _engine_answers(stack: Stack) -> bool:
 def _bring_engine(context: Context, stack: Stack, hosts: list[str]) -> None:
     """Has the hosts made anew first: without an engine nothing else can even be looked at."""
     context.console.line("the Docker engine does not answer: it is brought back first", "dim")
+    common = ["--yes", "--skip-preview", "--stack", stack.name, "--config-file", str(stack.config_file)]
     targets = [word for urn in hosts for word in ("--target", urn)]
-    deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look=True), *targets], context.console)
+    # Not `up --refresh`: that would look at all there is, whatever the targets.
+    for operation in ("refresh", "up"):
+        deploy.apply(stack, operation, [*common, *targets], context.console)
 
 
 def _drifted(context: Context, stack: Stack) -> bool:
