@@ -34,7 +34,11 @@ def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
 
 
 def test_free_ports_pass(tmp_path: Path) -> None:
-    assert not [line for line in errors(subject(tmp_path)) if "Port" in line]
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        http, https = one.getsockname()[1], other.getsockname()[1]
+    assert not [line for line in errors(subject(tmp_path, httpPort=http, httpsPort=https)) if "Port" in line]
 
 
 def test_small_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
