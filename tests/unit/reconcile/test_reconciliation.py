@@ -149,8 +149,12 @@ def test_a_port_that_the_predecessor_still_holds_is_waited_for() -> None:
     one = dyno(1, "starting")
     waiting = task("pending", 10, error="no suitable node (host-mode port already in use on 1 node)")
     assert decide(snapshot(wanted(), one, services=[service(one, task("running", 60, port=20001), waiting)])) == []
-    young = replace(waiting, at=ago(1))
-    assert decide(snapshot(wanted(), one, services=[service(one, task("shutdown", 1), young)])) == []
+    # It has only just let go: Swarm has its turn, however long the new task has waited.
+    assert decide(snapshot(wanted(), one, services=[service(one, task("shutdown", 1), waiting)])) == []
+    refused = task("rejected", 1, error="driver failed: port is already allocated")
+    assert decide(snapshot(wanted(), one, services=[service(one, task("shutdown", 10), refused)])) == []
+    (action,) = decide(snapshot(wanted(), one, services=[service(one, task("shutdown", 3), waiting)]))
+    assert action == StartDyno(one.id, "its port is taken")
 
 
 # Crashes
