@@ -28,7 +28,7 @@ ROUTES = "routes"
 BUILD_OUTPUT = "build_output"
 """Channels; the payload of the first and last is a build's id, of the others an app's."""
 
-SCHEMA = "0001"
+SCHEMA = "0007"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
