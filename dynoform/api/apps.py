@@ -14,6 +14,7 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, user
 from dynoform.api.services import Use
 from dynoform.configuration import Configuration
+from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
@@ -133,7 +134,7 @@ def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     return JSONResponse(shown_last)
 
 
-def find_row(session: Session, caller: Account, reference: str) -> store.AppRow:
+def find_row(session: Session, caller: Account, reference: str, needs: Permission = Permission.VIEW) -> store.AppRow:
     """The app with this id or name. Somebody else's is answered as one that does not exist."""
     row = store.by_reference(session, caller, reference)
     if row is None:
@@ -141,9 +142,14 @@ def find_row(session: Session, caller: Account, reference: str) -> store.AppRow:
     return row
 
 
-def find(session: Session, caller: Account, reference: str, *, lock: bool = False) -> App:
-    """The app alone; locked for the rest of the transaction if asked for, so that changes to it come one by one."""
-    app = find_row(session, caller, reference).app
+def find(
+    session: Session, caller: Account, reference: str, needs: Permission = Permission.VIEW, *, lock: bool = False
+) -> App:
+    """The app alone, if the caller has the permission that this call ``needs``.
+
+    Locked for the rest of the transaction if asked for, so that changes to it come one by one.
+    """
+    app = find_row(session, caller, reference, needs).app
     if lock and lock_app(session, app.id) is None:
         raise not_found("app")
     return app

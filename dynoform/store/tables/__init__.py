@@ -11,7 +11,7 @@ from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.leases import Lease
-from dynoform.store.tables.releases import Config, Release
+from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 
 __all__ = [
     "Account",
@@ -26,6 +26,7 @@ __all__ = [
     "Identified",
     "Lease",
     "Release",
+    "ReleaseOutput",
     "Slug",
     "Source",
     "now",

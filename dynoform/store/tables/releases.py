@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.accounts import Account
@@ -37,3 +37,12 @@ class Release(Identified, Base):
         UniqueConstraint("app_id", "version"),
         Index("ix_releases_current", "app_id", unique=True, postgresql_where=text("current")),
     )
+
+
+class ReleaseOutput(Base):
+    """A piece of the release phase's output, in order."""
+
+    __tablename__ = "release_output"
+    release_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("releases.id", ondelete="CASCADE"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
