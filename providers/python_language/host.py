@@ -102,7 +102,12 @@ class LanguageHost(LanguageRuntimeServicer):
         """Resource plugins that the installed SDKs name, so that the engine can look for them before the run."""
         with _refusals(context):
             found = _asked(_python(request.info), "plugins")
-        wanted = [plugin_pb2.PackageDependency(kind="resource", **item) for item in found]
+        wanted = [
+            plugin_pb2.PackageDependency(
+                kind="resource", name=item["name"], version=item["version"], server=item["server"]
+            )
+            for item in found
+        ]
         return messages.GetRequiredPackagesResponse(packages=wanted)
 
     def GetRequiredPlugins(
@@ -111,7 +116,12 @@ class LanguageHost(LanguageRuntimeServicer):
         """The same for engines that do not ask for packages."""
         with _refusals(context):
             found = _asked(_python(request.info), "plugins")
-        wanted = [plugin_pb2.PluginDependency(kind="resource", **item) for item in found]
+        wanted = [
+            plugin_pb2.PluginDependency(
+                kind="resource", name=item["name"], version=item["version"], server=item["server"]
+            )
+            for item in found
+        ]
         return messages.GetRequiredPluginsResponse(plugins=wanted)
 
     def GetProgramDependencies(
