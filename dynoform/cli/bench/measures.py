@@ -192,4 +192,5 @@ def machine() -> str:
     )
     with connect("bench") as engine:
         docker = engine.client.version().get("Version") if engine else "none"
-    return f"{os.cpu_count()} x {model}, {memory:.0f} GiB; {system}, Linux {os.uname().release}; Docker {docker}"
+    kernel = os.uname().release.partition("-")[0]
+    return f"{os.cpu_count()} x {model}, {memory:.0f} GiB; {system}, Linux {kernel}; Docker {docker}"
