@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dynoform.cli import trust
@@ -67,7 +68,7 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
         **stack.environment(),
         "PATH": _path(stack, environ),
         **_no_proxy(name, environ),
-        **_git_config(host, stack, environ),
+        **git_config(host, trust.certificate(stack), environ),
     }
     exports = [f"export {key}={shlex.quote(value)}" for key, value in values.items() if value]
     removed = [*IN_THE_WAY, *(key for key, value in values.items() if not value)]
@@ -90,10 +91,13 @@ def _no_proxy(host: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def _git_config(host: str, stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
-    """Settings for git in this shell only: for the platform's address its authority and the API key, nothing else."""
+def git_config(host: str, authority: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables with git's settings for the platform's address: its `authority`'s file and the API key.
+
+    `host` is ``https://name:port``. Settings that `environ` has already are kept.
+    """
     ours = {
-        f"http.{host}/.sslCAInfo": str(trust.certificate(stack)),
+        f"http.{host}/.sslCAInfo": str(authority),
         f"credential.{host}.helper": GIT_CREDENTIALS,
     }
     count = environ.get("GIT_CONFIG_COUNT", "")
