@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from dynoform.api.limits import RateLimiter
+from dynoform.api.limits import RateLimiter, SignInLimiter
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.api.wake import Wakers
@@ -53,9 +53,17 @@ class Notebook(Journal):
 @pytest.fixture(scope="session")
 def services(configuration: Configuration, migrated: Store) -> Services:
     vault = Vault(configuration.secret("encryption_key"))
-    limiter = RateLimiter(clock=lambda: 0)
+    limiter, sign_ins = RateLimiter(clock=lambda: 0), SignInLimiter(clock=lambda: 0)
     return Services(
-        configuration, migrated, vault, Recorder(), Notebook(), Wakers(migrated), limiter, logplex_port=free_port()
+        configuration,
+        migrated,
+        vault,
+        Recorder(),
+        Notebook(),
+        Wakers(migrated),
+        limiter,
+        sign_ins,
+        logplex_port=free_port(),
     )
 
 
@@ -78,7 +86,8 @@ def address(services: Services) -> Iterator[str]:
 @pytest.fixture
 def operator(services: Services, store: Store) -> Account:
     """The operator's account in an otherwise empty store; the rate limit is whole again."""
-    services.limiter._buckets.clear()
+    services.limiter.clear()
+    services.sign_ins.clear()
     services.logs.lines.clear()  # type: ignore[attr-defined]
     services.journal.entries.clear()  # type: ignore[attr-defined]
     with store.transaction() as session:
