@@ -99,9 +99,10 @@ def team_collaborator_create(app: str, body: NewTeamCollaborator, services: Use,
     """Share a team's app, with chosen permissions. A member of the team may join by sharing it with themself."""
     with services.store.transaction() as session:
         row = find_team_app(session, caller, app)
-        account = accounts.find_or_make(session, body.user)
-        if account.id != caller.id or body.permissions is not None or not _may_join(session, row.app, caller):
+        joins = body.user.lower() in (caller.email, str(caller.id)) and body.permissions is None
+        if not joins or not _may_join(session, row.app, caller):
             require(row, Permission.MANAGE)
+        account = accounts.find_or_make(session, body.user)
         granted = SHARED if body.permissions is None else permissions.grant(body.permissions)
         store.add(session, row.app, account, granted)
         return JSONResponse(_one(session, row.app, body.user), 201)
