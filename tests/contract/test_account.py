@@ -1,6 +1,7 @@
 """Accounts: what one can see and change, how the operator lets people in and shuts them out."""
 
 import base64
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -36,12 +37,12 @@ def invited(client: httpx.Client) -> dict[str, Any]:
 
 
 @pytest.fixture
-def bob(invited: dict[str, Any], nobody: httpx.Client, address: str) -> httpx.Client:
+def bob(invited: dict[str, Any], nobody: httpx.Client, address: str) -> Iterator[httpx.Client]:
     """A client of that account, signed in, with a password of its own."""
     token = sign_in(nobody, "bob@example.com", invited["one_time_password"]).json()["access_token"]["token"]
-    client = make_client(address, token)
-    client.patch("/account", json={"new_password": PASSWORD}).raise_for_status()
-    return client
+    with make_client(address, token) as made:
+        made.patch("/account", json={"new_password": PASSWORD}).raise_for_status()
+        yield made
 
 
 def test_the_account_is_shown_whole(client: httpx.Client) -> None:
