@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from dynoform.api.account import AccountObject
 from dynoform.api.limits import WRONG_PASSWORDS, WRONG_PASSWORDS_OF_ADDRESS
 from dynoform.api.services import Services
+from dynoform.store import passwords
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, now
 from tests.contract.conftest import OPERATOR_KEY, Person, make_client
@@ -19,6 +20,13 @@ from tests.contract.test_common import UNAUTHORIZED
 
 PASSWORD = "correct horse battery"
 TOO_MANY = "Too many wrong passwords for this account or from this address. Wait some minutes, then try again"
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dozens of passwords are tried here; what a real hash costs is in the store's tests."""
+    monkeypatch.setattr(passwords, "_COST", 2)
+    monkeypatch.setattr(passwords, "_NOBODY", passwords._NOBODY.replace("$16384$", "$2$"))
 
 
 def sign_in(nobody: httpx.Client, email: str, password: str, **headers: str) -> httpx.Response:

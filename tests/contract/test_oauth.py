@@ -213,7 +213,7 @@ def test_another_accounts_client_is_none(stranger: httpx.Client, program: dict[s
 
 
 @pytest.mark.parametrize(
-    ("address", "message"),
+    ("uri", "message"),
     [
         ("http://example.com/back", "Unsupported callback URL. Clients have to use HTTPS for non-local addresses."),
         ("javascript:alert(1)", "redirect_uri must be an http or https address"),
@@ -222,6 +222,6 @@ def test_another_accounts_client_is_none(stranger: httpx.Client, program: dict[s
         ("nothing", "redirect_uri must be an http or https address"),
     ],
 )
-def test_a_wrong_address_of_a_client_is_refused(client: httpx.Client, address: str, message: str) -> None:
-    answer = client.post("/oauth/clients", json={"name": "x", "redirect_uri": address})
+def test_a_wrong_address_of_a_client_is_refused(client: httpx.Client, uri: str, message: str) -> None:
+    answer = client.post("/oauth/clients", json={"name": "x", "redirect_uri": uri})
     assert (answer.status_code, answer.json()["message"]) == (422, message)
