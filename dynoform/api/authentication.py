@@ -24,8 +24,7 @@ def authenticate(request: Request, services: Use) -> Account:
 
     Raises ``ApiError`` 401 without saying what was wrong, 403 when the token's scopes leave this call out, or 429.
     """
-    _, token = credentials(request.headers.get("authorization", ""))
-    account = _by_token(request, services, token)
+    account = _by_token(request, services, token_of(request.headers.get("authorization", "")))
     if account is None:
         raise unauthorized()
     return account
@@ -41,6 +40,11 @@ def sign_in(request: Request, services: Use) -> Account:
     if account is None:
         raise unauthorized()
     return account
+
+
+def token_of(header: str) -> str:
+    """The token in an Authorization header, empty for none."""
+    return credentials(header)[1]
 
 
 def credentials(header: str) -> tuple[str, str]:
@@ -90,7 +94,7 @@ def _by_password(request: Request, services: Services, email: str, password: str
 def _count(request: Request, services: Services, account: Account) -> None:
     # Asking how many calls are left is free.
     free = _route(request) == _UNCOUNTED
-    request.state.remaining = (services.limiter.remaining if free else services.limiter.count)(account.id)
+    request.state.remaining = (services.limiter.remaining if free else services.limiter.take)(account.id)
 
 
 def _check_scope(request: Request, granted: list[str]) -> None:

@@ -67,20 +67,28 @@ class Buckets:
             del self._buckets[next(iter(self._buckets))]
 
 
-class RateLimiter(Buckets):
+class RateLimiter:
     """Heroku's limit on calls: a pool of 4,500 per account, 75 more each minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """``clock`` gives seconds that never go back."""
-        super().__init__(CAPACITY, PER_SECOND, clock)
+        self._calls = Buckets(CAPACITY, PER_SECOND, clock)
 
-    def count(self, account_id: uuid.UUID) -> int:
+    def take(self, account_id: uuid.UUID) -> int:
         """Count one call; returns how many are left. Raises ``ApiError`` 429 when there are none."""
-        left = self.take(account_id)
+        left = self._calls.take(account_id)
         if left is None:
             message = "Your account reached the API rate limit. Please wait a few minutes before making new requests"
             raise ApiError(429, "rate_limit", message, {"RateLimit-Remaining": "0", "Retry-After": "60"})
         return left
+
+    def remaining(self, account_id: uuid.UUID) -> int:
+        """How many calls are left; asking counts as none."""
+        return self._calls.remaining(account_id)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self._calls.clear()
 
 
 class SignInLimiter:

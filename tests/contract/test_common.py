@@ -125,9 +125,11 @@ def test_a_request_id_is_given_or_kept(client: httpx.Client) -> None:
 def test_calls_are_counted_until_the_limit(client: httpx.Client, services: Services, operator: object) -> None:
     assert client.get("/account").headers["RateLimit-Remaining"] == "4499"
     assert client.get("/apps").headers["RateLimit-Remaining"] == "4498"
-    for account in services.limiter._buckets:
-        services.limiter._buckets[account] = (1.0, 0.0)
+    identifier = uuid.UUID(client.get("/account").json()["id"])
+    while services.limiter.remaining(identifier) > 1:
+        services.limiter.take(identifier)
     assert client.get("/account").headers["RateLimit-Remaining"] == "0"
+    assert client.get("/account/rate-limits").json() == {"remaining": 0}
     answer = client.get("/account")
     assert (answer.status_code, answer.json()["id"], answer.headers["RateLimit-Remaining"]) == (429, "rate_limit", "0")
 

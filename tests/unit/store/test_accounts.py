@@ -121,8 +121,10 @@ def test_the_query_for_visible_apps_says_what_the_rule_says(store: Store) -> Non
             session.add(app)
             if of_team:
                 app.team = Team(id=uuid.uuid4(), name=f"team-{number}")
+                session.flush()
                 if role:
                     session.add(TeamMember(team_id=app.team.id, account_id=me.id, role=role))
+            session.flush()
             if granted:
                 session.add(Collaborator(app_id=app.id, account_id=me.id, permissions=granted))
             held = permissions.effective(
