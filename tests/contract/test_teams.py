@@ -8,6 +8,7 @@ import pytest
 from dynoform.api.team_apps import TeamAppObject
 from dynoform.api.team_members import InvitationObject, MemberObject
 from dynoform.api.teams import TeamObject
+from dynoform.store import teams
 from tests.contract.conftest import OPERATOR_KEY, Person, make_client
 
 
@@ -109,6 +110,17 @@ def test_a_collaborator_of_a_team_sees_neither_people_nor_apps(
     assert (refused.status_code, refused.json()["message"]) == (403, message)
     assert stranger.get(f"/apps/{shop}").status_code == 404
     assert stranger.get(f"/teams/{team}/apps").json() == []
+
+
+def test_there_are_limits_on_teams_and_members(
+    client: httpx.Client, team: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teams, "MAXIMUM_TEAMS", 1)
+    monkeypatch.setattr(teams, "MAXIMUM_MEMBERS", 1)
+    full = client.post("/teams", json={"name": "second"})
+    assert (full.status_code, full.json()["message"]) == (422, "An account can be in 1 teams")
+    full = client.put(f"/teams/{team}/members", json={"email": "bob@example.com", "role": "member"})
+    assert (full.status_code, full.json()["message"]) == (422, "A team can have 1 members")
 
 
 def test_an_invitation_is_accepted_by_who_was_invited(

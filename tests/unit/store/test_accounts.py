@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from dynoform.domain import permissions
-from dynoform.errors import ConfigurationError, InvalidInputError
+from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError
 from dynoform.store import accounts, apps, authorizations
 from dynoform.store.passwords import hash_password, verify_password
 from dynoform.store.session import Store
@@ -106,6 +106,27 @@ def test_tokens_that_ended_are_forgotten_after_a_month(store: Store) -> None:
         authorizations.forget_ended(session)
         left = session.scalars(select(Authorization.description).order_by(Authorization.description)).all()
     assert left == ["ended yesterday"] * 2 + ["kept"] * 2
+
+
+def test_two_who_make_the_same_account_at_once_make_one(store: Store) -> None:
+    with store.transaction() as first:
+        accounts.find_or_make(first, "bob@example.com")
+        first.flush()
+        outcome: list[str] = []
+
+        def second() -> None:
+            try:
+                with store.transaction() as session:
+                    accounts.find_or_make(session, "bob@example.com")
+            except ConflictError as error:
+                outcome.append(str(error))
+
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.3)
+        assert outcome == []
+    waiting.join()
+    assert outcome == ["account: was made by another call just now — try again"]
 
 
 def test_the_query_for_visible_apps_says_what_the_rule_says(store: Store) -> None:
