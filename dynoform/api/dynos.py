@@ -19,6 +19,7 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Services, Use
 from dynoform.domain import dyno_names
+from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.session import FORMATION, notify
@@ -131,7 +132,7 @@ def _named(text: str, *, types: bool = False) -> Sequence[Any]:
 
 def _restart(services: Services, caller: Account, reference: str, conditions: Sequence[Any]) -> JSONResponse:
     with services.store.transaction() as session:
-        app = find(session, caller, reference)
+        app = find(session, caller, reference, Permission.OPERATE)
         marked = _mark(session, app, conditions)
         if conditions and not marked:
             raise not_found("dyno")

@@ -17,6 +17,7 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, fixed, shown
 from dynoform.api.services import Services, Use
 from dynoform.domain import formations
+from dynoform.domain.permissions import Permission
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
@@ -120,7 +121,7 @@ def _scale(
     services: Services, caller: Account, reference: str, updates: Iterable[TypedScaling]
 ) -> list[FormationObject]:
     with services.store.transaction() as session:
-        app = find(session, caller, reference, lock=True)
+        app = find(session, caller, reference, Permission.OPERATE, lock=True)
         rows = {}
         for update in updates:
             row = _row(session, app, update.type)
