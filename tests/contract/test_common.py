@@ -77,7 +77,15 @@ def test_every_route_has_authentication_declared(services: Services) -> None:
     for route in create_application(services).routes:
         if isinstance(route, APIRoute) and authenticate not in [part.call for part in route.dependant.dependencies]:
             open_routes.add(route.path)
-    assert open_routes <= {"/health", "/builds/{build}/output", "/log-sessions/{token}", "/sources/{source}"}
+    assert open_routes <= {
+        "/health",
+        "/buildpacks",
+        "/buildpacks/{name:path}",
+        "/builds/{build}/output",
+        "/log-sessions/{token}",
+        "/releases/{release}/output",
+        "/sources/{source}",
+    }
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/apps"), ("POST", "/apps/myapp/dynos")])

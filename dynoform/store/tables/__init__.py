@@ -8,8 +8,9 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 from dynoform.store.tables.accounts import Account, Authorization
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
-from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
+from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Slug, Source
 from dynoform.store.tables.formation import Dyno, Formation
+from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 
@@ -20,10 +21,12 @@ __all__ = [
     "Base",
     "Build",
     "BuildOutput",
+    "BuildpackInstallation",
     "Config",
     "Dyno",
     "Formation",
     "Identified",
+    "Job",
     "Lease",
     "Release",
     "ReleaseOutput",
