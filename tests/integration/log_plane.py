@@ -7,21 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_LINE = re.compile(r"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*?)(?=\d+ <190>1 |$)", re.DOTALL)
+_FRAME = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
 
 
 @dataclass
 class LogPlane:
-    """What arrived, in order of arrival on each connection."""
+    """What arrived, by connection."""
 
     received: list[bytearray] = field(default_factory=list)
 
     def lines(self, app_id: object) -> list[str]:
         """The app's lines: ``heroku[release.1234]: State changed from starting to up``."""
-        text = "".join(part.decode() for part in self.received)
-        return [
-            f"{source}[{process}]: {line}" for app, source, process, line in _LINE.findall(text) if app == str(app_id)
-        ]
+        found = (_FRAME.fullmatch(frame) for part in self.received for frame in _frames(bytes(part)))
+        wanted = (match for match in found if match and match[1].decode() == str(app_id))
+        return [f"{match[2].decode()}[{match[3].decode()}]: {match[4].decode()}" for match in wanted]
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    """The whole frames (RFC 6587, octet-counted) of what has arrived."""
+    while match := re.match(rb"(\d+) ", data):
+        end = match.end() + int(match[1])
+        if len(data) < end:
+            return
+        yield data[match.end() : end]
+        data = data[end:]
 
 
 @contextmanager

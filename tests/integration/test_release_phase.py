@@ -70,6 +70,17 @@ def dynos(platform: BuildPlatform, release_id: uuid.UUID) -> list[Container]:
     return list(platform.engine.containers.list(all=True, filters={"label": labels}))
 
 
+def running(platform: BuildPlatform, made: Release) -> bool:
+    """Whether the release's command has begun and goes on."""
+    return [dyno.status for dyno in dynos(platform, made.id)] == ["running"]
+
+
+def go(platform: BuildPlatform, made: Release) -> None:
+    """Let a command end that waits for the file ``go``."""
+    until(platform, lambda: running(platform, made))
+    assert dynos(platform, made.id)[0].exec_run(["touch", "/app/go"]).exit_code == 0
+
+
 def until(platform: BuildPlatform, condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -94,7 +105,7 @@ def said(logs: LogPlane, app_id: uuid.UUID, *lines: str) -> bool:
 def test_a_command_that_succeeds_makes_its_release_current(
     platform: BuildPlatform, app: uuid.UUID, logs: LogPlane
 ) -> None:
-    command = 'echo "migrating, $GREETING"; echo warning >&2; until [ -e /tmp/go ]; do sleep 0.1; done; echo migrated'
+    command = 'echo "migrating, $GREETING"; echo warning >&2; until [ -e go ]; do sleep 0.1; done; echo migrated'
     made = deploy(platform, app, {"web": "true", "release": command})
     assert (made.status, made.current, serving(platform, app)) == ("pending", False, 2)
     until(platform, lambda: output(platform, made.id) == "migrating, it's me\nwarning\n")
@@ -104,7 +115,7 @@ def test_a_command_that_succeeds_makes_its_release_current(
     assert (attributes["HostConfig"]["Memory"], attributes["HostConfig"]["PidsLimit"]) == (1024**3, 256)
     assert (attributes["HostConfig"]["CapDrop"], attributes["Config"]["User"]) == (["ALL"], "1000:1000")
     assert serving(platform, app) == 2
-    dyno.exec_run(["touch", "/tmp/go"])
+    go(platform, made)
     done = ended(platform, made)
     assert (done.status, done.current, serving(platform, app)) == ("succeeded", True, 3)
     assert output(platform, made.id) == "migrating, it's me\nwarning\nmigrated\n"
@@ -135,13 +146,13 @@ def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
 
 
 def test_releases_of_an_app_are_made_one_after_the_other(platform: BuildPlatform, app: uuid.UUID) -> None:
-    first = deploy(platform, app, {"web": "true", "release": "until [ -e /tmp/go ]; do sleep 0.1; done; date +%s%N"})
+    first = deploy(platform, app, {"web": "true", "release": "until [ -e go ]; do sleep 0.1; done; date +%s%N"})
     second = deploy(platform, app, {"web": "true", "release": "date +%s%N"})
-    until(platform, lambda: dynos(platform, first.id) != [])
+    until(platform, lambda: running(platform, first))
     other = platform.create_app()
     assert ended(platform, deploy(platform, other, {"release": "true"})).current  # another app's does not wait
     assert dynos(platform, second.id) == []
-    until(platform, lambda: dynos(platform, first.id)[0].exec_run(["touch", "/tmp/go"]).exit_code == 0)
+    go(platform, first)
     ended(platform, second)
     assert int(output(platform, first.id)) < int(output(platform, second.id))
     assert serving(platform, app) == second.version
@@ -149,7 +160,7 @@ def test_releases_of_an_app_are_made_one_after_the_other(platform: BuildPlatform
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
 def test_a_command_outlives_its_worker_and_runs_once(platform: BuildPlatform, app: uuid.UUID, signal: str) -> None:
-    command = "for number in 1 2 3; do echo line $number; done; until [ -e /tmp/go ]; do sleep 0.1; done; echo end"
+    command = "for number in 1 2 3; do echo line $number; done; until [ -e go ]; do sleep 0.1; done; echo end"
     made = deploy(platform, app, {"web": "true", "release": command})
     until(platform, lambda: output(platform, made.id).endswith("line 3\n"))
     (before,) = dynos(platform, made.id)
@@ -158,7 +169,7 @@ def test_a_command_outlives_its_worker_and_runs_once(platform: BuildPlatform, ap
     until(platform, lambda: bool((job := platform.job(made.id)) and job.attempts == (2 if signal == "SIGKILL" else 1)))
     (after,) = dynos(platform, made.id)
     assert after.id == before.id
-    after.exec_run(["touch", "/tmp/go"])
+    go(platform, made)
     assert ended(platform, made).current
     assert output(platform, made.id) == "line 1\nline 2\nline 3\nend\n"
 
@@ -193,14 +204,14 @@ def test_a_command_has_an_hour(platform: BuildPlatform, app: uuid.UUID) -> None:
 
 def test_a_command_ends_with_its_app(platform: BuildPlatform, app: uuid.UUID) -> None:
     made = deploy(platform, app, {"web": "true", "release": "sleep 300"})
-    until(platform, lambda: [dyno.status for dyno in dynos(platform, made.id)] == ["running"])
+    until(platform, lambda: running(platform, made))
     with platform.store.transaction() as session:
         session.delete(session.get_one(App, app))
     until(platform, lambda: dynos(platform, made.id) == [], 20)
 
 
 def test_a_pushed_release_command_runs_before_the_next_build(platform: BuildPlatform, app: uuid.UUID) -> None:
-    procfile = "web: true\nrelease: until [ -e /tmp/go ]; do sleep 0.1; done\n"
+    procfile = "web: true\nrelease: until [ -e go ]; do sleep 0.1; done\n"
     build_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": procfile}))
     next_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
     build = platform.wait(build_id)
@@ -208,9 +219,9 @@ def test_a_pushed_release_command_runs_before_the_next_build(platform: BuildPlat
     waits = " !     Release command declared: this new release will not be available until the command succeeds.\n"
     assert f"{waits}       Released v3\n" in platform.output(build_id)
     made = release(platform, build.release_id)
-    until(platform, lambda: [dyno.status for dyno in dynos(platform, made.id)] == ["running"])
+    until(platform, lambda: running(platform, made))
     assert (made.status, serving(platform, app), platform.output(next_id)) == ("pending", 2, "")
-    dynos(platform, made.id)[0].exec_run(["touch", "/tmp/go"])
+    go(platform, made)
     assert ended(platform, made).status == "succeeded"
     assert platform.wait(next_id).status == "succeeded"
     assert serving(platform, app) == 4
