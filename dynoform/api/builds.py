@@ -1,9 +1,10 @@
 """Builds: turning a source into a slug and a release. The builder does the work; here is the job and its output."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +32,7 @@ from dynoform.store.tables import Account, App, Build, BuildOutput, Source
 
 router = APIRouter(tags=["builds"])
 links = APIRouter(include_in_schema=False)
+_PRINTABLE = re.compile(r"[!-~]+")
 OUTPUT = Stream("build", Build, BuildOutput)
 _FIELDS: ranges.Fields = {"id": Build.id, "started_at": Build.created_at}
 
@@ -85,7 +87,7 @@ class ResultObject(TypedDict):
 
 
 class NewSourceBlob(BaseModel):
-    """The source to build: ``url`` is the ``get_url`` that ``POST /sources`` gave."""
+    """The source to build: ``url`` is the ``get_url`` that ``POST /sources`` gave, or any https address."""
 
     model_config = ConfigDict(strict=True)
     url: Annotated[str, Field(max_length=4000)]
@@ -120,7 +122,7 @@ def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSO
     wanted = buildpack_rules.parse_all(one.reference for one in body.buildpacks or ())
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
-        source = _source(session, caller, body.source_blob)
+        source = _source(services, session, caller, body.source_blob)
         build = store.add_build(
             session, found, source, account_id=caller.id, version=body.source_blob.version, buildpacks=wanted
         )
@@ -225,17 +227,41 @@ def _find_build(session: Session, app: App, text: str) -> Build:
     return row
 
 
-def _source(session: Session, caller: Account, blob: NewSourceBlob) -> Source:
+def _source(services: Services, session: Session, caller: Account, blob: NewSourceBlob) -> Source:
     try:
-        folder, _, name = urlsplit(blob.url).path.rpartition("/")
+        url = urlsplit(blob.url)
+        elsewhere = bool(url.hostname) and url.netloc != urlsplit(services.configuration.api_url).netloc
     except ValueError:
-        folder, name = "", ""
+        raise _no_source() from None
+    return _fetched(session, caller, blob, url) if elsewhere else _uploaded(session, caller, blob, url.path)
+
+
+def _fetched(session: Session, caller: Account, blob: NewSourceBlob, url: SplitResult) -> Source:
+    """A source that the builder fetches: any https address."""
+    if url.scheme != "https" or url.username or not _PRINTABLE.fullmatch(blob.url):
+        raise _no_source()
+    checksum = blob.checksum and f"SHA256:{blob.checksum.lower().removeprefix('sha256:')}"
+    source = Source(id=uuid.uuid4(), account_id=caller.id, url=blob.url, checksum=checksum)
+    session.add(source)
+    session.flush()
+    return source
+
+
+def _uploaded(session: Session, caller: Account, blob: NewSourceBlob, path: str) -> Source:
+    folder, _, name = path.rpartition("/")
     identifier = parse_id(name) if folder == "/sources" else None
     source = session.get(Source, identifier) if identifier else None
     if source is None or source.account_id != caller.id:
-        raise InvalidInputError("source_blob.url must be the get_url of a source of yours: POST /sources makes one")
+        raise _no_source()
     if source.checksum is None:
         raise InvalidInputError("The source has not been uploaded: PUT the tarball to its put_url first")
     if blob.checksum and blob.checksum.lower().removeprefix("sha256:") != source.checksum.removeprefix("SHA256:"):
         raise InvalidInputError(f"The source's checksum is {source.checksum}, not {blob.checksum}: upload it again")
     return source
+
+
+def _no_source() -> InvalidInputError:
+    return InvalidInputError(
+        "source_blob.url must be the get_url of a source of yours (POST /sources makes one), or an https address "
+        "without a password in it"
+    )

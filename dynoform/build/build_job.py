@@ -1,9 +1,11 @@
 """One build, from its source to its release."""
 
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from dynoform.build import stack_image
 from dynoform.build.container import BuildContainer
@@ -18,6 +20,7 @@ from dynoform.store import builds as store
 from dynoform.store import jobs, output
 from dynoform.store.releases import config_of, create_release, lock_app, newest_release
 from dynoform.store.tables import App, Build, BuildOutput, Release, Slug
+from dynoform.store.tables import Source as SourceRow
 
 
 class BuildRejectedError(InvalidInputError):
@@ -33,6 +36,8 @@ class Order:
     account_id: uuid.UUID
     email: str
     source_id: uuid.UUID
+    source_url: str | None
+    checksum: str | None
     version: str | None
     buildpacks: tuple[str, ...]
 
@@ -47,6 +52,7 @@ class BuildJob(Job):
         super().__init__(tools, claim)
         self.output = Output(tools.store, claim, BuildOutput)
         self.container: BuildContainer | None = None
+        self.folder = tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True)
 
     def beside(self) -> AbstractContextManager[object]:
         """The output is written down."""
@@ -80,7 +86,8 @@ class BuildJob(Job):
             self.container.kill()
 
     def clear(self) -> None:
-        """Remove the container: another attempt makes its own."""
+        """Remove the container and what was fetched: another attempt makes its own."""
+        self.folder.cleanup()
         if self.container is not None:
             self.container.remove()
 
@@ -88,18 +95,21 @@ class BuildJob(Job):
         with self.tools.store.transaction() as session:
             jobs.held(session, self.claim)
             app, build = session.get_one(App, self.claim.app_id), session.get_one(Build, self.claim.id)
+            source = session.get_one(SourceRow, build.source_id)
             return Order(
                 app.name,
                 app.stack,
                 build.account_id,
                 build.account.email,
-                build.source_id,
+                source.id,
+                source.url,
+                source.checksum,
                 build.version,
                 tuple(build.buildpacks),
             )
 
     def _build(self, order: Order) -> Slug:
-        source = Source.inspect(self.tools.configuration.sources / str(order.source_id))
+        source = Source.inspect(self._tarball(order))
         parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
         result = self._compile(order, source)
         declared = parse_procfile(self._container.read("/app/Procfile") or "")
@@ -122,6 +132,14 @@ class BuildJob(Job):
         if self.container is None:
             raise UnavailableError("build container", "was not made")
         return self.container
+
+    def _tarball(self, order: Order) -> Path:
+        if order.source_url is None:
+            return self.tools.configuration.sources / str(order.source_id)
+        path = Path(self.folder.name) / "source"
+        self.output.say("-----> Fetching the source\n")
+        self.tools.downloader.fetch(order.source_url, path, order.checksum)
+        return path
 
     def _compile(self, order: Order, source: Source) -> slugs.Result:
         environment = {"SOURCE_VERSION": order.version or ""}

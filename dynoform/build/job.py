@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dynoform.build.container import Engine
+from dynoform.build.download import Downloader
 from dynoform.build.keeper import Keeper
 from dynoform.build.registry import Registry
 from dynoform.build.stack_image import StackImages
@@ -33,6 +34,7 @@ class Tools:
     engine: Engine
     registry: Registry
     stack_images: StackImages
+    downloader: Downloader
     logs: LogplexClient
     journal: Journal
 

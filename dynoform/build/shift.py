@@ -5,6 +5,7 @@ Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothin
 """
 
 import signal
+import ssl
 import sys
 from types import FrameType
 from typing import NoReturn
@@ -12,6 +13,7 @@ from typing import NoReturn
 from dynoform.build import leftovers
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
+from dynoform.build.download import Downloader
 from dynoform.build.job import Tools
 from dynoform.build.registry import Registry
 from dynoform.build.stack_image import StackImages
@@ -35,7 +37,8 @@ def run(configuration: Configuration, journal: Journal) -> None:
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
     stack_images = StackImages(engine, registry)
-    tools = Tools(configuration, store, vault, engine, registry, stack_images, logs, journal)
+    downloader = Downloader(ssl.create_default_context())
+    tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
     try:
         store.wait_until_ready()
         prepared = stack_images.prepare()

@@ -111,9 +111,11 @@ def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str
     [
         ({}, "Invalid request. source_blob: Field required"),
         (
-            {"source_blob": {"url": "https://example.com/x.tgz"}},
+            {"source_blob": {"url": "http://example.com/x.tgz"}},
             "source_blob.url must be the get_url of a source of yours",
         ),
+        ({"source_blob": {"url": "https://me:secret@example.com/x.tgz"}}, "source_blob.url must be the get_url"),
+        ({"source_blob": {"url": "https://example.com/x y.tgz"}}, "source_blob.url must be the get_url"),
         ({"source_blob": {"url": "http://["}}, "source_blob.url must be the get_url of a source of yours"),
         ({"source_blob": {"url": f"/sources/{uuid.UUID(int=1)}"}}, "source_blob.url must be the get_url"),
     ],
@@ -136,6 +138,14 @@ def test_a_source_must_be_uploaded_be_ones_own_and_have_its_checksum(
     stranger.post("/apps", json={"name": "theirs"}).raise_for_status()
     stolen = stranger.post("/apps/theirs/builds", json={"source_blob": {"url": blob["get_url"]}})
     assert stolen.json()["message"].startswith("source_blob.url must be the get_url of a source of yours")
+
+
+def test_a_source_can_be_anywhere_on_the_web(client: httpx.Client, app: str, store: Store) -> None:
+    url = "https://example.com/archive/v1.tar.gz?token=x"
+    made = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": url, "checksum": "sha256:AB"}}).json()
+    assert (made["source_blob"]["url"], made["source_blob"]["checksum"]) == (url, "SHA256:ab")
+    with store.transaction() as session:
+        assert session.scalars(select(Source.url)).one() == url
 
 
 def test_a_build_is_cancelled_once(
