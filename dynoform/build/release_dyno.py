@@ -81,7 +81,7 @@ def find(engine: Engine, release_id: uuid.UUID) -> ReleaseDyno | None:
     """The dyno that an earlier attempt has made, if there is one on this host."""
     labels = [f"{STACK_LABEL}={engine.configuration.stack}", f"{RELEASE_LABEL}={release_id}"]
     with engine_errors("list of release dynos"):
-        found = engine.client.containers.list(all=True, filters={"label": labels})
+        found = engine.client.containers.list(all=True, ignore_removed=True, filters={"label": labels})
     return ReleaseDyno(found[0]) if found else None
 
 

@@ -25,6 +25,10 @@ class PhaseFailedError(DynoformError):
     """The command did not succeed; ``what`` completes "Release v5 failed: …"."""
 
 
+class CommandFailedError(PhaseFailedError):
+    """It ended with a status that is not 0, and will have said why."""
+
+
 class ReleaseJob(Job):
     """The work on a pending release."""
 
@@ -58,14 +62,14 @@ class ReleaseJob(Job):
         if self.keeper.late:
             raise PhaseFailedError(f"the release command took longer than {releases.PHASE_SECONDS // 60} minutes")
         if code:
-            raise PhaseFailedError(f"the release command exited with status {code}")
+            raise CommandFailedError(f"the release command exited with status {code}")
         self.until_stored(lambda: self._finish(succeeded=True))
         self.tools.journal.info("release succeeded", release=phase.release_id, app=phase.app_name)
 
     def fail(self, error: DynoformError) -> None:
         """Leave what is current, and say why."""
         reason = error.what if isinstance(error, PhaseFailedError) else _platforms(error)
-        if not isinstance(error, PhaseFailedError) or self.keeper.late:
+        if not isinstance(error, CommandFailedError):
             self.output.say(f" !     {reason[0].upper()}{reason[1:]}.\n")
         self.dyno = self.dyno or release_dyno.find(self.tools.engine, self.claim.id)
         release = self.until_stored(lambda: self._finish(succeeded=False))
