@@ -5,7 +5,7 @@ takes the job over goes on with the dyno that is there.
 """
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from sqlalchemy import select
 
@@ -51,11 +51,11 @@ class ReleaseJob(Job):
     def work(self) -> None:
         """Run the command, or go on with it, and release."""
         phase = self._phase()
-        self.dyno = self._running(phase)
-        for piece in self.dyno.output():
+        dyno = self._running(phase)
+        for piece in dyno.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)
-        code = self.dyno.wait()
+        code = dyno.wait()
         self.keeper.check()
         self.output.flush()
         self._dyno_lines(dyno_lines.exited(code), dyno_lines.state_changed("up", "complete"))
@@ -71,7 +71,8 @@ class ReleaseJob(Job):
         reason = error.what if isinstance(error, PhaseFailedError) else _platforms(error)
         if not isinstance(error, CommandFailedError):
             self.output.say(f" !     {reason[0].upper()}{reason[1:]}.\n")
-        self.dyno = self.dyno or release_dyno.find(self.tools.engine, self.claim.id)
+        with suppress(DynoformError):  # without it the sweep removes what is left
+            self.dyno = self.dyno or release_dyno.find(self.tools.engine, self.claim.id)
         release = self.until_stored(lambda: self._finish(succeeded=False))
         self.log(releases.command_failed(release.version, reason))
         self.tools.journal.info("release failed", release=release.id, app=self.claim.app_id, reason=error)
@@ -107,18 +108,20 @@ class ReleaseJob(Job):
             )
 
     def _running(self, phase: Phase) -> ReleaseDyno:
-        dyno = release_dyno.find(self.tools.engine, phase.release_id)
-        if dyno is not None and dyno.started:
+        found = release_dyno.find(self.tools.engine, phase.release_id)
+        if self.claim.started_at and found is None:
+            raise PhaseFailedError("the dyno of the release command was lost with its host")
+        self.dyno = dyno = found or release_dyno.create(self.tools.engine, phase)
+        if dyno.started:
             self.output.resume()
             return dyno
-        if self.claim.started_at and dyno is None:
-            raise PhaseFailedError("the dyno of the release command was lost with its host")
-        dyno = dyno or release_dyno.create(self.tools.engine, phase)
         jobs.begin(self.tools.store, self.claim)
         self.log(releases.running_command(phase.version, phase.email))
         self._dyno_lines(dyno_lines.starting(phase.command))
         dyno.start()
         self._dyno_lines(dyno_lines.state_changed("starting", "up"))
+        if self.keeper.lost or self.keeper.late:
+            self.end()  # it was told to end before there was anything to end
         return dyno
 
     def _finish(self, *, succeeded: bool) -> Release:
