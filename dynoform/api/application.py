@@ -17,6 +17,7 @@ from dynoform.api import (
     account,
     app_transfers,
     apps,
+    buildpacks,
     builds,
     catalogue,
     collaborators,
@@ -47,6 +48,7 @@ RESOURCES = (
     account,
     app_transfers,
     apps,
+    buildpacks,
     builds,
     catalogue,
     collaborators,
@@ -85,7 +87,7 @@ def create_application(services: Services) -> FastAPI:
     application.state.services = services
     for resource in RESOURCES:
         application.include_router(resource.router)
-    for linked in (builds, log_sessions, sources):
+    for linked in (buildpacks, builds, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):

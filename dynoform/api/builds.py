@@ -1,38 +1,40 @@
 """Builds: turning a source into a slug and a release. The builder does the work; here is the job and its output."""
 
-import asyncio
+import re
 import uuid
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
-from dynoform.api import ranges, sources
+from dynoform.api import buildpacks, ranges, sources
 from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
-from dynoform.api.errors import ApiError, not_found
+from dynoform.api.errors import not_found
 from dynoform.api.objects import IdObject, UserObject, reference, shown, user
+from dynoform.api.output_streams import Stream
 from dynoform.api.services import Services, Use
+from dynoform.domain import buildpacks as buildpack_rules
+from dynoform.domain import builds
+from dynoform.domain.jobs import Kind
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
+from dynoform.store import builds as store
+from dynoform.store import jobs
 from dynoform.store.apps import parse_id
-from dynoform.store.session import JOBS, notify
 from dynoform.store.tables import Account, App, Build, BuildOutput, Source
 
 router = APIRouter(tags=["builds"])
 links = APIRouter(include_in_schema=False)
-OUTPUT = "build output"
-_LIFETIME = 24 * 3600
+_PRINTABLE = re.compile(r"[!-~]+")
+OUTPUT = Stream("build", Build, BuildOutput)
 _FIELDS: ranges.Fields = {"id": Build.id, "started_at": Build.created_at}
-_POLL = 1.0
-_BATCH = 500
 
 
 class SourceBlobObject(TypedDict):
@@ -48,7 +50,7 @@ class BuildObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#build."""
 
     app: IdObject
-    buildpacks: list[dict[str, str]]
+    buildpacks: list[buildpacks.BuildpackObject]
     created_at: str
     id: str
     output_stream_url: str
@@ -61,8 +63,31 @@ class BuildObject(TypedDict):
     user: UserObject
 
 
+class LineObject(TypedDict):
+    """A line of output."""
+
+    line: str
+    stream: str
+
+
+class BuildStateObject(TypedDict):
+    """A build within its result."""
+
+    id: str
+    output_stream_url: str
+    status: str
+
+
+class ResultObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#build-result."""
+
+    build: BuildStateObject
+    exit_code: int | None
+    lines: list[LineObject]
+
+
 class NewSourceBlob(BaseModel):
-    """The source to build: ``url`` is the ``get_url`` that ``POST /sources`` gave."""
+    """The source to build: ``url`` is the ``get_url`` that ``POST /sources`` gave, or any https address."""
 
     model_config = ConfigDict(strict=True)
     url: Annotated[str, Field(max_length=4000)]
@@ -70,25 +95,37 @@ class NewSourceBlob(BaseModel):
     version: Annotated[str | None, Field(max_length=200)] = None
 
 
+class NewBuildpack(BaseModel):
+    """A buildpack to use, by URL or by name."""
+
+    model_config = ConfigDict(strict=True)
+    url: Annotated[str | None, Field(max_length=1000)] = None
+    name: Annotated[str | None, Field(max_length=1000)] = None
+
+    @property
+    def reference(self) -> str:
+        """Whichever of the two there is."""
+        return self.url or self.name or ""
+
+
 class NewBuild(BaseModel):
-    """Body of create."""
+    """Body of create. ``buildpacks`` are used instead of the app's own list."""
 
     model_config = ConfigDict(strict=True)
     source_blob: NewSourceBlob
+    buildpacks: Annotated[list[NewBuildpack] | None, Field(max_length=100)] = None
 
 
 @router.post("/apps/{app}/builds", status_code=201, response_model=BuildObject)
 def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSONResponse:
     """Queue a build of an uploaded source; builds of one app run one after the other."""
+    wanted = buildpack_rules.parse_all(one.reference for one in body.buildpacks or ())
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
-        source = _source(session, caller, body.source_blob)
-        build = Build(id=uuid.uuid4(), app_id=found.id, source_id=source.id, version=body.source_blob.version or None)
-        build.account_id = caller.id
-        session.add(build)
-        session.flush()
-        session.refresh(build)
-        notify(session, JOBS, build.id)
+        source = _source(services, session, caller, body.source_blob)
+        build = store.add_build(
+            session, found, source, account_id=caller.id, version=body.source_blob.version, buildpacks=wanted
+        )
     services.say(found, f"Build started by user {caller.email}")
     return JSONResponse(show(services, found, build, source), 201)
 
@@ -107,62 +144,62 @@ def build_info(app: str, build: str, services: Use, caller: Caller) -> JSONRespo
     """One build, by id."""
     with services.store.transaction() as session:
         found = find(session, caller, app)
-        identifier = parse_id(build)
-        row = session.get(Build, identifier) if identifier else None
-        if row is None or row.app_id != found.id:
-            raise not_found("build")
+        row = _find_build(session, found, build)
         return JSONResponse(show(services, found, row, session.get_one(Source, row.source_id)))
+
+
+@router.delete("/apps/{app}/builds/{build}", response_model=BuildObject)
+def build_cancel(app: str, build: str, services: Use, caller: Caller) -> JSONResponse:
+    """Stop a build that waits or is under way (`builds:cancel`); its container is gone within seconds."""
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.DEPLOY, lock=True)
+        row = _find_build(session, found, build)
+        if not store.cancel(session, row):
+            raise InvalidInputError(f"The build has {row.status}: only a pending build can be cancelled")
+        session.flush()
+        shown_last = show(services, found, row, session.get_one(Source, row.source_id))
+    services.say(found, f"Build cancelled by user {caller.email}")
+    return JSONResponse(shown_last)
+
+
+@router.get("/apps/{app}/builds/{build}/result", response_model=ResultObject)
+def build_result(app: str, build: str, services: Use, caller: Caller) -> JSONResponse:
+    """What became of a build, with its output so far in lines."""
+    with services.store.transaction() as session:
+        row = _find_build(session, find(session, caller, app), build)
+        pieces = select(BuildOutput.text).where(BuildOutput.build_id == row.id).order_by(BuildOutput.sequence)
+        lines = "".join(session.scalars(pieces)).splitlines(keepends=True)
+        return JSONResponse(_show_result(services, row, lines))
+
+
+@router.delete("/apps/{app}/build-cache", status_code=202)
+def build_cache_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
+    """Empty the build cache (`builds:cache:purge`), after the builds that were asked for before."""
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.DEPLOY, lock=True)
+        jobs.add(session, found.id, Kind.PURGE_CACHE, uuid.uuid5(found.id, Kind.PURGE_CACHE))
+    return JSONResponse({}, 202)
 
 
 @links.get("/builds/{build}/output")
 async def build_output(build: str, services: Use, token: str = "") -> StreamingResponse:
-    """The build's output as it comes, until the build has finished. The link is the permission."""
-    try:
-        claims = services.vault.verify(OUTPUT, token)
-    except InvalidInputError as error:
-        raise ApiError(403, "forbidden", str(error)) from None
-    identifier = parse_id(build)
-    if identifier is None or claims.get("build") != str(identifier):
-        raise not_found("build")
-    if await run_in_threadpool(_read, services, identifier, -1) is None:
-        raise not_found("build")
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(follow(services, identifier), media_type="text/plain; charset=utf-8", headers=headers)
-
-
-async def follow(services: Services, build_id: uuid.UUID) -> AsyncIterator[str]:
-    """Pieces of a build's output, from the first one on, waiting for more until the build has finished or is gone."""
-    sequence = -1
-    with services.wakers.subscribe(build_id) as wake:
-        while True:
-            wake.clear()
-            read = await run_in_threadpool(_read, services, build_id, sequence)
-            if read is None:
-                return
-            finished, pieces = read
-            if pieces:
-                sequence = pieces[-1][0]
-                yield "".join(text for _, text in pieces)
-            elif finished:
-                return
-            else:
-                await _wait(wake)
+    """The build's output as it comes, until the build has finished."""
+    return await OUTPUT.respond(services, build, token)
 
 
 def show(services: Services, app: App, build: Build, source: Source) -> BuildObject:
     """The build's object."""
-    token = services.vault.sign(OUTPUT, {"build": str(build.id)}, _LIFETIME)
     return {
         "app": {"id": str(app.id)},
-        "buildpacks": [],
+        "buildpacks": [buildpacks.show(one) for one in build.buildpacks],
         "created_at": shown(build.created_at),
         "id": str(build.id),
-        "output_stream_url": f"{services.configuration.api_url}/builds/{build.id}/output?token={token}",
+        "output_stream_url": OUTPUT.link(services, build.id),
         "release": reference(build.release_id),
         "slug": reference(build.slug_id),
         "source_blob": {
             "checksum": source.checksum,
-            "url": sources.link(services, sources.GET, source.id),
+            "url": source.url or sources.link(services, sources.GET, source.id),
             "version": build.version,
             "version_description": None,
         },
@@ -173,15 +210,49 @@ def show(services: Services, app: App, build: Build, source: Source) -> BuildObj
     }
 
 
-def _source(session: Session, caller: Account, blob: NewSourceBlob) -> Source:
+def _show_result(services: Services, build: Build, lines: Sequence[str]) -> ResultObject:
+    codes = {builds.PENDING: None, builds.SUCCEEDED: 0}
+    return {
+        "build": {"id": str(build.id), "output_stream_url": OUTPUT.link(services, build.id), "status": build.status},
+        "exit_code": codes.get(build.status, 1),
+        "lines": [{"line": line, "stream": "STDOUT"} for line in lines],
+    }
+
+
+def _find_build(session: Session, app: App, text: str) -> Build:
+    identifier = parse_id(text)
+    row = session.get(Build, identifier) if identifier else None
+    if row is None or row.app_id != app.id:
+        raise not_found("build")
+    return row
+
+
+def _source(services: Services, session: Session, caller: Account, blob: NewSourceBlob) -> Source:
     try:
-        folder, _, name = urlsplit(blob.url).path.rpartition("/")
+        url = urlsplit(blob.url)
+        elsewhere = bool(url.hostname) and url.netloc != urlsplit(services.configuration.api_url).netloc
     except ValueError:
-        folder, name = "", ""
+        raise _no_source() from None
+    return _fetched(session, caller, blob, url) if elsewhere else _uploaded(session, caller, blob, url.path)
+
+
+def _fetched(session: Session, caller: Account, blob: NewSourceBlob, url: SplitResult) -> Source:
+    """A source that the builder fetches: any https address."""
+    if url.scheme != "https" or url.username or not _PRINTABLE.fullmatch(blob.url):
+        raise _no_source()
+    checksum = blob.checksum and f"SHA256:{blob.checksum.lower().removeprefix('sha256:')}"
+    source = Source(id=uuid.uuid4(), account_id=caller.id, url=blob.url, checksum=checksum)
+    session.add(source)
+    session.flush()
+    return source
+
+
+def _uploaded(session: Session, caller: Account, blob: NewSourceBlob, path: str) -> Source:
+    folder, _, name = path.rpartition("/")
     identifier = parse_id(name) if folder == "/sources" else None
     source = session.get(Source, identifier) if identifier else None
     if source is None or source.account_id != caller.id:
-        raise InvalidInputError("source_blob.url must be the get_url of a source of yours: POST /sources makes one")
+        raise _no_source()
     if source.checksum is None:
         raise InvalidInputError("The source has not been uploaded: PUT the tarball to its put_url first")
     if blob.checksum and blob.checksum.lower().removeprefix("sha256:") != source.checksum.removeprefix("SHA256:"):
@@ -189,23 +260,8 @@ def _source(session: Session, caller: Account, blob: NewSourceBlob) -> Source:
     return source
 
 
-def _read(services: Services, build_id: uuid.UUID, after: int) -> tuple[bool, list[Any]] | None:
-    """Whether the build had finished before the pieces after that sequence were read, and those; None if it is gone."""
-    with services.store.transaction() as session:
-        status = session.scalar(select(Build.status).where(Build.id == build_id))
-        if status is None:
-            return None
-        query = (
-            select(BuildOutput.sequence, BuildOutput.text)
-            .where(BuildOutput.build_id == build_id, BuildOutput.sequence > after)
-            .order_by(BuildOutput.sequence)
-            .limit(_BATCH)
-        )
-        return status != "pending", list(session.execute(query).all())
-
-
-async def _wait(wake: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), _POLL)
-    except TimeoutError:
-        return
+def _no_source() -> InvalidInputError:
+    return InvalidInputError(
+        "source_blob.url must be the get_url of a source of yours (POST /sources makes one), or an https address "
+        "without a password in it"
+    )

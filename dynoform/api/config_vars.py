@@ -10,7 +10,7 @@ from dynoform.api.releases import find_release
 from dynoform.api.services import Use
 from dynoform.domain import config_vars, releases
 from dynoform.domain.permissions import Permission
-from dynoform.store.releases import add_config, config_of, create_release, current_release
+from dynoform.store.releases import add_config, config_of, create_release, newest_release
 
 router = APIRouter(tags=["config vars"])
 
@@ -21,10 +21,10 @@ class Patch(RootModel[dict[str, str | None]]):
 
 @router.get("/apps/{app}/config-vars", response_model=dict[str, str])
 def config_info(app: str, services: Use, caller: Caller) -> JSONResponse:
-    """The app's config vars."""
+    """The app's config vars: those of its newest release, also when that one's command runs or has failed."""
     with services.store.transaction() as session:
-        current = current_release(session, find(session, caller, app, Permission.DEPLOY).id)
-        return JSONResponse(config_of(session, services.vault, current))
+        newest = newest_release(session, find(session, caller, app, Permission.DEPLOY).id)
+        return JSONResponse(config_of(session, services.vault, newest))
 
 
 @router.get("/apps/{app}/releases/{release}/config-vars", response_model=dict[str, str])
@@ -40,7 +40,7 @@ def config_update(app: str, body: Patch, services: Use, caller: Caller) -> JSONR
     """Set and remove config vars, in one release; none when nothing changes. Answers with all of them."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
-        present = config_of(session, services.vault, current_release(session, found.id))
+        present = config_of(session, services.vault, newest_release(session, found.id))
         change = config_vars.merge(present, body.root)
         made = []
         if not change.empty:

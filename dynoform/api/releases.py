@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
 from dynoform.api import ranges
@@ -15,15 +15,19 @@ from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import IdObject, NamedObject, UserObject, app_reference, reference, shown, user
-from dynoform.api.services import Use
+from dynoform.api.output_streams import Stream
+from dynoform.api.services import Services, Use
 from dynoform.domain import releases
 from dynoform.domain.permissions import Permission
+from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import create_release
-from dynoform.store.tables import App, Config, Release, Slug
+from dynoform.store.tables import App, Config, Release, ReleaseOutput, Slug
 
 router = APIRouter(tags=["releases"])
+links = APIRouter(include_in_schema=False)
+OUTPUT = Stream("release", Release, ReleaseOutput)
 _FIELDS: ranges.Fields = {"version": Release.version, "id": Release.id}
 
 
@@ -52,7 +56,7 @@ class NewRelease(BaseModel):
     model_config = ConfigDict(strict=True)
     slug: str | None = None
     release: str | int | None = None
-    description: Annotated[str | None, Field(max_length=releases.MAXIMUM_DESCRIPTION)] = None
+    description: Annotated[str | None, Field(max_length=1000)] = None
 
 
 @router.get("/apps/{app}/releases", response_model=list[ReleaseObject])
@@ -61,7 +65,7 @@ def release_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = 
     with services.store.transaction() as session:
         found = find(session, caller, app)
         query = select(Release).where(Release.app_id == found.id)
-        return ranges.page(session, query, wanted, _FIELDS, lambda release: show(found, release))
+        return ranges.page(session, query, wanted, _FIELDS, lambda release: show(services, found, release))
 
 
 @router.get("/apps/{app}/releases/{release}", response_model=ReleaseObject)
@@ -69,7 +73,7 @@ def release_info(app: str, release: str, services: Use, caller: Caller) -> JSONR
     """One release, by id or version."""
     with services.store.transaction() as session:
         found = find(session, caller, app)
-        return JSONResponse(show(found, find_release(session, found, release)))
+        return JSONResponse(show(services, found, find_release(session, found, release)))
 
 
 @router.post("/apps/{app}/releases", status_code=201, response_model=ReleaseObject)
@@ -79,14 +83,19 @@ def release_create(app: str, body: NewRelease, services: Use, caller: Caller) ->
         raise InvalidInputError("Either slug or release must be given, and not both.")
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
+        description = releases.described(body.description) if body.description else None
         if body.release is not None:
-            made = _roll_back(session, found, caller.id, str(body.release), body.description)
+            made = _roll_back(session, found, caller.id, str(body.release), description)
         else:
-            slug = find_slug(session, found, body.slug or "")
-            description = body.description or releases.deployed(slug.commit)
-            made = create_release(session, found, description=description, account_id=caller.id, slug=slug)
+            made = _release_slug(session, found, caller.id, body.slug or "", description)
     services.announce(found, [made])
-    return JSONResponse(show(found, made), 201)
+    return JSONResponse(show(services, found, made), 201)
+
+
+@links.get("/releases/{release}/output")
+async def release_output(release: str, services: Use, token: str = "") -> StreamingResponse:
+    """The release command's output as it comes, until it has ended."""
+    return await OUTPUT.respond(services, release, token)
 
 
 def find_release(session: Session, app: App, text: str) -> Release:
@@ -110,23 +119,18 @@ def find_slug(session: Session, app: App, text: str) -> Slug:
     return slug
 
 
-def eligible(release: Release) -> bool:
-    """Whether the app can be rolled back to this release: it has a slug and did not fail."""
-    return release.slug_id is not None and release.status == "succeeded"
-
-
-def show(app: App, release: Release) -> ReleaseObject:
+def show(services: Services, app: App, release: Release) -> ReleaseObject:
     """The release's object."""
     return {
-        "addon_plan_names": [],
+        "addon_plan_names": release.addon_plan_names,
         "app": app_reference(app),
         "artifacts": [],
         "created_at": shown(release.created_at),
         "current": release.current,
         "description": release.description,
-        "eligible_for_rollback": eligible(release),
+        "eligible_for_rollback": _no_rollback(release) is None,
         "id": str(release.id),
-        "output_stream_url": None,
+        "output_stream_url": OUTPUT.link(services, release.id) if _has_command(release) else None,
         "slug": reference(release.slug_id),
         "status": release.status,
         "updated_at": shown(release.updated_at),
@@ -137,9 +141,9 @@ def show(app: App, release: Release) -> ReleaseObject:
 
 def _roll_back(session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None) -> Release:
     target = find_release(session, app, text)
-    if not eligible(target):
-        name = releases.name(target.version)
-        raise InvalidInputError(f"Cannot roll back to {name}: it has no slug. Choose a release that deployed one")
+    reason = _no_rollback(target)
+    if reason:
+        raise InvalidInputError(reason)
     return create_release(
         session,
         app,
@@ -148,3 +152,20 @@ def _roll_back(session: Session, app: App, account_id: uuid.UUID, text: str, des
         slug=target.slug,
         config=session.get_one(Config, target.config_id),
     )
+
+
+def _release_slug(session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None) -> Release:
+    slug = find_slug(session, app, text)
+    if slug.expired_at is not None:
+        raise InvalidInputError("The slug has expired: deploy that commit again")
+    description = description or releases.deployed(slug.commit)
+    return create_release(session, app, description=description, account_id=account_id, slug=slug)
+
+
+def _no_rollback(release: Release) -> str | None:
+    has_slug = release.slug is not None and release.slug.expired_at is None
+    return releases.no_rollback(release.version, release.status, has_slug=has_slug)
+
+
+def _has_command(release: Release) -> bool:
+    return release.slug is not None and RELEASE in release.slug.process_types

@@ -1,4 +1,4 @@
-"""Wakes streams when a build has written: one LISTEN connection for all of them, made when the first one comes."""
+"""Wakes streams when there is output: one LISTEN connection for all of them, made when the first one comes."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from dynoform.store.session import BUILD_OUTPUT, Store
 
 
 class Wakers:
-    """Events by build id, set by a background thread; now and then for no reason, so look before you believe."""
+    """Events by build or release id, set by a thread; now and then for no reason, so look before you believe."""
 
     def __init__(self, store: Store) -> None:
         """Nothing is connected before the first ``subscribe``."""

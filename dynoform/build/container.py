@@ -3,7 +3,7 @@
 import os
 import tarfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -74,6 +74,10 @@ class Engine:
         with engine_errors("removal of a build container"), suppress(NotFound):
             self.client.api.remove_container(container_id, force=True, v=True)
 
+    def cache_volume(self, app_id: uuid.UUID) -> str:
+        """The name of an app's build cache."""
+        return f"{self.configuration.stack}_cache_{app_id}"
+
     def cache_volumes(self) -> list[tuple[str, str]]:
         """(name, app id) of this stack's build caches on this host."""
         labels = [f"{STACK_LABEL}={self.configuration.stack}", APP_LABEL]
@@ -92,7 +96,7 @@ class Engine:
         for container_id, _ in self.containers(build_id):
             self.remove(container_id)
         stack = self.configuration.stack
-        cache = f"{stack}_cache_{app_id}"
+        cache = self.cache_volume(app_id)
         with engine_errors("build container"):
             self.client.volumes.create(cache, labels={STACK_LABEL: stack, APP_LABEL: str(app_id)})
             container = self.client.containers.create(
@@ -144,7 +148,11 @@ class BuildContainer:
 
     def put_config(self, config: dict[str, str]) -> None:
         """Give the build its config vars as files, one each: environment would show in ``docker inspect``."""
-        self.put("/run/dynoform", _config_tar(config))
+        self.put("/run/dynoform", files_tar({f"env/{name}": value.encode() for name, value in config.items()}))
+
+    def put_buildpacks(self, buildpacks: Sequence[str]) -> None:
+        """Say which buildpacks to use, by name or URL; none means those that detect the app."""
+        self.put("/run/dynoform", files_tar({"buildpacks": "".join(f"{one}\n" for one in buildpacks).encode()}))
 
     def run(self) -> Iterator[bytes]:
         """Start it; its output in pieces, until it ends."""
@@ -192,10 +200,10 @@ class BuildContainer:
         yield from stream
 
 
-def _config_tar(config: dict[str, str]) -> Iterator[bytes]:
-    for name, value in config.items():
-        data = value.encode()
-        member = tarfile.TarInfo(f"env/{name}")
+def files_tar(files: Mapping[str, bytes]) -> Iterator[bytes]:
+    """A tar of small files that only ``dyno`` can read."""
+    for name, data in files.items():
+        member = tarfile.TarInfo(name)
         member.size, member.mode, member.uid, member.gid, member.mtime = len(data), 0o400, DYNO, DYNO, EPOCH
         yield member_bytes(member) + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
     yield b"\0" * (2 * tarfile.BLOCKSIZE)

@@ -5,25 +5,34 @@ from functools import partial
 
 from sqlalchemy import func, select
 
+from dynoform.build import release_dyno
 from dynoform.build.container import Engine
-from dynoform.domain import builds
+from dynoform.domain.jobs import Kind
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.store.session import Store
-from dynoform.store.tables import App, Build
+from dynoform.store.tables import App, Job
 
 
 def remove(engine: Engine, store: Store, journal: Journal) -> None:
-    """Remove containers of builds that nobody holds, and caches of apps that are gone, of this stack only."""
-    # Listed before the store is asked: a build that begins in between is not taken for a dead one.
-    containers, volumes = engine.containers(), engine.cache_volumes()
+    """Remove what nobody needs, of this stack only.
+
+    Containers of builds that nobody works on; of release commands whose end is written down (before that, whoever
+    takes the job goes on with them); caches of apps that are gone.
+    """
+    # Listed before the store is asked: a job that begins in between is not taken for a dead one.
+    containers, volumes, dynos = engine.containers(), engine.cache_volumes(), release_dyno.left(engine)
     with store.transaction() as session:
-        alive = select(Build.id).where(Build.status == builds.PENDING, Build.lease_expires_at > func.now())
+        alive = select(Job.id).where(Job.kind == Kind.BUILD, Job.lease_expires_at > func.now())
         building = {str(found) for found in session.scalars(alive)}
+        releasing = {str(found) for found in session.scalars(select(Job.id).where(Job.kind == Kind.RELEASE))}
         apps = {str(found) for found in session.scalars(select(App.id))}
     for container_id, build_id in containers:
         if build_id not in building:
             _report(journal, "build container", build_id, partial(engine.remove, container_id))
+    for container_id, release_id in dynos:
+        if release_id not in releasing:
+            _report(journal, "release dyno", release_id, partial(engine.remove, container_id))
     for name, app_id in volumes:
         if app_id not in apps:
             _report(journal, "build cache", app_id, partial(engine.remove_volume, name))

@@ -76,6 +76,13 @@ class Registry:
         self._try("PUT", f"{repository}/manifests/{tag}", {201}, content=manifest.body, headers=headers)
         return manifest.digest
 
+    def delete(self, repository: str, digest: str) -> None:
+        """Forget the image with this digest, and its tags; one that is not there is fine.
+
+        Its layers go when the registry collects its garbage.
+        """
+        self._try("DELETE", f"{repository}/manifests/{digest}", {202, 404})
+
     def _upload_bytes(self, repository: str, data: bytes) -> None:
         digest = sha256(data)
         if not self._has(repository, digest):

@@ -1,26 +1,27 @@
-"""A builder at work: a process that takes builds while there are any, and ends when there have been none for a while.
+"""A builder at work: a process that takes jobs while there are any, and ends when there have been none for a while.
 
-What a build brings into memory (engine, registry, store) goes with it; see ``dynoform.build.worker``, which starts it.
+What a job brings into memory (engine, registry, store) goes with it; see ``dynoform.build.worker``, which starts it.
 Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothing left to do, 1 when it cannot work.
 """
 
-import os
 import signal
-import socket
+import ssl
 import sys
-import uuid
 from types import FrameType
 from typing import NoReturn
 
-from dynoform.build import leftovers, queue
+from dynoform.build import leftovers
 from dynoform.build.container import Engine
-from dynoform.build.job import Job, Tools
+from dynoform.build.crew import Crew
+from dynoform.build.download import Downloader
+from dynoform.build.job import Tools
 from dynoform.build.registry import Registry
 from dynoform.build.stack_image import StackImages
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
+from dynoform.store import retention
 from dynoform.store.secrets import Vault
 from dynoform.store.session import JOBS, Store
 
@@ -29,18 +30,20 @@ _PUSH_SECONDS = 600
 
 
 def run(configuration: Configuration, journal: Journal) -> None:
-    """Clean up after dead builders, then build until the queue has been empty for 15 s. Raises ``DynoformError``."""
-    store = Store(configuration, "builder")
+    """Clean up after dead builders, then work until the queue has been empty for 15 s. Raises ``DynoformError``."""
+    store = Store(configuration, "builder", pool=5)
     registry = Registry(configuration)
     logs = LogplexClient(configuration)
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
     stack_images = StackImages(engine, registry)
-    tools = Tools(configuration, store, vault, engine, registry, stack_images, logs, journal)
+    downloader = Downloader(ssl.create_default_context())
+    tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
     try:
         store.wait_until_ready()
         prepared = stack_images.prepare()
         leftovers.remove(engine, store, journal)
+        retention.queue(store)
         _work(tools)
         prepared.join(_PUSH_SECONDS)
     finally:
@@ -50,18 +53,16 @@ def run(configuration: Configuration, journal: Journal) -> None:
 
 
 def _work(tools: Tools) -> None:
-    holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    crew = Crew(tools)
     idle = -1
-    for _ in tools.store.notifications([JOBS], idle=_IDLE_SECONDS):
-        worked = False
-        while claim := queue.take(tools.store, holder):
-            worked = True
-            tools.journal.info("build started", build=claim.build_id, app=claim.app_name, attempt=claim.attempt)
-            Job(tools, claim).run()
-        # The first turn comes at once, on connecting; one without work after that means a whole idle time.
-        idle = 0 if worked else idle + 1
-        if idle > 0:
-            return
+    try:
+        for _ in tools.store.notifications([JOBS], idle=_IDLE_SECONDS):
+            # The first turn comes at once, on connecting; one without work after that means a whole idle time.
+            idle = 0 if crew.look() or crew.busy else idle + 1
+            if idle > 0:
+                return
+    finally:
+        crew.abandon()
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:

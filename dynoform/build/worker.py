@@ -1,6 +1,6 @@
-"""The builder while nothing is to be built: waits for work, small, and starts a shift when there is some.
+"""The builder while there is nothing to do: waits for jobs, small, and starts a shift when there is one.
 
-It uses the database driver alone: the engine's and the registry's clients and the object mapper, all that a build
+It uses the database driver alone: the engine's and the registry's clients and the object mapper, all that a job
 needs, live in ``dynoform.build.shift``'s processes and go with them.
 """
 
@@ -24,11 +24,8 @@ _SWEEP_SECONDS = 600.0
 _MOST = 4
 _WORK = """
     SELECT EXISTS (
-        SELECT FROM builds b WHERE status = 'pending' AND (lease_expires_at IS NULL OR lease_expires_at < now())
-        AND NOT EXISTS (
-            SELECT FROM builds o
-            WHERE o.app_id = b.app_id AND o.status = 'pending' AND o.created_at < b.created_at
-        )
+        SELECT FROM jobs j WHERE (lease_expires_at IS NULL OR lease_expires_at < now())
+        AND NOT EXISTS (SELECT FROM jobs o WHERE o.app_id = j.app_id AND o.number < j.number)
     )
 """
 
@@ -50,7 +47,7 @@ class Shifts:
         return True
 
     def stop(self) -> None:
-        """Tell all to stop: they free their builds for another builder. Those that do not are killed."""
+        """Tell all to stop: they free their jobs for another builder. Those that do not are killed."""
         for shift in self._running:
             shift.terminate()
         deadline = time.monotonic() + _STOP_SECONDS
@@ -62,7 +59,7 @@ class Shifts:
 
 
 def run(configuration: Configuration) -> None:
-    """Wait for builds until SIGTERM, and see to it that somebody builds them."""
+    """Wait for jobs until SIGTERM, and see to it that somebody does them."""
     journal = Journal("builder")
     shifts = Shifts(min(os.cpu_count() or 1, _MOST))
     with _stopping(shifts):
@@ -87,7 +84,7 @@ def _stopping(shifts: Shifts) -> Iterator[None]:
 
 
 def _looks(configuration: Configuration, journal: Journal) -> Iterator[bool]:
-    """Endless answers to "is there a build that nobody works on?": when one is announced, and every 5 s."""
+    """Endless answers to "is there a job that nobody works on?": when one is announced, and every 5 s."""
     failures = 0
     while True:
         try:

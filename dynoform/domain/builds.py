@@ -16,14 +16,12 @@ MEMORY_BYTES = 2048 * MIB
 PROCESSES = 512
 OUTPUT_CHARACTERS = 10 * MIB
 """Most output that is kept of one build."""
-ATTEMPTS = 2
-"""How often a build is started when builders die under it."""
-LEASE_SECONDS = 20
-RENEW_SECONDS = 5
 
 PENDING = "pending"
 SUCCEEDED = "succeeded"
 FAILED = "failed"
+CANCELLED = "the build was cancelled"
+INTERRUPTED = "the builder was interrupted twice: push again"
 
 _LONGEST_LINE = 16 * 1024
 _ESCAPE = re.compile(
@@ -35,14 +33,15 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def out_of_attempts(attempts: int) -> bool:
-    """Has a build that was started this often had its chances?"""
-    return attempts >= ATTEMPTS
-
-
 def rejected(reason: str) -> str:
     """The last line that a pusher sees of a failed build, as Heroku words it."""
     return f" !     Push rejected, {reason}."
+
+
+def released(version: int, url: str, status: str) -> str:
+    """What a pusher reads of the release that a build made. ``status`` is the release's."""
+    waits = " !     Release command declared: this new release will not be available until the command succeeds.\n"
+    return f"{waits if status == PENDING else ''}       Released v{version}\n       {url} deployed to Dynoform\n\n"
 
 
 def megabytes(size: int) -> str:

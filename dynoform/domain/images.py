@@ -53,6 +53,12 @@ def app_repository(app_id: object) -> str:
     return f"apps/{app_id}"
 
 
+def parts(image: str) -> tuple[str, str]:
+    """Repository and digest of ``registry:5000/apps/…@sha256:…``."""
+    name, _, digest = image.partition("@")
+    return name.partition("/")[2], digest
+
+
 def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Layer) -> Manifest:
     """The image that lays ``slug`` on another one, given that one's manifest and config.
 

@@ -2,10 +2,22 @@
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
 
 INITIAL = "Initial release"
 ENABLE_LOGPLEX = "Enable Logplex"
 MAXIMUM_DESCRIPTION = 200
+PENDING = "pending"
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+EXPIRED = "expired"
+PHASE_SECONDS = 3600
+"""Longest time that a release command may take (https://devcenter.heroku.com/articles/release-phase)."""
+KEPT_FOR = timedelta(days=30)
+KEPT_RELEASES = 20
+"""A slug expires when it is older than the one and in none of so many releases
+(https://devcenter.heroku.com/changelog-items/3395)."""
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _COMMIT_SHOWN = 8
 
@@ -48,6 +60,37 @@ def config_changed(changed: Sequence[str], removed: Sequence[str]) -> str:
 def rolled_back(version: int) -> str:
     """``Rollback to v46``."""
     return f"Rollback to {name(version)}"
+
+
+def described(text: str) -> str:
+    """A description of the user's own, cut to the length that is kept: `releases:retry` puts some words before one."""
+    return text if len(text) <= MAXIMUM_DESCRIPTION else f"{text[: MAXIMUM_DESCRIPTION - 1]}…"
+
+
+def no_rollback(version: int, status: str, *, has_slug: bool) -> str | None:
+    """Why the app cannot be rolled back to this release; None when it can."""
+    reasons = {
+        EXPIRED: "its slug has expired",
+        FAILED: "its release command failed",
+        PENDING: "its release command has not finished",
+    }
+    reason = reasons.get(status) or (None if has_slug else "it has no slug")
+    return reason and f"Cannot roll back to {name(version)}: {reason}. Choose a release that deployed one"
+
+
+def phase_dyno(release_id: UUID) -> int:
+    """The number of the dyno that runs a release's command, the 1234 in ``release.1234``: always the same one."""
+    return 1000 + release_id.int % 9000
+
+
+def running_command(version: int, email: str) -> str:
+    """The app's log line when a release's command begins."""
+    return f"Running release {name(version)} commands by user {email}"
+
+
+def command_failed(version: int, reason: str) -> str:
+    """The app's log line when a release is not deployed: ``Release v5 failed: the release command …``."""
+    return f"Release {name(version)} failed: {reason}"
 
 
 def by_user(description: str, email: str) -> str:

@@ -1,14 +1,18 @@
 """Making releases: the one place where an app's version, config vars, slug and formation change together."""
 
 import uuid
+from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import formations, releases
+from dynoform.domain.jobs import Kind
+from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
+from dynoform.store import jobs
 from dynoform.store.secrets import Vault
-from dynoform.store.session import FORMATION, notify
+from dynoform.store.session import BUILD_OUTPUT, FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
 
 
@@ -26,30 +30,67 @@ def create_release(
     account_id: uuid.UUID,
     slug: Slug | None = None,
     config: Config | None = None,
+    addon_plan_names: Sequence[str] | None = None,
+    phase: bool = True,
+    number: int | None = None,
 ) -> Release:
-    """Make the next release of ``app`` and make it current, within the caller's transaction.
+    """Make the next release of ``app``, within the caller's transaction.
 
-    ``slug`` and ``config`` left out are those of the current release. The formation gets the slug's process types,
-    listeners on ``formation`` are told at commit. Locks the app's row; raises ``NotFoundError`` when the app is gone.
+    It is current at once, unless its slug has a release command: then it is ``pending``, and a job runs the command.
+    ``slug`` left out is that of the newest release which may come to be current, ``config`` and ``addon_plan_names``
+    those of the newest one (as on Heroku, config vars stay set when a release command fails).
+    ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars.
+    ``number`` is the place in the app's queue of a job that made this release.
+    Locks the app's row; raises ``NotFoundError`` when the app is gone.
     """
     if lock_app(session, app.id) is None:
         raise NotFoundError("Couldn't find that app.", resource="app")
     session.flush()  # a new slug or config must be there before the release points at it
-    before = _retire(session, app)
-    config_id = config.id if config else before.config_id if before else None
+    newest = newest_release(session, app.id)
+    config_id = config.id if config else newest.config_id if newest else None
     if config_id is None:
         raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
-    slug = slug or (before.slug if before else None)
+    slug = slug or _slug_to_come(session, app.id)
     release = Release(app_id=app.id, description=description, account_id=account_id, slug=slug, config_id=config_id)
-    release.version, release.current = releases.next_version(latest_version(session, app.id)), True
+    release.version = releases.next_version(newest.version if newest else None)
+    plans = newest.addon_plan_names if newest and addon_plan_names is None else addon_plan_names
+    release.addon_plan_names = list(plans or ())
+    release.status = releases.PENDING
     session.add(release)
-    if slug is not None:
-        merge_formation(session, app.id, slug)
-    app.released_at = now()
     session.flush()
+    if phase and slug is not None and RELEASE in slug.process_types:
+        _know_release_type(session, app.id)
+        jobs.add(session, app.id, Kind.RELEASE, release.id, number)
+    else:
+        succeed(session, app, release)
     session.refresh(release, ["account"])
-    notify(session, FORMATION, app.id)
     return release
+
+
+def succeed(session: Session, app: App, release: Release) -> None:
+    """The release has succeeded, and becomes current unless a later one has overtaken it. The app has to be locked.
+
+    The formation gets the slug's process types, listeners on ``formation`` are told at commit.
+    """
+    release.status = releases.SUCCEEDED
+    before = current_release(session, app.id)
+    if before is None or before.version < release.version:
+        if before is not None:
+            before.current = False
+            session.flush()  # at most one release may be current, at any moment
+        release.current = True
+        if release.slug is not None:
+            merge_formation(session, app.id, release.slug)
+        app.released_at = now()
+        notify(session, FORMATION, app.id)
+    session.flush()
+    notify(session, BUILD_OUTPUT, release.id)
+
+
+def fail(session: Session, release: Release) -> None:
+    """The release's command has failed: what is current stays so."""
+    release.status = releases.FAILED
+    notify(session, BUILD_OUTPUT, release.id)
 
 
 def current_release(session: Session, app_id: uuid.UUID) -> Release | None:
@@ -58,9 +99,10 @@ def current_release(session: Session, app_id: uuid.UUID) -> Release | None:
     return session.scalars(query).one_or_none()
 
 
-def latest_version(session: Session, app_id: uuid.UUID) -> int | None:
-    """The highest version that the app has had."""
-    return session.scalar(select(func.max(Release.version)).where(Release.app_id == app_id))
+def newest_release(session: Session, app_id: uuid.UUID) -> Release | None:
+    """The app's release with the highest version, whatever became of it: its config vars are the app's."""
+    query = select(Release).where(Release.app_id == app_id).order_by(Release.version.desc()).limit(1)
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def config_of(session: Session, vault: Vault, release: Release | None) -> dict[str, str]:
@@ -88,9 +130,15 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
         session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
 
 
-def _retire(session: Session, app: App) -> Release | None:
-    before = current_release(session, app.id)
-    if before is not None:
-        before.current = False
-        session.flush()  # at most one release may be current, at any moment
-    return before
+def _slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
+    """The slug that a change of something else has to keep: a deploy whose command still runs is not undone by it."""
+    wanted = (Release.app_id == app_id, or_(Release.current, Release.status == releases.PENDING))
+    release = session.scalars(select(Release).where(*wanted).order_by(Release.version.desc()).limit(1)).one_or_none()
+    return release.slug if release else None
+
+
+def _know_release_type(session: Session, app_id: uuid.UUID) -> None:
+    """Let the formation have the type ``release`` before its command has run: ``ps:type`` and `releases:retry` ask."""
+    known = select(Formation.id).where(Formation.app_id == app_id, Formation.type == RELEASE)
+    if session.scalar(known) is None:
+        session.add(Formation(app_id=app_id, type=RELEASE, quantity=0))

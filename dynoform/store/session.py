@@ -26,7 +26,7 @@ JOBS = "jobs"
 FORMATION = "formation"
 ROUTES = "routes"
 BUILD_OUTPUT = "build_output"
-"""Channels; the payload of the first and last is a build's id, of the others an app's."""
+"""Channels; the payload of the first and last is the id of a build or a release, of the others an app's."""
 
 SCHEMA = "0007"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""

@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
 """Heroku's rule for app names: 3 to 30 characters."""
 BUILD_SECONDS = 900.0
 """Heroku's limit for a build: 15 minutes."""
+PHASE_SECONDS = 3600.0
+"""Heroku's limit for a release command."""
 DYNO_SECONDS = 120.0
 """Twice Heroku's limit for a web process to bind its port (60 s, R10): an image may have to be pulled first."""
 READ_PATIENCE = 3.0
@@ -175,10 +177,7 @@ def _build(operation: Operation, api: PlatformApi, app: str, source: Path, versi
     wanted = {"source_blob": {"url": blob["get_url"], "checksum": checksum, "version": version[:12]}}
     build = api.post(f"/apps/{app}/builds", wanted)
     operation.status("builds")
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    for line in api.lines(build["output_stream_url"]):
-        operation.info(line)
-        last.extend([line.strip()] if line.strip() else [])
+    last = _show(operation, api, build["output_stream_url"])
     while build["status"] == "pending":
         if time.monotonic() > deadline:
             raise ProviderError(f"build {build['id']}", "took longer than allowed")
@@ -188,6 +187,33 @@ def _build(operation: Operation, api: PlatformApi, app: str, source: Path, versi
         raise ProviderError(
             f"build of {source}", " / ".join(last) or "failed without output", "mend the source, run 'up' again"
         )
+    _wait_for_release(operation, api, f"/apps/{app}/releases/{build['release']['id']}")
+
+
+def _wait_for_release(operation: Operation, api: PlatformApi, path: str) -> None:
+    """Until the release's command has succeeded, if it has one; its output is shown. Raises when it fails."""
+    deadline = operation.deadline(PHASE_SECONDS)
+    release = api.get(path)
+    if release["status"] == "pending":
+        operation.status("runs the release command")
+        last = _show(operation, api, release["output_stream_url"])
+    while release["status"] == "pending":
+        if time.monotonic() > deadline:
+            raise ProviderError(f"release v{release['version']}", "took longer than allowed")
+        operation.pause(POLL_SECONDS)
+        release = api.get(path)
+        if release["status"] == "failed":
+            reason = " / ".join(last) or "failed without output"
+            raise ProviderError(f"release command of v{release['version']}", reason, "mend it, run 'up' again")
+
+
+def _show(operation: Operation, api: PlatformApi, stream: str) -> deque[str]:
+    """Shows output as it comes, until its end; returns the last lines that say something."""
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    for line in api.lines(stream):
+        operation.info(line)
+        last.extend([line.strip()] if line.strip() else [])
+    return last
 
 
 def _scale(operation: Operation, api: PlatformApi, app: str, formation: Values) -> None:

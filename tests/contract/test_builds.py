@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from dynoform.api.services import Services
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
-from dynoform.store.tables import Build, BuildOutput, Source
+from dynoform.store.tables import Build, BuildOutput, Job, Source
 from tests.contract.conftest import path_of
 
 TARBALL = gzip.compress(b"a tarball, or so" * 5000)
@@ -111,9 +111,11 @@ def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str
     [
         ({}, "Invalid request. source_blob: Field required"),
         (
-            {"source_blob": {"url": "https://example.com/x.tgz"}},
+            {"source_blob": {"url": "http://example.com/x.tgz"}},
             "source_blob.url must be the get_url of a source of yours",
         ),
+        ({"source_blob": {"url": "https://me:secret@example.com/x.tgz"}}, "source_blob.url must be the get_url"),
+        ({"source_blob": {"url": "https://example.com/x y.tgz"}}, "source_blob.url must be the get_url"),
         ({"source_blob": {"url": "http://["}}, "source_blob.url must be the get_url of a source of yours"),
         ({"source_blob": {"url": f"/sources/{uuid.UUID(int=1)}"}}, "source_blob.url must be the get_url"),
     ],
@@ -136,6 +138,64 @@ def test_a_source_must_be_uploaded_be_ones_own_and_have_its_checksum(
     stranger.post("/apps", json={"name": "theirs"}).raise_for_status()
     stolen = stranger.post("/apps/theirs/builds", json={"source_blob": {"url": blob["get_url"]}})
     assert stolen.json()["message"].startswith("source_blob.url must be the get_url of a source of yours")
+
+
+def test_a_source_can_be_anywhere_on_the_web(client: httpx.Client, app: str, store: Store) -> None:
+    url = "https://example.com/archive/v1.tar.gz?token=x"
+    made = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": url, "checksum": "sha256:AB"}}).json()
+    assert (made["source_blob"]["url"], made["source_blob"]["checksum"]) == (url, "SHA256:ab")
+    with store.transaction() as session:
+        assert session.scalars(select(Source.url)).one() == url
+
+
+def test_a_build_is_cancelled_once(
+    client: httpx.Client, nobody: httpx.Client, app: str, build: dict[str, Any], services: Services
+) -> None:
+    url = f"/apps/{app}/builds/{build['id']}"
+    answer = client.delete(url)
+    assert (answer.status_code, answer.json()["status"]) == (200, "failed")
+    assert nobody.get(path_of(build["output_stream_url"])).text == " !     The build was cancelled.\n"
+    assert "app[api]: Build cancelled by user ann@example.com" in services.logs.lines  # type: ignore[attr-defined]
+    answer = client.delete(url)
+    message = "The build has failed: only a pending build can be cancelled"
+    assert (answer.status_code, answer.json()["message"]) == (422, message)
+
+
+def test_the_result_of_a_build_has_its_lines(
+    client: httpx.Client, app: str, build: dict[str, Any], store: Store
+) -> None:
+    url = f"/apps/{app}/builds/{build['id']}/result"
+    write(store, build["id"], 0, "-----> Python app detected\n-----> Inst")
+    result = client.get(url).json()
+    assert (result["exit_code"], result["build"]["status"]) == (None, "pending")
+    finish(store, build["id"])
+    result = client.get(url).json()
+    assert (result["exit_code"], result["build"]["id"]) == (0, build["id"])
+    lines = ["-----> Python app detected\n", "-----> InstDone\n"]
+    assert result["lines"] == [{"line": line, "stream": "STDOUT"} for line in lines]
+
+
+def test_a_cache_is_purged_by_a_job(client: httpx.Client, app: str, store: Store) -> None:
+    for _ in range(2):
+        answer = client.delete(f"/apps/{app}/build-cache")
+        assert (answer.status_code, answer.json()) == (202, {})
+    with store.transaction() as session:
+        assert session.scalars(select(Job.kind)).all() == ["purge-cache"]
+
+
+def test_a_build_has_its_own_buildpacks_or_the_apps(client: httpx.Client, app: str, blob: dict[str, str]) -> None:
+    source = {"source_blob": {"url": blob["get_url"]}}
+    assert client.post(f"/apps/{app}/builds", json=source).json()["buildpacks"] == []
+    client.put(f"/apps/{app}/buildpack-installations", json={"updates": [{"buildpack": "heroku/python"}]})
+    python = {"name": "heroku/python", "url": "urn:buildpack:heroku/python"}
+    assert client.post(f"/apps/{app}/builds", json=source).json()["buildpacks"] == [python]
+    own = {**source, "buildpacks": [{"url": "https://example.com/x.git"}, {"name": "heroku/nodejs"}]}
+    assert [one["name"] for one in client.post(f"/apps/{app}/builds", json=own).json()["buildpacks"]] == [
+        "https://example.com/x.git",
+        "heroku/nodejs",
+    ]
+    answer = client.post(f"/apps/{app}/builds", json={**source, "buildpacks": [{}]})
+    assert answer.json()["message"].startswith("'' is not a buildpack: use a name like heroku/python")
 
 
 def test_output_comes_as_it_is_written_until_the_build_has_finished(

@@ -19,6 +19,7 @@ NAMES = """
 name stack region maintenance release slug description updates type quantity size source_blob url version lines tail
 dyno source FOO email role user permissions owner locked team recipient app state scope expires_in client public_key
 redirect_uri enabled password new_password
+dyno source FOO buildpack buildpacks checksum
 """
 NAMED = [
     "/apps/{}",

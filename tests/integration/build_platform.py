@@ -1,6 +1,7 @@
 """As much of a platform as builds need, in containers of their own: store, registry, builder and a bridge for dynos."""
 
 import io
+import os
 import shutil
 import tarfile
 import time
@@ -12,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 from sqlalchemy import select
 
 from dynoform.configuration import Configuration
+from dynoform.store.builds import add_build
 from dynoform.store.migrate import upgrade
-from dynoform.store.releases import add_config, create_release, current_release
+from dynoform.store.releases import add_config, create_release, current_release, lock_app
 from dynoform.store.secrets import Vault
-from dynoform.store.session import JOBS, Store, notify
-from dynoform.store.tables import Account, App, Build, BuildOutput, Release, Slug, Source
+from dynoform.store.session import Store
+from dynoform.store.tables import Account, App, Build, BuildOutput, Job, Release, Slug, Source
 from tests.integration import certificates
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,16 +112,14 @@ class BuildPlatform:
 
     def push(self, app_id: uuid.UUID, tarball: bytes, version: str | None = None) -> uuid.UUID:
         """Upload a source and ask for its build, as the API does; returns the build's id."""
-        source_id, build_id = uuid.uuid4(), uuid.uuid4()
-        (self.folder / "sources" / str(source_id)).write_bytes(tarball)
+        source = Source(id=uuid.uuid4(), account_id=self.account_id)
+        (self.folder / "sources" / str(source.id)).write_bytes(tarball)
         with self.store.transaction() as session:
-            session.add(Source(id=source_id, account_id=self.account_id))
+            app = lock_app(session, app_id)
+            assert app
+            session.add(source)
             session.flush()
-            values = {"app_id": app_id, "account_id": self.account_id, "source_id": source_id, "version": version}
-            session.add(Build(id=build_id, **values))
-            session.flush()
-            notify(session, JOBS, build_id)
-        return build_id
+            return add_build(session, app, source, account_id=self.account_id, version=version).id
 
     def wait(self, build_id: uuid.UUID, seconds: float = 120) -> Build:
         """The build when it has ended."""
@@ -140,6 +141,11 @@ class BuildPlatform:
         while text not in self.output(build_id):
             assert time.monotonic() < deadline, f"{text!r} is not in {self.output(build_id)!r}"
             time.sleep(0.05)
+
+    def job(self, subject_id: uuid.UUID) -> Job | None:
+        """The job about a build or a release, while it is not finished."""
+        with self.store.transaction() as session:
+            return session.get(Job, subject_id)
 
     def build(self, build_id: uuid.UUID) -> Build:
         """The build's row."""
@@ -281,3 +287,24 @@ def _prepare(engine: docker.DockerClient, images: dict[str, str], folder: Path) 
     with store.transaction() as session:
         session.add(Account(id=account, email="operator@example.com"))
     return BuildPlatform(engine, store, configuration, account, images["control-plane"], folder)
+
+
+@pytest.fixture(scope="module")
+def images(request: pytest.FixtureRequest) -> dict[str, str]:
+    """noun → name of the images that builds need, built from their recipes."""
+    base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
+    engine = docker.from_env(timeout=900)
+    names = {noun: build_image(engine, noun, base) for noun in ("stack-13", "registry", "postgres", "control-plane")}
+    return names | {"stack-13-build": build_image(engine, "stack-13-build", names["stack-13"])}
+
+
+@pytest.fixture(scope="module")
+def platform(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildPlatform]:
+    """Store, registry and a network, and a builder that works."""
+    folder = tmp_path_factory.mktemp("platform")
+    # The services run as users of their own and have to reach the secrets in it.
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
+    with running(images, folder) as made:
+        made.start_builder()
+        yield made

@@ -288,3 +288,20 @@ def test_a_reconciler_that_was_killed_half_way_leaves_nothing_behind(platform: D
     platform.wait_up(app, "web.1")
     assert len(platform.services(app)) == 1
     time.sleep(6)  # the leader's watch begins anew
+
+
+def test_a_config_var_is_on_every_dyno_in_the_boot_time_and_three_seconds(
+    platform: DynoPlatform, app: uuid.UUID
+) -> None:
+    boot = 1.0
+    commands = {"web": f"sleep {boot}; {SERVER}", "worker": "sleep 1000"}
+    platform.release(app, commands, FOO="1")
+    platform.scale(app, web=2, worker=1)
+    platform.wait_up(app, "web.1", "web.2", "worker.1")
+    old = {dyno.release_id for dyno in platform.dynos(app)}
+    started = time.monotonic()
+    platform.release(app, commands, FOO="2")
+    platform.wait(lambda: sum(dyno.state == "up" and dyno.release_id not in old for dyno in platform.dynos(app)) == 3)
+    took = time.monotonic() - started
+    print("TOOK", took)
+    assert took < boot + 3

@@ -9,9 +9,10 @@ from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
-from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
+from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Slug, Source
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
+from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
@@ -26,11 +27,13 @@ __all__ = [
     "Base",
     "Build",
     "BuildOutput",
+    "BuildpackInstallation",
     "Collaborator",
     "Config",
     "Dyno",
     "Formation",
     "Identified",
+    "Job",
     "Key",
     "Lease",
     "OAuthClient",

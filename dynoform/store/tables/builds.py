@@ -1,10 +1,10 @@
-"""Sources, builds and what comes of them."""
+"""Sources, buildpacks, builds and what comes of them."""
 
 import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.accounts import Account
@@ -12,12 +12,24 @@ from dynoform.store.tables.base import Base, Identified
 
 
 class Source(Identified, Base):
-    """An uploaded source tarball, in the sources volume under its id."""
+    """A source tarball: uploaded, in the sources volume under its id, or somewhere else under its ``url``."""
 
     __tablename__ = "sources"
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
     checksum: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(BigInteger)
+    url: Mapped[str | None]
+    """Where the builder fetches it; None for one that was uploaded."""
+
+
+class BuildpackInstallation(Base):
+    """A buildpack that an app is built with, instead of those that detect it."""
+
+    __tablename__ = "buildpack_installations"
+    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    buildpack: Mapped[str]
+    """``heroku/python`` or a URL."""
 
 
 class Slug(Identified, Base):
@@ -35,10 +47,12 @@ class Slug(Identified, Base):
     buildpack_provided_description: Mapped[str | None]
     process_types: Mapped[dict[str, Any]]
     """Process type → command."""
+    expired_at: Mapped[datetime | None]
+    """Since when it is on its way out: no release can be made of it any more."""
 
 
 class Build(Identified, Base):
-    """A build job. ``status``: pending, succeeded, failed; a pending one with a live lease is being built."""
+    """A build. ``status``: pending (then there is a job for it), succeeded, failed."""
 
     __tablename__ = "builds"
     app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"))
@@ -46,19 +60,15 @@ class Build(Identified, Base):
     source_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("sources.id"))
     version: Mapped[str | None]
     """What the user calls this source, a git commit for instance (SOURCE_VERSION)."""
+    buildpacks: Mapped[list[Any]] = mapped_column(default=list)
+    """Those that this build is to use, as ``heroku/python`` or URLs, in order; empty to detect them."""
     status: Mapped[str] = mapped_column(String(10), default="pending")
     failure: Mapped[str | None]
     """Why it failed, in one line."""
-    attempts: Mapped[int] = mapped_column(default=0)
-    lease_holder: Mapped[str | None]
-    lease_expires_at: Mapped[datetime | None]
     slug_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("slugs.id", ondelete="SET NULL"))
     release_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("releases.id", ondelete="SET NULL"))
     account: Mapped[Account] = relationship(lazy="joined")
-    __table_args__ = (
-        Index("ix_builds_pending", "created_at", postgresql_where=text("status = 'pending'")),
-        Index("ix_builds_app", "app_id", "created_at"),
-    )
+    __table_args__ = (Index("ix_builds_app", "app_id", "created_at"),)
 
 
 class BuildOutput(Base):

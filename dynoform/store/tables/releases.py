@@ -1,6 +1,7 @@
 """Releases and their config vars."""
 
 import uuid
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -31,10 +32,13 @@ class Release(Identified, Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
     slug_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("slugs.id", ondelete="SET NULL"))
     config_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("configs.id"))
+    addon_plan_names: Mapped[list[Any]] = mapped_column(default=list)
+    """The add-ons that the app had, by plan."""
     account: Mapped[Account] = relationship(lazy="joined")
     slug: Mapped[Slug | None] = relationship(lazy="joined")
     __table_args__ = (
         UniqueConstraint("app_id", "version"),
+        Index("ix_releases_slug", "slug_id"),
         Index("ix_releases_current", "app_id", unique=True, postgresql_where=text("current")),
     )
 

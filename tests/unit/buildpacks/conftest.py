@@ -47,7 +47,7 @@ class Workshop:
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
         paths = {"app": self.app, "cache": self.folder / "cache", "config": self.folder / "env"}
-        paths |= {"result": result, "buildpacks": buildpacks}
+        paths |= {"result": result, "buildpacks": buildpacks, "wanted": self.folder / "wanted"}
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
         # No config of the machine's own takes part, and nothing is asked of a registry.
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "STACK": "dynoform-13"}

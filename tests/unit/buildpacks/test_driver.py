@@ -50,6 +50,23 @@ def test_a_compile_that_fails_ends_the_build(workshop: Workshop, buildpacks: Cal
     assert answer.output.endswith("broken\n")
 
 
+def test_the_list_that_was_set_for_the_app_comes_before_its_own(
+    workshop: Workshop, buildpacks: Callable[..., Path]
+) -> None:
+    workshop.write(__buildpacks="other\n")
+    (workshop.folder / "wanted").write_text("heroku/yes\n")
+    answer = workshop.build(buildpacks(yes=YES, other=YES))
+    assert answer.result["buildpacks"] == ["yes"]
+    (workshop.folder / "wanted").write_text("")
+    assert workshop.build(buildpacks(yes=YES, other=YES)).result["buildpacks"] == ["other"]
+    (workshop.folder / "wanted").write_text("https://example.com/cobol.git\n")
+    answer = workshop.build(buildpacks(yes=YES, other=YES))
+    assert answer.result == {"failure": "buildpack https://example.com/cobol.git is not known"}
+    assert (
+        " !     buildpacks:set: https://example.com/cobol.git is not a buildpack here: use yes, other" in answer.output
+    )
+
+
 @pytest.mark.parametrize(
     ("listed", "message", "failure"),
     [

@@ -1,4 +1,4 @@
-from dynoform.domain.builds import Lines, clean, megabytes, out_of_attempts, rejected
+from dynoform.domain.builds import Lines, clean, megabytes, rejected, released
 
 
 def test_escape_sequences_and_control_characters_do_not_pass() -> None:
@@ -40,8 +40,13 @@ def test_too_long_an_output_is_cut_once_and_says_so() -> None:
     assert lines.feed(b"more\n") == ""
 
 
-def test_a_build_has_two_attempts() -> None:
-    assert [out_of_attempts(attempts) for attempts in (0, 1, 2, 3)] == [False, False, True, True]
+def test_a_pusher_reads_what_was_released_and_whether_it_waits() -> None:
+    assert released(7, "https://shop.example", "succeeded").startswith(
+        "       Released v7\n       https://shop.example dep"
+    )
+    assert released(7, "https://shop.example", "pending").startswith(
+        " !     Release command declared: this new release "
+    )
 
 
 def test_words_are_herokus() -> None:

@@ -28,6 +28,8 @@ class Platform:
     calls: list[str] = field(default_factory=list)
     fails: bool = False
     crashes: bool = False
+    release_command: str = ""
+    """What becomes of releases by their command: succeeded, failed; empty for none."""
     away: int = 0
     leaves_after: int | None = None
 
@@ -61,6 +63,10 @@ class Platform:
         return self.config
 
     def releases(self, document: dict[str, Any], rest: list[str]) -> Any:
+        if rest:
+            asked = sum(call.endswith(f"/releases/{rest[0]}") for call in self.calls)
+            status = "pending" if self.release_command and asked % 2 else self.release_command or "succeeded"
+            return {"version": self.version, "status": status, "output_stream_url": f"{self.url}/output"}
         return [{"version": number, "current": number == self.version} for number in range(1, self.version + 1)]
 
     def builds(self, document: dict[str, Any], rest: list[str]) -> Any:
@@ -68,7 +74,8 @@ class Platform:
             self.version += 1
             self.formation = self.formation or {"web": {"type": "web", "quantity": 1, "size": "Basic"}}
         status = "failed" if self.fails else "succeeded" if rest else "pending"
-        return {"id": "b1", "status": status, "output_stream_url": f"{self.url}/output"}
+        release = {"id": "r1"} if status == "succeeded" else None
+        return {"id": "b1", "status": status, "release": release, "output_stream_url": f"{self.url}/output"}
 
     def dynos(self, document: dict[str, Any], rest: list[str]) -> Any:
         state = "crashed" if self.crashes else "up"

@@ -90,6 +90,18 @@ def test_failed_build_keeps_the_app_and_is_tried_again(
     assert values["release"] == 1
 
 
+def test_a_release_command_is_shown_and_waited_for(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines
+) -> None:
+    platform[0].release_command = "failed"
+    with pytest.raises(PartialError, match=r"release command of v1: .* / done — mend it") as caught:
+        App().create(operation, inputs)
+    assert "sourceHash" in App().diff(caught.value.outputs, inputs).changed
+    platform[0].release_command = "succeeded"
+    App().update(operation, caught.value.identifier, caught.value.outputs, inputs)
+    assert lines.info == ["-----> Python app detected", "done"] * 4
+
+
 def test_changed_config_alone_is_no_build(platform: tuple[Platform, str], inputs: Values, operation: Operation) -> None:
     identifier, values = App().create(operation, inputs)
     news = {**inputs, "config": {"B": "2"}}

@@ -1,0 +1,229 @@
+"""One build, from its source to its release."""
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynoform.build import stack_image
+from dynoform.build.container import BuildContainer
+from dynoform.build.job import Job, Tools
+from dynoform.build.output import Output
+from dynoform.build.slug import SlugLayer
+from dynoform.build.source import Source
+from dynoform.domain import builds, images, releases, slugs
+from dynoform.domain.process_types import parse_procfile
+from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
+from dynoform.store import builds as store
+from dynoform.store import jobs, output
+from dynoform.store.releases import config_of, create_release, lock_app, newest_release
+from dynoform.store.tables import App, Build, BuildOutput, Release, Slug
+from dynoform.store.tables import Source as SourceRow
+
+
+class BuildRejectedError(InvalidInputError):
+    """The buildpacks gave up, and have said why; ``what`` completes "Push rejected, …"."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built, for whom."""
+
+    app_name: str
+    stack: str
+    account_id: uuid.UUID
+    email: str
+    source_id: uuid.UUID
+    source_url: str | None
+    checksum: str | None
+    version: str | None
+    buildpacks: tuple[str, ...]
+
+
+class BuildJob(Job):
+    """A slug and a release come to be in one transaction at its end, or not at all."""
+
+    seconds = builds.SECONDS
+
+    def __init__(self, tools: Tools, claim: jobs.Claim) -> None:
+        """Of a build's id."""
+        super().__init__(tools, claim)
+        self.output = Output(tools.store, claim, BuildOutput)
+        self.container: BuildContainer | None = None
+        self.folder = tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True)
+
+    def beside(self) -> AbstractContextManager[object]:
+        """The output is written down."""
+        return self.output
+
+    def work(self) -> None:
+        """Build and release."""
+        order = self._order()
+        self.log(f"Build started by user {order.email}")
+        if self.claim.attempt > 1:
+            self.output.say(" !     The builder was interrupted. Building again.\n")
+        slug = self._build(order)
+        self.keeper.check()
+        release = self.until_stored(lambda: self._release(order, slug))
+        self.log(releases.by_user(release.description, order.email))
+        self.log(releases.created_by(release.version, order.email))
+        self.log("Build succeeded")
+        self._report("build succeeded", order.app_name, release=release.version)
+
+    def fail(self, error: DynoformError) -> None:
+        """Say why, in the output and in one line."""
+        reason, last_line = _explained(error, self.claim.attempt)
+        self.output.say(f"{last_line}\n")
+        self.until_stored(lambda: self._store_failure(reason))
+        self.log("Build failed -- check your build output")
+        self._report("build failed", None, reason=reason)
+
+    def end(self) -> None:
+        """Kill the container; what reads its output goes on from there."""
+        if self.container is not None:
+            self.container.kill()
+
+    def clear(self) -> None:
+        """Remove the container and what was fetched: another attempt makes its own."""
+        self.folder.cleanup()
+        if self.container is not None:
+            self.container.remove()
+
+    def _order(self) -> Order:
+        with self.tools.store.transaction() as session:
+            jobs.held(session, self.claim)
+            app, build = session.get_one(App, self.claim.app_id), session.get_one(Build, self.claim.id)
+            source = session.get_one(SourceRow, build.source_id)
+            return Order(
+                app.name,
+                app.stack,
+                build.account_id,
+                build.account.email,
+                source.id,
+                source.url,
+                source.checksum,
+                build.version,
+                tuple(build.buildpacks),
+            )
+
+    def _build(self, order: Order) -> Slug:
+        source = Source.inspect(self._tarball(order))
+        parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
+        result = self._compile(order, source)
+        declared = parse_procfile(self._container.read("/app/Procfile") or "")
+        self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
+        layer, image = self._push(self.tools.stack_images.get())
+        return Slug(
+            id=uuid.uuid4(),
+            app_id=self.claim.app_id,
+            image=f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{image}",
+            size=layer.size,
+            checksum=f"SHA256:{layer.digest.removeprefix('sha256:')}",
+            stack=order.stack,
+            commit=order.version,
+            buildpack_provided_description=", ".join(result.buildpacks) or None,
+            process_types=slugs.process_types(declared, result.process_types),
+        )
+
+    @property
+    def _container(self) -> BuildContainer:
+        if self.container is None:
+            raise UnavailableError("build container", "was not made")
+        return self.container
+
+    def _tarball(self, order: Order) -> Path:
+        if order.source_url is None:
+            return self.tools.configuration.sources / str(order.source_id)
+        path = Path(self.folder.name) / "source"
+        self.output.say("-----> Fetching the source\n")
+        self.tools.downloader.fetch(order.source_url, path, order.checksum)
+        return path
+
+    def _compile(self, order: Order, source: Source) -> slugs.Result:
+        environment = {"SOURCE_VERSION": order.version or ""}
+        self.container = self.tools.engine.build_container(self.claim.id, self.claim.app_id, environment)
+        self.container.put_config(self._config())
+        self.container.put_buildpacks(order.buildpacks)
+        self.container.put("/app", source.stream())
+        for piece in self.container.run():
+            self.output.feed(piece)
+        self.output.feed(b"", final=True)
+        code, out_of_memory = self.container.wait()
+        self.keeper.check()
+        if self.keeper.late:
+            raise BuildRejectedError(f"the build took longer than {builds.SECONDS // 60} minutes")
+        if out_of_memory and code:
+            raise BuildRejectedError(f"the build needed more than {builds.megabytes(builds.MEMORY_BYTES)} of memory")
+        text = self.container.read("/run/dynoform/result.json")
+        result = slugs.read_result(text or '{"failure": "the build ended without a result"}')
+        if result.failure or code:
+            raise BuildRejectedError(result.failure or f"the build ended with code {code}")
+        return result
+
+    def _config(self) -> dict[str, str]:
+        with self.tools.store.transaction() as session:
+            return config_of(session, self.tools.vault, newest_release(session, self.claim.app_id))
+
+    def _push(self, stack: stack_image.StackImage) -> tuple[images.Layer, str]:
+        self.output.say("-----> Compressing...\n")
+        registry, repository = self.tools.registry, images.app_repository(self.claim.app_id)
+        for digest in stack.layers:
+            registry.mount(repository, digest, stack_image.REPOSITORY)
+        layer = registry.upload(repository, self._layer)
+        manifest = images.with_slug(stack.manifest, stack.config, layer)
+        digest = registry.push(repository, str(self.claim.id), manifest)
+        self.output.say(f"       Done: {builds.megabytes(layer.size)}\n-----> Launching...\n")
+        return layer, digest
+
+    def _layer(self) -> tuple[Iterable[bytes], Callable[[], images.Layer]]:
+        stream = SlugLayer(self._container.app())
+        return stream, lambda: stream.layer
+
+    def _release(self, order: Order, slug: Slug) -> Release:
+        """Slug, release and the build's end: all or nothing, so a build never makes two releases."""
+        self.output.flush()
+        with self.tools.store.transaction() as session:
+            app = lock_app(session, self.claim.app_id)
+            if app is None:
+                raise jobs.LeaseLostError(f"app {order.app_name}", "is gone")
+            jobs.finish(session, self.claim)
+            added = session.merge(slug)
+            release = create_release(
+                session,
+                app,
+                description=releases.deployed(order.version),
+                account_id=order.account_id,
+                slug=added,
+                number=self.claim.number,
+            )
+            build = session.get_one(Build, self.claim.id)
+            build.status, build.slug_id, build.release_id = builds.SUCCEEDED, added.id, release.id
+            text = builds.released(release.version, self.tools.configuration.web_url(app.name), release.status)
+            output.append(session, BuildOutput, build.id, text)
+        return release
+
+    def _store_failure(self, reason: str) -> None:
+        self.output.flush()
+        with self.tools.store.transaction() as session:
+            jobs.finish(session, self.claim)
+            store.fail(session, session.get_one(Build, self.claim.id), reason)
+
+    def _report(self, event: str, app: str | None, **fields: object) -> None:
+        self.tools.journal.info(event, build=self.claim.id, app=app or self.claim.app_id, **fields)
+
+
+def _explained(error: DynoformError, attempt: int) -> tuple[str, str]:
+    """Why a build failed, in one line, and the last line of its output."""
+    if isinstance(error, BuildRejectedError):
+        return str(error), builds.rejected(error.what)
+    if not isinstance(error, UnavailableError):
+        return str(error), f" !     {error}\n\n !     Push failed"
+    if attempt > BuildJob.attempts:
+        last_lines = f" !     {builds.INTERRUPTED.capitalize()}.\n{builds.rejected('the build did not finish')}"
+        return builds.INTERRUPTED, last_lines
+    return (
+        "build: the platform could not finish it — push again",
+        " !     Push failed: the platform could not finish the build. Push again.",
+    )

@@ -1,0 +1,81 @@
+"""The threads of a shift: each takes jobs of some kinds until there are none."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Set as AbstractSet
+
+from dynoform.build.job import Job, Tools
+from dynoform.build.kinds import CLASSES, HEAVY, LIGHT
+from dynoform.domain.jobs import Kind
+from dynoform.errors import DynoformError
+from dynoform.store import jobs
+
+_LIMITS: tuple[tuple[AbstractSet[Kind], int], ...] = ((HEAVY, 1), (LIGHT, 16))
+"""How many jobs of these kinds a shift works on at once. One that is long, as a release command may be, must not keep
+other apps' builds waiting."""
+
+
+class Crew:
+    """Jobs under way in this process."""
+
+    def __init__(self, tools: Tools) -> None:
+        """Nobody works yet."""
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._tools = tools
+        self._lock = threading.Lock()
+        self._working: dict[uuid.UUID, Job] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody works."""
+        with self._lock:
+            return bool(self._working)
+
+    def look(self) -> bool:
+        """Begin what can begin; whether there was anything."""
+        began = [self._fill(kinds, limit) for kinds, limit in _LIMITS]
+        return any(began)
+
+    def abandon(self) -> None:
+        """This process ends: free what is under way for another one, at once."""
+        with self._lock:
+            working = list(self._working.values())
+        for job in working:
+            job.abandon()
+
+    def _fill(self, kinds: AbstractSet[Kind], limit: int) -> bool:
+        began = False
+        while self._count(kinds) < limit and (job := self._take(kinds)):
+            began = True
+            threading.Thread(target=self._work, args=(job, kinds), name=job.claim.kind, daemon=True).start()
+        return began
+
+    def _count(self, kinds: AbstractSet[Kind]) -> int:
+        with self._lock:
+            return sum(job.claim.kind in kinds for job in self._working.values())
+
+    def _take(self, kinds: AbstractSet[Kind]) -> Job | None:
+        try:
+            claim = jobs.take(self._tools.store, self.holder, kinds)
+        except DynoformError as error:
+            self._tools.journal.warning("no job taken", error=error)
+            return None
+        if claim is None:
+            return None
+        job = CLASSES[claim.kind](self._tools, claim)
+        with self._lock:
+            self._working[claim.id] = job
+        return job
+
+    def _work(self, first: Job, kinds: AbstractSet[Kind]) -> None:
+        job: Job | None = first
+        while job is not None:
+            self._tools.journal.info(f"{job.claim.kind} started", id=job.claim.id, attempt=job.claim.attempt)
+            try:
+                job.run()
+            finally:
+                with self._lock:
+                    del self._working[job.claim.id]
+            job = self._take(kinds)

@@ -1,0 +1,25 @@
+"""An app's build cache, emptied on request. As a job of the app it never meets a build that uses the cache."""
+
+from dynoform.build.job import Job
+from dynoform.errors import DynoformError
+from dynoform.store import jobs
+
+
+class PurgeJob(Job):
+    """The work on one app's cache."""
+
+    def work(self) -> None:
+        """Remove the volume; the next build makes a new one."""
+        self.tools.engine.remove_volume(self.tools.engine.cache_volume(self.claim.app_id))
+        self.until_stored(self._finish)
+        self.log("Build cache purged")
+
+    def fail(self, error: DynoformError) -> None:
+        """Say so: the cache is as it was."""
+        self.until_stored(self._finish)
+        self.log("Build cache not purged -- try again")
+        self.tools.journal.warning("build cache cannot be purged", app=self.claim.app_id, error=error)
+
+    def _finish(self) -> None:
+        with self.tools.store.transaction() as session:
+            jobs.finish(session, self.claim)

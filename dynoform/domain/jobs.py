@@ -1,0 +1,18 @@
+"""Rules of durable work: which kinds there are, how long a lease lasts, how often a job is tried."""
+
+from enum import StrEnum
+
+ATTEMPTS = 2
+"""How often a job is begun when workers die under it."""
+LEASE_SECONDS = 20
+RENEW_SECONDS = 5
+
+
+class Kind(StrEnum):
+    """What a job does."""
+
+    BUILD = "build"
+    RELEASE = "release"
+    """Runs a release's command, then makes the release current."""
+    EXPIRE_SLUGS = "expire-slugs"
+    PURGE_CACHE = "purge-cache"

@@ -1,0 +1,56 @@
+"""Asking for builds, and taking that back."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dynoform.domain import builds
+from dynoform.domain.jobs import Kind
+from dynoform.store import jobs, output
+from dynoform.store.session import BUILD_OUTPUT, notify
+from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source
+
+
+def add_build(
+    session: Session,
+    app: App,
+    source: Source,
+    *,
+    account_id: uuid.UUID,
+    version: str | None = None,
+    buildpacks: Sequence[str] = (),
+) -> Build:
+    """Queue a build of ``source``. The app has to be locked (``lock_app``): its builds run in the order of the calls.
+
+    ``version`` is what the user calls the source, ``buildpacks`` are those to use instead of the app's own list.
+    """
+    build = Build(id=uuid.uuid4(), app_id=app.id, source_id=source.id, account_id=account_id, version=version or None)
+    build.buildpacks = list(buildpacks) or installed_buildpacks(session, app.id)
+    session.add(build)
+    session.flush()
+    session.refresh(build)
+    jobs.add(session, app.id, Kind.BUILD, build.id)
+    return build
+
+
+def cancel(session: Session, build: Build) -> bool:
+    """Fail a build that waits or is under way; False when it has ended. The app has to be locked."""
+    if not jobs.cancel(session, build.id):
+        return False
+    output.append(session, BuildOutput, build.id, f" !     {builds.CANCELLED.capitalize()}.\n")
+    fail(session, build, builds.CANCELLED)
+    return True
+
+
+def fail(session: Session, build: Build, reason: str) -> None:
+    """Mark a build failed, with the reason in one line."""
+    build.status, build.failure = builds.FAILED, reason
+    notify(session, BUILD_OUTPUT, build.id)
+
+
+def installed_buildpacks(session: Session, app_id: uuid.UUID) -> list[str]:
+    """The buildpacks that the app is to be built with, in order; none when they are to be detected."""
+    query = select(BuildpackInstallation.buildpack).where(BuildpackInstallation.app_id == app_id)
+    return list(session.scalars(query.order_by(BuildpackInstallation.ordinal)))

@@ -1,0 +1,134 @@
+"""The queue of durable work: taken with a lease, an app's in order, finished once.
+
+A job is a row that is there until its work is done: whoever finishes it deletes the row in the transaction that writes
+down what came of it, so a job is never done by half and never twice. A worker that dies lets its lease run out, and
+another one takes the job.
+"""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import CursorResult, Select, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from dynoform.domain import jobs
+from dynoform.domain.jobs import Kind
+from dynoform.errors import DynoformError
+from dynoform.store.session import JOBS, Store, notify
+from dynoform.store.tables import Job
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process works on, as it was when taken. ``attempt`` counts from 1."""
+
+    id: uuid.UUID
+    """Id of what the job is about: a build, a release."""
+    kind: Kind
+    app_id: uuid.UUID
+    number: int
+    """Place in the app's queue."""
+    attempt: int
+    started_at: datetime | None
+    """When an earlier attempt began what must not be done twice."""
+    holder: str
+
+
+class LeaseLostError(DynoformError):
+    """The job is no longer ours: cancelled, deleted with its app, or taken over."""
+
+
+def add(session: Session, app_id: uuid.UUID, kind: Kind, subject_id: uuid.UUID, number: int | None = None) -> None:
+    """Queue a job; one about the same thing that waits already is enough.
+
+    ``number`` is the place of a job that this one continues, so that nothing of the app comes between the two. The
+    app's row has to be locked (``lock_app``): an app's jobs are done in the order in which they were added.
+    """
+    place = {} if number is None else {"number": number}
+    session.execute(
+        insert(Job)
+        .values(id=subject_id, app_id=app_id, kind=kind, **place)
+        .on_conflict_do_nothing(index_elements=["id"])
+    )
+    notify(session, JOBS, subject_id)
+
+
+def take(store: Store, holder: str, kinds: Collection[Kind]) -> Claim | None:
+    """Take the oldest job of these kinds that nobody works on and whose app has no older one; None if there is none."""
+    with store.transaction() as session:
+        job = session.scalars(_takeable(kinds)).first()
+        if job is None:
+            return None
+        job.attempts += 1
+        job.lease_holder = holder
+        job.lease_expires_at = _lease_end(session)
+        return Claim(job.id, Kind(job.kind), job.app_id, job.number, job.attempts, job.started_at, holder)
+
+
+def _takeable(kinds: Collection[Kind]) -> Select[Job]:
+    older = aliased(Job)
+    first = ~exists().where(older.app_id == Job.app_id, older.number < Job.number)
+    free = or_(Job.lease_expires_at.is_(None), Job.lease_expires_at < func.now())
+    query = select(Job).where(Job.kind.in_(kinds), free, first).order_by(Job.number).limit(1)
+    return query.with_for_update(of=Job, skip_locked=True)
+
+
+def _lease_end(session: Session) -> datetime:
+    # The database's clock, for all workers.
+    moment: datetime = session.scalars(select(func.now())).one()
+    return moment + timedelta(seconds=jobs.LEASE_SECONDS)
+
+
+def held(session: Session, claim: Claim) -> Job:
+    """The job, locked. Raises ``LeaseLostError`` when it is no longer ours."""
+    query = select(Job).where(Job.id == claim.id, Job.lease_holder == claim.holder)
+    job = session.scalars(query.with_for_update(of=Job)).one_or_none()
+    if job is None:
+        raise LeaseLostError(f"{claim.kind} {claim.id}", "is no longer this worker's")
+    return job
+
+
+def finish(session: Session, claim: Claim) -> None:
+    """The job is done; for the transaction that says what came of it. Raises ``LeaseLostError``."""
+    session.delete(held(session, claim))
+    session.flush()
+    notify(session, JOBS, claim.id)  # the app's next one can begin
+
+
+def begin(store: Store, claim: Claim) -> None:
+    """Note that the part begins which must not be done twice. Raises ``LeaseLostError``."""
+    with store.transaction() as session:
+        held(session, claim).started_at = func.now()
+
+
+def renew(store: Store, claim: Claim) -> bool:
+    """Hold the lease for longer; False when it is no longer ours."""
+    mine = (Job.id == claim.id, Job.lease_holder == claim.holder)
+    with store.transaction() as session:
+        done = session.execute(update(Job).where(*mine).values(lease_expires_at=_lease_end(session)))
+        return isinstance(done, CursorResult) and done.rowcount == 1
+
+
+def give_back(store: Store, claim: Claim, *, counted: bool) -> None:
+    """Let another worker have the job; ``counted`` when this attempt was one of those that it has."""
+    with store.transaction() as session:
+        job = held(session, claim)
+        job.lease_holder = job.lease_expires_at = None
+        if not counted:
+            job.attempts -= 1
+        notify(session, JOBS, claim.id)
+
+
+def waits(store: Store, subject_id: uuid.UUID) -> bool:
+    """Whether the job is not finished yet, whoever works on it."""
+    with store.transaction() as session:
+        return session.get(Job, subject_id) is not None
+
+
+def cancel(session: Session, subject_id: uuid.UUID) -> bool:
+    """Take the job away, from its worker too, which notices when it renews its lease; False when it is finished."""
+    done = session.execute(delete(Job).where(Job.id == subject_id))
+    return isinstance(done, CursorResult) and done.rowcount == 1

@@ -1,0 +1,288 @@
+"""Jobs: taken with a lease, an app's in order, finished once; and the slugs that they let expire."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from dynoform.domain.jobs import Kind
+from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
+from dynoform.store import builds, jobs, output, retention
+from dynoform.store.accounts import ensure_operator
+from dynoform.store.apps import create_app
+from dynoform.store.releases import create_release, current_release, fail, lock_app, newest_release, succeed
+from dynoform.store.secrets import Vault
+from dynoform.store.session import Store
+from dynoform.store.tables import App, Build, Formation, Job, Release, ReleaseOutput, Slug, Source, now
+
+ALL = frozenset(Kind)
+VAULT = Vault("A" * 42 + "s=")
+
+
+@pytest.fixture
+def app(store: Store) -> App:
+    return make_app(store, "myapp")
+
+
+def make_app(store: Store, name: str) -> App:
+    with store.transaction() as session:
+        return create_app(session, VAULT, ensure_operator(session, "ann@example.com", "token"), name, "stack-13")[0]
+
+
+def queue_build(store: Store, app: App, buildpacks: tuple[str, ...] = ()) -> Build:
+    with store.transaction() as session:
+        found = lock_app(session, app.id)
+        assert found
+        source = Source(id=uuid.uuid4(), account_id=app.owner_id)
+        session.add(source)
+        session.flush()
+        return builds.add_build(session, found, source, account_id=app.owner_id, buildpacks=buildpacks)
+
+
+def deploy(store: Store, app: App, *types: str, image: str = "r/a@sha256:0", number: int | None = None) -> Release:
+    with store.transaction() as session:
+        slug = Slug(id=uuid.uuid4(), app_id=app.id, image=image, size=1, checksum="SHA256:0", stack="stack-13")
+        slug.process_types = dict.fromkeys(types, "run")
+        session.add(slug)
+        return create_release(session, app, description="Deploy", account_id=app.owner_id, slug=slug, number=number)
+
+
+def take(store: Store, holder: str = "me") -> jobs.Claim | None:
+    return jobs.take(store, holder, ALL)
+
+
+def finish(store: Store, claim: jobs.Claim) -> None:
+    with store.transaction() as session:
+        jobs.finish(session, claim)
+
+
+def end_leases(store: Store) -> None:
+    with store.transaction() as session:
+        session.execute(update(Job).values(lease_expires_at=now() - timedelta(seconds=1)))
+
+
+def test_an_apps_jobs_are_taken_one_by_one_in_order(store: Store, app: App) -> None:
+    first, second = queue_build(store, app), queue_build(store, app)
+    other = queue_build(store, make_app(store, "other"))
+    claims = [take(store), take(store), take(store)]
+    assert [claim and claim.id for claim in claims] == [first.id, other.id, None]
+    assert claims[0]
+    finish(store, claims[0])
+    following = take(store)
+    assert following and following.id == second.id
+
+
+def test_a_kind_that_is_not_wanted_waits_and_holds_its_place(store: Store, app: App) -> None:
+    queue_build(store, app)
+    deploy(store, app, "web", "release")
+    assert jobs.take(store, "me", {Kind.RELEASE}) is None
+    assert jobs.take(store, "me", {Kind.BUILD}) is not None
+
+
+def test_many_takers_never_take_the_same(store: Store) -> None:
+    wanted = {queue_build(store, make_app(store, f"app-{number}")).id for number in range(8)}
+    taken: list[uuid.UUID] = []
+
+    def work(name: str) -> None:
+        while claim := take(store, name):
+            taken.append(claim.id)
+
+    threads = [threading.Thread(target=work, args=(f"worker {number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(wanted)
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_first_can_write_nothing_more(store: Store, app: App) -> None:
+    build = queue_build(store, app)
+    lost = take(store)
+    assert lost and take(store, "other") is None
+    jobs.begin(store, lost)
+    end_leases(store)
+    claim = take(store, "other")
+    assert claim and (claim.id, claim.attempt) == (build.id, 2)
+    assert claim.started_at is not None
+    assert not jobs.renew(store, lost)
+    assert jobs.renew(store, claim)
+    for write in (lambda: finish(store, lost), lambda: jobs.begin(store, lost)):
+        with pytest.raises(jobs.LeaseLostError, match=f"build {build.id}: is no longer this worker's"):
+            write()
+    finish(store, claim)
+    assert not jobs.waits(store, build.id)
+    with pytest.raises(jobs.LeaseLostError):
+        finish(store, claim)
+
+
+def test_a_job_that_is_given_back_is_there_at_once(store: Store, app: App) -> None:
+    queue_build(store, app)
+    for counted, attempt in ((False, 1), (True, 1), (True, 2)):
+        claim = take(store)
+        assert claim and claim.attempt == attempt
+        jobs.give_back(store, claim, counted=counted)
+    with store.transaction() as session:
+        assert session.scalars(select(Job.attempts)).one() == 2
+
+
+def test_what_an_app_asks_for_twice_is_one_job(store: Store, app: App) -> None:
+    subject = uuid.uuid5(app.id, Kind.PURGE_CACHE)
+    for _ in range(2):
+        with store.transaction() as session:
+            jobs.add(session, app.id, Kind.PURGE_CACHE, subject)
+    with store.transaction() as session:
+        assert len(session.scalars(select(Job)).all()) == 1
+
+
+def test_a_release_of_a_build_comes_before_the_next_build(store: Store, app: App) -> None:
+    queue_build(store, app)
+    queue_build(store, app)
+    claim = take(store)
+    assert claim
+    finish(store, claim)
+    made = deploy(store, app, "release", number=claim.number)
+    following = take(store)
+    assert following and (following.kind, following.id) == (Kind.RELEASE, made.id)
+
+
+def test_a_cancelled_build_is_nobodys(store: Store, app: App) -> None:
+    build = queue_build(store, app)
+    claim = take(store)
+    assert claim
+    for cancelled in (True, False):
+        with store.transaction() as session:
+            assert builds.cancel(session, session.get_one(Build, build.id)) is cancelled
+    assert not jobs.renew(store, claim)
+    with store.transaction() as session:
+        found = session.get_one(Build, build.id)
+        assert (found.status, found.failure) == ("failed", "the build was cancelled")
+
+
+def test_a_release_with_a_command_waits_and_then_serves(store: Store, app: App) -> None:
+    served = deploy(store, app, "web")
+    pending = deploy(store, app, "web", "release", "clock")
+    assert (pending.status, pending.current) == ("pending", False)
+    assert types(store, app) == {"web", "release"}
+    with store.transaction() as session:
+        assert current_release(session, app.id).version == served.version  # type: ignore[union-attr]
+        succeed(session, session.get_one(App, app.id), session.get_one(Release, pending.id))
+    with store.transaction() as session:
+        assert current_release(session, app.id).version == pending.version  # type: ignore[union-attr]
+        assert not session.get_one(Release, served.id).current
+    assert types(store, app) == {"web", "release", "clock"}
+
+
+def test_a_release_that_was_overtaken_succeeds_and_does_not_serve(store: Store, app: App) -> None:
+    pending, later = deploy(store, app, "web", "release"), deploy(store, app, "web")
+    with store.transaction() as session:
+        succeed(session, session.get_one(App, app.id), session.get_one(Release, pending.id))
+        assert session.get_one(Release, pending.id).status == "succeeded"
+        assert current_release(session, app.id).version == later.version  # type: ignore[union-attr]
+    assert types(store, app) == {"web"}
+
+
+def test_a_change_keeps_the_slug_that_is_about_to_serve(store: Store, app: App) -> None:
+    served = deploy(store, app, "web")
+    pending = deploy(store, app, "web", "release")
+    assert change(store, app).slug_id == pending.slug_id
+    with store.transaction() as session:
+        for release in session.scalars(select(Release).where(Release.status == "pending")):
+            fail(session, release)
+    made = change(store, app)
+    assert (made.slug_id, made.status, made.current) == (served.slug_id, "succeeded", True)
+    with store.transaction() as session:
+        newest = newest_release(session, app.id)
+    assert newest and newest.id == made.id
+
+
+def test_a_release_by_an_addon_runs_no_command(store: Store, app: App) -> None:
+    deploy(store, app, "web")
+    with store.transaction() as session:
+        slug = session.scalars(select(Slug)).one()
+        slug.process_types = {"web": "run", "release": "migrate"}
+        plans = ["heroku-postgresql:essential-0"]
+        made = create_release(
+            session, app, description="Attach DATABASE", account_id=app.owner_id, phase=False, addon_plan_names=plans
+        )
+        assert (made.status, made.current) == ("succeeded", True)
+    assert change(store, app).addon_plan_names == plans
+
+
+def test_output_is_counted_in_characters(store: Store, app: App) -> None:
+    made = deploy(store, app, "release")
+    with store.transaction() as session:
+        assert output.length(session, ReleaseOutput, made.id) == 0
+        output.append(session, ReleaseOutput, made.id, "brûlée\n")
+        output.append(session, ReleaseOutput, made.id, "✓\n")
+        assert output.length(session, ReleaseOutput, made.id) == 9
+
+
+def test_a_slug_expires_when_it_is_old_and_far_behind(store: Store, app: App) -> None:
+    old = deploy(store, app, "web", image="r/apps/1@sha256:1")
+    shared = deploy(store, app, "web", image="r/apps/1@sha256:2")
+    deploy(store, make_app(store, "promoted"), "web", image="r/apps/1@sha256:2")
+    for _ in range(KEPT_RELEASES - 1):
+        deploy(store, app, "web")
+    age(store, old, shared)
+    assert expire(store, app) == ([old.slug_id], ["r/apps/1@sha256:1"])  # the other is among the last 20
+    deploy(store, app, "web")
+    assert expire(store, app) == ([old.slug_id, shared.slug_id], ["r/apps/1@sha256:1"])  # not the image of two
+    with store.transaction() as session:
+        assert session.get_one(Release, old.id).status == "expired"
+        retention.forget(session, [old.slug_id, shared.slug_id])  # type: ignore[list-item]
+    with store.transaction() as session:
+        assert session.get_one(Release, old.id).slug_id is None
+
+
+def test_a_slug_that_runs_or_is_young_stays(store: Store, app: App) -> None:
+    old = deploy(store, app, "web")
+    for _ in range(KEPT_RELEASES + 2):
+        deploy(store, app, "web")
+    assert expire(store, app) == ([], [])
+    age(store, old)
+    with store.transaction() as session:
+        session.execute(update(Release).where(Release.app_id == app.id).values(current=False))
+        session.execute(update(Release).where(Release.id == old.id).values(current=True))
+    assert expire(store, app) == ([], [])
+
+
+def test_apps_with_slugs_to_expire_get_one_job(store: Store, app: App) -> None:
+    old = deploy(store, app, "web")
+    for _ in range(KEPT_RELEASES):
+        deploy(store, app, "web")
+    age(store, old)
+    for _ in range(2):
+        retention.queue(store)
+    claim = take(store)
+    assert claim and claim.kind == Kind.EXPIRE_SLUGS
+    assert take(store) is None
+
+
+def types(store: Store, app: App) -> set[str]:
+    """The process types of the formation."""
+    with store.transaction() as session:
+        return set(session.scalars(select(Formation.type).where(Formation.app_id == app.id)))
+
+
+def change(store: Store, app: App) -> Release:
+    """A release that changes neither slug nor config vars."""
+    with store.transaction() as session:
+        return create_release(session, app, description="Change", account_id=app.owner_id)
+
+
+def age(store: Store, *made: Release) -> None:
+    """Make releases and their slugs older than what is kept."""
+    moment = now() - KEPT_FOR - timedelta(days=1)
+    with store.transaction() as session:
+        for release in made:
+            session.execute(update(Release).where(Release.id == release.id).values(created_at=moment))
+            session.execute(update(Slug).where(Slug.id == release.slug_id).values(created_at=moment))
+
+
+def expire(store: Store, app: App) -> tuple[list[uuid.UUID], list[str]]:
+    """The slugs that expire, oldest first, and the images that nobody else uses."""
+    with store.transaction() as session:
+        slugs = sorted(retention.expire(session, app.id), key=lambda slug: slug.image)
+        return [slug.id for slug in slugs], retention.unused_images(session, slugs)
