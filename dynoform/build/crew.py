@@ -26,6 +26,7 @@ class Crew:
         self._tools = tools
         self._lock = threading.Lock()
         self._working: dict[uuid.UUID, Job] = {}
+        self._closed = False
 
     @property
     def busy(self) -> bool:
@@ -39,8 +40,9 @@ class Crew:
         return any(began)
 
     def abandon(self) -> None:
-        """This process ends: free what is under way for another one, at once."""
+        """This process ends: free what is under way for another one, at once, and take nothing any more."""
         with self._lock:
+            self._closed = True
             working = list(self._working.values())
         for job in working:
             job.abandon()
@@ -57,6 +59,8 @@ class Crew:
             return sum(job.claim.kind in kinds for job in self._working.values())
 
     def _take(self, kinds: AbstractSet[Kind]) -> Job | None:
+        if self._closed:
+            return None
         try:
             claim = jobs.take(self._tools.store, self.holder, kinds)
         except DynoformError as error:
@@ -67,6 +71,10 @@ class Crew:
         job = CLASSES[claim.kind](self._tools, claim)
         with self._lock:
             self._working[claim.id] = job
+            closed = self._closed
+        if closed:
+            job.abandon()
+            return None
         return job
 
     def _work(self, first: Job, kinds: AbstractSet[Kind]) -> None:
