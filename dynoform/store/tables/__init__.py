@@ -6,28 +6,40 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 """
 
 from dynoform.store.tables.accounts import Account, Authorization
+from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
+from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.leases import Lease
+from dynoform.store.tables.log_drains import LogDrain
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 
 __all__ = [
     "Account",
+    "Addon",
+    "AddonAttachment",
+    "AddonChange",
+    "AddonConfig",
+    "AddonService",
     "App",
     "Authorization",
     "Base",
     "Build",
     "BuildOutput",
     "Config",
+    "Domain",
     "Dyno",
     "Formation",
     "Identified",
     "Lease",
+    "LogDrain",
+    "Plan",
     "Release",
     "ReleaseOutput",
     "Slug",
+    "SniEndpoint",
     "Source",
     "now",
 ]

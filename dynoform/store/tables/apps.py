@@ -18,5 +18,7 @@ class App(Identified, Base):
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
     stack: Mapped[str]
     maintenance: Mapped[bool] = mapped_column(default=False)
+    acm: Mapped[bool] = mapped_column(default=False)
+    """Whether certificates for its domains are got and renewed by the platform."""
     released_at: Mapped[datetime | None]
     owner: Mapped[Account] = relationship(lazy="joined")
