@@ -15,15 +15,23 @@ from starlette.responses import JSONResponse, Response
 
 from dynoform.api import (
     account,
+    acm,
+    addon_attachments,
+    addon_partners,
+    addon_services,
+    addons,
     apps,
     builds,
     catalogue,
     config_vars,
+    domains,
     dynos,
     formation,
+    log_drains,
     log_sessions,
     releases,
     slugs,
+    sni_endpoints,
     sources,
     upload,
 )
@@ -32,7 +40,27 @@ from dynoform.api.middleware import BodyLimit, Conditional, Envelope
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 
-RESOURCES = (account, apps, builds, catalogue, config_vars, dynos, formation, log_sessions, releases, slugs, sources)
+RESOURCES = (
+    account,
+    acm,
+    addon_attachments,
+    addon_partners,
+    addon_services,
+    addons,
+    apps,
+    builds,
+    catalogue,
+    config_vars,
+    domains,
+    dynos,
+    formation,
+    log_drains,
+    log_sessions,
+    releases,
+    slugs,
+    sni_endpoints,
+    sources,
+)
 THREADS = 6
 """Endpoints run in threads, one connection each; more would only wait for each other."""
 _SWEEP_SECONDS = 3600
@@ -52,7 +80,7 @@ def create_application(services: Services) -> FastAPI:
     application.state.services = services
     for resource in RESOURCES:
         application.include_router(resource.router)
-    for linked in (builds, log_sessions, sources):
+    for linked in (addon_partners, builds, log_sessions, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):

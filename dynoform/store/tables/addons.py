@@ -129,6 +129,4 @@ class AddonChange(Identified, Base):
     run_after: Mapped[datetime] = mapped_column(default=now)
     lease_holder: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
-    __table_args__ = (
-        Index("ix_addon_changes_pending", "run_after", postgresql_where=text("status = 'pending'")),
-    )
+    __table_args__ = (Index("ix_addon_changes_pending", "run_after", postgresql_where=text("status = 'pending'")),)
