@@ -34,6 +34,10 @@ class PartnerProvider:
             headers={"Accept": _ACCEPT, "User-Agent": "dynoform"},
         )
 
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
     def provision(self, wanted: Resource) -> Answer:
         """``POST {base_url}``: 200 and 201 are done, 202 will be."""
         body: dict[str, Any] = {
