@@ -126,7 +126,7 @@ def addon_attachment_create(body: NewAttachment, services: Use, caller: Caller) 
     """Attach an add-on to an app, under a name that may replace another one if that is confirmed."""
     with services.store.transaction() as session:
         app = apps.find(session, caller, _text(body.app), Permission.DEPLOY)
-        addon = store.lock(session, find_addon(session, caller, _text(body.addon)).id)
+        addon = store.lock(session, find_addon(session, caller, _text(body.addon)).id, app.id)
         apps.find(session, caller, str(addon.app_id), Permission.DEPLOY)
         attachment, made = _attach(session, services, addon, app, body, caller)
     announce(services, made)
@@ -139,10 +139,8 @@ def addon_attachment_delete(attachment: str, services: Use, caller: Caller) -> J
     with services.store.transaction() as session:
         query = store.attachments_visible_to(caller)
         found = _find(session, query, attachment, by_name=False)
-        app = apps.find(session, caller, str(found.app_id), Permission.DEPLOY)
+        apps.find(session, caller, str(found.app_id), Permission.DEPLOY)
         store.lock(session, found.addon_id)
-        if lock_app(session, app.id) is None:
-            raise not_found("app")
         found = _find(session, query.execution_options(populate_existing=True), attachment, by_name=False)
         store.check_detachable(found)
         last = show(found)

@@ -78,12 +78,7 @@ def log_drain_update(app: str, drain: str, body: DrainUrl, services: Use, caller
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row = _user_drain(_find(session, services, found, drain))
-        if any(
-            each.id != row.id and store.url_of(services.vault, each) == url for each in store.of_app(session, found.id)
-        ):
-            raise InvalidInputError("Url has already been taken")
-        store.set_url(services.vault, row, url)
-        session.flush()
+        store.change(session, services.vault, row, url)
         return JSONResponse(show(services, row))
 
 

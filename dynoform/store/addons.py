@@ -1,6 +1,7 @@
 """Add-ons in apps: which there are, and attaching, detaching and configuring them, each with its release.
 
-Whoever changes an add-on locks it first and then its apps, by id, so that no two wait for each other.
+Whoever changes an add-on locks it first and then its apps, each in the order of ids, so that no two wait for each
+other.
 """
 
 import uuid
@@ -57,13 +58,28 @@ def attachments_visible_to(account: Account) -> Select[AddonAttachment]:
     return select(AddonAttachment).where(AddonAttachment.app_id.in_(visible_apps(account)))
 
 
-def lock(session: Session, addon_id: uuid.UUID) -> Addon:
-    """The add-on, fresh, locked until the transaction ends; lock it before its apps. ``NotFoundError`` when gone."""
-    query = select(Addon).where(Addon.id == addon_id).with_for_update(of=Addon)
-    addon = session.scalars(query.execution_options(populate_existing=True)).unique().one_or_none()
-    if addon is None:
+def lock(session: Session, addon_id: uuid.UUID, *app_ids: uuid.UUID) -> Addon:
+    """The add-on, fresh, locked until the transaction ends, and with it its apps and those given.
+
+    Raises ``NotFoundError`` when it is gone.
+    """
+    found = lock_all(session, [addon_id], app_ids)
+    if not found:
         raise NotFoundError("Couldn't find that add on.", resource="add_on")
-    return addon
+    return found[0]
+
+
+def lock_all(session: Session, addon_ids: Iterable[uuid.UUID], app_ids: Iterable[uuid.UUID] = ()) -> Sequence[Addon]:
+    """Those of the add-ons that are there, as ``lock`` does it."""
+    wanted = list(addon_ids)
+    query = select(Addon).where(Addon.id.in_(wanted)).order_by(Addon.id).with_for_update(of=Addon)
+    found = session.scalars(query.execution_options(populate_existing=True)).unique().all()
+    # Before anything is written: PostgreSQL's check of a foreign key would share-lock the apps, and two that do so
+    # and then want more wait for each other.
+    theirs = {each.app_id for addon in found for each in addon.attachments} | {addon.app_id for addon in found}
+    apps_too = select(App.id).where(App.id.in_([*theirs - {None}, *app_ids])).order_by(App.id)
+    session.scalars(apps_too.with_for_update()).all()
+    return found
 
 
 def create(
@@ -288,8 +304,7 @@ def abandon(session: Session, vault: Vault, app: App, account_id: uuid.UUID) -> 
     The add-ons stay in the store, without an app, until their providers are done.
     """
     made = []
-    for addon_id in session.scalars(select(Addon.id).where(Addon.app_id == app.id).order_by(Addon.id)).all():
-        addon = lock(session, addon_id)
+    for addon in lock_all(session, session.scalars(select(Addon.id).where(Addon.app_id == app.id)).all(), [app.id]):
         others = {each.app_id for each in addon.attachments} - {app.id}
         made += leave(session, vault, addon, others, account_id)
         if addon.state in (addons.PROVISIONING, addons.PROVISIONED):

@@ -10,6 +10,7 @@ import pytest
 from dynoform.addons.partner import PartnerProvider
 from dynoform.addons.queue import Surroundings
 from dynoform.addons.worker import Worker
+from dynoform.api import addons as api_addons
 from dynoform.api.services import Services
 from dynoform.domain import addons
 from dynoform.store.session import ADDON_WORK, Store
@@ -39,6 +40,13 @@ def working(worker: Worker) -> Iterator[Worker]:
     """The same worker, at work in the background."""
     with at_work(worker):
         yield worker
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Changes for the length of a test; calls wait two seconds for a provider."""
+    monkeypatch.setattr(api_addons, "_WAIT_SECONDS", 2.0)
+    return monkeypatch
 
 
 @contextmanager
@@ -76,4 +84,4 @@ def make_due(store: Store) -> None:
         session.execute(leased.values(lease_expires_at=now() - timedelta(seconds=1)))
 
 
-__all__ = ["at_work", "make_due", "provider", "worker", "working"]
+__all__ = ["at_work", "make_due", "patch", "provider", "worker", "working"]

@@ -15,11 +15,11 @@ from dynoform.api import addons as api_addons
 from dynoform.api.services import Services
 from dynoform.store.session import Store
 from dynoform.store.tables import Addon, AddonChange, AddonConfig, now
-from tests.contract.addon_fixtures import make_due, provider, worker, working
+from tests.contract.addon_fixtures import make_due, patch, provider, worker, working
 from tests.contract.addon_provider import ID, ProviderServer
 from tests.contract.conftest import versions
 
-__all__ = ["provider", "worker", "working"]
+__all__ = ["patch", "provider", "worker", "working"]
 Patch = pytest.MonkeyPatch
 PLAN = {"plan": {"name": "heroku-redis:mini"}, "attachment": {}, "config": {}}
 FIELDS = {
@@ -28,10 +28,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def impatient(patch: Patch) -> None:
-    """Calls wait two seconds for a provider."""
-    patch.setattr(api_addons, "_WAIT_SECONDS", 2.0)
+pytestmark = pytest.mark.usefixtures("patch")
 
 
 def create(client: httpx.Client, app: str, **more: object) -> dict[str, object]:
@@ -127,14 +124,15 @@ def test_without_a_worker_the_answer_is_provisioning(
         ),
         ((200, {"log_drain_url": "http://x"}), "Url is invalid: it must start with https://, syslog://, syslog+tls://"),
         (
-            (200, {"config": {"REDIS_URL": "x" * 60_000, "REDIS_TLS_URL": "x" * 5_538}}),
-            "Config vars are limited to 65536 bytes in total, these would be 65560. Remove or shorten some",
+            (200, {"config": {"REDIS_URL": "x" * 60_000, "REDIS_TLS_URL": "x" * 5_000}}),
+            "Config vars are limited to 65536 bytes in total, these would be 65559. Remove or shorten some",
         ),
     ],
 )
 def test_a_refusal_leaves_nothing_but_its_reason(
     client: httpx.Client, app: str, provider: ProviderServer, working: Worker, reply: object, message: str
 ) -> None:
+    client.patch(f"/apps/{app}/config-vars", json={"A": "x" * 536}).raise_for_status()
     provider.replies.append(reply)  # type: ignore[arg-type]
     answer = client.post(f"/apps/{app}/addons", json=PLAN)
     assert (answer.status_code, answer.json()) == (422, {"id": "invalid_params", "message": message})
