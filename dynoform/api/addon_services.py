@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
@@ -145,16 +145,6 @@ class Manifest(BaseModel):
     supports_sharing: bool = True
     plans: Annotated[list[ManifestPlan], Field(min_length=1, max_length=100)]
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> "Manifest":
-        names = [plan.name for plan in self.plans]
-        if len(set(names)) < len(names) or sum(plan.default for plan in self.plans) > 1:
-            raise ValueError("plans have different names, and at most one is the default")
-        wrong = [name for name in self.api.config_vars if not name.startswith(f"{self.prefix}_")]
-        if wrong:
-            raise ValueError(f"config var {wrong[0]} must start with the prefix {self.prefix}_")
-        return self
-
     @property
     def prefix(self) -> str:
         """What config vars start with: by default the service's name."""
@@ -207,6 +197,7 @@ def addon_service_register(name: str, body: Manifest, services: Use, caller: Cal
     _require_operator(services, caller)
     if name != body.id:
         raise InvalidInputError(f"The manifest is for {body.id}: put it to /dynoform/addon-services/{body.id}")
+    _check(body)
     with services.store.transaction() as session:
         service, new = store.register(session, services.vault, name, _columns(body), {"password": body.api.password})
         store.set_plans(session, service, _plan_columns(body))
@@ -280,6 +271,15 @@ def show_plan(plan: Plan) -> PlanObject:
 def price(plan: Plan) -> PriceObject:
     """What the plan costs."""
     return {"cents": plan.price_cents, "contract": False, "metered": False, "unit": plan.price_unit}
+
+
+def _check(manifest: Manifest) -> None:
+    names = [plan.name for plan in manifest.plans]
+    if len(set(names)) < len(names) or sum(plan.default for plan in manifest.plans) > 1:
+        raise InvalidInputError("Plans must have different names, and at most one is the default")
+    wrong = [name for name in manifest.api.config_vars if not name.startswith(f"{manifest.prefix}_")]
+    if wrong:
+        raise InvalidInputError(f"Config var {wrong[0]} must start with the prefix {manifest.prefix}_")
 
 
 def _columns(manifest: Manifest) -> dict[str, object]:

@@ -26,7 +26,7 @@ from dynoform.store.session import ROUTES, notify
 from dynoform.store.tables import App, Domain
 
 router = APIRouter(tags=["domains"])
-_FIELDS = ("id", "hostname")
+_FIELDS = ("id",)
 _IDS = uuid.UUID("52f2b2e2-6f0b-4a47-8e9d-0fe2a1f2f1b5")
 
 

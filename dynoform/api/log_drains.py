@@ -22,7 +22,7 @@ from dynoform.store import log_drains as store
 from dynoform.store.tables import App, LogDrain
 
 router = APIRouter(tags=["log drains"])
-_FIELDS = ("id", "url")
+_FIELDS = ("id",)
 
 
 class LogDrainObject(TypedDict):

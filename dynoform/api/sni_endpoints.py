@@ -3,11 +3,14 @@
 import secrets
 import ssl
 import uuid
+import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
@@ -198,9 +201,9 @@ def _name() -> str:
 def _authorities() -> tuple[x509.Certificate, ...]:
     """The certificates that this system trusts, as a browser's do."""
     found = []
-    for der in ssl.create_default_context().get_ca_certs(binary_form=True):
-        try:
-            found.append(x509.load_der_x509_certificate(der))
-        except ValueError:
-            continue  # some old authorities break the rules that this library checks
+    with warnings.catch_warnings(action="error"):
+        for der in ssl.create_default_context().get_ca_certs(binary_form=True):
+            # Some old authorities break the rules: those are refused now, or said to be refused soon.
+            with suppress(ValueError, CryptographyDeprecationWarning):
+                found.append(x509.load_der_x509_certificate(der))
     return tuple(found)

@@ -273,13 +273,17 @@ def test_only_the_operator_registers_providers(stranger: httpx.Client, provider:
         (["id"], "other", "The manifest is for other: put it to /dynoform/addon-services/other"),
         (["id"], "Bad Id", "Invalid request. id"),
         (["api", "password"], "short", "Invalid request. api.password"),
-        (["api", "config_vars"], ["OTHER_URL"], "Invalid request. body: Value error, config var OTHER_URL must start"),
+        (["api", "config_vars"], ["OTHER_URL"], "Config var OTHER_URL must start with the prefix REDIS_"),
         (["api", "production", "base_url"], "http://example.com", "Invalid request. api.production.base_url"),
         (["api", "production", "base_url"], "https://a:b@example.com", "Invalid request. api.production.base_url"),
         (["api", "production", "base_url"], "https://[", "Invalid request. api.production.base_url"),
         (["api", "version"], "1", "Invalid request. api.version"),
         (["plans"], [], "Invalid request. plans"),
-        (["plans"], [{"name": "a1"}, {"name": "a1"}], "Invalid request. body: Value error, plans have different names"),
+        (
+            ["plans"],
+            [{"name": "a1"}, {"name": "a1"}],
+            "Plans must have different names, and at most one is the default",
+        ),
     ],
 )
 def test_a_wrong_manifest_is_refused(
