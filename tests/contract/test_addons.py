@@ -1,5 +1,8 @@
 """Add-ons: provisioned by a real provider over HTTP, whatever it and the worker go through."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -13,6 +16,7 @@ from dynoform.addons.provider import Answer
 from dynoform.addons.worker import Worker
 from dynoform.api import addons as api_addons
 from dynoform.api.services import Services
+from dynoform.configuration import Configuration
 from dynoform.store.session import Store
 from dynoform.store.tables import Addon, AddonChange, AddonConfig, now
 from tests.contract.addon_fixtures import make_due, patch, provider, worker, working
@@ -277,6 +281,57 @@ def test_a_worker_killed_after_the_providers_answer_does_it_once(
     assert provider.resources == {addon["id"]: plan}
     assert client.get(f"/apps/{app}/config-vars").json()["REDIS_URL"] == f"redis://{addon['id']}/{plan}"
     assert len(versions(store)) == (4 if action == "change" else 3)
+
+
+def start_worker(configuration: Configuration) -> "subprocess.Popen[bytes]":
+    """The worker in a process of its own, as the API's process runs it in a thread."""
+    program = (
+        "from dynoform.addons.worker import run; from dynoform.configuration import Configuration; "
+        "run(Configuration.from_environment())"
+    )
+    settings = {
+        "DYNOFORM_DATABASE": configuration.database,
+        "DYNOFORM_SECRETS": str(configuration.secrets),
+        "DYNOFORM_PLATFORM_ADDRESS": "127.0.0.1",
+    }
+    return subprocess.Popen([sys.executable, "-c", program], env={**os.environ, **settings})
+
+
+def test_a_worker_that_is_killed_while_its_provider_works_is_replaced(
+    client: httpx.Client,
+    app: str,
+    provider: ProviderServer,
+    store: Store,
+    configuration: Configuration,
+    patch: Patch,
+) -> None:
+    addon = later(client, app, patch)
+    asked, answered = threading.Event(), threading.Event()
+
+    def slowly() -> tuple[int, object]:
+        asked.set()
+        answered.wait(20)
+        return provider.work("POST", "", {"uuid": addon["id"], "plan": "mini"})
+
+    provider.replies.append(slowly)  # type: ignore[arg-type]
+    process = start_worker(configuration)
+    try:
+        assert asked.wait(20)
+        process.kill()
+        process.wait(10)
+        answered.set()
+        wait_until(lambda: provider.resources)
+        assert client.get(f"/addons/{addon['id']}").json()["state"] == "provisioning"
+        make_due(store)
+        process = start_worker(configuration)
+        url = f"/addons/{addon['id']}"
+        wait_until(lambda: client.get(url).json()["state"] == "provisioned", 20)
+    finally:
+        process.kill()
+        process.wait(10)
+    assert {body["uuid"] for _, _, body in provider.requests} == {addon["id"]}
+    assert provider.resources == {addon["id"]: "mini"}
+    assert versions(store) == [1, 2, 3]
 
 
 def test_a_worker_killed_within_its_transaction_leaves_no_half(
