@@ -7,6 +7,7 @@ so that a process holds in memory what it uses and nothing else.
 import importlib
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ PROCESSES = {
     "router-agent": "dynoform.router.agent",
     "logplex": "dynoform.logplex.server",
 }
+COMPANIONS = {"api": "dynoform.addons.worker"}
+"""Workers that need no process of their own: they run in a thread of one that is always there."""
 USAGE_ERROR = 64
 
 
@@ -35,7 +38,11 @@ def main(arguments: list[str]) -> int:
     journal = Journal(process)
     journal.info("starting")
     try:
-        importlib.import_module(PROCESSES[process]).run(Configuration.from_environment())
+        configuration = Configuration.from_environment()
+        if process in COMPANIONS:
+            work = importlib.import_module(COMPANIONS[process]).run
+            threading.Thread(target=work, args=(configuration,), name="companion", daemon=True).start()
+        importlib.import_module(PROCESSES[process]).run(configuration)
     except DynoformError as error:
         journal.error("failed", error=error)
         return 1

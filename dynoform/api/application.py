@@ -15,6 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from dynoform.api import (
     account,
+    acm,
+    addon_attachments,
+    addon_partners,
+    addon_services,
+    addons,
     app_transfers,
     apps,
     buildpacks,
@@ -22,16 +27,19 @@ from dynoform.api import (
     catalogue,
     collaborators,
     config_vars,
+    domains,
     dynos,
     features,
     formation,
     keys,
+    log_drains,
     log_sessions,
     oauth_authorizations,
     oauth_clients,
     platform_accounts,
     releases,
     slugs,
+    sni_endpoints,
     sources,
     team_apps,
     team_members,
@@ -46,6 +54,11 @@ from dynoform.store.authorizations import forget_ended
 
 RESOURCES = (
     account,
+    acm,
+    addon_attachments,
+    addon_partners,
+    addon_services,
+    addons,
     app_transfers,
     apps,
     buildpacks,
@@ -53,16 +66,19 @@ RESOURCES = (
     catalogue,
     collaborators,
     config_vars,
+    domains,
     dynos,
     features,
     formation,
     keys,
+    log_drains,
     log_sessions,
     oauth_authorizations,
     oauth_clients,
     platform_accounts,
     releases,
     slugs,
+    sni_endpoints,
     sources,
     team_apps,
     team_members,
@@ -87,7 +103,7 @@ def create_application(services: Services) -> FastAPI:
     application.state.services = services
     for resource in RESOURCES:
         application.include_router(resource.router)
-    for linked in (buildpacks, builds, log_sessions, releases, sources):
+    for linked in (addon_partners, buildpacks, builds, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):

@@ -18,6 +18,7 @@ from dynoform.configuration import Configuration
 from dynoform.domain.permissions import Permission
 from dynoform.domain.teams import MANAGER_DOMAIN
 from dynoform.errors import InvalidInputError
+from dynoform.store import addons
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
@@ -126,12 +127,15 @@ def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSON
 
 @router.delete("/apps/{app}", response_model=AppObject)
 def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
-    """Delete the app; its dynos and routes follow within seconds."""
+    """Delete the app; its dynos and routes follow within seconds, its add-ons as soon as their providers let them."""
     with services.store.transaction() as session:
         row = find_row(session, caller, app, Permission.MANAGE)
         shown_last = show(services.configuration, row)
+        made = addons.abandon(session, services.vault, row.app, caller.id)
         store.delete(session, row.app)
         _tell(session, row.app)
+    for other, release in made:
+        services.announce(other, [release])
     return JSONResponse(shown_last)
 
 
@@ -183,7 +187,7 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
     """The app's object."""
     app = row.app
     return {
-        "acm": False,
+        "acm": app.acm,
         "archived_at": None,
         "build_stack": fixed(app.stack),
         "buildpack_provided_description": row.description,

@@ -6,7 +6,7 @@ leave that value out.
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Range:
         return replace(self, start=str(last), without_start=True)
 
 
-def parse(header: str | None, fields: Fields) -> Range:
+def parse(header: str | None, fields: Collection[str]) -> Range:
     """The page that a Range header asks for. Raises ``ApiError`` 416 for one that cannot be understood."""
     if not header or not header.strip():
         return Range(next(iter(fields)))
@@ -82,13 +82,34 @@ def page(
     limited = _bounded(query, wanted, column, fields).order_by(order).limit(wanted.maximum + 1)
     rows = session.execute(limited).all()
     more, rows = len(rows) > wanted.maximum, rows[: wanted.maximum]
-    headers = {"Accept-Ranges": ", ".join(fields)}
-    if rows:
-        first, last = (getattr(row[0], column.key) for row in (rows[0], rows[-1]))
-        headers["Content-Range"] = f"{wanted.field} {first}..{last}; max={wanted.maximum}"
+    values = [getattr(row[0], column.key) for row in rows]
+    return _answer(wanted, fields, values, [show(*row) for row in rows], more=more)
+
+
+def cut(objects: Sequence[Mapping[str, Any]], header: str | None, names: Sequence[str]) -> JSONResponse:
+    """The part of a short list that the Range header asks for, ordered by one of these texts of its objects."""
+    wanted = parse(header, names)
+    found = [each for each in objects if _within(str(each[wanted.field]), wanted)]
+    found.sort(key=lambda each: str(each[wanted.field]), reverse=wanted.descending)
+    more, found = len(found) > wanted.maximum, found[: wanted.maximum]
+    return _answer(wanted, names, [each[wanted.field] for each in found], found, more=more)
+
+
+def _answer(
+    wanted: Range, names: Iterable[str], values: Sequence[object], objects: Sequence[Mapping[str, Any]], *, more: bool
+) -> JSONResponse:
+    headers = {"Accept-Ranges": ", ".join(names)}
+    if values:
+        headers["Content-Range"] = f"{wanted.field} {values[0]}..{values[-1]}; max={wanted.maximum}"
         if more:
-            headers["Next-Range"] = str(wanted.after(last))
-    return JSONResponse([show(*row) for row in rows], 206 if more else 200, headers)
+            headers["Next-Range"] = str(wanted.after(values[-1]))
+    return JSONResponse(objects, 206 if more else 200, headers)
+
+
+def _within(value: str, wanted: Range) -> bool:
+    early = value < wanted.start or (wanted.without_start and value == wanted.start)
+    late = bool(wanted.end) and (value > wanted.end or (wanted.without_end and value == wanted.end))
+    return not early and not late
 
 
 def _bounded(
@@ -103,7 +124,7 @@ def _bounded(
     return query
 
 
-def _with_option(page: Range, option: str, fields: Fields) -> Range:
+def _with_option(page: Range, option: str, fields: Collection[str]) -> Range:
     match = _OPTION.fullmatch(option)
     if match is None or match[2] == "0":
         raise _unsatisfiable(fields)
@@ -122,7 +143,7 @@ def _value(text: str, column: InstrumentedAttribute[Any], fields: Fields) -> Any
         raise _unsatisfiable(fields) from None
 
 
-def _unsatisfiable(fields: Fields) -> ApiError:
+def _unsatisfiable(fields: Collection[str]) -> ApiError:
     names = ", ".join(fields)
     example = f"Range: {next(iter(fields))} ..; max=10"
     message = f"The Range header cannot be satisfied. Use for instance '{example}', with a field of: {names}."

@@ -1,7 +1,7 @@
 """Config vars: which names and values are allowed, how a change is merged (https://devcenter.heroku.com/articles/config-vars)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dynoform.errors import InvalidInputError
@@ -41,6 +41,16 @@ def merge(present: Mapping[str, str], patch: Mapping[str, str | None]) -> Change
         )
     changed = tuple(name for name, value in patch.items() if value is not None and present.get(name) != value)
     return Change(config, changed, tuple(name for name, value in patch.items() if value is None and name in present))
+
+
+def check_unattached(patch: Iterable[str], attached: Mapping[str, str]) -> None:
+    """Raise ``InvalidInputError`` when a change touches what an add-on sets (config var → attachment's name)."""
+    names = sorted(set(patch) & set(attached))
+    if names:
+        owners = ", ".join(sorted({attached[name] for name in names}))
+        raise InvalidInputError(
+            f"Cannot overwrite attachment values {', '.join(names)}. They come with {owners}: detach or attach add-ons"
+        )
 
 
 def _check(name: str, value: str | None) -> None:

@@ -23,6 +23,14 @@ class RoutedApp:
 
 
 @dataclass(frozen=True)
+class CustomDomain:
+    """A host name that a user brought: ``www.example.com``, or ``*.example.com`` for all below it."""
+
+    hostname: str
+    app_id: UUID
+
+
+@dataclass(frozen=True)
 class WebDyno:
     """What routing has to know of a web dyno; ``address`` is None while it takes no traffic."""
 
@@ -62,7 +70,10 @@ class Routes:
     """Everything that a router has to serve; equal inputs in any order give equal routes."""
 
     hosts: tuple[tuple[str, str], ...]
-    """Host name → ``app id|backend``, sorted; the API's hosts have ``-`` for the app."""
+    """Host name → ``app id|backend``, sorted; the API's hosts have ``-`` for the app.
+
+    ``.example.com`` stands for all names below that have no entry of their own, and no nearer such one.
+    """
     pools: tuple[Pool, ...]
 
 
@@ -78,20 +89,29 @@ def api_hosts(domain: str) -> tuple[str, ...]:
     return local if domain == "localhost" else (*local, f"api.localhost.{domain}")
 
 
-def compute(apps: Iterable[RoutedApp], dynos: Iterable[WebDyno], domain: str) -> Routes:
+def compute(
+    apps: Iterable[RoutedApp], dynos: Iterable[WebDyno], domain: str, domains: Iterable[CustomDomain] = ()
+) -> Routes:
     """The routes for these apps and dynos. A dyno takes traffic as long as it has an address, whatever its state:
     the reconciler takes the address away before it stops one.
+
+    ``domain`` is the platform's own; ``domains`` never take a host name from it.
     """
     by_app: dict[UUID, list[WebDyno]] = defaultdict(list)
     for dyno in dynos:
         by_app[dyno.app_id].append(dyno)
     hosts = dict.fromkeys(api_hosts(domain), f"-|{API}")
+    values: dict[UUID, str] = {}
     pools: list[Pool] = []
     for app in apps:
         pool = Pool(app.id, tuple(sorted(_servers(by_app[app.id]))))
         if pool.servers and not app.maintenance:
             pools.append(pool)
-        hosts.setdefault(f"{app.name}.{domain}", f"{app.id}|{_backend(app, pool, by_app[app.id])}")
+        values[app.id] = f"{app.id}|{_backend(app, pool, by_app[app.id])}"
+        hosts.setdefault(f"{app.name}.{domain}", values[app.id])
+    for custom in domains:
+        if custom.app_id in values:
+            hosts.setdefault(custom.hostname.removeprefix("*"), values[custom.app_id])
     return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from dynoform.configuration import Configuration
 from dynoform.domain import routes
-from dynoform.domain.routes import RoutedApp, Routes, WebDyno
+from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router import presence
@@ -19,7 +19,7 @@ from dynoform.router.files import SOCKET, Directory
 from dynoform.router.haproxy import Master, NotRunningError, Reload
 from dynoform.router.rendering import Rendered, render
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
-from dynoform.store.tables import App, Dyno
+from dynoform.store.tables import App, Domain, Dyno
 from dynoform.wake import Wake
 
 INTERVAL_SECONDS = 2.0
@@ -63,7 +63,13 @@ class Agent:
             apps = session.execute(select(App.id, App.name, App.maintenance)).all()
             columns = (Dyno.id, Dyno.app_id, Dyno.number, Dyno.state, Dyno.address, Dyno.port)
             dynos = session.execute(select(*columns).where(Dyno.type == routes.WEB)).all()
-        found = routes.compute((RoutedApp(*row) for row in apps), (WebDyno(*row) for row in dynos), self.domain)
+            domains = session.execute(select(Domain.hostname, Domain.app_id)).all()
+        found = routes.compute(
+            (RoutedApp(*row) for row in apps),
+            (WebDyno(*row) for row in dynos),
+            self.domain,
+            (CustomDomain(*row) for row in domains),
+        )
         return moment, found
 
     def apply(self, rendered: Rendered) -> bool:

@@ -23,6 +23,9 @@ WEIGHT = " weight 64"
 RETRIES = 10
 """Further dynos that are asked when one does not take a request; a lone dyno is asked once more, after a second."""
 
+LEVELS = 4
+"""Labels that are taken off a host name, one after the other, to look for a wildcard that covers it."""
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -41,6 +44,7 @@ def render(wanted: Routes) -> Rendered:
     values = {
         "api": routes.API,
         "hosts_file": MOUNT / hosts_name,
+        "levels": LEVELS,
         "pages": PAGES,
         "pools": wanted.pools,
         "retries": RETRIES,

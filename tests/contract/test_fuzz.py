@@ -18,10 +18,11 @@ VALUES = st.recursive(
 NAMES = """
 name stack region maintenance release slug description updates type quantity size source_blob url version lines tail
 dyno source FOO email role user permissions owner locked team recipient app state scope expires_in client public_key
-redirect_uri enabled password new_password
-dyno source FOO buildpack buildpacks checksum
+redirect_uri enabled password new_password buildpack buildpacks checksum addon attachment confirm plan config
+namespace addon_attachment addon_service hostname sni_endpoint certificate_chain private_key acm_refresh force id api
+plans
 """
-NAMED = [
+NAMED = (
     "/apps/{}",
     "/apps/myapp/releases/{}",
     "/apps/myapp/dynos/{}",
@@ -31,7 +32,18 @@ NAMED = [
     "/account/keys/{}",
     "/account/app-transfers/{}",
     "/oauth/authorizations/{}",
-]
+    "/addons/{}",
+    "/addons/{}/config",
+    "/addon-services/{}",
+    "/addon-services/{}/plans",
+    "/plans/{}",
+    "/addon-attachments/{}",
+    "/apps/myapp/addons/{}",
+    "/apps/myapp/addon-attachments/{}",
+    "/apps/myapp/domains/{}",
+    "/apps/myapp/sni-endpoints/{}",
+    "/apps/myapp/log-drains/{}",
+)
 KNOWN = st.sampled_from(NAMES.split())
 BODIES = st.dictionaries(KNOWN, VALUES, max_size=4) | VALUES
 RELAXED = settings(

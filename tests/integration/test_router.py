@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +18,7 @@ import docker
 import pytest
 
 from dynoform.configuration import Configuration
-from dynoform.domain.routes import RoutedApp, WebDyno, compute
+from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno, compute
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.logplex.server import Logplex
@@ -115,9 +115,9 @@ class RouterUnderTest:
             },
         )
 
-    def route(self, *dynos: WebDyno, maintenance: bool = False) -> Rendered:
+    def route(self, *dynos: WebDyno, maintenance: bool = False, domains: Sequence[CustomDomain] = ()) -> Rendered:
         apps = [RoutedApp(self.shop, "shop"), RoutedApp(self.blog, "blog", maintenance), RoutedApp(self.empty, "empty")]
-        rendered = render(compute(apps, dynos, "localhost"))
+        rendered = render(compute(apps, dynos, "localhost", domains))
         self.agent.apply(rendered)
         return rendered
 
@@ -257,6 +257,28 @@ def test_requests_go_to_all_dynos_at_random(router: RouterUnderTest) -> None:
 def test_an_unknown_host_gets_no_such_app(router: RouterUnderTest) -> None:
     answer = router.get("nobody.localhost")
     assert (answer.status, "No such app" in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("www.example.com", "one"),
+        ("WWW.Example.com.", "one"),
+        ("a.example.com", "two"),
+        ("a.b.example.com", "two"),
+        ("a.near.example.com", "one"),
+        ("example.com", None),
+        ("xexample.com", None),
+        (".com", None),
+        ("nobody.localhost", None),
+    ],
+)
+def test_custom_domains_and_wildcards_are_routed(router: RouterUnderTest, host: str, name: str | None) -> None:
+    shop, blog = router.dyno(1, 21001), router.dyno(1, 21002, router.blog)
+    names = {"www.example.com": router.shop, "*.example.com": router.blog, "*.near.example.com": router.shop}
+    router.route(shop, blog, domains=[CustomDomain(hostname, app) for hostname, app in names.items()])
+    answer = router.get(host)
+    assert (answer.status, json.loads(answer.text)["name"] if name else None) == (200 if name else 404, name)
 
 
 @pytest.mark.parametrize(

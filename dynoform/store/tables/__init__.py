@@ -7,19 +7,27 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 
 from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
+from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Slug, Source
+from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
+from dynoform.store.tables.log_drains import LogDrain
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 
 __all__ = [
     "Account",
     "AccountFeature",
+    "Addon",
+    "AddonAttachment",
+    "AddonChange",
+    "AddonConfig",
+    "AddonService",
     "App",
     "AppFeature",
     "AppTransfer",
@@ -30,16 +38,20 @@ __all__ = [
     "BuildpackInstallation",
     "Collaborator",
     "Config",
+    "Domain",
     "Dyno",
     "Formation",
     "Identified",
     "Job",
     "Key",
     "Lease",
+    "LogDrain",
     "OAuthClient",
+    "Plan",
     "Release",
     "ReleaseOutput",
     "Slug",
+    "SniEndpoint",
     "Source",
     "Team",
     "TeamInvitation",

@@ -23,6 +23,8 @@ class App(Identified, Base):
     """Whether the team's members need to be let in one by one."""
     stack: Mapped[str]
     maintenance: Mapped[bool] = mapped_column(default=False)
+    acm: Mapped[bool] = mapped_column(default=False)
+    """Whether certificates for its domains are got and renewed by the platform."""
     released_at: Mapped[datetime | None]
     owner: Mapped[Account] = relationship(lazy="joined")
     team: Mapped[Team | None] = relationship(lazy="joined")

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from dynoform.journal import Journal
 from dynoform.reconcile import declared
@@ -13,7 +14,7 @@ from dynoform.router.rendering import render
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, Dyno, Lease, Slug
+from dynoform.store.tables import Account, App, Domain, Dyno, Lease, Slug
 
 KEY = "A" * 42 + "s="
 
@@ -62,6 +63,25 @@ def test_a_pass_writes_what_the_store_wants_and_a_second_changes_nothing(agent: 
         session.delete(session.get_one(App, app_id))
     assert agent.step() is True
     assert str(app_id) not in (agent.directory.current() or "")
+
+
+def test_a_domain_that_is_added_and_removed_is_routed_and_not(agent: Agent, store: Store) -> None:
+    app_id = app_with_dyno(store, 20001)
+    with store.transaction() as session:
+        session.add_all(
+            Domain(app_id=app_id, hostname=name, cname="x") for name in ("www.example.com", "*.example.org")
+        )
+    assert agent.step() is True
+    before = render(agent.read()[1])
+    assert agent.directory.holds(before)
+    assert f"www.example.com {app_id}|app_{app_id}\n" in before.hosts
+    assert f".example.org {app_id}|app_{app_id}\n" in before.hosts
+    with store.transaction() as session:
+        session.delete(session.scalars(select(Domain).where(Domain.hostname == "www.example.com")).one())
+    assert agent.step() is True
+    after = render(agent.read()[1])
+    assert agent.directory.holds(after)
+    assert "www.example.com" not in after.hosts
 
 
 def test_files_damaged_by_hand_are_written_anew(agent: Agent, store: Store) -> None:

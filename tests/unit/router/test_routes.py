@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from dynoform.domain.routes import Pool, RoutedApp, Server, WebDyno, compute
+from dynoform.domain.routes import CustomDomain, Pool, RoutedApp, Server, WebDyno, compute
 
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
 
@@ -71,3 +71,19 @@ def test_the_api_has_its_hosts(domain: str, hosts: set[str]) -> None:
 def test_no_app_takes_the_apis_host() -> None:
     found = compute([RoutedApp(A, "api")], [dyno(A, 1, 20001)], "localhost")
     assert dict(found.hosts)["api.localhost"] == "-|api"
+
+
+def test_custom_domains_lead_to_their_app_and_wildcards_to_all_below() -> None:
+    domains = [CustomDomain("www.example.com", A), CustomDomain("*.example.com", B), CustomDomain("gone.example", A)]
+    apps = [RoutedApp(A, "shop"), RoutedApp(B, "blog", maintenance=True)]
+    hosts = dict(compute(apps, [dyno(A, 1, 20001)], "localhost", domains).hosts)
+    assert hosts["www.example.com"] == hosts["shop.localhost"] == f"{A}|app_{A}"
+    assert hosts[".example.com"] == f"{B}|maintenance"
+
+
+def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> None:
+    domains = [CustomDomain("api.localhost", A), CustomDomain("blog.localhost", A), CustomDomain("lost.example", B)]
+    hosts = dict(compute([RoutedApp(A, "shop"), RoutedApp(B, "blog")], [], "localhost", domains).hosts)
+    assert hosts["api.localhost"] == "-|api"
+    assert hosts["blog.localhost"] == f"{B}|no_dynos"
+    assert "lost.example" not in dict(compute([RoutedApp(A, "shop")], [], "localhost", domains).hosts)

@@ -1,0 +1,1 @@
+"""The add-on worker: has providers make, change and destroy add-ons."""

@@ -1,0 +1,212 @@
+"""The worker: takes a change, asks the provider outside of any transaction, writes down what came of it.
+
+Killed at any moment, it leaves a change whose lease runs out: the next worker asks the provider again, by the same
+uuid, and the provider answers as before.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from dynoform.addons import queue
+from dynoform.addons.partner import PartnerProvider
+from dynoform.addons.provider import Answer, Provider, RefusedError
+from dynoform.addons.queue import Claim, Keeper, LeaseLostError, Surroundings
+from dynoform.configuration import Configuration
+from dynoform.domain import addons, log_drains, releases
+from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
+from dynoform.journal import Journal
+from dynoform.logplex_client import LogplexClient
+from dynoform.store import addons as store_addons
+from dynoform.store.addons import Made
+from dynoform.store.log_drains import add_for_addon
+from dynoform.store.secrets import Vault
+from dynoform.store.session import ADDON_WORK, Store, pause
+from dynoform.store.tables import Addon, AddonChange, Plan
+from dynoform.wake import Wake
+
+THREADS = 4
+"""Providers asked at the same time: a slow one does not hold up the others."""
+INTERVAL_SECONDS = 2.0
+_TIDY_SECONDS = 600.0
+_SILENT = "The add-on's provider does not answer. Try again later"
+
+
+class LogLines(Protocol):
+    """Where lines for an app's log go; never blocks and never raises."""
+
+    def line(self, app_id: uuid.UUID, source: str, process: str, message: str) -> None:
+        """Send one line."""
+
+
+class Worker:
+    """One change after another; safe to use from several threads and in several processes."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        providers: Mapping[str, Provider],
+        around: Surroundings,
+        logs: LogLines,
+        journal: Journal,
+        forbidden: Sequence[str] = (),
+    ) -> None:
+        """``providers`` by the name that services have them under; ``forbidden`` hosts get no logs."""
+        self.store = store
+        self.vault = vault
+        self.providers = providers
+        self.around = around
+        self.logs = logs
+        self.journal = journal
+        self.forbidden = forbidden
+
+    def step(self) -> bool:
+        """Work on one change; False when there was none. Raises ``UnavailableError`` without the store."""
+        claim = queue.take(self.store, self.vault, self.around)
+        if claim is None:
+            return False
+        fields = {"addon": claim.resource.name, "action": claim.action, "attempt": claim.attempt}
+        try:
+            outcome = self._work(claim)
+        except LeaseLostError as error:
+            self.journal.warning("change lost", error=error, **fields)
+        else:
+            self.journal.info(outcome, **fields)
+        return True
+
+    def _work(self, claim: Claim) -> str:
+        """Ask and finish; returns what the journal is told."""
+        try:
+            with Keeper(self.store, claim):
+                answer = self.ask(claim)
+            self.finish(claim, answer)
+        except (RefusedError, InvalidInputError) as error:
+            self._fail(claim, str(error))
+            return f"change failed: {error}"
+        except (UnavailableError, ConflictError) as error:
+            self._try_again(claim)
+            return f"change postponed: {error}"
+        return "change done" if answer.finished else "change begun by the provider"
+
+    def ask(self, claim: Claim) -> Answer:
+        """Have the provider do it."""
+        provider = self.providers.get(claim.provider)
+        if provider is None:
+            raise UnavailableError(claim.resource.service, "its provider is not part of this platform", "upgrade it")
+        if claim.action == addons.PROVISION:
+            return provider.provision(claim.resource)
+        if claim.action == addons.CHANGE:
+            return provider.change_plan(claim.resource)
+        return provider.deprovision(claim.resource)
+
+    def finish(self, claim: Claim, answer: Answer) -> None:
+        """Write down what the provider did, and the releases that come of it, in one transaction."""
+        made: list[Made] = []
+        with self.store.transaction() as session:
+            change, addon = queue.held(session, claim)
+            if claim.action == addons.PROVISION:
+                made = self._provisioned(session, addon, answer)
+            elif claim.action == addons.CHANGE:
+                made = self._changed(session, addon, change, answer)
+            queue.close(session, change)
+            if claim.action == addons.DEPROVISION and answer.finished and addon.state == addons.DEPROVISIONING:
+                session.delete(addon)
+        self._announce(made)
+
+    def _provisioned(self, session: Session, addon: Addon, answer: Answer) -> list[Made]:
+        addon.provider_id, addon.message, addon.options = answer.provider_id, answer.message, None
+        self._keep(session, addon, answer)
+        if addon.state != addons.PROVISIONING or not answer.finished:
+            return []  # destroyed meanwhile, or to be finished by the provider
+        return store_addons.complete(session, self.vault, addon, late=False)
+
+    def _changed(self, session: Session, addon: Addon, change: AddonChange, answer: Answer) -> list[Made]:
+        addon.plan = session.get_one(Plan, change.plan_id)
+        addon.message = answer.message
+        self._keep(session, addon, answer)
+        if addon.state != addons.PROVISIONED:
+            return []
+        description = addons.plan_changed(addon.name, addon.plan.full_name)
+        return store_addons.set_config(session, self.vault, addon, lambda attached: description, change.account_id)
+
+    def _keep(self, session: Session, addon: Addon, answer: Answer) -> None:
+        service = addon.plan.service
+        if answer.config is not None:
+            addons.check_config(service.config_vars, answer.config)
+            store_addons.save_config(session, self.vault, addon, answer.config)
+        if answer.log_drain_url is not None and service.drains_logs and addon.app_id is not None:
+            url = log_drains.check(answer.log_drain_url, self.forbidden)
+            add_for_addon(session, self.vault, addon, url)
+
+    def _fail(self, claim: Claim, reason: str) -> None:
+        with self.store.transaction() as session:
+            change, addon = queue.held(session, claim)
+            if claim.action == addons.DEPROVISION:
+                queue.postpone(session, change)  # it may still cost money
+                return
+            queue.close(session, change, reason)
+            if claim.action == addons.PROVISION and addon.state == addons.PROVISIONING:
+                store_addons.give_up(session, addon)
+
+    def _try_again(self, claim: Claim) -> None:
+        if addons.out_of_attempts(claim.action, claim.attempt):
+            self._fail(claim, _SILENT)
+            return
+        with self.store.transaction() as session:
+            change, _ = queue.held(session, claim)
+            queue.postpone(session, change)
+
+    def _announce(self, made: Sequence[Made]) -> None:
+        for app, release in made:
+            email = release.account.email
+            self.logs.line(app.id, "app", "api", releases.created_by(release.version, email))
+            self.logs.line(app.id, "app", "api", releases.by_user(release.description, email))
+
+
+def run(configuration: Configuration) -> None:
+    """Work until the process is told to stop."""
+    journal = Journal("addons")
+    store = Store(configuration, "addons", pool=THREADS)
+    store.wait_until_ready()
+    worker = Worker(
+        store,
+        Vault(configuration.secret("encryption_key")),
+        {addons.PARTNER: PartnerProvider()},
+        Surroundings(configuration.api_url, configuration.stack),
+        LogplexClient(configuration),
+        journal,
+        (configuration.platform_address,),
+    )
+    wakes = [Wake() for _ in range(THREADS)]
+    for number, wake in enumerate(wakes, start=1):
+        threading.Thread(target=_loop, args=(worker, wake), name=f"addons-{number}", daemon=True).start()
+    looked = time.monotonic() - _TIDY_SECONDS
+    for _ in store.notifications([ADDON_WORK], idle=30):
+        for wake in wakes:
+            wake.ring()
+        if time.monotonic() - looked >= _TIDY_SECONDS:
+            looked = time.monotonic()
+            _safely(worker, lambda: queue.tidy(store))
+
+
+def _loop(worker: Worker, wake: Wake) -> None:
+    failures = 0
+    while True:
+        busy = _safely(worker, worker.step)
+        failures = failures + 1 if busy is None else 0
+        if not busy:
+            wake.wait(pause(failures) if failures else INTERVAL_SECONDS)
+
+
+def _safely(worker: Worker, work: Callable[[], bool | None]) -> bool | None:
+    """What ``work`` returns; None, and a line in the journal, when it failed as things fail now and then."""
+    try:
+        return bool(work())
+    except DynoformError as error:
+        worker.journal.warning("pass failed", error=error)
+        return None

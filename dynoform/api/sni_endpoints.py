@@ -1,0 +1,209 @@
+"""SNI endpoints: users' certificates with their keys. A key goes in and never comes out."""
+
+import secrets
+import ssl
+import uuid
+import warnings
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated
+
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find
+from dynoform.api.authentication import Caller
+from dynoform.api.errors import not_found
+from dynoform.api.objects import NamedObject, app_reference, shown
+from dynoform.api.services import Services, Use
+from dynoform.domain import certificates
+from dynoform.domain.permissions import Permission
+from dynoform.errors import InvalidInputError
+from dynoform.store.apps import parse_id
+from dynoform.store.session import ROUTES, notify
+from dynoform.store.tables import App, SniEndpoint
+
+router = APIRouter(tags=["sni endpoints"])
+KEY = "private_key"
+MAXIMUM_PER_APP = 100
+_FIELDS: ranges.Fields = {"id": SniEndpoint.id, "name": SniEndpoint.name}
+_ANIMALS = """
+allosaurus ankylosaurus apatosaurus archaeopteryx baryonyx brachiosaurus camarasaurus carnotaurus compsognathus
+corythosaurus deinonychus dilophosaurus diplodocus gallimimus giganotosaurus hadrosaurus iguanodon kentrosaurus
+maiasaura megalosaurus microraptor oviraptor pachycephalosaurus parasaurolophus plateosaurus protoceratops spinosaurus
+stegosaurus styracosaurus therizinosaurus triceratops troodon tyrannosaurus utahraptor velociraptor
+"""
+
+Pem = Annotated[str, Field(max_length=certificates.MAXIMUM_BYTES)]
+
+SslCertObject = TypedDict(
+    "SslCertObject",
+    {
+        "acm": bool,
+        "ca_signed?": bool,
+        "cert_domains": list[str],
+        "expires_at": str,
+        "id": str,
+        "issuer": str,
+        "self_signed?": bool,
+        "starts_at": str,
+        "subject": str,
+    },
+)
+
+
+class SniEndpointObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#sni-endpoint."""
+
+    app: NamedObject
+    certificate_chain: str
+    cname: str | None
+    created_at: str
+    display_name: str | None
+    domains: list[str]
+    id: str
+    name: str
+    ssl_cert: SslCertObject
+    updated_at: str
+
+
+class Certificate(BaseModel):
+    """Body of create and update."""
+
+    model_config = ConfigDict(strict=True)
+    certificate_chain: Pem
+    private_key: Pem
+
+
+@router.get("/apps/{app}/sni-endpoints", response_model=list[SniEndpointObject])
+def sni_endpoint_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
+    """The app's certificates."""
+    with services.store.transaction() as session:
+        found = find(session, caller, app)
+        query = select(SniEndpoint).where(SniEndpoint.app_id == found.id)
+        return ranges.page(session, query, wanted, _FIELDS, lambda endpoint: show(found, endpoint))
+
+
+@router.post("/apps/{app}/sni-endpoints", status_code=201, response_model=SniEndpointObject)
+def sni_endpoint_create(app: str, body: Certificate, services: Use, caller: Caller) -> JSONResponse:
+    """A new certificate for the app; domains are told to use it one by one."""
+    certificate = _read(body)
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.OPERATE, lock=True)
+        mine = select(func.count()).select_from(SniEndpoint).where(SniEndpoint.app_id == found.id)
+        if (session.scalar(mine) or 0) >= MAXIMUM_PER_APP:
+            raise InvalidInputError(f"{found.name} has {MAXIMUM_PER_APP} certificates. Remove one first")
+        endpoint = SniEndpoint(id=uuid.uuid4(), app_id=found.id, name=_name())
+        _fill(services, endpoint, certificate, body.private_key)
+        session.add(endpoint)
+        session.flush()
+        session.refresh(endpoint)
+        return JSONResponse(show(found, endpoint), 201)
+
+
+@router.get("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
+def sni_endpoint_info(app: str, endpoint: str, services: Use, caller: Caller) -> JSONResponse:
+    """One certificate, by its endpoint's id or name."""
+    with services.store.transaction() as session:
+        found = find(session, caller, app)
+        return JSONResponse(show(found, find_endpoint(session, found, endpoint)))
+
+
+@router.patch("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
+def sni_endpoint_update(app: str, endpoint: str, body: Certificate, services: Use, caller: Caller) -> JSONResponse:
+    """Another certificate with its key, for the same domains."""
+    certificate = _read(body)
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.OPERATE, lock=True)
+        row = find_endpoint(session, found, endpoint)
+        if row.acm:
+            raise InvalidInputError(f"{row.name} is managed by ACM: run certs:auto:disable first")
+        _fill(services, row, certificate, body.private_key)
+        session.flush()
+        notify(session, ROUTES, found.id)
+        return JSONResponse(show(found, row))
+
+
+@router.delete("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
+def sni_endpoint_delete(app: str, endpoint: str, services: Use, caller: Caller) -> JSONResponse:
+    """Remove a certificate; domains that used it have none of their own any more."""
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.OPERATE, lock=True)
+        row = find_endpoint(session, found, endpoint)
+        last = show(found, row)
+        session.delete(row)
+        notify(session, ROUTES, found.id)
+    return JSONResponse(last)
+
+
+def find_endpoint(session: Session, app: App, reference: str) -> SniEndpoint:
+    """The app's endpoint with this id or name."""
+    identifier = parse_id(reference)
+    condition = SniEndpoint.id == identifier if identifier else SniEndpoint.name == reference.replace("\0", "")
+    endpoint = session.scalars(select(SniEndpoint).where(SniEndpoint.app_id == app.id, condition)).one_or_none()
+    if endpoint is None:
+        raise not_found("sni endpoint", "sni_endpoint")
+    return endpoint
+
+
+def show(app: App, endpoint: SniEndpoint) -> SniEndpointObject:
+    """The endpoint's object: the chain, what was read of it, and never the key."""
+    return {
+        "app": app_reference(app),
+        "certificate_chain": endpoint.certificate_chain,
+        "cname": None,
+        "created_at": shown(endpoint.created_at),
+        "display_name": endpoint.display_name,
+        "domains": [domain.hostname for domain in endpoint.domains],
+        "id": str(endpoint.id),
+        "name": endpoint.name,
+        "ssl_cert": {
+            "acm": endpoint.acm,
+            "ca_signed?": endpoint.ca_signed,
+            "cert_domains": list(endpoint.cert_domains),
+            "expires_at": shown(endpoint.expires_at),
+            "id": str(endpoint.id),
+            "issuer": endpoint.issuer,
+            "self_signed?": endpoint.self_signed,
+            "starts_at": shown(endpoint.starts_at),
+            "subject": endpoint.subject,
+        },
+        "updated_at": shown(endpoint.updated_at),
+    }
+
+
+def _read(body: Certificate) -> certificates.Certificate:
+    return certificates.read(body.certificate_chain, body.private_key, datetime.now(UTC), _authorities())
+
+
+def _fill(services: Services, endpoint: SniEndpoint, certificate: certificates.Certificate, key: str) -> None:
+    endpoint.certificate_chain = certificate.chain
+    endpoint.private_key = services.vault.encrypt(endpoint.id, {KEY: key})
+    endpoint.cert_domains = list(certificate.domains)
+    endpoint.issuer, endpoint.subject = certificate.issuer, certificate.subject
+    endpoint.starts_at, endpoint.expires_at = certificate.starts_at, certificate.expires_at
+    endpoint.self_signed, endpoint.ca_signed = certificate.self_signed, certificate.ca_signed
+
+
+def _name() -> str:
+    return f"{secrets.choice(_ANIMALS.split())}-{secrets.randbelow(90_000) + 10_000}"
+
+
+@cache
+def _authorities() -> tuple[x509.Certificate, ...]:
+    """The certificates that this system trusts, as a browser's do."""
+    found = []
+    with warnings.catch_warnings(action="error"):
+        for der in ssl.create_default_context().get_ca_certs(binary_form=True):
+            # Some old authorities break the rules: those are refused now, or said to be refused soon.
+            with suppress(ValueError, CryptographyDeprecationWarning):
+                found.append(x509.load_der_x509_certificate(der))
+    return tuple(found)
