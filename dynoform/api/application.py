@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -20,19 +20,51 @@ from dynoform.api import (
     catalogue,
     config_vars,
     dynos,
+    filters,
     formation,
     log_sessions,
+    pipeline_config_vars,
+    pipeline_couplings,
+    pipeline_promotions,
+    pipeline_transfers,
+    pipelines,
     releases,
     slugs,
     sources,
     upload,
+    webhook_deliveries,
+    webhook_events,
+    webhooks,
 )
+from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
+from dynoform.store import deliveries
 
-RESOURCES = (account, apps, builds, catalogue, config_vars, dynos, formation, log_sessions, releases, slugs, sources)
+RESOURCES = (
+    account,
+    apps,
+    builds,
+    catalogue,
+    config_vars,
+    dynos,
+    filters,
+    formation,
+    log_sessions,
+    pipeline_config_vars,
+    pipeline_couplings,
+    pipeline_promotions,
+    pipeline_transfers,
+    pipelines,
+    releases,
+    slugs,
+    sources,
+    webhook_deliveries,
+    webhook_events,
+    webhooks,
+)
 THREADS = 6
 """Endpoints run in threads, one connection each; more would only wait for each other."""
 _SWEEP_SECONDS = 3600
@@ -79,20 +111,25 @@ def _health(request: Request) -> JSONResponse:
 @asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    sweeper = asyncio.create_task(_sweep(application.state.services))
+    services: Services = application.state.services
+    tasks = [asyncio.create_task(work) for work in (_sweep(services), Deliverer(services).run())]
     yield
-    sweeper.cancel()
-    with suppress(asyncio.CancelledError):
-        await sweeper
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _sweep(services: Services) -> None:
     while True:
-        try:
-            removed = await run_in_threadpool(upload.sweep, services.configuration.sources)
-        except OSError as error:
-            services.journal.warning("sources cannot be swept", error=error)
-        else:
-            if removed:
-                services.journal.info("swept sources", removed=len(removed))
+        for noun, sweep in (
+            ("sources", lambda: len(upload.sweep(services.configuration.sources))),
+            ("webhooks", lambda: deliveries.sweep(services.store)),
+        ):
+            try:
+                removed = await run_in_threadpool(sweep)
+            except (OSError, DynoformError) as error:
+                services.journal.warning(f"{noun} cannot be swept", error=error)
+            else:
+                if removed:
+                    services.journal.info(f"swept {noun}", removed=removed)
         await asyncio.sleep(_SWEEP_SECONDS)

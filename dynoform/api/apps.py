@@ -1,6 +1,6 @@
 """Apps."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
@@ -14,17 +14,20 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, user
 from dynoform.api.services import Use
 from dynoform.configuration import Configuration
+from dynoform.domain import webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
 from dynoform.store.tables import Account, App
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["apps"])
 RangeHeader = Annotated[str | None, Header(alias="Range")]
 """Endpoint parameter: the page of a list."""
 _FIELDS: ranges.Fields = {"id": App.id, "name": App.name}
+_CHANGEABLE: tuple[Literal["name", "maintenance"], ...] = ("name", "maintenance")
 
 
 class AppObject(TypedDict):
@@ -114,13 +117,18 @@ def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSON
     _check_stack(body.build_stack)
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
+        before = show(services.configuration, row)
         if body.name is not None and body.name != row.app.name:
             store.rename(session, row.app, body.name)
         if body.maintenance is not None:
             row.app.maintenance = body.maintenance
         session.flush()
         _tell(session, row.app)
-    return JSONResponse(show(services.configuration, row))
+        after = show(services.configuration, row)
+        changed: dict[str, Any] = {key: before[key] for key in _CHANGEABLE if before[key] != after[key]}
+        if changed:
+            publish(session, row.app.id, "api:app", webhooks.UPDATE, after, changed, caller)
+    return JSONResponse(after)
 
 
 @router.delete("/apps/{app}", response_model=AppObject)
@@ -129,6 +137,7 @@ def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
         shown_last = show(services.configuration, row)
+        publish(session, row.app.id, "api:app", webhooks.DESTROY, shown_last, actor=caller)
         store.delete(session, row.app)
         _tell(session, row.app)
     return JSONResponse(shown_last)

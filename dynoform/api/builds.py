@@ -21,6 +21,7 @@ from dynoform.api.errors import ApiError, not_found
 from dynoform.api.objects import IdObject, UserObject, reference, shown, user
 from dynoform.api.services import Services, Use
 from dynoform.errors import InvalidInputError
+from dynoform.store import webhooks
 from dynoform.store.apps import parse_id
 from dynoform.store.session import JOBS, notify
 from dynoform.store.tables import Account, App, Build, BuildOutput, Source
@@ -88,6 +89,7 @@ def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSO
         session.flush()
         session.refresh(build)
         notify(session, JOBS, build.id)
+        webhooks.build_changed(session, build)
     services.say(found, f"Build started by user {caller.email}")
     return JSONResponse(show(services, found, build, source), 201)
 

@@ -18,6 +18,7 @@ from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
+from dynoform.store import webhooks
 from dynoform.store.releases import config_of, create_release, current_release, lock_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store, attempts
@@ -193,6 +194,7 @@ class Job:
             )
             build.status, build.slug_id, build.release_id = builds.SUCCEEDED, added.id, release.id
             build.lease_holder = build.lease_expires_at = None
+            webhooks.build_changed(session, build, builds.PENDING)
             url = self.tools.configuration.web_url(app.name)
             text = f"       Released {releases.name(release.version)}\n       {url} deployed to Dynoform\n\n"
             queue.say(session, build.id, text)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from dynoform.domain import builds
 from dynoform.errors import DynoformError
+from dynoform.store import webhooks
 from dynoform.store.session import BUILD_OUTPUT, Store, attempts, notify
 from dynoform.store.tables import App, Build, BuildOutput
 
@@ -109,6 +110,7 @@ def fail(session: Session, build: Build, reason: str) -> None:
     build.failure = reason
     build.lease_holder = build.lease_expires_at = None
     notify(session, BUILD_OUTPUT, build.id)
+    webhooks.build_changed(session, build, builds.PENDING)
 
 
 def give_back(store: Store, claim: Claim, *, counted: bool) -> None:

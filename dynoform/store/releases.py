@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.domain import formations, releases
 from dynoform.errors import InvalidInputError, NotFoundError
+from dynoform.store import webhooks
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
@@ -49,6 +50,7 @@ def create_release(
     session.flush()
     session.refresh(release, ["account"])
     notify(session, FORMATION, app.id)
+    webhooks.release_changed(session, app, release)
     return release
 
 
@@ -82,6 +84,7 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
     scales = {name: formations.Scale(name, row.quantity, row.size) for name, row in rows.items()}
     wanted = formations.merge(scales, slug.process_types)
     for name in rows.keys() - wanted.keys():
+        webhooks.formation_removed(session, rows[name])
         session.delete(rows[name])
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]

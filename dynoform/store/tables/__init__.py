@@ -11,7 +11,15 @@ from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.leases import Lease
+from dynoform.store.tables.pipelines import (
+    Pipeline,
+    PipelineConfig,
+    PipelineCoupling,
+    PipelinePromotion,
+    PromotionTarget,
+)
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
+from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
     "Account",
@@ -25,9 +33,17 @@ __all__ = [
     "Formation",
     "Identified",
     "Lease",
+    "Pipeline",
+    "PipelineConfig",
+    "PipelineCoupling",
+    "PipelinePromotion",
+    "PromotionTarget",
     "Release",
     "ReleaseOutput",
     "Slug",
     "Source",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookEvent",
     "now",
 ]
