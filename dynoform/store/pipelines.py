@@ -53,13 +53,16 @@ def is_owner(account: Account, pipeline: Pipeline) -> bool:
 
 
 def save(session: Session, pipeline: Pipeline) -> None:
-    """Store a new or changed pipeline. Raises ``InvalidInputError`` when its owner has another one of that name."""
+    """Store a new or changed pipeline. Raises ``InvalidInputError`` when its owner has another one of that name.
+
+    The transaction is lost then.
+    """
+    name = pipeline.name
+    session.add(pipeline)
     try:
-        with session.begin_nested():
-            session.add(pipeline)
-            session.flush()
+        session.flush()
     except IntegrityError:
-        raise app_names.taken(pipeline.name) from None
+        raise app_names.taken(name) from None
 
 
 def promote(
