@@ -102,6 +102,11 @@ class Configuration:
         """SQLAlchemy URL of the store, without the password: that is read from its secret for each connection."""
         return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{self.postgres_port}/dynoform"
 
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """Where the platform itself is: nothing that a user chose may have it connect to there."""
+        return frozenset((self.platform_address, *self.listen_addresses))
+
     def secret(self, name: str) -> str:
         """The text of a secret, without surrounding white space.
 

@@ -39,6 +39,7 @@ from dynoform.api import (
 from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
+from dynoform.api.openapi import REFUSAL, DocumentedAPI
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 from dynoform.store import deliveries
@@ -72,18 +73,8 @@ _SWEEP_SECONDS = 3600
 
 def create_application(services: Services) -> FastAPI:
     """The application that answers with these services."""
-    application = FastAPI(
-        title="Dynoform Platform API",
-        description="Heroku's Platform API v3, on your own hosts.",
-        version="3",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=_lifespan,
-        strict_content_type=False,
-    )
+    application = documented()
     application.state.services = services
-    for resource in RESOURCES:
-        application.include_router(resource.router)
     for linked in (builds, log_sessions, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
@@ -93,6 +84,22 @@ def create_application(services: Services) -> FastAPI:
     application.add_middleware(Conditional)
     application.add_middleware(BodyLimit)
     application.add_middleware(Envelope, journal=services.journal)
+    return application
+
+
+def documented() -> FastAPI:
+    """The application with all that its OpenAPI document describes, and nothing to answer with."""
+    application = DocumentedAPI(
+        title="Dynoform Platform API",
+        description="Heroku's Platform API v3, on your own hosts.",
+        version="3",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        strict_content_type=False,
+    )
+    for resource in RESOURCES:
+        application.include_router(resource.router, responses={"4XX": REFUSAL})
     return application
 
 

@@ -33,7 +33,6 @@ class Poster:
     def __init__(self, configuration: Configuration) -> None:
         """Authorities are read when the first request is made: they take time and memory."""
         self._configuration = configuration
-        self._own = {configuration.platform_address, *configuration.listen_addresses}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send ``body`` to the https ``url``. Never raises for what the network or the receiver does."""
@@ -64,7 +63,7 @@ class Poster:
         )
         addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
         if not self._configuration.webhook_private:
-            addresses = [address for address in addresses if is_public(address, self._own)]
+            addresses = [address for address in addresses if is_public(address, self._configuration.own_addresses)]
         return addresses[:_MOST_ADDRESSES]
 
     @cached_property

@@ -154,8 +154,8 @@ def _apply(services: Services, row: Webhook, body: WebhookChange) -> None:
 
 def _check_address(services: Services, url: str) -> None:
     """Refuse at once what would never be delivered to. Names are looked up for each delivery."""
-    address, own = webhooks.literal_address(url), services.configuration.listen_addresses
-    if address and not services.configuration.webhook_private and not is_public(address, own):
+    address, settings = webhooks.literal_address(url), services.configuration
+    if address and not settings.webhook_private and not is_public(address, settings.own_addresses):
         raise InvalidInputError(f"Url leads to the private address {address}. Use one on the public internet.")
 
 

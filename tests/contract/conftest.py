@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +24,8 @@ from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Authorization, Release, Slug
+from tests.contract.hooks import add
+from tests.contract.receiver import Receiver, receiver
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
 from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, store
@@ -146,6 +149,18 @@ def app(client: httpx.Client) -> str:
 def slug(app: str, store: Store, operator: Account) -> uuid.UUID:
     """A slug with web and worker, deployed as release 3, as the builder does it."""
     return deploy(store, app, operator, {"web": "python app.py", "worker": "python work.py"})
+
+
+@pytest.fixture
+def hooks(authority: Authority, tmp_path: Path) -> Iterator[Receiver]:
+    with receiver(authority, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def hook(client: httpx.Client, app: str, hooks: Receiver) -> dict[str, Any]:
+    """A webhook of level sync for releases, formation and the app itself."""
+    return add(client, app, hooks.url)
 
 
 def deploy(store: Store, app: str, account: Account, process_types: dict[str, str]) -> uuid.UUID:
