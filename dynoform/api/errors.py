@@ -4,12 +4,12 @@ Heroku's ids and statuses: https://devcenter.heroku.com/articles/platform-api-re
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, NotFoundError, UnavailableError
 

@@ -16,7 +16,7 @@ from dynoform.api.application import documented
 from tests.contract.conftest import OPERATOR_KEY
 
 OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(documented().openapi()).get_all_operations()]
-EXAMPLES = max(3, 800 // len(OPERATIONS))
+EXAMPLES = max(3, 400 // len(OPERATIONS))
 """For each operation, so that all of them together stay under a minute."""
 
 
