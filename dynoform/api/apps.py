@@ -136,6 +136,8 @@ def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     """Delete the app; its dynos and routes follow within seconds."""
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
+        if lock_app(session, row.app.id) is None:
+            raise not_found("app")
         shown_last = show(services.configuration, row)
         publish(session, row.app.id, "api:app", webhooks.DESTROY, shown_last, actor=caller)
         store.delete(session, row.app)

@@ -24,7 +24,7 @@ class Patch(RootModel[dict[str, str | None]]):
 def pipeline_config_info(pipeline: str, stage: str, services: Use, caller: Caller) -> JSONResponse:
     """The stage's config vars."""
     with services.store.transaction() as session:
-        found = find_own(session, caller, pipeline)
+        found = find_own(session, caller, pipeline, lock=False)
         return JSONResponse(_read(services, _row(session, found, stage)))
 
 

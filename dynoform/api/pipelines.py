@@ -132,9 +132,9 @@ def find(session: Session, caller: Account, reference: str) -> Pipeline:
     return row
 
 
-def find_own(session: Session, caller: Account, reference: str) -> Pipeline:
+def find_own(session: Session, caller: Account, reference: str, *, lock: bool = True) -> Pipeline:
     """The pipeline, locked, if the caller may change it; ``ApiError`` 403 if it is somebody else's."""
-    row = store.by_reference(session, caller, reference, lock=True)
+    row = store.by_reference(session, caller, reference, lock=lock)
     if row is None:
         raise not_found("pipeline")
     if not store.is_owner(caller, row):

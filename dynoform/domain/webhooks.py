@@ -104,7 +104,9 @@ def signature(secret: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()
 
 
-def metadata(payload: Mapping[str, Any], *, attempt: object, delivery: object, webhook: object, include: str) -> Any:
+def metadata(
+    payload: Mapping[str, Any], *, attempt: object, delivery: object, webhook: object, include: str
+) -> dict[str, Any]:
     """What is sent: an event's payload with the ids of this attempt, of its delivery and of the webhook."""
     event = {"id": payload["id"], "include": include}
     ids = {"attempt": {"id": str(attempt)}, "delivery": {"id": str(delivery)}, "event": event}

@@ -50,6 +50,8 @@ def finish(store: Store, attempt: Attempt, code: int | None, error: str | None) 
     turned off by this, else None.
     """
     with store.transaction() as session:
+        # The webhook first, as who deletes it does, so that neither waits for the other.
+        session.execute(select(Webhook.id).where(Webhook.id == attempt.webhook_id).with_for_update(key_share=True))
         query = select(WebhookDelivery).where(WebhookDelivery.id == attempt.delivery_id)
         row = session.scalars(query.with_for_update(of=WebhookDelivery)).one_or_none()
         if row is None or row.attempt_id != attempt.id:

@@ -4,7 +4,7 @@ So nothing is announced that did not happen, and nothing that happened is forgot
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,8 +45,8 @@ def publish(
     """Tell the app's webhooks that include ``entity`` (``api:release``) of a change, when this transaction commits.
 
     ``action`` is create, update or destroy; ``previous`` are the changed fields as they were; without ``actor``, for
-    what the platform did by itself, the app's owner is named. One query when no webhook is interested. Call it after
-    locking the app, if at all: it locks webhooks of level ``sync``, so that their events keep the order of changes.
+    what the platform did by itself, the app's owner is named. One query when no webhook is interested. It locks
+    those that are, so that their events keep the order of changes: who locks the app too, does that first.
     """
     interested = [hook for hook in _webhooks(session, app_id) if entity in hook.include]
     if not interested:
@@ -55,8 +55,7 @@ def publish(
     event = _event(entity, action, shown_data, previous or {}, actor or _owner(session, app_id))
     event.app_id = app_id
     session.add(event)
-    _lock(session, interested)
-    for hook in interested:
+    for hook in _locked(session, interested):
         session.add(_delivery(session, hook, event))
         session.flush()  # their sequence follows the order of these calls
     notify(session, WEBHOOKS, WEBHOOKS)
@@ -118,18 +117,19 @@ def _webhooks(session: Session, app_id: uuid.UUID) -> list[Webhook]:
     return list(session.scalars(active.order_by(Webhook.id)))
 
 
-def _lock(session: Session, interested: list[Webhook]) -> None:
-    ordered = [hook.id for hook in interested if hook.level == webhooks.SYNC]
-    if ordered:
-        query = select(Webhook.id).where(Webhook.id.in_(ordered)).order_by(Webhook.id)
-        session.execute(query.with_for_update(key_share=True))
+def _locked(session: Session, interested: list[Webhook]) -> Sequence[Webhook]:
+    """Those that are still there, and now stay until the transaction ends."""
+    query = select(Webhook).where(Webhook.id.in_([hook.id for hook in interested])).order_by(Webhook.id)
+    return session.scalars(query.with_for_update(key_share=True)).all()
 
 
 def _owner(session: Session, app_id: uuid.UUID) -> Account:
     return session.get_one(App, app_id).owner
 
 
-def _event(entity: str, action: str, data: Mapping[str, Any], previous: Mapping[str, Any], actor: Account) -> Any:
+def _event(
+    entity: str, action: str, data: Mapping[str, Any], previous: Mapping[str, Any], actor: Account
+) -> WebhookEvent:
     identifier, moment = uuid.uuid4(), now()
     payload = {
         "action": action,

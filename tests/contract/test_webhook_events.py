@@ -193,3 +193,17 @@ def test_changes_at_once_keep_their_order(
         thread.join()
     requests = hooks.wait(20)
     assert [request.event["data"]["version"] for request in requests] == list(range(3, 23))
+
+
+def test_a_webhook_that_is_removed_meanwhile_does_not_spoil_the_change(
+    client: httpx.Client, app: str, hook: dict[str, Any], store: Store
+) -> None:
+    def remove() -> dict[str, str]:
+        client.delete(f"/apps/{app}/webhooks/{hook['id']}").raise_for_status()
+        return {"version": "3"}
+
+    with store.transaction() as session:  # the webhook goes after it was read, and before anything is written
+        found = session.scalars(select(App).where(App.name == app)).one()
+        publish(session, found.id, "api:release", "create", remove)
+    assert deliveries_of(client, app) == []
+    assert len(client.get(f"/apps/{app}/webhook-events").json()) == 1
