@@ -40,6 +40,10 @@ class Configuration:
     secrets: Path = SECRETS
     sources: Path = SOURCES
     router: Path = ROUTER
+    webhook_private: bool = False
+    """Whether webhooks may lead to private addresses: loopback, the hosts' networks, the platform itself."""
+    webhook_authorities: Path | None = None
+    """PEM file of authorities that webhooks' receivers may have, besides the system's."""
     database: str = ""
     """libpq-like URL without the password; empty means the stack's own database on the platform address."""
 
@@ -47,7 +51,7 @@ class Configuration:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
         """The configuration that ``DYNOFORM_…`` variables describe.
 
-        Raises ``ConfigurationError`` naming the variable that is missing or not a port.
+        Raises ``ConfigurationError`` naming the variable that is not a port, or neither true nor false.
         """
         read = _Reader(environment)
         return cls(
@@ -69,6 +73,8 @@ class Configuration:
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
+            webhook_private=read.flag("WEBHOOK_PRIVATE"),
+            webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,
             database=read.text("DATABASE", ""),
         )
 
@@ -95,6 +101,11 @@ class Configuration:
     def database_url(self) -> str:
         """SQLAlchemy URL of the store, without the password: that is read from its secret for each connection."""
         return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{self.postgres_port}/dynoform"
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """Where the platform itself is: nothing that a user chose may have it connect to there."""
+        return frozenset((self.platform_address, *self.listen_addresses))
 
     def secret(self, name: str) -> str:
         """The text of a secret, without surrounding white space.
@@ -135,3 +146,9 @@ class _Reader:
         if not value.isdecimal() or not 0 < int(value) < 65536:
             raise ConfigurationError(f"DYNOFORM_{name}", f"{value!r} is not a port", "use a number from 1 to 65535")
         return int(value)
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name, "false")
+        if value not in ("true", "false"):
+            raise ConfigurationError(f"DYNOFORM_{name}", f"{value!r} is not a choice", "use true or false")
+        return value == "true"

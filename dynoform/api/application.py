@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -30,12 +30,18 @@ from dynoform.api import (
     domains,
     dynos,
     features,
+    filters,
     formation,
     keys,
     log_drains,
     log_sessions,
     oauth_authorizations,
     oauth_clients,
+    pipeline_config_vars,
+    pipeline_couplings,
+    pipeline_promotions,
+    pipeline_transfers,
+    pipelines,
     platform_accounts,
     releases,
     slugs,
@@ -45,12 +51,17 @@ from dynoform.api import (
     team_members,
     teams,
     upload,
+    webhook_deliveries,
+    webhook_events,
+    webhooks,
 )
+from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
+from dynoform.api.openapi import REFUSAL, DocumentedAPI
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
-from dynoform.store.authorizations import forget_ended
+from dynoform.store import authorizations, deliveries
 
 RESOURCES = (
     account,
@@ -69,12 +80,18 @@ RESOURCES = (
     domains,
     dynos,
     features,
+    filters,
     formation,
     keys,
     log_drains,
     log_sessions,
     oauth_authorizations,
     oauth_clients,
+    pipeline_config_vars,
+    pipeline_couplings,
+    pipeline_promotions,
+    pipeline_transfers,
+    pipelines,
     platform_accounts,
     releases,
     slugs,
@@ -83,6 +100,9 @@ RESOURCES = (
     team_apps,
     team_members,
     teams,
+    webhook_deliveries,
+    webhook_events,
+    webhooks,
 )
 THREADS = 6
 """Endpoints run in threads, one connection each; more would only wait for each other."""
@@ -91,18 +111,8 @@ _SWEEP_SECONDS = 3600
 
 def create_application(services: Services) -> FastAPI:
     """The application that answers with these services."""
-    application = FastAPI(
-        title="Dynoform Platform API",
-        description="Heroku's Platform API v3, on your own hosts.",
-        version="3",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=_lifespan,
-        strict_content_type=False,
-    )
+    application = documented()
     application.state.services = services
-    for resource in RESOURCES:
-        application.include_router(resource.router)
     for linked in (addon_partners, buildpacks, builds, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
@@ -112,6 +122,22 @@ def create_application(services: Services) -> FastAPI:
     application.add_middleware(Conditional)
     application.add_middleware(BodyLimit)
     application.add_middleware(Envelope, journal=services.journal)
+    return application
+
+
+def documented() -> FastAPI:
+    """The application with all that its OpenAPI document describes, and nothing to answer with."""
+    application = DocumentedAPI(
+        title="Dynoform Platform API",
+        description="Heroku's Platform API v3, on your own hosts.",
+        version="3",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        strict_content_type=False,
+    )
+    for resource in RESOURCES:
+        application.include_router(resource.router, responses={"4XX": REFUSAL})
     return application
 
 
@@ -130,33 +156,26 @@ def _health(request: Request) -> JSONResponse:
 @asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    sweeper = asyncio.create_task(_sweep(application.state.services))
+    services: Services = application.state.services
+    tasks = [asyncio.create_task(work) for work in (_sweep(services), Deliverer(services).run())]
     yield
-    sweeper.cancel()
-    with suppress(asyncio.CancelledError):
-        await sweeper
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _sweep(services: Services) -> None:
     while True:
-        await run_in_threadpool(_sweep_sources, services)
-        await run_in_threadpool(_sweep_tokens, services)
+        for noun, sweep in (
+            ("sources", lambda: len(upload.sweep(services.configuration.sources))),
+            ("tokens", lambda: authorizations.sweep(services.store)),
+            ("webhooks", lambda: deliveries.sweep(services.store)),
+        ):
+            try:
+                removed = await run_in_threadpool(sweep)
+            except (OSError, DynoformError) as error:
+                services.journal.warning(f"{noun} cannot be swept", error=error)
+            else:
+                if removed:
+                    services.journal.info(f"swept {noun}", removed=removed)
         await asyncio.sleep(_SWEEP_SECONDS)
-
-
-def _sweep_sources(services: Services) -> None:
-    try:
-        removed = upload.sweep(services.configuration.sources)
-    except OSError as error:
-        services.journal.warning("sources cannot be swept", error=error)
-    else:
-        if removed:
-            services.journal.info("swept sources", removed=len(removed))
-
-
-def _sweep_tokens(services: Services) -> None:
-    try:
-        with services.store.transaction() as session:
-            forget_ended(session)
-    except DynoformError as error:
-        services.journal.warning("tokens that ended cannot be swept", error=error)

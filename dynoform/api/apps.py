@@ -1,6 +1,6 @@
 """Apps."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,7 @@ from dynoform.api.errors import forbidden, not_found
 from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, team, user
 from dynoform.api.services import Services, Use
 from dynoform.configuration import Configuration
+from dynoform.domain import webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.domain.teams import MANAGER_DOMAIN
 from dynoform.errors import InvalidInputError
@@ -23,11 +24,13 @@ from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
 from dynoform.store.tables import Account, App, Release
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["apps"])
 RangeHeader = Annotated[str | None, Header(alias="Range")]
 """Endpoint parameter: the page of a list."""
 _FIELDS: ranges.Fields = {"id": App.id, "name": App.name}
+_CHANGEABLE: tuple[Literal["name", "maintenance"], ...] = ("name", "maintenance")
 
 
 class AppObject(TypedDict):
@@ -116,13 +119,18 @@ def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSON
             require(row, Permission.MANAGE)
         if body.maintenance is not None or body.build_stack is not None:
             require(row, Permission.OPERATE)
+        before = show(services.configuration, row)
         if body.name is not None and body.name != row.app.name:
             store.rename(session, row.app, body.name)
         if body.maintenance is not None:
             row.app.maintenance = body.maintenance
         session.flush()
         _tell(session, row.app)
-    return JSONResponse(show(services.configuration, row))
+        after = show(services.configuration, row)
+        changed: dict[str, Any] = {key: before[key] for key in _CHANGEABLE if before[key] != after[key]}
+        if changed:
+            publish(session, row.app.id, "api:app", webhooks.UPDATE, after, changed, caller)
+    return JSONResponse(after)
 
 
 @router.delete("/apps/{app}", response_model=AppObject)
@@ -130,7 +138,10 @@ def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     """Delete the app; its dynos and routes follow within seconds, its add-ons as soon as their providers let them."""
     with services.store.transaction() as session:
         row = find_row(session, caller, app, Permission.MANAGE)
+        if lock_app(session, row.app.id) is None:
+            raise not_found("app")
         shown_last = show(services.configuration, row)
+        publish(session, row.app.id, "api:app", webhooks.DESTROY, shown_last, actor=caller)
         made = addons.abandon(session, services.vault, row.app, caller.id)
         store.delete(session, row.app)
         _tell(session, row.app)

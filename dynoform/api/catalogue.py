@@ -1,4 +1,4 @@
-"""What the platform offers: stacks, regions, dyno sizes. Data, the same for every caller."""
+"""What the platform offers: stacks, regions, spaces, dyno sizes. Data, the same for every caller."""
 
 from typing import Any
 
@@ -102,6 +102,12 @@ def dyno_size_info(size: str, caller: Caller) -> JSONResponse:
         return JSONResponse(_size(dyno_sizes.find(size)))
     except InvalidInputError:
         return JSONResponse(_pick([_size(known) for known in dyno_sizes.SIZES], size, "dyno size"))
+
+
+@router.get("/spaces", response_model=list[dict[str, Any]])
+def space_list(caller: Caller) -> JSONResponse:
+    """The private spaces: there are none, every stack is private to its operator."""
+    return JSONResponse([])
 
 
 def _pick(offered: list[Any], reference: str, noun: str) -> Any:

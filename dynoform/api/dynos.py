@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
@@ -21,6 +21,7 @@ from dynoform.api.services import Services, Use
 from dynoform.domain import dyno_names
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
+from dynoform.store import webhooks
 from dynoform.store.apps import parse_id
 from dynoform.store.session import FORMATION, notify
 from dynoform.store.tables import Account, App, Dyno, Release, now
@@ -136,17 +137,19 @@ def _restart(services: Services, caller: Account, reference: str, conditions: Se
         marked = _mark(session, app, conditions)
         if conditions and not marked:
             raise not_found("dyno")
+        if webhooks.is_heard(session, app.id, "dyno"):
+            for dyno, before in marked:
+                webhooks.dyno_changed(session, dyno, before, caller)
         notify(session, FORMATION, app.id)
     return JSONResponse({}, 202)
 
 
-def _mark(session: Session, app: App, conditions: Sequence[Any]) -> int:
+def _mark(session: Session, app: App, conditions: Sequence[Any]) -> list[tuple[Dyno, str]]:
+    """Turn dynos down; returns each with the state that it had."""
     moment = now()
-    statement = (
-        update(Dyno)
-        .where(Dyno.app_id == app.id, Dyno.state != "down", *conditions)
-        .values(state="down", state_changed_at=moment, updated_at=moment)
-        .returning(Dyno.id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(session.scalars(statement).all())
+    query = select(Dyno).where(Dyno.app_id == app.id, Dyno.state != "down", *conditions).order_by(Dyno.id)
+    marked = [(dyno, dyno.state) for dyno in session.scalars(query.with_for_update())]
+    for dyno, _ in marked:
+        dyno.state, dyno.state_changed_at = "down", moment
+    session.flush()
+    return marked

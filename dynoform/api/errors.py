@@ -4,11 +4,12 @@ Heroku's ids and statuses: https://devcenter.heroku.com/articles/platform-api-re
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
 
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, NotFoundError, UnavailableError
 
@@ -26,6 +27,15 @@ _STATUSES: tuple[tuple[type[DynoformError], int, str], ...] = (
     (UnavailableError, 503, "unavailable"),
 )
 _MAXIMUM_FAULTS = 3
+
+
+class ErrorObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#errors."""
+
+    id: str
+    message: str
+    resource: NotRequired[str]
+    url: NotRequired[str]
 
 
 class ApiError(DynoformError):

@@ -16,12 +16,13 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, fixed, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import formations
+from dynoform.domain import formations, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
 from dynoform.store.tables import Account, App, Formation
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["formation"])
 _FIELDS: ranges.Fields = {"type": Formation.type, "id": Formation.id}
@@ -122,26 +123,32 @@ def _scale(
 ) -> list[FormationObject]:
     with services.store.transaction() as session:
         app = find(session, caller, reference, Permission.OPERATE, lock=True)
-        rows = {}
+        rows, changes = {}, []
         for update in updates:
             row = _row(session, app, update.type)
             if row is None:
                 raise formations.unknown_type(update.type[:60])
-            _apply(row, update)
+            changes.append((row, _apply(row, update)))
             rows[row.type] = row
         session.flush()
         notify(session, FORMATION, app.id)
         commands = _commands(session, app)
+        for row, before in changes:
+            if before:
+                publish(session, app.id, "api:formation", webhooks.UPDATE, show(app, row, commands), before, caller)
     if rows:
         scales = (formations.Scale(row.type, row.quantity, row.size) for row in rows.values())
         services.say(app, formations.scaled(scales, caller.email))
     return [show(app, row, commands) for row in rows.values()]
 
 
-def _apply(row: Formation, update: Scaling) -> None:
+def _apply(row: Formation, update: Scaling) -> dict[str, int | str]:
+    """Change the row; returns what changed, as it was."""
     present = formations.Scale(row.type, row.quantity, row.size)
     wanted = formations.scale(present, update.quantity, update.size)
     row.quantity, row.size = wanted.quantity, wanted.size
+    before: dict[str, int | str] = {"quantity": present.quantity, "size": present.size}
+    return {key: value for key, value in before.items() if value != getattr(wanted, key)}
 
 
 def _row(session: Session, app: App, reference: str) -> Formation | None:

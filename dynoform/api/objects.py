@@ -1,10 +1,11 @@
 """Small objects that many resources show inside theirs, and how ids and times are written."""
 
 import uuid
-from datetime import datetime
 
 from typing_extensions import TypedDict
 
+from dynoform.domain.times import shown as shown
+from dynoform.domain.times import shown_or_none as shown_or_none
 from dynoform.store.tables import Account, App, Team
 
 STACK = "stack-13"
@@ -29,16 +30,6 @@ class UserObject(TypedDict):
 
     email: str
     id: str
-
-
-def shown(moment: datetime) -> str:
-    """A time as Heroku writes it: UTC, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def shown_or_none(moment: datetime | None) -> str | None:
-    """``shown``, or None for none."""
-    return shown(moment) if moment else None
 
 
 def fixed(name: str) -> NamedObject:

@@ -128,7 +128,7 @@ def show(services: Services, app: App, release: Release) -> ReleaseObject:
         "created_at": shown(release.created_at),
         "current": release.current,
         "description": release.description,
-        "eligible_for_rollback": _no_rollback(release) is None,
+        "eligible_for_rollback": no_rollback(release) is None,
         "id": str(release.id),
         "output_stream_url": OUTPUT.link(services, release.id) if _has_command(release) else None,
         "slug": reference(release.slug_id),
@@ -141,7 +141,7 @@ def show(services: Services, app: App, release: Release) -> ReleaseObject:
 
 def _roll_back(session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None) -> Release:
     target = find_release(session, app, text)
-    reason = _no_rollback(target)
+    reason = no_rollback(target)
     if reason:
         raise InvalidInputError(reason)
     return create_release(
@@ -162,7 +162,8 @@ def _release_slug(session: Session, app: App, account_id: uuid.UUID, text: str, 
     return create_release(session, app, description=description, account_id=account_id, slug=slug)
 
 
-def _no_rollback(release: Release) -> str | None:
+def no_rollback(release: Release) -> str | None:
+    """Why the slug of this release cannot be released again; None when it can."""
     has_slug = release.slug is not None and release.slug.expired_at is None
     return releases.no_rollback(release.version, release.status, has_slug=has_slug)
 

@@ -1,7 +1,4 @@
-"""Wakes streams when a build or a release command has written, and calls when an add-on's provider is done.
-
-One LISTEN connection for all of them, made when the first one comes.
-"""
+"""Wakes who waits for a NOTIFY: one LISTEN connection for all of them, made when the first one comes."""
 
 import asyncio
 import threading
@@ -9,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dynoform.store.session import ADDON_DONE, BUILD_OUTPUT, Store
+from dynoform.store.session import ADDON_DONE, BUILD_OUTPUT, WEBHOOKS, Store
 
 
 class Wakers:
-    """Events by id, set by a background thread; now and then for no reason, so look before you believe."""
+    """Events by payload: the id of a build, a release or an add-on, or ``webhooks`` for new deliveries.
+
+    A background thread sets them; now and then for no reason, so look before you believe.
+    """
 
     def __init__(self, store: Store) -> None:
         """Nothing is connected before the first ``subscribe``."""
@@ -42,7 +42,7 @@ class Wakers:
             self._thread.start()
 
     def _listen(self) -> None:
-        for notification in self._store.notifications([BUILD_OUTPUT, ADDON_DONE], idle=30):
+        for notification in self._store.notifications([BUILD_OUTPUT, ADDON_DONE, WEBHOOKS], idle=30):
             if self._loop is None or self._loop.is_closed():
                 return
             self._loop.call_soon_threadsafe(self._wake, notification.payload if notification else None)

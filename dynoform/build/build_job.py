@@ -17,7 +17,7 @@ from dynoform.domain import builds, images, releases, slugs
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.store import builds as store
-from dynoform.store import jobs, output
+from dynoform.store import jobs, output, webhooks
 from dynoform.store.releases import config_of, create_release, lock_app, newest_release
 from dynoform.store.tables import App, Build, BuildOutput, Release, Slug
 from dynoform.store.tables import Source as SourceRow
@@ -200,6 +200,7 @@ class BuildJob(Job):
             )
             build = session.get_one(Build, self.claim.id)
             build.status, build.slug_id, build.release_id = builds.SUCCEEDED, added.id, release.id
+            webhooks.build_changed(session, build, builds.PENDING)
             text = builds.released(release.version, self.tools.configuration.web_url(app.name), release.status)
             output.append(session, BuildOutput, build.id, text)
         return release

@@ -16,7 +16,7 @@ from dynoform.build.release_dyno import Phase, ReleaseDyno
 from dynoform.domain import dyno_lines, dyno_names, dyno_sizes, releases
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import DynoformError, UnavailableError
-from dynoform.store import jobs
+from dynoform.store import jobs, webhooks
 from dynoform.store import releases as store
 from dynoform.store.tables import App, Formation, Release, ReleaseOutput
 
@@ -136,6 +136,8 @@ class ReleaseJob(Job):
                 store.succeed(session, app, release)
             else:
                 store.fail(session, release)
+            session.flush()
+            webhooks.release_changed(session, app, release, releases.PENDING)
         self.finished = True
         return release
 

@@ -40,10 +40,7 @@ def parse_version(text: str) -> int | None:
 
 def deployed(version: str | None) -> str:
     """``Deploy abc12345``: a git commit is shortened as Heroku does, any other version is shown as it is."""
-    if not version:
-        return "Deploy"
-    shown = version[:_COMMIT_SHOWN] if _COMMIT.fullmatch(version) else version
-    return f"Deploy {shown}"[:MAXIMUM_DESCRIPTION]
+    return f"Deploy {_shortened(version)}"[:MAXIMUM_DESCRIPTION] if version else "Deploy"
 
 
 def config_changed(changed: Sequence[str], removed: Sequence[str]) -> str:
@@ -93,6 +90,12 @@ def command_failed(version: int, reason: str) -> str:
     return f"Release {name(version)} failed: {reason}"
 
 
+def promoted(source: str, version: int, commit: str | None) -> str:
+    """``Promote myapp-staging v12 abc12345``: app and release that a slug was taken from, its commit if known."""
+    words = ["Promote", source, name(version), *([_shortened(commit)] if commit else [])]
+    return " ".join(words)[:MAXIMUM_DESCRIPTION]
+
+
 def by_user(description: str, email: str) -> str:
     """The line that the app's log shows for a release: ``Deploy abc12345 by user ann@example.com``."""
     return f"{description} by user {email}"
@@ -101,3 +104,7 @@ def by_user(description: str, email: str) -> str:
 def created_by(version: int, email: str) -> str:
     """The other line: ``Release v2 created by user ann@example.com``."""
     return f"Release {name(version)} created by user {email}"
+
+
+def _shortened(version: str) -> str:
+    return version[:_COMMIT_SHOWN] if _COMMIT.fullmatch(version) else version

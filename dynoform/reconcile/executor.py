@@ -24,6 +24,7 @@ from dynoform.errors import ConfigurationError, ConflictError
 from dynoform.journal import Journal
 from dynoform.reconcile.specification import DynoService
 from dynoform.reconcile.swarm import Swarm
+from dynoform.store import webhooks
 from dynoform.store.releases import config_of
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ROUTES, Store, notify
@@ -103,6 +104,8 @@ class Executor:
                 state_changed_at=func.clock_timestamp(),
             )
             session.add(dyno)
+            session.flush()
+            webhooks.dyno_created(session, app, dyno, release.version)
         if action.restart:
             self._say(dyno, dyno_lines.RESTARTING, dyno_lines.state_changed("up", "starting"))
 
@@ -228,9 +231,12 @@ class Executor:
         self, session: Session, dyno: Dyno, state: str, address: str | None = None, port: int | None = None
     ) -> None:
         """Set the dyno's state and place, by the store's clock, and tell the routers at commit."""
+        before = dyno.state
         dyno.state, dyno.address, dyno.port = state, address, port
         dyno.state_changed_at = func.clock_timestamp()
         notify(session, ROUTES, dyno.app_id)
+        if state != before:
+            webhooks.dyno_changed(session, dyno, before)
 
     def _remember_stopping(self, dyno_id: uuid.UUID) -> None:
         now = time.monotonic()

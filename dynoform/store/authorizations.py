@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import scopes
 from dynoform.errors import InvalidInputError
 from dynoform.store.secrets import digest
+from dynoform.store.session import Store
 from dynoform.store.tables import Account, Authorization, now
 
 MAXIMUM = 500
@@ -80,12 +81,12 @@ def revoke(session: Session, authorization: Authorization) -> None:
     session.flush()
 
 
-def forget_ended(session: Session) -> None:
-    """Remove the rows of tokens that ended long ago."""
+def sweep(store: Store) -> int:
+    """Remove the rows of tokens that ended long ago; returns how many."""
     since = now() - KEPT
-    session.execute(
-        delete(Authorization).where(or_(Authorization.expires_at < since, Authorization.revoked_at < since))
-    )
+    ended = or_(Authorization.expires_at < since, Authorization.revoked_at < since)
+    with store.transaction() as session:
+        return len(session.scalars(delete(Authorization).where(ended).returning(Authorization.id)).all())
 
 
 def hint(token: str) -> str:

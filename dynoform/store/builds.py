@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.domain import builds
 from dynoform.domain.jobs import Kind
-from dynoform.store import jobs, output
+from dynoform.store import jobs, output, webhooks
 from dynoform.store.session import BUILD_OUTPUT, notify
 from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source
 
@@ -32,6 +32,7 @@ def add_build(
     session.flush()
     session.refresh(build)
     jobs.add(session, app.id, Kind.BUILD, build.id)
+    webhooks.build_changed(session, build)
     return build
 
 
@@ -48,6 +49,7 @@ def fail(session: Session, build: Build, reason: str) -> None:
     """Mark a build failed, with the reason in one line."""
     build.status, build.failure = builds.FAILED, reason
     notify(session, BUILD_OUTPUT, build.id)
+    webhooks.build_changed(session, build, builds.PENDING)
 
 
 def installed_buildpacks(session: Session, app_id: uuid.UUID) -> list[str]:

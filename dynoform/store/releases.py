@@ -10,7 +10,7 @@ from dynoform.domain import formations, releases
 from dynoform.domain.jobs import Kind
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
-from dynoform.store import jobs
+from dynoform.store import jobs, webhooks
 from dynoform.store.secrets import Vault
 from dynoform.store.session import BUILD_OUTPUT, FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
@@ -64,6 +64,8 @@ def create_release(
     else:
         succeed(session, app, release)
     session.refresh(release, ["account"])
+    notify(session, FORMATION, app.id)
+    webhooks.release_changed(session, app, release)
     return release
 
 
@@ -124,6 +126,7 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
     scales = {name: formations.Scale(name, row.quantity, row.size) for name, row in rows.items()}
     wanted = formations.merge(scales, slug.process_types)
     for name in rows.keys() - wanted.keys():
+        webhooks.formation_removed(session, rows[name])
         session.delete(rows[name])
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]

@@ -28,6 +28,7 @@ ROUTES = "routes"
 BUILD_OUTPUT = "build_output"
 ADDON_WORK = "addon_work"
 ADDON_DONE = "addon_done"
+WEBHOOKS = "webhooks"
 """Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app."""
 
 SCHEMA = "0007"

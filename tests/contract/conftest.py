@@ -5,6 +5,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +25,9 @@ from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Authorization, Release, Slug
+from tests.contract.hooks import add
+from tests.contract.receiver import Receiver, receiver
+from tests.integration.certificates import Authority
 from tests.postgres import free_port
 from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, store
 
@@ -55,7 +61,24 @@ class Notebook(Journal):
 
 
 @pytest.fixture(scope="session")
-def services(configuration: Configuration, migrated: Store) -> Services:
+def authority() -> Authority:
+    """Signs the certificates of the tests' own webhook receivers."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def services(
+    configuration: Configuration, migrated: Store, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Services:
+    """What the API works with; it delivers webhooks to this machine."""
+    authorities = tmp_path_factory.mktemp("webhooks") / "authorities.pem"
+    authorities.write_bytes(authority.pem)
+    configuration = replace(configuration, webhook_private=True, webhook_authorities=authorities)
+    return make_services(configuration, migrated)
+
+
+def make_services(configuration: Configuration, migrated: Store) -> Services:
+    """Services that keep what is logged."""
     vault = Vault(configuration.secret("encryption_key"))
     limiter, sign_ins = RateLimiter(clock=lambda: 0), SignInLimiter(clock=lambda: 0)
     return Services(
@@ -74,6 +97,13 @@ def services(configuration: Configuration, migrated: Store) -> Services:
 @pytest.fixture(scope="session")
 def address(services: Services) -> Iterator[str]:
     """URL of the running API."""
+    with serve(services) as url:
+        yield url
+
+
+@contextmanager
+def serve(services: Services) -> Iterator[str]:
+    """Run an API; gives its URL."""
     port = free_port()
     server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -148,6 +178,18 @@ def app(client: httpx.Client) -> str:
 def slug(app: str, store: Store, operator: Account) -> uuid.UUID:
     """A slug with web and worker, deployed as release 3, as the builder does it."""
     return deploy(store, app, operator, {"web": "python app.py", "worker": "python work.py"})
+
+
+@pytest.fixture
+def hooks(authority: Authority, tmp_path: Path) -> Iterator[Receiver]:
+    with receiver(authority, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def hook(client: httpx.Client, app: str, hooks: Receiver) -> dict[str, Any]:
+    """A webhook of level sync for releases, formation and the app itself."""
+    return add(client, app, hooks.url)
 
 
 def deploy(store: Store, app: str, account: Account, process_types: dict[str, str]) -> uuid.UUID:

@@ -247,8 +247,8 @@ def test_a_follower_that_goes_away_is_forgotten(
     client: httpx.Client, build: dict[str, Any], services: Services
 ) -> None:
     with client.stream("GET", path_of(build["output_stream_url"])):
-        _until(lambda: bool(services.wakers._events))
-    _until(lambda: not services.wakers._events)
+        _until(lambda: build["id"] in services.wakers._events)
+    _until(lambda: build["id"] not in services.wakers._events)
     assert "exception" not in str(services.journal.entries)  # type: ignore[attr-defined]
 
 

@@ -17,8 +17,16 @@ from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.log_drains import LogDrain
+from dynoform.store.tables.pipelines import (
+    Pipeline,
+    PipelineConfig,
+    PipelineCoupling,
+    PipelinePromotion,
+    PromotionTarget,
+)
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
+from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
     "Account",
@@ -47,7 +55,12 @@ __all__ = [
     "Lease",
     "LogDrain",
     "OAuthClient",
+    "Pipeline",
+    "PipelineConfig",
+    "PipelineCoupling",
+    "PipelinePromotion",
     "Plan",
+    "PromotionTarget",
     "Release",
     "ReleaseOutput",
     "Slug",
@@ -56,5 +69,8 @@ __all__ = [
     "Team",
     "TeamInvitation",
     "TeamMember",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookEvent",
     "now",
 ]

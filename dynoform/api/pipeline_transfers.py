@@ -1,0 +1,60 @@
+"""Pipeline transfers: giving a pipeline to somebody else. Its apps keep their owners."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from dynoform.api.authentication import Caller
+from dynoform.api.errors import not_found
+from dynoform.api.objects import IdObject
+from dynoform.api.pipelines import ById, Owner, OwnerObject, find_own
+from dynoform.api.services import Use
+from dynoform.domain import pipelines
+from dynoform.store import pipelines as store
+from dynoform.store.apps import parse_id
+from dynoform.store.tables import Account
+
+router = APIRouter(tags=["pipeline transfers"])
+
+
+class PipelineTransferObject(TypedDict):
+    """https://devcenter.heroku.com/articles/platform-api-reference#pipeline-transfer."""
+
+    new_owner: OwnerObject
+    pipeline: IdObject
+    previous_owner: OwnerObject
+
+
+class NewTransfer(BaseModel):
+    """Body of create."""
+
+    model_config = ConfigDict(strict=True)
+    pipeline: ById
+    new_owner: Owner
+
+
+@router.post("/pipeline-transfers", status_code=201, response_model=PipelineTransferObject)
+def pipeline_transfer_create(body: NewTransfer, services: Use, caller: Caller) -> JSONResponse:
+    """Make another account the pipeline's owner."""
+    with services.store.transaction() as session:
+        row = find_own(session, caller, body.pipeline.id)
+        previous: OwnerObject = {"id": str(row.owner_id), "type": row.owner_type}
+        row.owner_id, row.owner_type = _account(session, body.new_owner).id, pipelines.USER
+        store.save(session, row)
+    new: OwnerObject = {"id": str(row.owner_id), "type": row.owner_type}
+    shown: PipelineTransferObject = {"new_owner": new, "pipeline": {"id": str(row.id)}, "previous_owner": previous}
+    return JSONResponse(shown, 201)
+
+
+def _account(session: Session, owner: Owner) -> Account:
+    if owner.type != pipelines.USER:
+        raise not_found("team" if owner.type == "team" else "owner")
+    identifier = parse_id(owner.id)
+    condition = Account.id == identifier if identifier else Account.email == owner.id.replace("\0", "")
+    account = session.scalars(select(Account).where(condition)).one_or_none()
+    if account is None:
+        raise not_found("user")
+    return account

@@ -1,0 +1,34 @@
+"""What processes are told by their environment."""
+
+from pathlib import Path
+
+import pytest
+
+from dynoform.configuration import Configuration
+from dynoform.errors import ConfigurationError
+
+
+def test_webhooks_lead_to_public_addresses_unless_told_otherwise() -> None:
+    strict = Configuration.from_environment({})
+    assert (strict.webhook_private, strict.webhook_authorities) == (False, None)
+    settings = {"DYNOFORM_WEBHOOK_PRIVATE": "true", "DYNOFORM_WEBHOOK_AUTHORITIES": "/run/secrets/webhooks.crt"}
+    open_one = Configuration.from_environment(settings)
+    assert (open_one.webhook_private, open_one.webhook_authorities) == (True, Path("/run/secrets/webhooks.crt"))
+
+
+def test_the_platforms_own_addresses_are_known() -> None:
+    settings = {"DYNOFORM_PLATFORM_ADDRESS": "172.29.4.1", "DYNOFORM_LISTEN_ADDRESS": "127.0.0.1, 203.0.113.7"}
+    assert Configuration.from_environment(settings).own_addresses == {"172.29.4.1", "127.0.0.1", "203.0.113.7"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("WEBHOOK_PRIVATE", "yes", "DYNOFORM_WEBHOOK_PRIVATE: 'yes' is not a choice — use true or false"),
+        ("API_PORT", "0", "DYNOFORM_API_PORT: '0' is not a port — use a number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Configuration.from_environment({f"DYNOFORM_{name}": value})
+    assert str(raised.value) == message
