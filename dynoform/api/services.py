@@ -3,11 +3,13 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
 from dynoform.api.limits import RateLimiter
+from dynoform.api.registry.upstream import Upstream
 from dynoform.api.wake import Wakers
 from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
 from dynoform.domain import releases
@@ -36,6 +38,11 @@ class Services:
     wakers: Wakers
     limiter: RateLimiter = field(default_factory=RateLimiter)
     logplex_port: int = LOGPLEX_HTTP_PORT
+
+    @cached_property
+    def registry(self) -> Upstream:
+        """The platform's image registry."""
+        return Upstream(self.configuration)
 
     def say(self, app: App, *messages: str) -> None:
         """Write to the app's log as ``app[api]``."""
