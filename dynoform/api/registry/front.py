@@ -1,6 +1,6 @@
 """Docker's registry API for apps' images: who may push and pull what; the platform's registry does the rest.
 
-``docker login registry.<host>`` takes any user with an API key as password; images are ``registry.<host>/<app>/<type>``.
+``docker login registry.<host>`` takes any user with an API key as password; an image is ``registry.<host>/app/type``.
 https://devcenter.heroku.com/articles/container-registry-and-runtime
 """
 
@@ -63,6 +63,8 @@ async def _check(services: Services, request: Request, target: Target, app_id: u
             "--platform linux/amd64 --provenance false --sbom false."
         )
         raise RegistryError(400, "MANIFEST_INVALID", message)
+    if request.method == "DELETE" and ":" not in target.reference:
+        raise RegistryError(405, "UNSUPPORTED", "An image is deleted by its digest, not by a tag.")
     if request.method == "DELETE" and await run_in_threadpool(_is_released, services, app_id, target.reference):
         raise RegistryError(403, "DENIED", "A release of the app runs this image.")
 
