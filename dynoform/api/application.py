@@ -88,6 +88,7 @@ async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     sweeper.cancel()
     with suppress(asyncio.CancelledError):
         await sweeper
+    await application.state.services.log_plane.close()
     await application.state.services.registry.close()
 
 

@@ -1,5 +1,6 @@
 """What every endpoint works with, made once at start."""
 
+import asyncio
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from dynoform.api.limits import RateLimiter
+from dynoform.api.log_plane import LogPlane
 from dynoform.api.registry.upstream import Upstream
 from dynoform.api.wake import Wakers
 from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
@@ -38,6 +40,13 @@ class Services:
     wakers: Wakers
     limiter: RateLimiter = field(default_factory=RateLimiter)
     logplex_port: int = LOGPLEX_HTTP_PORT
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is told to stop: streams that would have no end come to one."""
+
+    @cached_property
+    def log_plane(self) -> LogPlane:
+        """Where apps' lines are read."""
+        return LogPlane(f"{self.configuration.platform_address}:{self.logplex_port}", self.journal)
 
     @cached_property
     def registry(self) -> Upstream:

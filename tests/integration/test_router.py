@@ -141,7 +141,7 @@ class RouterUnderTest:
     def log_line(self, app: uuid.UUID, containing: str) -> str:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            for line in self.logplex.buffers.last(str(app), 1500):
+            for _, line in self.logplex.buffers.last(str(app), 1500):
                 if containing in line.decode():
                     return line.decode()
             time.sleep(0.02)
