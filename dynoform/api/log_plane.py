@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
+
 from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.store.session import pause
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 _CONNECT_SECONDS = 5
+_HANG_UP_SECONDS = 5
 _SILENCE_SECONDS = 60
 """A tail that shows no sign of life for this long is broken: the log plane gives one every 15 seconds."""
 
@@ -132,16 +135,16 @@ async def until(
     try:
         while True:
             coming = asyncio.ensure_future(anext(batches, None))
-            await asyncio.wait(
-                {coming, stop}, timeout=max(0, moment - time.time()), return_when=asyncio.FIRST_COMPLETED
-            )
+            left = max(0, moment - time.time())
+            await asyncio.wait({coming, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done() or (batch := coming.result()) is None:
                 return
             yield batch
     finally:
-        stop.cancel()
-        if coming is not None and not coming.done():
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
-        await batches.aclose()
+        # When the client has left, Starlette cancels this again and again: hanging up must not be cancelled with it.
+        with anyio.move_on_after(_HANG_UP_SECONDS, shield=True):
+            for task in (stop, coming):
+                if task is not None and not task.done():
+                    task.cancel()
+                    await asyncio.wait({task})
+            await batches.aclose()
