@@ -1,10 +1,12 @@
 """Log sessions: the API passes on what a real log plane has, as text or as events; a tail outlives both of them."""
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -112,7 +114,8 @@ def tailing(address: str, link: str, *, after: str = "", again: bool = True) -> 
 @contextmanager
 def serving(services: Services, port: int) -> Iterator[Callable[[], None]]:
     """An API of its own; yields what tells it to stop and waits until it has."""
-    server = Server(services, server_configuration(services, "127.0.0.1", port))
+    own = replace(services, stopping=asyncio.Event())
+    server = Server(own, server_configuration(own, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started, "it starts")
@@ -210,8 +213,7 @@ def test_a_tail_does_not_notice_a_log_plane_that_is_started_anew(
             plane.stop()
             plane.start()
             plane.write(app_id, text)
-        tail.wait("before", "one", "two")
-        until(lambda: plane.readers(app_id) == 1, "it follows again")
+            until(lambda: plane.readers(app_id) == 1, "it follows again")
         plane.write(app_id, "after")
         tail.wait("before", "one", "two", "after")
         assert tail.ends == []
@@ -246,14 +248,12 @@ def test_an_api_that_stops_ends_tails_cleanly_and_its_successor_goes_on(
             assert time.monotonic() - began < 5
             until(lambda: bool(tail.ends), "the stream ends")
             assert tail.ends == [""], "the CLI gives up on anything but a clean end"
-    services.stopping.clear()
     plane.write(app_id, "meanwhile")
     with (
         serving(services, port),
         tailing(f"http://127.0.0.1:{port}", link, after=tail.last_id, again=False) as successor,
     ):
         successor.wait("meanwhile")
-    services.stopping.clear()
 
 
 def test_many_tails_get_every_line(client: httpx.Client, address: str, app: str, app_id: str, plane: Plane) -> None:

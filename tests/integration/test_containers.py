@@ -46,7 +46,8 @@ class Platform:
     def push(self, app: str, process_type: str, login: dict[str, str] | None = None) -> str:
         """``docker push``; returns its output."""
         name = f"{self.address}/{app}/{process_type}"
-        return str(self.engine.images.push(name, tag="latest", auth_config=login or LOGIN))
+        events = self.engine.images.push(name, tag="latest", auth_config=login or LOGIN, stream=True, decode=True)
+        return "\n".join(str(event.get("error") or event.get("status")) for event in events)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,9 @@ def app(platform: Platform) -> str:
 
 
 def test_the_engine_pushes_what_can_be_released_and_pulled(platform: Platform, app: str) -> None:
-    image = platform.build(app, "web", "COPY --from=dynoform-test/stack-13:build /usr /usr", 'CMD ["/usr/bin/env"]')
+    image = platform.build(
+        app, "web", "COPY --from=dynoform-test/stack-13:build /usr/share /usr/share", 'CMD ["/usr/bin/env"]'
+    )
     output = platform.push(app, "web")
     assert "digest: sha256:" in output, output
     name = f"{platform.address}/{app}/web"
@@ -113,9 +116,11 @@ def test_layers_that_are_there_are_not_sent_again(platform: Platform, app: str) 
     platform.build(app, "web", copy, 'CMD ["one"]')
     platform.push(app, "web")
     platform.build(app, "web", copy, 'CMD ["two"]')
-    assert "Layer already exists" in platform.push(app, "web")
+    again = platform.push(app, "web")
+    assert "Layer already exists" in again, again
     platform.build(app, "worker", copy, 'CMD ["three"]')
-    assert f"Mounted from {app}/web" in platform.push(app, "worker")
+    other = platform.push(app, "worker")
+    assert f"Mounted from {app}/web" in other, other
 
 
 def test_the_engine_is_told_why_a_push_is_refused(platform: Platform, app: str) -> None:
