@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
@@ -95,16 +95,17 @@ class Reader:
                 with suppress(UnavailableError):
                     await self.connect()
             if self._response is not None:
-                async for batch in self._read(self._response):
-                    failures = 0
-                    yield batch
+                async with aclosing(self._read(self._response)) as read:
+                    async for batch in read:
+                        failures = 0
+                        yield batch
             if self._wanted.get("tail") != "1":
                 return
             yield []
             await asyncio.sleep(pause(failures))
             failures += 1
 
-    async def _read(self, response: "httpx.Response") -> AsyncIterator[list[Line]]:
+    async def _read(self, response: "httpx.Response") -> AsyncGenerator[list[Line], None]:
         import httpx
 
         rest = ""

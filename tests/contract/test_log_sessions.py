@@ -229,6 +229,8 @@ def test_a_tail_that_comes_back_waits_for_a_log_plane_that_is_away(
         plane.write(app_id, "here")
         tail.wait("here")
         assert tail.ends == []
+        tail._stop.set()
+        plane.write(app_id, "wakes it, so that it sees that it may go")
         tail.close()
         plane.stop()
 

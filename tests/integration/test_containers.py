@@ -39,7 +39,7 @@ class Platform:
     def build(self, app: str, process_type: str, *instructions: str) -> str:
         """An image of a user's, named as the CLI does; returns its id."""
         name = f"{self.address}/{app}/{process_type}"
-        text = "\n".join(["FROM scratch", f"LABEL {LABEL}= marker={uuid.uuid4().hex}", *instructions])
+        text = "\n".join(["FROM scratch", *instructions, f"LABEL {LABEL}= marker={uuid.uuid4().hex}"])
         image, _ = self.engine.images.build(fileobj=io.BytesIO(text.encode()), tag=name, rm=True, forcerm=True)
         return str(image.id)
 
