@@ -16,7 +16,7 @@ TAG = "latest"
 """The tag that the CLI pushes to and releases from."""
 MANIFESTS = (images.MANIFEST, images.OCI_MANIFEST)
 """Media types of images for one platform: what a dyno can be made of."""
-_TYPE = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
+_TYPE = re.compile(r"[a-z0-9]+(?:(?:__?|-+)[a-z0-9]+)*")
 _MAXIMUM_TYPE = 30
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT = 12
@@ -40,7 +40,7 @@ def repository(app_id: object, process_type: str) -> str:
 
 
 def is_type(name: str) -> bool:
-    """Whether images can be pushed for a process type of this name: a part of a repository's name is lower-case."""
+    """Whether images can be pushed for a process type of this name: it has to be part of a repository's name too."""
     return len(name) <= _MAXIMUM_TYPE and _TYPE.fullmatch(name) is not None
 
 

@@ -23,7 +23,7 @@ METHODS = {
 """What can be done with each. Layers are shared between images, so none can be deleted by itself."""
 PARAMETERS = {MANIFESTS: (), BLOBS: (), UPLOADS: ("digest",), UPLOAD: ("_state", "digest"), TAGS: ("n", "last")}
 """Parts of the query that mean something to the registry; ``mount`` and ``from`` are looked at apart."""
-_NAME = r"(?P<app>[a-z0-9-]{1,36})/(?P<type>[a-z0-9._-]{1,30})"
+_NAME = r"(?P<app>[a-z0-9-]{1,36})/(?P<type>[a-z0-9_-]{1,30})"
 _DIGEST = r"[a-z0-9]{1,20}:[0-9a-f]{32,128}"
 _REST = {
     MANIFESTS: rf"manifests/(?P<reference>[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}|{_DIGEST})",

@@ -4,12 +4,15 @@ import base64
 import hashlib
 import json
 import os
+import socket
+import time
 import uuid
 from pathlib import Path
 
 import httpx
 import pytest
 
+from dynoform.api.services import Services
 from dynoform.domain.images import MANIFEST, OCI_MANIFEST
 from tests.contract.conftest import OPERATOR_KEY
 from tests.contract.container_registry import (
@@ -79,6 +82,23 @@ def test_an_upload_can_be_looked_at_and_given_up(engine: httpx.Client, app: str)
     gone = engine.get(place)
     assert (gone.status_code, error_of(gone)) == (404, "BLOB_UPLOAD_UNKNOWN")
     assert "containers/" not in gone.text
+
+
+def test_an_upload_that_breaks_off_harms_nobody(
+    engine: httpx.Client, address: str, app: str, services: Services
+) -> None:
+    place = engine.post(f"/v2/{app}/web/blobs/uploads/").headers["Location"]
+    url = httpx.URL(address)
+    with socket.create_connection((url.host, url.port), timeout=10) as broken:
+        head = f"PATCH {place} HTTP/1.1\r\nHost: x\r\nAuthorization: {engine.headers['Authorization']}\r\n"
+        broken.sendall(f"{head}Content-Length: {2 * MIB}\r\n\r\n".encode() + os.urandom(MIB))
+    journal = services.journal.entries  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 10
+    while not any(fields.get("method") == "PATCH" for _, fields in journal):
+        assert time.monotonic() < deadline, "the broken request does not end"
+        time.sleep(0.02)
+    assert "error exception" not in [event for event, _ in journal]
+    push_blob(engine, f"{app}/web", b"from the start")
 
 
 def test_a_layer_with_another_digest_than_said_is_refused(engine: httpx.Client, app: str) -> None:

@@ -62,7 +62,7 @@ class Passage:
         except httpx.HTTPError as error:
             raise unavailable() from error
         except ClientDisconnect:
-            return Response(status_code=_GONE)  # nobody reads it; what was uploaded so far can be gone on with
+            return Response(status_code=_GONE)  # nobody reads it; the registry forgets the part after a day
         return StreamingResponse(_pieces(answer), answer.status_code, self._answered(answer))
 
     async def _whole(self, answer: "httpx.Response") -> Response:

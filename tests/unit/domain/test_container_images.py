@@ -33,7 +33,7 @@ def test_a_path_names_an_app_a_type_and_a_thing(path: str, kind: str, rest: str)
     "path",
     [
         "", "_catalog", "shop/manifests/latest", "shop/web/x/manifests/latest", "Shop/web/manifests/latest",
-        "shop/-web/manifests/latest", "shop/web../manifests/latest", "shop/../manifests/latest",
+        "shop/-web/manifests/latest", "shop/web.1/manifests/latest", "shop/../manifests/latest",
         "shop/web/manifests/la test", "shop/web/manifests/", "shop/web/blobs/latest", "shop/web/blobs/uploads/..",
         "shop/web/blobs/uploads/a/b", "shop/web/tags/other", f"shop/{'w' * 31}/tags/list", "shop/web/tags/list\n",
         "stacks/stack-13/manifests/x/y", f"{'a' * 37}/web/tags/list",
