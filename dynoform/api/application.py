@@ -59,6 +59,8 @@ from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
 from dynoform.api.openapi import REFUSAL, DocumentedAPI
+from dynoform.api.registry import errors as registry_errors
+from dynoform.api.registry import front
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 from dynoform.store import authorizations, deliveries
@@ -113,7 +115,7 @@ def create_application(services: Services) -> FastAPI:
     """The application that answers with these services."""
     application = documented()
     application.state.services = services
-    for linked in (addon_partners, buildpacks, builds, log_sessions, releases, sources):
+    for linked in (addon_partners, buildpacks, builds, front, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):
@@ -142,6 +144,8 @@ def documented() -> FastAPI:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(front.PREFIX):
+        return registry_errors.answer(error)
     return answer(error)
 
 
@@ -162,6 +166,8 @@ async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await services.log_plane.close()
+    await services.registry.close()
 
 
 async def _sweep(services: Services) -> None:

@@ -4,12 +4,13 @@ import uuid
 
 from typing_extensions import TypedDict
 
+from dynoform.domain import stacks
 from dynoform.domain.times import shown as shown
 from dynoform.domain.times import shown_or_none as shown_or_none
 from dynoform.store.tables import Account, App, Team
 
-STACK = "stack-13"
-"""The stack that apps run on: Debian 13."""
+STACK = stacks.DEFAULT
+"""The stack of an app that asks for none."""
 
 
 class NamedObject(TypedDict):

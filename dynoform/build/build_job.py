@@ -13,7 +13,7 @@ from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.slug import SlugLayer
 from dynoform.build.source import Source
-from dynoform.domain import builds, images, releases, slugs
+from dynoform.domain import builds, images, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.store import builds as store
@@ -98,7 +98,7 @@ class BuildJob(Job):
             source = session.get_one(SourceRow, build.source_id)
             return Order(
                 app.name,
-                app.stack,
+                app.build_stack or app.stack,
                 build.account_id,
                 build.account.email,
                 source.id,
@@ -109,6 +109,12 @@ class BuildJob(Job):
             )
 
     def _build(self, order: Order) -> Slug:
+        if order.stack == stacks.CONTAINER:
+            raise InvalidInputError(
+                "an app on the stack container",
+                "runs images, which the platform does not build",
+                f"use heroku container:push and container:release, or heroku stack:set {stacks.DEFAULT} and push again",
+            )
         source = Source.inspect(self._tarball(order))
         parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
         result = self._compile(order, source)

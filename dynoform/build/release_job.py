@@ -102,7 +102,7 @@ class ReleaseJob(Job):
                 self.name,
                 release.account.email,
                 release.slug.process_types[RELEASE],
-                release.slug.image,
+                release.slug.image_of(RELEASE),
                 session.scalar(sizes) or dyno_sizes.DEFAULT,
                 store.config_of(session, self.tools.vault, release),
             )

@@ -83,6 +83,7 @@ def succeed(session: Session, app: App, release: Release) -> None:
         release.current = True
         if release.slug is not None:
             merge_formation(session, app.id, release.slug)
+            _follow_stack(app, release.slug)
         app.released_at = now()
         notify(session, FORMATION, app.id)
     session.flush()
@@ -145,3 +146,9 @@ def _know_release_type(session: Session, app_id: uuid.UUID) -> None:
     known = select(Formation.id).where(Formation.app_id == app_id, Formation.type == RELEASE)
     if session.scalar(known) is None:
         session.add(Formation(app_id=app_id, type=RELEASE, quantity=0))
+
+
+def _follow_stack(app: App, slug: Slug) -> None:
+    """The app runs on the slug's stack now; what the next deploy is for stays, also after a rollback."""
+    wanted = app.build_stack or app.stack
+    app.stack, app.build_stack = slug.stack, wanted if wanted != slug.stack else None

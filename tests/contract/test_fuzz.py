@@ -20,7 +20,7 @@ name stack region maintenance release slug description updates type quantity siz
 dyno source FOO email role user permissions owner locked team recipient app state scope expires_in client public_key
 redirect_uri enabled password new_password buildpack buildpacks checksum addon attachment confirm plan config
 namespace addon_attachment addon_service hostname sni_endpoint certificate_chain private_key acm_refresh force id api
-plans include level url secret authorization pipeline stage in targets new_owner generation
+plans include level url secret authorization pipeline stage in targets new_owner generation docker_image build_stack
 """
 NAMED = (
     "/apps/{}",

@@ -22,6 +22,9 @@ class App(Identified, Base):
     locked: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether the team's members need to be let in one by one."""
     stack: Mapped[str]
+    """What its current release runs on."""
+    build_stack: Mapped[str | None]
+    """What the next deploy is for; None for the same."""
     maintenance: Mapped[bool] = mapped_column(default=False)
     acm: Mapped[bool] = mapped_column(default=False)
     """Whether certificates for its domains are got and renewed by the platform."""

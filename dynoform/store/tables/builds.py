@@ -33,7 +33,7 @@ class BuildpackInstallation(Base):
 
 
 class Slug(Identified, Base):
-    """What a build produced: an image, by digest, and the process types it knows."""
+    """What a release runs: an image that a build made, or images that a user pushed; by digest, with process types."""
 
     __tablename__ = "slugs"
     app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"), index=True)
@@ -49,6 +49,12 @@ class Slug(Identified, Base):
     """Process type → command."""
     expired_at: Mapped[datetime | None]
     """Since when it is on its way out: no release can be made of it any more."""
+    images: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Process type → image, when each has one of its own (stack ``container``); else empty."""
+
+    def image_of(self, process_type: str) -> str:
+        """What a dyno of this type runs."""
+        return str(self.images.get(process_type, self.image))
 
 
 class Build(Identified, Base):
