@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
@@ -175,9 +176,9 @@ def _tell_exit(stack: str, event: Mapping[str, Any], executor: Executor) -> None
     if event.get("Type") != "container" or event.get("Action") != "die":
         return
     labels = event.get("Actor", {}).get("Attributes", {})
-    if labels.get(specification.STACK_LABEL) == stack and specification.DYNO_ID_LABEL in labels:
-        app_id, dyno = labels.get(specification.APP_LABEL, ""), labels.get(specification.DYNO_LABEL, "")
-        executor.exited(app_id, dyno, labels[specification.DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
+    if labels.get(STACK_LABEL) == stack and DYNO_ID_LABEL in labels:
+        app_id, dyno = labels.get(APP_LABEL, ""), labels.get(DYNO_LABEL, "")
+        executor.exited(app_id, dyno, labels[DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
 
 
 def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> list[tuple[Any, str, int]]:

@@ -13,10 +13,11 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
 from dynoform.domain.reconciliation import Service, Task
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
-from dynoform.reconcile.specification import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, DynoService
+from dynoform.reconcile.specification import DynoService
 
 SECONDS = 20
 _CONFLICT = 409
@@ -120,7 +121,7 @@ class Swarm:
         for secret in self.client.secrets(filters={"name": dyno.secret_name}):
             if secret["Spec"]["Name"] == dyno.secret_name:
                 return str(secret["ID"])
-        return str(self.client.create_secret(dyno.secret_name, specification.config_file(config), labels=labels)["ID"])
+        return str(self.client.create_secret(dyno.secret_name, config_file(config), labels=labels)["ID"])
 
     def _remove_secret(self, secret_id: str) -> bool:
         try:

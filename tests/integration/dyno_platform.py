@@ -13,12 +13,12 @@ from docker.errors import APIError, NotFound
 from sqlalchemy import select, update
 
 from dynoform.configuration import Configuration
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.loop import Reconciler, _watch_events
-from dynoform.reconcile.specification import DYNO_ID_LABEL, STACK_LABEL
 from dynoform.reconcile.swarm import Swarm
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
