@@ -19,6 +19,7 @@ from dynoform.api import (
     builds,
     catalogue,
     config_vars,
+    dyno_create,
     dynos,
     formation,
     log_sessions,
@@ -32,7 +33,20 @@ from dynoform.api.middleware import BodyLimit, Conditional, Envelope
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 
-RESOURCES = (account, apps, builds, catalogue, config_vars, dynos, formation, log_sessions, releases, slugs, sources)
+RESOURCES = (
+    account,
+    apps,
+    builds,
+    catalogue,
+    config_vars,
+    dyno_create,
+    dynos,
+    formation,
+    log_sessions,
+    releases,
+    slugs,
+    sources,
+)
 THREADS = 6
 """Endpoints run in threads, one connection each; more would only wait for each other."""
 _SWEEP_SECONDS = 3600

@@ -16,7 +16,9 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, fixed, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import formations
+from dynoform.domain import dyno_sizes, formations
+from dynoform.domain.permissions import Permission
+from dynoform.store import hosts
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
@@ -120,13 +122,14 @@ def _scale(
     services: Services, caller: Account, reference: str, updates: Iterable[TypedScaling]
 ) -> list[FormationObject]:
     with services.store.transaction() as session:
-        app = find(session, caller, reference, lock=True)
+        app = find(session, caller, reference, Permission.OPERATE, lock=True)
+        largest = hosts.largest_memory(session)
         rows = {}
         for update in updates:
             row = _row(session, app, update.type)
             if row is None:
                 raise formations.unknown_type(update.type[:60])
-            _apply(row, update)
+            _apply(row, update, largest)
             rows[row.type] = row
         session.flush()
         notify(session, FORMATION, app.id)
@@ -137,9 +140,11 @@ def _scale(
     return [show(app, row, commands) for row in rows.values()]
 
 
-def _apply(row: Formation, update: Scaling) -> None:
+def _apply(row: Formation, update: Scaling, largest_memory: int | None) -> None:
     present = formations.Scale(row.type, row.quantity, row.size)
     wanted = formations.scale(present, update.quantity, update.size)
+    if wanted.size != present.size or wanted.quantity > present.quantity:
+        dyno_sizes.check_fits(wanted.size, largest_memory)
     row.quantity, row.size = wanted.quantity, wanted.size
 
 

@@ -20,6 +20,8 @@ from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.swarm import Swarm
+from dynoform.store import hosts
+from dynoform.store.hosts import HostState
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake
@@ -43,6 +45,7 @@ class Reconciler:
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
+        self._hosts: frozenset[HostState] | None = None
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
@@ -60,6 +63,7 @@ class Reconciler:
             raise
         if self._watched_since is None:
             self._watched_since = wanted.now + SETTLING
+        self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
         actions = decide(self._snapshot(wanted, actual.services))
         for action in actions:
@@ -68,6 +72,13 @@ class Reconciler:
             self.executor.do(action)
         self._tidy(wanted)
         return 0 if actions else _due(wanted)
+
+    def _tell_hosts(self, found: frozenset[HostState]) -> None:
+        """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
+        if found != self._hosts:
+            with self.store.transaction() as session:
+                hosts.replace(session, found)
+            self._hosts = found
 
     def _snapshot(self, wanted: Declared, services: tuple[Service, ...]) -> Snapshot:
         self._forget_counted(services)

@@ -10,7 +10,9 @@ from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, Slug, Source
 from dynoform.store.tables.formation import Dyno, Formation
+from dynoform.store.tables.hosts import Host
 from dynoform.store.tables.leases import Lease
+from dynoform.store.tables.one_off_dynos import OneOffDyno
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "Config",
     "Dyno",
     "Formation",
+    "Host",
     "Identified",
     "Lease",
+    "OneOffDyno",
     "Release",
     "ReleaseOutput",
     "Slug",
