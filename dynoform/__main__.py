@@ -20,6 +20,7 @@ PROCESSES = {
     "builder": "dynoform.build.worker",
     "router-agent": "dynoform.router.agent",
     "logplex": "dynoform.logplex.server",
+    "run-agent": "dynoform.run.agent",
 }
 USAGE_ERROR = 64
 

@@ -11,7 +11,7 @@ import secrets
 GREETING = b"rendezvous\r\n"
 GREETING_SECONDS = 0.3
 """Between the greeting and the first output: a client that gets both in one chunk loses the output."""
-MEETING_SECONDS = 30
+MEETING_SECONDS = 15
 """How long the relay lets a client wait for its dyno."""
 ATTACH_SECONDS = 60
 """How long a dyno waits for its client (Heroku's R13 comes after that)."""
@@ -61,6 +61,11 @@ class ExitStatus:
         start = _beginning(data)
         self._held = data[start:]
         return [chunk for chunk in (*chunks, data[:start]) if chunk]
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._held)
 
     def rest(self) -> bytes:
         """What is held back, when nothing more comes."""
