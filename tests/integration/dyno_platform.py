@@ -176,7 +176,13 @@ def dyno_network(parts: EngineParts) -> Iterator[None]:
     # The SDK has no argument for networks that are a configuration or made from one. The latter take no labels.
     for body in (
         {"Name": f"{NETWORK}_config", "ConfigOnly": True, "IPAM": ipam, "Options": options},
-        {"Name": NETWORK, "Driver": "bridge", "Scope": "swarm", "ConfigFrom": {"Network": f"{NETWORK}_config"}},
+        {
+            "Name": NETWORK,
+            "Driver": "bridge",
+            "Scope": "swarm",
+            "Attachable": True,
+            "ConfigFrom": {"Network": f"{NETWORK}_config"},
+        },
     ):
         api._raise_for_status(api._post_json(api._url("/networks/create"), data=body | {"CheckDuplicate": True}))
     node = parts.engine.nodes.list()[0]
