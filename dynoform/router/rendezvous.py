@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ MOST_WAITING = 256
 _CHUNK = 64 * 1024
 _DIGEST_LENGTH = 64
 _RETRY_SECONDS = 5.0
+_ANY = "0.0.0.0"  # noqa: S104 - as the operator says
 
 
 class Meeting:
@@ -191,7 +192,7 @@ def start(configuration: Configuration, journal: Journal) -> None:
 
 async def _serve(configuration: Configuration, journal: Journal) -> None:
     relay = Relay(journal)
-    clients = (list(configuration.listen_addresses), configuration.rendezvous_port)
+    clients = (_addresses(configuration.listen_addresses), configuration.rendezvous_port)
     dynos = (configuration.platform_address, configuration.rendezvous_dyno_port)
     while True:
         try:
@@ -203,6 +204,11 @@ async def _serve(configuration: Configuration, journal: Journal) -> None:
             continue
         journal.info("rendezvous listening", port=configuration.rendezvous_port)
         await asyncio.Event().wait()
+
+
+def _addresses(configured: Sequence[str]) -> list[str]:
+    """The addresses to listen on: the one that stands for all leaves no room for others."""
+    return [_ANY] if _ANY in configured else list(configured)
 
 
 def _context(certificate: Path) -> ssl.SSLContext:

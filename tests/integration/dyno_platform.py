@@ -172,10 +172,11 @@ def dyno_network(parts: EngineParts) -> Iterator[None]:
         "com.docker.network.bridge.host_binding_ipv4": GATEWAY,
     }
     remove_network(parts)
+    config = f"{NETWORK}_config"
     ipam = docker.types.IPAMConfig(pool_configs=[pool])
     # The SDK has no argument for networks that are a configuration or made from one. The latter take no labels.
     for body in (
-        {"Name": f"{NETWORK}_config", "ConfigOnly": True, "IPAM": ipam, "Options": options},
+        {"Name": config, "ConfigOnly": True, "IPAM": ipam, "Options": options},
         {
             "Name": NETWORK,
             "Driver": "bridge",
