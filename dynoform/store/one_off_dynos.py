@@ -3,7 +3,7 @@
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -49,7 +49,8 @@ def create_inside(session: Session, vault: Vault, dyno: Dyno, wanted: Wanted) ->
     inside = (OneOffDyno.app_id == dyno.app_id, OneOffDyno.inside_id.is_not(None))
     one_off.check_concurrency(session.scalar(select(func.count()).where(*inside)) or 0, dyno.size)
     place: dict[str, Any] = {"number": dyno.number, "size": dyno.size, "inside_id": dyno.id}
-    return _add(session, vault, wanted, app_id=dyno.app_id, release_id=dyno.release_id, **place)
+    named = replace(wanted, type=dyno.type)
+    return _add(session, vault, named, app_id=dyno.app_id, release_id=dyno.release_id, **place)
 
 
 def stop(session: Session, app_id: uuid.UUID, conditions: Sequence[Any]) -> int:

@@ -150,7 +150,7 @@ def test_a_client_that_goes_hangs_up_on_all_processes(dynos: RunPlatform, app: s
     terminal.read_until(b"ready")
     started = time.monotonic()
     terminal.close()
-    dynos.wait(lambda: (dynos.dynos(app) == [] and dynos.containers() == []) or None is not None)
+    dynos.wait(lambda: dynos.dynos(app) == [] and dynos.containers(made) == [])
     assert time.monotonic() - started < 10
     closed = "Client connection closed. Sending SIGHUP to all processes"
     dynos.wait(lambda: dynos.said(app, closed, "Process exited with status 129", "State changed from up to complete"))
