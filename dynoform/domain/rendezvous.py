@@ -13,8 +13,8 @@ GREETING_SECONDS = 0.3
 """Between the greeting and the first output: a client that gets both in one chunk loses the output."""
 MEETING_SECONDS = 15
 """How long the relay lets a client wait for its dyno."""
-ATTACH_SECONDS = 60
-"""How long a dyno waits for its client (Heroku's R13 comes after that)."""
+ATTACH_SECONDS = 30
+"""How long after it was asked for a dyno waits for its client (then comes Heroku's R13)."""
 IDLE_SECONDS = 3600
 """Connections without a byte either way for this long are closed, as Heroku's are."""
 MET = b"\n"

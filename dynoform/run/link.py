@@ -49,12 +49,12 @@ class Link:
             await asyncio.sleep(pause(failures))
             failures += 1
 
-    async def met(self) -> None:
-        """Return when the client is there. Raises ``AttachError`` when it is not within a minute."""
+    async def met(self, seconds: float) -> None:
+        """Return when the client is there. Raises ``AttachError`` when it is not within ``seconds``."""
         if self._met:
             return
         try:
-            async with asyncio.timeout(rendezvous.ATTACH_SECONDS):
+            async with asyncio.timeout(max(seconds, 1.0)):
                 await self._reader.readexactly(len(rendezvous.MET))
                 self._met = True
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:

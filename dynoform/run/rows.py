@@ -22,7 +22,7 @@ _CLAIM = "UPDATE one_off_dynos SET agent = %s WHERE agent IS NULL"
 _MINE = """
     SELECT d.id, d.app_id, a.name, r.version, d.type, d.number, d.size, d.command, d.variables, d.attach_digest, d.tty,
            d.state, d.inside_id, s.image, s.process_types, c.ciphertext,
-           extract(epoch FROM d.created_at - now())::float8 + d.time_to_live
+           extract(epoch FROM now() - d.created_at)::float8, d.time_to_live
     FROM one_off_dynos d
     JOIN apps a ON a.id = d.app_id
     JOIN releases r ON r.id = d.release_id
@@ -61,7 +61,9 @@ class Run:
     image: str | None
     process_types: Mapping[str, str] | None
     config: bytes
-    seconds_left: float
+    age: float
+    """Seconds since somebody asked for it."""
+    time_to_live: int
 
     @property
     def name(self) -> str:
@@ -153,6 +155,7 @@ class Rows:
             )
             self._connection = connection
             await self._lock_name(connection)
+            connection.add_notify_handler(lambda _: self._wake.set())  # of what comes in during a statement
             for channel in _CHANNELS:
                 await connection.execute(f"LISTEN {channel}")
         return self._connection

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dynoform.configuration import Configuration
-from dynoform.domain import dyno_lines, one_off
+from dynoform.domain import dyno_lines, one_off, rendezvous
 from dynoform.errors import ConflictError, DynoformError, NotFoundError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.run.engine import Engine, Stream
@@ -102,7 +102,7 @@ class Session:
         """Tell the client, if it comes."""
         if self._link is not None:
             with suppress(AttachError):
-                await self._link.met()
+                await self._link.met(rendezvous.MEETING_SECONDS)
                 await self._link.say(_FAILED)
 
     def _place(self, variables: Mapping[str, str]) -> Place:
@@ -115,7 +115,7 @@ class Session:
         working = asyncio.ensure_future(self._adopted(place) if self._begun else self._new(place, variables))
         asked = asyncio.ensure_future(self._asked.wait())
         try:
-            limit = max(0.0, self.run.seconds_left)
+            limit = max(0.0, self.run.time_to_live - self.run.age)
             await asyncio.wait({working, asked}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 await self._end(place, working)
@@ -135,7 +135,7 @@ class Session:
             self._link = await Link.dial(*address, run.digest)
         await place.prepare()
         if self._link is not None:
-            await self._link.met()
+            await self._link.met(rendezvous.ATTACH_SECONDS - run.age)
         self._say(dyno_lines.starting(run.command))
         await self.parts.rows.mark_up(run.id)
         self._begun = True

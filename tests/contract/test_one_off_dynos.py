@@ -104,7 +104,7 @@ def test_an_app_has_a_limited_number_of_them(client: httpx.Client, app: str) -> 
 )
 def test_a_one_off_dyno_is_stopped(client: httpx.Client, app: str, store: Store, path: str) -> None:
     made = client.post(f"/apps/{app}/dynos", json=TAKEN).json()
-    path = f"{path.format(**made)}/actions/stop"
+    path = path.format(**made)
     answer = client.post(f"/apps/{app}/{path}")
     assert (answer.status_code, answer.json()) == (202, {})
     assert [row.state for row in rows(store)] == ["down"]

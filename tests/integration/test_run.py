@@ -166,8 +166,7 @@ def test_a_dyno_that_is_stopped_gets_sigterm(dynos: RunPlatform, app: str) -> No
     detached = dynos.run(app, "sleep 1000", attach=False)
     dynos.wait(lambda: [row["state"] for row in dynos.dynos(app)] == ["up"])
     dynos.client.post(f"/apps/{app}/formations/run/actions/stop").raise_for_status()
-    dynos.wait(lambda: dynos.dynos(app) == [])
-    assert [one.status for one in dynos.containers(detached)] == ["exited"]
+    dynos.wait(lambda: [one.status for one in dynos.containers(detached)] == ["exited"])
 
 
 def test_a_dyno_ends_when_its_time_is_over(dynos: RunPlatform, app: str) -> None:
@@ -218,7 +217,7 @@ def test_a_killed_agent_leaves_no_attached_dyno_and_no_detached_one_ends(dynos: 
     assert dynos.said(app, f"heroku[{detached['name']}]: Process exited with status 0")
 
 
-@pytest.mark.parametrize("after", [0.05, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("after", [0.05, 0.4, 0.8])
 def test_an_agent_killed_at_any_moment_leaves_nothing(dynos: RunPlatform, app: str, after: float) -> None:
     made = dynos.run(app, "echo once >> /tmp/count; cat")
     terminal = Terminal(made["attach_url"], dynos.authority)
@@ -232,7 +231,7 @@ def test_an_agent_killed_at_any_moment_leaves_nothing(dynos: RunPlatform, app: s
     except OSError:
         pass
     terminal.close()
-    dynos.wait(lambda: dynos.dynos(app) == [] and dynos.containers(made) == [], 40)
+    dynos.wait(lambda: dynos.dynos(app) == [] and dynos.containers(made) == [], 45)
 
 
 def test_an_app_that_is_destroyed_takes_its_dynos_along(dynos: RunPlatform, app: str) -> None:
