@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,25 @@ class Sides:
     def __init__(self, outer: int, inner: int, authority: Authority) -> None:
         self.outer, self.inner = outer, inner
         self.context = ssl.create_default_context(cadata=authority.pem.decode())
+        self._made: list[asyncio.StreamWriter] = []
 
     async def client(self, hello: bytes = SECRET.encode() + b"\r\n") -> Side:
         reader, writer = await asyncio.open_connection(LOCAL, self.outer, ssl=self.context)
         writer.write(hello)
+        self._made.append(writer)
         return reader, writer
 
     async def dyno(self, secret: str = SECRET) -> Side:
         reader, writer = await asyncio.open_connection(LOCAL, self.inner)
         writer.write(f"{rendezvous.digest(secret)}\n".encode())
+        self._made.append(writer)
         return reader, writer
+
+    async def close(self) -> None:
+        for writer in self._made:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 @pytest.fixture
@@ -47,10 +57,12 @@ def relayed(tmp_path: Path) -> Callable[[Callable[[Sides], Awaitable[None]]], No
     async def play(scenario: Callable[[Sides], Awaitable[None]]) -> None:
         relay = Relay(Journal("test"), meeting_seconds=0.5)
         outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
+        sides = Sides(outer, inner, authority)
         try:
             async with asyncio.timeout(10):
-                await scenario(Sides(outer, inner, authority))
+                await scenario(sides)
         finally:
+            await sides.close()
             relay.stop()
         assert relay._waiting == 0
 
