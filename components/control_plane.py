@@ -8,11 +8,12 @@ import pulumi_docker as docker
 
 from components.addons.postgres import Postgres
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, Password, PasswordArgs
-from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.registry import Registry
 from components.router import USER as ROUTER_USER
 from components.router import Router
 from components.secret import swarm_secret
+from components.volume import stack_volume
 
 API_PORT = 8000
 """In the container."""
@@ -168,9 +169,4 @@ class ControlPlane(pulumi.ComponentResource):
         return swarm_secret(f"{self._name}-{noun}", self._args.stack, value, self)
 
     def _volume(self, noun: str) -> docker.Volume:
-        return docker.Volume(
-            f"{self._name}-{noun}",
-            name=f"{self._args.stack}_{noun}",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._args.stack)],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
-        )
+        return stack_volume(f"{self._name}-{noun}", self._args.stack, noun, self, keep=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.platform_service import STACK_LABEL, Mount, ServiceSpec, service_args
+from components.platform_service import Mount, ServiceSpec, service_args
+from components.volume import stack_volume
 
 SYSLOG_PORT = 6514
 HTTP_PORT = 8001
@@ -58,12 +59,7 @@ class Logplex(pulumi.ComponentResource):
             memory_mib=192,
         )
         self.service = docker.Service(f"{name}-service", service_args(plane), opts=own)
-        state = docker.Volume(
-            f"{name}-agent-state",
-            name=f"{args.stack}_log-agent",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.stack)],
-            opts=own,
-        )
+        state = stack_volume(f"{name}-agent-state", args.stack, "log-agent", self)
         agent = ServiceSpec(
             stack=args.stack,
             noun="log-agent",

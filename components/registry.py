@@ -6,8 +6,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
-from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
+from components.volume import stack_volume
 
 PORT = 5000
 """In the container."""
@@ -84,10 +85,5 @@ class Registry(pulumi.ComponentResource):
         return swarm_secret(f"{self._name}-{noun}", self._args.stack, value, self)
 
     def _volume(self) -> docker.Volume:
-        return docker.Volume(
-            f"{self._name}-slugs",
-            name=f"{self._args.stack}_registry",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._args.stack)],
-            # Releases need their slugs: the volume outlives `down`, `down --purge` removes it.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
-        )
+        # Releases need their slugs.
+        return stack_volume(f"{self._name}-slugs", self._args.stack, "registry", self, keep=True)

@@ -7,8 +7,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
-from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
+from components.volume import stack_volume
 
 USER = "990"
 """The image's user; the router agent has the same, to write what HAProxy reads."""
@@ -52,12 +53,7 @@ class Router(pulumi.ComponentResource):
         self._name = name
         self._args = args
         own = pulumi.ResourceOptions(parent=self)
-        self.state = docker.Volume(
-            f"{name}-state",
-            name=f"{args.stack}_router",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.stack)],
-            opts=own,
-        )
+        self.state = stack_volume(f"{name}-state", args.stack, "router", self)
         self.pem = self._pem()
         self.service = docker.Service(f"{name}-service", self._service(), opts=own)
         self.register_outputs({"state": self.state.name})

@@ -6,8 +6,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.credentials import Password, PasswordArgs
-from components.platform_service import STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
+from components.volume import stack_volume
 
 PORT = 5432
 """In the container."""
@@ -61,13 +62,7 @@ class Postgres(pulumi.ComponentResource):
         self.register_outputs({"host": self.host, "port": self.port})
 
     def _volume(self) -> docker.Volume:
-        return docker.Volume(
-            f"{self._name}-data",
-            name=f"{self._args.stack}_{self._args.noun}",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._args.stack)],
-            # Data outlives `down`; `down --purge` removes it.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
-        )
+        return stack_volume(f"{self._name}-data", self._args.stack, self._args.noun, self, keep=True)
 
     def _service(self, volume: docker.Volume) -> docker.ServiceArgs:
         args = self._args

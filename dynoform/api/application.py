@@ -15,37 +15,58 @@ from starlette.responses import JSONResponse, Response
 
 from dynoform.api import (
     account,
+    app_transfers,
     apps,
     builds,
     catalogue,
+    collaborators,
     config_vars,
     dyno_create,
     dynos,
+    features,
     formation,
+    keys,
     log_sessions,
+    oauth_authorizations,
+    oauth_clients,
+    platform_accounts,
     releases,
     slugs,
     sources,
+    team_apps,
+    team_members,
+    teams,
     upload,
 )
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
+from dynoform.store.authorizations import forget_ended
 
 RESOURCES = (
     account,
+    app_transfers,
     apps,
     builds,
     catalogue,
+    collaborators,
     config_vars,
     dyno_create,
     dynos,
+    features,
     formation,
+    keys,
     log_sessions,
+    oauth_authorizations,
+    oauth_clients,
+    platform_accounts,
     releases,
     slugs,
     sources,
+    team_apps,
+    team_members,
+    teams,
 )
 THREADS = 6
 """Endpoints run in threads, one connection each; more would only wait for each other."""
@@ -102,11 +123,24 @@ async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
 
 async def _sweep(services: Services) -> None:
     while True:
-        try:
-            removed = await run_in_threadpool(upload.sweep, services.configuration.sources)
-        except OSError as error:
-            services.journal.warning("sources cannot be swept", error=error)
-        else:
-            if removed:
-                services.journal.info("swept sources", removed=len(removed))
+        await run_in_threadpool(_sweep_sources, services)
+        await run_in_threadpool(_sweep_tokens, services)
         await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _sweep_sources(services: Services) -> None:
+    try:
+        removed = upload.sweep(services.configuration.sources)
+    except OSError as error:
+        services.journal.warning("sources cannot be swept", error=error)
+    else:
+        if removed:
+            services.journal.info("swept sources", removed=len(removed))
+
+
+def _sweep_tokens(services: Services) -> None:
+    try:
+        with services.store.transaction() as session:
+            forget_ended(session)
+    except DynoformError as error:
+        services.journal.warning("tokens that ended cannot be swept", error=error)

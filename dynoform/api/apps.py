@@ -4,22 +4,24 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
 from dynoform.api import ranges
 from dynoform.api.authentication import Caller
-from dynoform.api.errors import not_found
-from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, user
-from dynoform.api.services import Use
+from dynoform.api.errors import forbidden, not_found
+from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, team, user
+from dynoform.api.services import Services, Use
 from dynoform.configuration import Configuration
 from dynoform.domain.permissions import Permission
+from dynoform.domain.teams import MANAGER_DOMAIN
 from dynoform.errors import InvalidInputError
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
-from dynoform.store.tables import Account, App
+from dynoform.store.tables import Account, App, Release
 
 router = APIRouter(tags=["apps"])
 RangeHeader = Annotated[str | None, Header(alias="Range")]
@@ -75,30 +77,25 @@ class AppChange(BaseModel):
 
 
 @router.get("/apps", response_model=list[AppObject])
-@router.get("/users/~/apps", response_model=list[AppObject])
 def app_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
-    """The caller's apps."""
+    """The caller's apps, those that were shared, those of the caller's teams."""
+    return _list(services, store.visible_to(caller), wanted)
 
-    def show_row(app: App, slug_size: int | None, description: str | None) -> AppObject:
-        return show(services.configuration, store.AppRow(app, slug_size, description))
 
-    with services.store.transaction() as session:
-        return ranges.page(session, store.visible_to(caller), wanted, _FIELDS, show_row)
+@router.get("/users/~/apps", response_model=list[AppObject])
+def app_list_owned_and_collaborated(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
+    """The caller's apps and those that were shared, without those of teams."""
+    return _list(services, store.visible_to(caller).where(App.team_id.is_(None)), wanted)
 
 
 @router.post("/apps", status_code=201, response_model=AppObject)
 def app_create(services: Use, caller: Caller, body: NewApp | None = None) -> JSONResponse:
     """A new app, with its first two releases."""
     new = body or NewApp()
-    _check_stack(new.stack)
-    if new.region not in (None, services.configuration.stack):
-        raise InvalidInputError(f"Couldn't find that region ({new.region[:40] if new.region else ''}).")
     with services.store.transaction() as session:
-        owner = session.merge(caller, load=False)
-        app, made = store.create_app(session, services.vault, owner, new.name, STACK)
-        notify(session, ROUTES, app.id)
-    services.announce(app, made)
-    return JSONResponse(show(services.configuration, store.AppRow(app, None, None)), 201)
+        row, made = create(session, services, caller, new)
+    services.announce(row.app, made)
+    return JSONResponse(show(services.configuration, row), 201)
 
 
 @router.get("/apps/{app}", response_model=AppObject)
@@ -114,6 +111,10 @@ def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSON
     _check_stack(body.build_stack)
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
+        if body.name is not None:
+            require(row, Permission.MANAGE)
+        if body.maintenance is not None or body.build_stack is not None:
+            require(row, Permission.OPERATE)
         if body.name is not None and body.name != row.app.name:
             store.rename(session, row.app, body.name)
         if body.maintenance is not None:
@@ -127,19 +128,42 @@ def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSON
 def app_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     """Delete the app; its dynos and routes follow within seconds."""
     with services.store.transaction() as session:
-        row = find_row(session, caller, app)
+        row = find_row(session, caller, app, Permission.MANAGE)
         shown_last = show(services.configuration, row)
         store.delete(session, row.app)
         _tell(session, row.app)
     return JSONResponse(shown_last)
 
 
+def create(session: Session, services: Services, caller: Account, new: NewApp) -> tuple[store.AppRow, list[Release]]:
+    """Make the app that ``new`` asks for, the caller's own; returns it with its first releases."""
+    _check_stack(new.stack)
+    if new.region not in (None, services.configuration.stack):
+        raise InvalidInputError(f"Couldn't find that region ({new.region[:40] if new.region else ''}).")
+    owner = session.merge(caller, load=False)
+    app, made = store.create_app(session, services.vault, owner, new.name, STACK)
+    notify(session, ROUTES, app.id)
+    return store.AppRow(app, None, None), made
+
+
 def find_row(session: Session, caller: Account, reference: str, needs: Permission = Permission.VIEW) -> store.AppRow:
-    """The app with this id or name. Somebody else's is answered as one that does not exist."""
+    """The app with this id or name, if the caller has the permission that this call ``needs``.
+
+    One that the caller may not even see is answered as one that does not exist (404), else it is 403.
+    """
     row = store.by_reference(session, caller, reference)
     if row is None:
         raise not_found("app")
+    require(row, needs)
     return row
+
+
+def require(row: store.AppRow, needs: Permission) -> None:
+    """Raise ``ApiError`` 403 when the caller of ``find_row`` lacks a permission."""
+    if needs not in row.permissions:
+        raise forbidden(
+            f"You do not have access to the app {row.app.name}. You need to have the {needs} permission on this app."
+        )
 
 
 def find(
@@ -171,8 +195,8 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
         "internal_routing": None,
         "maintenance": app.maintenance,
         "name": app.name,
-        "organization": None,
-        "owner": user(app.owner),
+        "organization": team(app.team) if app.team else None,
+        "owner": owner(app),
         "process_tier": "production",
         "region": fixed(configuration.stack),
         "released_at": shown_or_none(app.released_at),
@@ -180,10 +204,25 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
         "slug_size": row.slug_size,
         "space": None,
         "stack": fixed(app.stack),
-        "team": None,
+        "team": team(app.team) if app.team else None,
         "updated_at": shown(app.updated_at),
         "web_url": configuration.web_url(app.name),
     }
+
+
+def owner(app: App) -> UserObject:
+    """Who owns the app: a person, or a team under the address that Heroku gives to it."""
+    if app.team is None:
+        return user(app.owner)
+    return {"email": f"{app.team.name}@{MANAGER_DOMAIN}", "id": str(app.team.id)}
+
+
+def _list(services: Services, query: Select[App, int, str | None], wanted: str | None) -> JSONResponse:
+    def show_row(app: App, slug_size: int | None, description: str | None) -> AppObject:
+        return show(services.configuration, store.AppRow(app, slug_size, description))
+
+    with services.store.transaction() as session:
+        return ranges.page(session, query, wanted, _FIELDS, show_row)
 
 
 def _tell(session: Session, app: App) -> None:

@@ -20,6 +20,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.objects import IdObject, UserObject, reference, shown, user
 from dynoform.api.services import Services, Use
+from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.session import JOBS, notify
@@ -80,7 +81,7 @@ class NewBuild(BaseModel):
 def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSONResponse:
     """Queue a build of an uploaded source; builds of one app run one after the other."""
     with services.store.transaction() as session:
-        found = find(session, caller, app, lock=True)
+        found = find(session, caller, app, Permission.DEPLOY, lock=True)
         source = _source(session, caller, body.source_blob)
         build = Build(id=uuid.uuid4(), app_id=found.id, source_id=source.id, version=body.source_blob.version or None)
         build.account_id = caller.id

@@ -1,4 +1,4 @@
-"""What the platform offers: stacks, regions, dyno sizes, features. Data, the same for every caller."""
+"""What the platform offers: stacks, regions, dyno sizes. Data, the same for every caller."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import STACK, NamedObject, fixed
@@ -103,34 +102,6 @@ def dyno_size_info(size: str, caller: Caller) -> JSONResponse:
         return JSONResponse(_size(dyno_sizes.find(size)))
     except InvalidInputError:
         return JSONResponse(_pick([_size(known) for known in dyno_sizes.SIZES], size, "dyno size"))
-
-
-@router.get("/account/features", response_model=list[dict[str, Any]])
-def account_feature_list(caller: Caller) -> JSONResponse:
-    """Features of the account: there are none to choose."""
-    return JSONResponse([])
-
-
-@router.get("/account/features/{feature}", response_model=dict[str, Any])
-def account_feature_info(feature: str, caller: Caller) -> JSONResponse:
-    """One feature of the account: there is none."""
-    raise not_found("feature", "account_feature")
-
-
-@router.get("/apps/{app}/features", response_model=list[dict[str, Any]])
-def app_feature_list(app: str, services: Use, caller: Caller) -> JSONResponse:
-    """Features of an app: there are none to choose."""
-    with services.store.transaction() as session:
-        find(session, caller, app)
-    return JSONResponse([])
-
-
-@router.get("/apps/{app}/features/{feature}", response_model=dict[str, Any])
-def app_feature_info(app: str, feature: str, services: Use, caller: Caller) -> JSONResponse:
-    """One feature of an app: there is none."""
-    with services.store.transaction() as session:
-        find(session, caller, app)
-    raise not_found("feature", "app_feature")
 
 
 def _pick(offered: list[Any], reference: str, noun: str) -> Any:

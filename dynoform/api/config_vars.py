@@ -9,6 +9,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.releases import find_release
 from dynoform.api.services import Use
 from dynoform.domain import config_vars, releases
+from dynoform.domain.permissions import Permission
 from dynoform.store.releases import add_config, config_of, create_release, current_release
 
 router = APIRouter(tags=["config vars"])
@@ -22,7 +23,7 @@ class Patch(RootModel[dict[str, str | None]]):
 def config_info(app: str, services: Use, caller: Caller) -> JSONResponse:
     """The app's config vars."""
     with services.store.transaction() as session:
-        current = current_release(session, find(session, caller, app).id)
+        current = current_release(session, find(session, caller, app, Permission.DEPLOY).id)
         return JSONResponse(config_of(session, services.vault, current))
 
 
@@ -30,7 +31,7 @@ def config_info(app: str, services: Use, caller: Caller) -> JSONResponse:
 def release_config_info(app: str, release: str, services: Use, caller: Caller) -> JSONResponse:
     """The config vars that a release had."""
     with services.store.transaction() as session:
-        found = find_release(session, find(session, caller, app), release)
+        found = find_release(session, find(session, caller, app, Permission.DEPLOY), release)
         return JSONResponse(config_of(session, services.vault, found))
 
 
@@ -38,7 +39,7 @@ def release_config_info(app: str, release: str, services: Use, caller: Caller) -
 def config_update(app: str, body: Patch, services: Use, caller: Caller) -> JSONResponse:
     """Set and remove config vars, in one release; none when nothing changes. Answers with all of them."""
     with services.store.transaction() as session:
-        found = find(session, caller, app, lock=True)
+        found = find(session, caller, app, Permission.DEPLOY, lock=True)
         present = config_of(session, services.vault, current_release(session, found.id))
         change = config_vars.merge(present, body.root)
         made = []

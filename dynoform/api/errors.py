@@ -45,6 +45,11 @@ def unauthorized() -> ApiError:
     return ApiError(401, "unauthorized", "Invalid credentials provided.", headers)
 
 
+def forbidden(message: str) -> ApiError:
+    """The answer for something that the caller may see and not do."""
+    return ApiError(403, "forbidden", message)
+
+
 def not_found(noun: str, resource: str | None = None) -> NotFoundError:
     """Heroku's ``Couldn't find that app.``; ``resource`` is its name in the schema when that differs from the noun."""
     return NotFoundError(f"Couldn't find that {noun}.", resource=resource or noun)

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
-from dynoform.api.errors import ApiError
+from dynoform.api.errors import ApiError, not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Services, Use
 from dynoform.errors import InvalidInputError, UnavailableError
+from dynoform.store.tables import Account
 
 router = APIRouter(tags=["log sessions"])
 links = APIRouter(include_in_schema=False)
@@ -56,7 +58,8 @@ def log_session_create(app: str, services: Use, caller: Caller, body: NewLogSess
     with services.store.transaction() as session:
         found = find(session, caller, app)
     lines = DEFAULT_LINES if wanted.lines is None else min(wanted.lines, MAXIMUM_LINES)
-    claims = {"app": str(found.id), "num": lines, "tail": wanted.tail, "source": wanted.source, "dyno": wanted.dyno}
+    who = {"app": str(found.id), "account": str(caller.id)}
+    claims = {**who, "num": lines, "tail": wanted.tail, "source": wanted.source, "dyno": wanted.dyno}
     token = services.vault.sign(SESSION, claims, _TAIL_LIFETIME if wanted.tail else _LIFETIME)
     moment = shown(datetime.now(UTC))
     made: LogSessionObject = {
@@ -75,6 +78,7 @@ async def log_session_read(token: str, request: Request, services: Use) -> Strea
         claims = services.vault.verify(SESSION, token)
     except InvalidInputError as error:
         raise ApiError(403, "forbidden", str(error)) from None
+    await run_in_threadpool(_check_access, services, claims)
     lines = await _connect(services, claims)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if _EVENTS in request.headers.get("accept", ""):
@@ -93,6 +97,15 @@ async def as_events(lines: AsyncIterator[str], last: str) -> AsyncIterator[str]:
             yield f"data: {line}\n\n"
         elif not last or moment > last:
             yield f"id: {moment}\ndata: {line}\n\n"
+
+
+def _check_access(services: Services, claims: dict[str, Any]) -> None:
+    """Raise ``NotFoundError`` when who asked for the link may see the app no longer: links that tail live long."""
+    with services.store.transaction() as session:
+        account = session.get(Account, uuid.UUID(claims["account"]))
+        if account is None:
+            raise not_found("app")
+        find(session, account, claims["app"])
 
 
 async def _connect(services: Services, claims: dict[str, Any]) -> AsyncIterator[str]:

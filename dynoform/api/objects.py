@@ -5,7 +5,7 @@ from datetime import datetime
 
 from typing_extensions import TypedDict
 
-from dynoform.store.tables import Account, App
+from dynoform.store.tables import Account, App, Team
 
 STACK = "stack-13"
 """The stack that apps run on: Debian 13."""
@@ -49,6 +49,11 @@ def fixed(name: str) -> NamedObject:
 def user(account: Account) -> UserObject:
     """An account within another object."""
     return {"email": account.email, "id": str(account.id)}
+
+
+def team(found: Team) -> NamedObject:
+    """A team within another object."""
+    return {"id": str(found.id), "name": found.name}
 
 
 def app_reference(app: App) -> NamedObject:

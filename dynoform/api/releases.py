@@ -17,6 +17,7 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import IdObject, NamedObject, UserObject, app_reference, reference, shown, user
 from dynoform.api.services import Use
 from dynoform.domain import releases
+from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import create_release
@@ -77,7 +78,7 @@ def release_create(app: str, body: NewRelease, services: Use, caller: Caller) ->
     if (body.slug is None) == (body.release is None):
         raise InvalidInputError("Either slug or release must be given, and not both.")
     with services.store.transaction() as session:
-        found = find(session, caller, app, lock=True)
+        found = find(session, caller, app, Permission.DEPLOY, lock=True)
         if body.release is not None:
             made = _roll_back(session, found, caller.id, str(body.release), body.description)
         else:

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
-from dynoform.api.limits import RateLimiter
+from dynoform.api.limits import RateLimiter, SignInLimiter
 from dynoform.api.wake import Wakers
 from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
 from dynoform.domain import releases
@@ -35,6 +35,7 @@ class Services:
     journal: Journal
     wakers: Wakers
     limiter: RateLimiter = field(default_factory=RateLimiter)
+    sign_ins: SignInLimiter = field(default_factory=SignInLimiter)
     logplex_port: int = LOGPLEX_HTTP_PORT
 
     def say(self, app: App, *messages: str) -> None:

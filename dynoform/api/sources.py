@@ -13,6 +13,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.services import Services, Use
 from dynoform.api.upload import MAXIMUM_BYTES, Upload
+from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.tables import Account, Source
@@ -47,7 +48,7 @@ def source_create(services: Use, caller: Caller) -> JSONResponse:
 def app_source_create(app: str, services: Use, caller: Caller) -> JSONResponse:
     """The same, for an app that must exist."""
     with services.store.transaction() as session:
-        find(session, caller, app)
+        find(session, caller, app, Permission.DEPLOY)
     return JSONResponse(_create(services, caller), 201)
 
 

@@ -26,6 +26,7 @@ class Command:
         cwd: working directory.
         env: variables set on top of ours; an empty value removes one.
         leader: end it politely (SIGINT) when we are killed.
+        if_late: what to do when its time is over.
     """
 
     argv: Sequence[str]
@@ -33,6 +34,7 @@ class Command:
     cwd: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     leader: bool = False
+    if_late: str = "run it again; bin/dynoform doctor tells what hangs"
 
     @property
     def name(self) -> str:
@@ -186,4 +188,4 @@ def _not_started(command: Command, error: OSError) -> DynoformError:
 
 def _too_slow(command: Command) -> DynoformError:
     why = f"did not end within {command.timeout:.0f} s"
-    return DynoformError(" ".join(command.argv[:3]), why, "run it again; bin/dynoform doctor tells what hangs")
+    return DynoformError(" ".join(command.argv[:3]), why, command.if_late)

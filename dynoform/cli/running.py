@@ -100,9 +100,9 @@ class Api:
             base_url=url, headers=headers, verify=context, timeout=API_SECONDS, trust_env=_is_remote(url)
         )
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """What `path` answers, as JSON. Raises `OSError` when it does not, or says no; so do the others."""
-        return self._call("GET", path)
+        return self._call("GET", path, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Sends `body` as JSON, returns the answer's."""

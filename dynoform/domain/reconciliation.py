@@ -274,7 +274,7 @@ class _Formation:
             if due <= self.snapshot.now:
                 yield StartDyno(dyno.id, "cool-off is over")
         elif latest is not None and _port_taken(latest):
-            yield StartDyno(dyno.id, "its port is taken")
+            yield from self._leave_port(dyno)
         elif self.snapshot.now - (latest.at if latest else dyno.since) >= (SWARM_TURN if latest else NO_TASK):
             yield StartDyno(dyno.id, "it was stopped with its engine" if latest else "Swarm has no task for it")
 
@@ -296,7 +296,13 @@ class _Formation:
         if any(earlier.live for earlier in self.services[dyno.id].tasks[:-1]):
             if dyno.state == "up":
                 yield MarkStarting(dyno.id, "Swarm has moved or restarted it")
-        elif self.snapshot.now - task.at >= SWARM_TURN:
+        else:
+            yield from self._leave_port(dyno)
+
+    def _leave_port(self, dyno: DynoState) -> Iterator[Action]:
+        """Another port for the dyno, unless Swarm may still get this one: its predecessor has only just ended."""
+        latest_change = max(task.at for task in self.services[dyno.id].tasks)
+        if self.snapshot.now - latest_change >= SWARM_TURN:
             yield StartDyno(dyno.id, "its port is taken")
 
     def _boot(self, dyno: DynoState, task: Task) -> Iterator[Action]:

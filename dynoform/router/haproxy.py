@@ -2,13 +2,18 @@
 
 import re
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 10
 RELOAD_SECONDS = 60
 _GENERATION = re.compile(r"proc\.generation: type=str value=<([0-9a-z]+)>")
+_RELOAD = "reload"
 _SUCCESS = "Success=1"
+_OLD_WORKERS = re.compile(r"^# old workers\n((?:\d+ .*\n)*)", re.MULTILINE)
+_HAND_OVER_SECONDS = 5
+_RESTART_SECONDS = 1.0
 
 
 class NotRunningError(Exception):
@@ -41,23 +46,51 @@ class Master:
     def reload(self) -> Reload:
         """Load the configuration file anew: a new worker takes the listeners over, the old one finishes its requests.
 
-        When the file is refused the old worker goes on as before. Raises as ``generation`` does.
+        Returns when no old worker takes connections any more. When the file is refused the old worker goes on as
+        before. Raises as ``generation`` does.
         """
-        answer = self._ask("reload", RELOAD_SECONDS)
+        answer = self._ask(_RELOAD, RELOAD_SECONDS)
+        self._wait_for_hand_over()
         alerts = [line.strip() for line in answer.splitlines() if "ALERT" in line]
         return Reload(answer.startswith(_SUCCESS), " ".join(alerts) or answer.strip()[:500])
+
+    def _wait_for_hand_over(self) -> None:
+        """The new worker is ready before the old one has seen its signal: until then both accept."""
+        deadline = time.monotonic() + _HAND_OVER_SECONDS
+        while any(self._accepts(worker) for worker in self._old_workers()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _old_workers(self) -> list[str]:
+        """Process ids of workers that finish their last requests."""
+        match = _OLD_WORKERS.search(self._ask("show proc", SECONDS))
+        return [line.split()[0] for line in match[1].splitlines()] if match else []
+
+    def _accepts(self, worker: str) -> bool:
+        return "Stopping: 0" in self._ask(f"@!{worker} show info", SECONDS)
 
     def _ask(self, command: str, seconds: float) -> str:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(seconds)
-            try:
-                connection.connect(str(self.path))
-            except (FileNotFoundError, ConnectionRefusedError):
-                raise NotRunningError(f"no HAProxy listens on {self.path}") from None
+            self._connect(connection)
             connection.sendall(f"{command}\n".encode())
-            if command.startswith("@"):
-                connection.shutdown(socket.SHUT_WR)  # a worker's answer has no end of its own
+            if command != _RELOAD:
+                connection.shutdown(socket.SHUT_WR)  # or it would wait for more; a reload ends the connection itself
             answer = b""
             while received := connection.recv(65536):
                 answer += received
         return answer.decode(errors="replace")
+
+    def _connect(self, connection: socket.socket) -> None:
+        """A master that starts or reloads executes itself anew: for a moment its socket is there and nobody listens."""
+        deadline = time.monotonic() + _RESTART_SECONDS
+        while True:
+            try:
+                connection.connect(str(self.path))
+            except FileNotFoundError:
+                raise NotRunningError(f"no HAProxy listens on {self.path}") from None
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise NotRunningError(f"no HAProxy listens on {self.path} any more") from None
+                time.sleep(0.01)
+            else:
+                return

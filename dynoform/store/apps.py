@@ -1,37 +1,75 @@
 """Making, finding and naming apps."""
 
 import uuid
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dynoform.domain import app_names, releases
+from dynoform.domain import app_names, permissions, releases
+from dynoform.domain.permissions import ALL, Permission
+from dynoform.domain.teams import Role
 from dynoform.errors import ConflictError
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
-from dynoform.store.tables import Account, App, Release, Slug
+from dynoform.store.tables import Account, App, Collaborator, Release, Slug, TeamMember
 
 _TRIES = 5
 
 
 class AppRow(NamedTuple):
-    """An app with what its current release adds: size in bytes and language of the slug."""
+    """An app with what its current release adds (size in bytes and language of the slug), as one account sees it."""
 
     app: App
     slug_size: int | None
     description: str | None
+    permissions: frozenset[Permission] = ALL
+    """What the account may do; a new app's owner may do all."""
+    joined: bool = True
+    """Whether it was given more than its team gives to every member."""
 
 
 def visible_to(account: Account) -> Select[App, int, str | None]:
-    """Query for the apps that this account may see, as ``AppRow`` values."""
+    """Query for the apps that this account may see: its own, those that were shared with it, its teams' unlocked ones.
+
+    Says in SQL what ``dynoform.domain.permissions.effective`` says of one app.
+    """
+    team = TeamMember.role.in_([role for role in Role if role.sees_team])
     return (
         select(App, Slug.size, Slug.buildpack_provided_description)
         .outerjoin(Release, and_(Release.app_id == App.id, Release.current))
         .outerjoin(Slug, Slug.id == Release.slug_id)
-        .where(App.owner_id == account.id)
+        .outerjoin(Collaborator, and_(Collaborator.app_id == App.id, Collaborator.account_id == account.id))
+        .outerjoin(TeamMember, and_(TeamMember.team_id == App.team_id, TeamMember.account_id == account.id))
+        .where(
+            or_(
+                and_(App.owner_id == account.id, App.team_id.is_(None)),
+                Collaborator.id.is_not(None),
+                TeamMember.role == Role.ADMIN,
+                and_(team, App.locked.is_(False)),
+            )
+        )
     )
+
+
+def with_permissions(account: Account) -> Select[*tuple[Any, ...]]:
+    """``visible_to`` with what ``as_row`` needs to say what the account may do."""
+    return visible_to(account).add_columns(Collaborator.permissions, TeamMember.role)
+
+
+def as_row(
+    account: Account,
+    app: App,
+    slug_size: int | None,
+    description: str | None,
+    granted: list[str] | None,
+    role: str | None,
+) -> AppRow:
+    """One row of ``with_permissions``."""
+    owner = app.team_id is None and app.owner_id == account.id
+    held = permissions.effective(owner=owner, role=role, granted=granted or (), locked=app.locked)
+    return AppRow(app, slug_size, description, held, owner or granted is not None)
 
 
 def create_app(
@@ -68,9 +106,9 @@ def by_reference(session: Session, account: Account, reference: str) -> AppRow |
     identifier = parse_id(reference)
     if identifier is None and (len(reference) > app_names.MAXIMUM_LENGTH or "\0" in reference):
         return None
-    condition = App.id == identifier if identifier else App.name == reference
-    row = session.execute(visible_to(account).where(condition)).one_or_none()
-    return AppRow(*row) if row else None
+    condition: ColumnElement[bool] = App.id == identifier if identifier else App.name == reference
+    row = session.execute(with_permissions(account).where(condition)).one_or_none()
+    return as_row(account, *row) if row else None
 
 
 def parse_id(text: str) -> uuid.UUID | None:

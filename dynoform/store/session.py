@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -69,13 +69,15 @@ class Store:
         """A session in a transaction: committed at the end of the block, rolled back when it raises.
 
         Raises ``UnavailableError`` when the database cannot be reached, ``ConflictError`` when another change held
-        what this one needs, ``InvalidInputError`` when a value does not fit its column (a NUL in a text).
+        what this one needs or came in between, ``InvalidInputError`` when a value does not fit its column (a NUL).
         """
         try:
             with self._sessions.begin() as session:
                 yield session
         except DataError as error:
             raise InvalidInputError("a value", "cannot be stored", "remove NUL characters and shorten it") from error
+        except IntegrityError as error:
+            raise ConflictError("store", "another change came in between", "look again, then try again") from error
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise _explain(error) from error
 

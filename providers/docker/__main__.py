@@ -11,8 +11,9 @@ from typing import Final
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from providers.engine_log import EngineLog
+
 from .network import Network
-from .operation import EngineLog
 from .remote_image import RemoteImage
 from .secret import Secret
 from .service import Service

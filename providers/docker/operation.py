@@ -5,45 +5,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-import grpc
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+from providers.engine_log import Log
 
 from .errors import OperationError
-
-LOG_TIMEOUT: Final = 5.0
-"""Seconds that a message may take; the work must not stand still for one."""
 
 DEFAULT_TIMEOUT: Final = 20 * 60.0
 """Seconds for an operation where the program sets no ``customTimeouts``; as the official plugin."""
 
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two looks at something that takes long."""
-
-
-class Log(Protocol):
-    """Where messages go: the Pulumi engine, or a list in a test."""
-
-    def __call__(self, urn: str, message: str, *, ephemeral: bool = False, warning: bool = False) -> None:
-        """Shows ``message`` at resource ``urn``; an ephemeral one is replaced by the next."""
-
-
-class EngineLog:
-    """Messages to the Pulumi engine; one that cannot be delivered is dropped."""
-
-    def __init__(self, address: str) -> None:
-        """``address`` is ``host:port``, the plugin's first argument."""
-        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
-
-    def __call__(self, urn: str, message: str, *, ephemeral: bool = False, warning: bool = False) -> None:
-        """See ``Log``."""
-        severity = engine_pb2.WARNING if warning else engine_pb2.INFO
-        request = engine_pb2.LogRequest(severity=severity, message=message, urn=urn, ephemeral=ephemeral)
-        try:
-            self._stub.Log(request, timeout=LOG_TIMEOUT)
-        except grpc.RpcError:
-            return
 
 
 @dataclass

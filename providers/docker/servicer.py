@@ -15,6 +15,8 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from providers.engine_log import Log
+
 from .answers import (
     NOT_SERVED,
     abort,
@@ -33,7 +35,7 @@ from .configuration import Configuration, configuration, refusals
 from .diff import Difference, difference, planned
 from .engine import Engine
 from .errors import ConversionError, DockerPluginError, PartialError
-from .operation import DEFAULT_TIMEOUT, Log, Operation
+from .operation import DEFAULT_TIMEOUT, Operation
 from .resource import Resource
 from .schema_document import schema_document
 from .shape import previewed

@@ -10,9 +10,10 @@ from types import FrameType
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from providers.engine_log import EngineLog
+
 from .app import App
 from .certificates import Certificate, CertificateAuthority
-from .engine import EngineLog
 from .password import Password
 from .playbook import Playbook
 from .servicer import Servicer

@@ -68,15 +68,18 @@ class App(Resource):
             raise ProviderError(identifier, "an app is not imported", "declare it: an app of that name is adopted")
         with _api(operation, state, READ_PATIENCE) as api:
             try:
-                app = api.get(f"/apps/{identifier}")
+                return self._read(api, identifier, state)
             except NotFoundError:
                 return None
             except UnansweredError as error:
                 operation.info(f"not read: {error}")
                 return state
-            config = api.get(f"/apps/{identifier}/config-vars")
-            kept = {name: config[name] for name in state["config"] if name in config}
-            return {**state, **_facts(api, app), "config": kept, "formation": _formation(api, identifier, state)}
+
+    def _read(self, api: PlatformApi, identifier: str, state: Values) -> Values:
+        app = api.get(f"/apps/{identifier}")
+        config = api.get(f"/apps/{identifier}/config-vars")
+        kept = {name: config[name] for name in state["config"] if name in config}
+        return {**state, **_facts(api, app), "config": kept, "formation": _formation(api, identifier, state)}
 
     def update(self, operation: Operation, identifier: str, olds: Values, news: Values) -> Values:
         """Brings over what differs: config vars, source, formation."""

@@ -3,38 +3,10 @@
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import grpc
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+from providers.engine_log import Log
 
 from .errors import ProviderError
-
-LOG_TIMEOUT = 5.0
-"""Seconds that a log line may take; the work must not stand still for a message."""
-
-
-class Log(Protocol):
-    """Where messages go: the engine, or a list in a test."""
-
-    def __call__(self, urn: str, message: str, *, ephemeral: bool) -> None:
-        """Show ``message`` at resource ``urn``; an ephemeral one is replaced by the next."""
-
-
-class EngineLog:
-    """Messages to the Pulumi engine at ``address``; a message that cannot be delivered is dropped."""
-
-    def __init__(self, address: str) -> None:
-        """``address`` is ``host:port``, the plugin's first argument."""
-        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
-
-    def __call__(self, urn: str, message: str, *, ephemeral: bool) -> None:
-        """See ``Log``."""
-        request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=ephemeral)
-        try:
-            self._stub.Log(request, timeout=LOG_TIMEOUT)
-        except grpc.RpcError:
-            return
 
 
 @dataclass

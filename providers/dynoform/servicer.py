@@ -12,7 +12,9 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from .engine import Log, Operation
+from providers.engine_log import Log
+
+from .engine import Operation
 from .errors import InputError, PartialError, ProviderError
 from .resource import Resource, Values
 from .values import UNKNOWN, Properties, contains_unknown, from_wire, to_wire

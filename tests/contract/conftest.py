@@ -4,19 +4,20 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 
-from dynoform.api.limits import RateLimiter
+from dynoform.api.limits import RateLimiter, SignInLimiter
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.api.wake import Wakers
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
+from dynoform.store import accounts
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import Store
@@ -27,6 +28,9 @@ from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, s
 __all__ = ["configuration", "migrated", "store"]
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Never used: loading the system's authorities for each client would take longer than the test."""
+
+
+Person = Callable[..., httpx.Client]
 
 
 class Recorder:
@@ -53,9 +57,17 @@ class Notebook(Journal):
 @pytest.fixture(scope="session")
 def services(configuration: Configuration, migrated: Store) -> Services:
     vault = Vault(configuration.secret("encryption_key"))
-    limiter = RateLimiter(clock=lambda: 0)
+    limiter, sign_ins = RateLimiter(clock=lambda: 0), SignInLimiter(clock=lambda: 0)
     return Services(
-        configuration, migrated, vault, Recorder(), Notebook(), Wakers(migrated), limiter, logplex_port=free_port()
+        configuration,
+        migrated,
+        vault,
+        Recorder(),
+        Notebook(),
+        Wakers(migrated),
+        limiter,
+        sign_ins,
+        logplex_port=free_port(),
     )
 
 
@@ -78,7 +90,8 @@ def address(services: Services) -> Iterator[str]:
 @pytest.fixture
 def operator(services: Services, store: Store) -> Account:
     """The operator's account in an otherwise empty store; the rate limit is whole again."""
-    services.limiter._buckets.clear()
+    services.limiter.clear()
+    services.sign_ins.clear()
     services.logs.lines.clear()  # type: ignore[attr-defined]
     services.journal.entries.clear()  # type: ignore[attr-defined]
     with store.transaction() as session:
@@ -93,13 +106,29 @@ def client(address: str, operator: Account) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def stranger(address: str, store: Store, operator: Account) -> Iterator[httpx.Client]:
+def person(address: str, store: Store, operator: Account) -> Iterator[Person]:
+    """Makes accounts: called with a name and perhaps scopes, gives a client with a token of ``<name>@example.com``."""
+    clients = []
+
+    def make(name: str, *scope: str) -> httpx.Client:
+        token = f"token-of-{name}-{'-'.join(scope)}"
+        with store.transaction() as session:
+            account = accounts.find_or_make(session, f"{name}@example.com")
+            made = Authorization(account=account, description="test", token_digest=digest(token))
+            made.scope = list(scope) or ["global"]
+            session.add(made)
+        clients.append(make_client(address, token))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def stranger(person: Person) -> httpx.Client:
     """A client with the token of another account."""
-    with store.transaction() as session:
-        account = Account(email="bob@example.com")
-        session.add(Authorization(account=account, description="test", token_digest=digest("token-of-bob")))
-    with make_client(address, "token-of-bob") as made:
-        yield made
+    return person("bob")
 
 
 @pytest.fixture

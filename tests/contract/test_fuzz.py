@@ -17,8 +17,20 @@ VALUES = st.recursive(
 )
 NAMES = """
 name stack region maintenance release slug description updates type quantity size source_blob url version lines tail
-dyno source FOO
+dyno source FOO email role user permissions owner locked team recipient app state scope expires_in client public_key
+redirect_uri enabled password new_password
 """
+NAMED = [
+    "/apps/{}",
+    "/apps/myapp/releases/{}",
+    "/apps/myapp/dynos/{}",
+    "/apps/myapp/collaborators/{}",
+    "/stacks/{}",
+    "/teams/{}",
+    "/account/keys/{}",
+    "/account/app-transfers/{}",
+    "/oauth/authorizations/{}",
+]
 KNOWN = st.sampled_from(NAMES.split())
 BODIES = st.dictionaries(KNOWN, VALUES, max_size=4) | VALUES
 RELAXED = settings(
@@ -51,7 +63,7 @@ def test_any_header_is_answered(client: httpx.Client, header: str, value: str) -
 @RELAXED
 @given(reference=st.text(min_size=1, max_size=50).filter(lambda text: text not in (".", "..")))
 def test_any_name_is_answered(client: httpx.Client, reference: str) -> None:
-    for path in ("/apps/{}", "/apps/myapp/releases/{}", "/stacks/{}", "/apps/myapp/dynos/{}"):
+    for path in NAMED:
         answer = client.get(path.format(quote(reference.encode("utf-8", "replace"), safe="")))
         assert answer.status_code < 500, answer.text
         assert answer.status_code < 400 or is_heroku_error(answer)

@@ -267,6 +267,24 @@ def test_a_builder_that_is_told_to_stop_frees_its_build_at_once(platform: BuildP
     assert platform.releases(app) == [1, 2]
 
 
+def test_a_registry_that_does_not_answer_fails_the_build_and_no_release(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    source = tarball({"requirements.txt": "", "Procfile": "web: true\n"})
+    registry = platform.engine.containers.get(f"{STACK}_registry")
+    registry.pause()
+    try:
+        build_id = platform.push(app, source)
+        build = platform.wait(build_id, 180)
+    finally:
+        registry.unpause()
+    assert build.failure == "build: the platform could not finish it — push again"
+    last = " !     Push failed: the platform could not finish the build. Push again."
+    assert platform.output(build_id).rstrip("\n").endswith(last)
+    assert platform.releases(app) == [1]
+    assert platform.wait(platform.push(app, source)).status == "succeeded"
+    assert platform.releases(app) == [1, 2]
+
+
 def test_builds_of_an_app_run_one_after_the_other(platform: BuildPlatform) -> None:
     app = platform.create_app()
     first, second = platform.push(app, SLOW), platform.push(app, example("node"))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.cli.bench.measures import MEASURES, Measure
+from dynoform.cli.bench.measure import Measure
+from dynoform.cli.bench.measures import MEASURES
 
 HEAD = """# Benchmarks
 

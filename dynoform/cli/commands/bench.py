@@ -4,6 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 from dynoform.cli.bench import measures, page
+from dynoform.cli.bench.measure import Bench
 from dynoform.cli.context import Context
 from dynoform.errors import InvalidInputError
 
@@ -20,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command. The exit code is 1 when a goal was missed."""
-    bench = measures.Bench(context, context.stack(options.stack))
+    bench = Bench(context, context.stack(options.stack))
     chosen = [measure for measure in measures.MEASURES if measure.name in options.names or not options.names]
     unknown = sorted(set(options.names) - {measure.name for measure in chosen})
     if unknown:

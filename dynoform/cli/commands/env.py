@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dynoform.cli import trust
@@ -23,6 +24,8 @@ IN_THE_WAY = (
     "HEROKU_POSTGRESQL_HOST",
     "HEROKU_REDIS_HOST",
 )
+# The key stays in the shell's environment: it is no part of the setting.
+GIT_CREDENTIALS = '!f() { test "$1" != get || printf "username=heroku\\npassword=%s\\n" "$HEROKU_API_KEY"; }; f'
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
@@ -65,6 +68,7 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
         **stack.environment(),
         "PATH": _path(stack, environ),
         **_no_proxy(name, environ),
+        **git_config(host, trust.certificate(stack), environ),
     }
     exports = [f"export {key}={shlex.quote(value)}" for key, value in values.items() if value]
     removed = [*IN_THE_WAY, *(key for key, value in values.items() if not value)]
@@ -85,3 +89,24 @@ def _no_proxy(host: str, environ: Mapping[str, str]) -> dict[str, str]:
     names = [part for part in already.split(",") if part]
     value = ",".join([*names, *(one for one in (host, "127.0.0.1") if one not in names)])
     return {"NO_PROXY": value, "no_proxy": value}
+
+
+def git_config(host: str, authority: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables with git's settings for the platform's address: its `authority`'s file and the API key.
+
+    `host` is ``https://name:port``. Settings that `environ` has already are kept.
+    """
+    ours = {
+        f"http.{host}/.sslCAInfo": str(authority),
+        f"credential.{host}.helper": GIT_CREDENTIALS,
+    }
+    count = environ.get("GIT_CONFIG_COUNT", "")
+    theirs = [
+        (environ.get(f"GIT_CONFIG_KEY_{n}", ""), environ.get(f"GIT_CONFIG_VALUE_{n}", ""))
+        for n in range(int(count) if count.isdecimal() else 0)
+    ]
+    entries = [*((key, value) for key, value in theirs if key and key not in ours), *ours.items()]
+    found = {"GIT_CONFIG_COUNT": str(len(entries))}
+    for n, (key, value) in enumerate(entries):
+        found |= {f"GIT_CONFIG_KEY_{n}": key, f"GIT_CONFIG_VALUE_{n}": value}
+    return found

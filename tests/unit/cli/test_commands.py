@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dynoform.cli.bench import measures, page
+from dynoform.cli.bench import measures, page, platform
 from dynoform.cli.commands import completion, status, test, up
 from dynoform.cli.places import CHECKOUT
 
@@ -126,7 +126,7 @@ def test_benchmark_page_keeps_rows_that_were_not_measured() -> None:
 
 
 def test_answers_tells_200_from_the_rest() -> None:
-    assert not measures.answers("nobody.localhost", 9)
+    assert not platform.answers("nobody.localhost", 9)
 
 
 def test_json_reports_are_json(capsys: pytest.CaptureFixture[str]) -> None:

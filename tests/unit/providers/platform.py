@@ -14,7 +14,10 @@ from typing import Any
 
 @dataclass
 class Platform:
-    """State of the platform; ``fails`` makes the next builds fail, ``away`` is how many calls get no answer first."""
+    """State of the platform; ``fails`` makes the next builds fail, ``away`` is how many calls get no answer first.
+
+    ``leaves_after`` is how many calls are answered before it goes away for good.
+    """
 
     url: str = ""
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -26,6 +29,7 @@ class Platform:
     fails: bool = False
     crashes: bool = False
     away: int = 0
+    leaves_after: int | None = None
 
     def app(self, name: str) -> dict[str, Any]:
         identifier = f"id-of-{name}"
@@ -87,6 +91,8 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             parts = self.path.strip("/").split("/")
             platform.calls.append(f"{self.command} {self.path}")
+            if platform.leaves_after is not None and len(platform.calls) > platform.leaves_after:
+                return self.send(503, b"gone")
             if platform.away:
                 platform.away -= 1
                 return self.send(503, b"starting")

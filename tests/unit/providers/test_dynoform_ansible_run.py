@@ -15,7 +15,8 @@ from providers.dynoform.errors import InputError, PartialError, ProviderError
 from providers.dynoform.playbook import Playbook
 from tests.unit.providers.conftest import Lines
 
-LOCAL = Host("localhost", "127.0.0.1", "local")
+LOCAL = Host("localhost", "127.0.0.3", "local")
+"""Named by an address of its own: runs on one address wait for each other, and the platform's are on 127.0.0.1."""
 
 
 def playbook(folder: Path, *tasks: dict[str, Any]) -> str:

@@ -113,6 +113,22 @@ def test_refresh_finds_changed_formation_config_and_lost_app(
     assert App().read(operation, identifier, values) is None
 
 
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_refresh_takes_apps_as_they_were_when_the_platform_goes_away(
+    platform: tuple[Platform, str],
+    inputs: Values,
+    operation: Operation,
+    lines: Lines,
+    monkeypatch: pytest.MonkeyPatch,
+    answered: int,
+) -> None:
+    monkeypatch.setattr(app_module, "READ_PATIENCE", 0.0)
+    identifier, values = App().create(operation, inputs)
+    platform[0].leaves_after = len(platform[0].calls) + answered
+    assert App().read(operation, identifier, values) == values
+    assert lines.info[-1].startswith("not read: ")
+
+
 def test_platform_that_starts_is_waited_for(
     platform: tuple[Platform, str], inputs: Values, operation: Operation
 ) -> None:

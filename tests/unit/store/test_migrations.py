@@ -23,7 +23,10 @@ def test_migrations_make_the_declared_tables(store: Store) -> None:
 def test_constraints_are_named_by_the_rule(store: Store) -> None:
     inspector = inspect(store.engine)
     assert inspector.get_pk_constraint("apps")["name"] == "pk_apps"
-    assert {key["name"] for key in inspector.get_foreign_keys("apps")} == {"fk_apps_owner_id_accounts"}
+    assert {key["name"] for key in inspector.get_foreign_keys("apps")} == {
+        "fk_apps_owner_id_accounts",
+        "fk_apps_team_id_teams",
+    }
     assert {key["name"] for key in inspector.get_unique_constraints("releases")} == {"uq_releases_app_id_version"}
 
 

@@ -58,6 +58,11 @@ def test_a_held_lock_is_a_conflict_and_a_nul_is_invalid(store: Store, vault: Vau
         session.add(Account(email="a\0@b.c"))
 
 
+def test_a_row_that_came_in_between_is_a_conflict(store: Store) -> None:
+    with pytest.raises(ConflictError, match="another change came in between"), store.transaction() as session:
+        session.add_all([Account(email="a@b.c"), Account(email="a@b.c")])
+
+
 def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://dynoform@127.0.0.1:{free_port()}/dynoform"
     environment = {"DYNOFORM_DATABASE": url, "DYNOFORM_SECRETS": str(write_secrets(tmp_path))}

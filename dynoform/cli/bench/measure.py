@@ -1,0 +1,61 @@
+"""What a measurement is, and what it works with."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dynoform.cli import running, trust
+from dynoform.cli.context import Context
+from dynoform.cli.process import Command, Finished, run
+from dynoform.cli.stack import Stack
+from dynoform.errors import DynoformError
+
+UP_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What measurements work with: a stack of their own, which may be thrown away."""
+
+    context: Context
+    stack: Stack
+
+    def dynoform(self, *words: str, environ: dict[str, str] | None = None) -> Finished:
+        """Runs ``bin/dynoform <words>`` as an operator does. Raises `DynoformError` when it fails."""
+        program = str(self.context.places.root / "bin" / "dynoform")
+        done = run(Command([program, *words], timeout=UP_SECONDS, env=environ or {}))
+        if done.code:
+            raise DynoformError(f"bin/dynoform {' '.join(words)}", done.last_words, "see bin/dynoform doctor")
+        return done
+
+    def up(self, environ: dict[str, str] | None = None) -> float:
+        """Seconds of one ``up``, with `environ` on top of ours."""
+        began = time.monotonic()
+        self.dynoform("up", "--yes", "--stack", self.stack.name, environ=environ)
+        return time.monotonic() - began
+
+    def down(self, *words: str) -> None:
+        """Removes the stack."""
+        self.dynoform("down", "--yes", "--stack", self.stack.name, *words)
+
+    def api(self) -> running.Api:
+        """The stack's Platform API."""
+        outputs: dict[str, Any] = self.stack.outputs()
+        trust.write(self.stack, outputs)
+        return running.Api(outputs["apiUrl"], str(outputs["apiKey"]), trust.certificate(self.stack))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measurement: what it is called, its unit, the goal (at most), and how it is taken.
+
+    `once` marks those that throw caches away: they run once, whatever the number of runs.
+    """
+
+    name: str
+    title: str
+    unit: str
+    goal: float
+    take: Callable[[Bench], float]
+    once: bool = False
