@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from sqlalchemy import select, update
 
 from dynoform.configuration import Configuration
-from dynoform.domain.dyno_container import DYNO_ID_LABEL, STACK_LABEL
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, RUN_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.reconcile.executor import Executor
@@ -193,6 +193,21 @@ def dyno_network(parts: EngineParts) -> Iterator[None]:
     finally:
         label_node(node, None)
         remove_network(parts)
+
+
+def remove_dynos(parts: EngineParts) -> None:
+    """Services, one-off dynos and secrets of our stack, also those that a killed run has left."""
+    label = {"label": f"dynoform.stack={STACK}"}
+    for service in parts.engine.services.list(filters=label):
+        service.remove()
+    for container in parts.engine.containers.list(all=True, filters={"label": [label["label"], RUN_ID_LABEL]}):
+        container.remove(force=True)
+    for _ in range(100):
+        if not parts.engine.containers.list(filters=label):
+            break
+        time.sleep(0.2)
+    for secret in parts.engine.secrets.list(filters=label):
+        secret.remove()
 
 
 def remove_network(parts: EngineParts) -> None:

@@ -48,7 +48,7 @@ class Terminal:
     def __init__(self, attach_url: str, authority: str) -> None:
         port, secret = re.fullmatch(r"rendezvous://localhost:(\d+)/([\w-]{43})", attach_url).groups()  # type: ignore[union-attr]
         context = ssl.create_default_context(cadata=authority)
-        self.socket = context.wrap_socket(socket.create_connection((LOCAL, int(port)), 5), server_hostname=LOCAL)
+        self.socket = context.wrap_socket(socket.create_connection((LOCAL, int(port)), 5), server_hostname="localhost")
         self.socket.settimeout(20)
         self.chunks: list[bytes] = []
         self.send(f"{secret}\r\n".encode())
@@ -100,7 +100,7 @@ class RunPlatform:
         authority = certificates.Authority()
         self.authority = authority.pem.decode()
         pem = folder / "router.pem"
-        pem.write_bytes(b"".join(authority.issue("router", LOCAL)))
+        pem.write_bytes(b"".join(authority.issue("router", LOCAL, "localhost")))
         journal = Journal("router-agent")
         self.relay = Relay(journal, meeting_seconds=4)
         outer, inner = self.loop.do(self.relay.start(([LOCAL], 0), (LOCAL, 0), pem))

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from dynoform.configuration import Configuration
 from dynoform.store.session import Store
-from tests.integration.dyno_platform import DynoPlatform, dyno_network
+from tests.integration.dyno_platform import DynoPlatform, dyno_network, remove_dynos
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.run_platform import RunPlatform, Terminal
 from tests.store_fixtures import configuration, migrated
@@ -27,20 +27,15 @@ def dynos(
     parts: EngineParts, migrated: Store, configuration: Configuration, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunPlatform]:
     image = parts.image("stack-13")
+    remove_dynos(parts)
     with dyno_network(parts):
         platform = DynoPlatform(parts, migrated, configuration, image)
         made = RunPlatform(platform, configuration, tmp_path_factory.mktemp("run"))
-        remove_runs(made)
         with made.api():
             made.start_agent()
             yield made
         made.stop_agent()
-        remove_runs(made)
-
-
-def remove_runs(dynos: RunPlatform) -> None:
-    for container in dynos.containers():
-        container.remove(force=True)
+        remove_dynos(parts)
 
 
 @pytest.fixture
