@@ -22,7 +22,7 @@ from dynoform.run.rows import Rows, Run
 from dynoform.store.secrets import Vault
 
 FLUSH_SECONDS = 10.0
-"""How long the last output may take after the process has ended."""
+"""How long a process that was killed, or output that nobody may end, is waited for."""
 _FAILED = b"\r\n !     The dyno could not be started. Try again; your operator's log of run-agent has the reason.\r\n"
 
 
@@ -87,11 +87,12 @@ class Session:
         except AttachError as error:
             self.parts.journal.info("not attached", dyno=self.run.id, error=error)
             self._say(dyno_lines.ATTACH_FAILED)
-        except NotFoundError as error:
-            self.parts.journal.info("gone", dyno=self.run.id, error=error)
         except DynoformError as error:
-            self._refuse(error)
-            await self._apologize()
+            if isinstance(error, NotFoundError) and self._begun:
+                self.parts.journal.info("gone", dyno=self.run.id, error=error)
+            else:
+                self._refuse(error)
+                await self._apologize()
         await self._leave(place)
 
     def _refuse(self, error: DynoformError) -> None:
@@ -164,7 +165,8 @@ class Session:
         input_ = asyncio.ensure_future(take_input())
         try:
             code = await place.wait()
-            await asyncio.wait({output}, timeout=FLUSH_SECONDS)
+            # Inside a dyno, a process that the command has left behind may keep its terminal open.
+            await asyncio.wait({output}, timeout=None if self.run.inside_id is None else FLUSH_SECONDS)
             return code
         finally:
             input_.cancel()
@@ -184,7 +186,7 @@ class Session:
         await asyncio.wait({working}, timeout=dyno_lines.EXIT_SECONDS)
         if not working.done():
             await place.kill()
-            await asyncio.wait({working}, timeout=FLUSH_SECONDS * 2)
+            await asyncio.wait({working}, timeout=FLUSH_SECONDS)
         if not working.done():
             raise UnavailableError(f"dyno {self.run.name}", "does not end", "look at the engine's log")
 
@@ -207,5 +209,7 @@ class Session:
         return self.parts.vault.decrypt(self.run.app_id, sealed)
 
     def _say(self, *lines: str) -> None:
+        if self.run.inside_id is not None:
+            return  # the log would say it of the dyno itself
         for line in lines:
             self.parts.logs.line(self.run.app_id, "heroku", self.run.name, line)
