@@ -55,6 +55,8 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_API_PORT": str(ports.api),
     "DYNOFORM_LOGPLEX_SYSLOG_PORT": str(ports.logplex_syslog),
     "DYNOFORM_LOGPLEX_HTTP_PORT": str(ports.logplex_http),
+    "DYNOFORM_RENDEZVOUS_PORT": str(ports.rendezvous),
+    "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(ports.rendezvous_dyno),
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
 }
 registry = Registry(

@@ -56,7 +56,7 @@ class ControlPlaneArgs:
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """API, reconciler, builder and router agent."""
+    """API, reconciler, builder, run agent and router agent."""
 
     api_key: pulumi.Output[str]
     """Token of the operator's account, secret."""
@@ -72,6 +72,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._api()
         self._reconciler()
         self._builder()
+        self._run_agent()
         self._router_agent()
         self.register_outputs({"apiKey": self.api_key})
 
@@ -96,9 +97,21 @@ class ControlPlane(pulumi.ComponentResource):
         images = {"DYNOFORM_RUN_IMAGE": self._args.run_image, "DYNOFORM_BUILD_IMAGE": self._args.build_image}
         self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
 
+    def _run_agent(self) -> None:
+        # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by.
+        self._process("run-agent", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
+
     def _router_agent(self) -> None:
-        mounts = [Mount(self._args.router.state.name, "/var/lib/dynoform/router")]
-        self._process("router-agent", [], mounts, user=ROUTER_USER, everywhere=True, depends_on=[self._args.router])
+        # On the host's network, as the router: `heroku run` comes to its rendezvous relay from outside.
+        self._process(
+            "router-agent",
+            [SecretFile("router.pem", self._args.router.pem, ROUTER_USER)],
+            [Mount(self._args.router.state.name, "/var/lib/dynoform/router")],
+            user=ROUTER_USER,
+            everywhere=True,
+            network_id=self._args.host_network_id,
+            depends_on=[self._args.router],
+        )
 
     def _process(
         self,

@@ -45,6 +45,8 @@ class Router(pulumi.ComponentResource):
 
     state: docker.Volume
     """Configuration, host map and control socket."""
+    pem: docker.Secret
+    """Its certificate with the key."""
 
     def __init__(self, name: str, args: RouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Router", name, None, opts)
@@ -52,10 +54,29 @@ class Router(pulumi.ComponentResource):
         self._args = args
         own = pulumi.ResourceOptions(parent=self)
         self.state = stack_volume(f"{name}-state", args.stack, "router", self)
+        self.pem = self._pem()
         self.service = docker.Service(f"{name}-service", self._service(), opts=own)
         self.register_outputs({"state": self.state.name})
 
     def _service(self) -> docker.ServiceArgs:
+        args = self._args
+        return service_args(
+            ServiceSpec(
+                stack=args.stack,
+                noun="router",
+                image=args.image,
+                network_id=args.network_id,
+                environment=args.environment,
+                secrets=[SecretFile("router.pem", self.pem, USER)],
+                mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
+                capabilities=["NET_BIND_SERVICE"],
+                stop_grace="30s",
+                stop_signal="SIGUSR1",
+                everywhere=True,
+            )
+        )
+
+    def _pem(self) -> docker.Secret:
         args = self._args
         certificate = Certificate(
             f"{self._name}-certificate",
@@ -69,21 +90,7 @@ class Router(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         pem = pulumi.Output.concat(certificate.cert_pem, certificate.key_pem)
-        return service_args(
-            ServiceSpec(
-                stack=args.stack,
-                noun="router",
-                image=args.image,
-                network_id=args.network_id,
-                environment=args.environment,
-                secrets=[SecretFile("router.pem", swarm_secret(f"{self._name}-pem", args.stack, pem, self), USER)],
-                mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
-                capabilities=["NET_BIND_SERVICE"],
-                stop_grace="30s",
-                stop_signal="SIGUSR1",
-                everywhere=True,
-            )
-        )
+        return swarm_secret(f"{self._name}-pem", args.stack, pem, self)
 
 
 def _names(domain: str, apps: Sequence[str]) -> list[str]:

@@ -44,6 +44,8 @@ class PlatformPorts:
     api: int
     logplex_syslog: int
     logplex_http: int
+    rendezvous: int
+    rendezvous_dyno: int
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ LOGPLEX_SYSLOG_PORT = 6514
 LOGPLEX_HTTP_PORT = 8001
 REGISTRY_PORT = 5000
 API_PORT = 8000
+RENDEZVOUS_PORT = 7405
+RENDEZVOUS_DYNO_PORT = 7406
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Configuration:
     api_port: int = API_PORT
     logplex_syslog_port: int = LOGPLEX_SYSLOG_PORT
     logplex_http_port: int = LOGPLEX_HTTP_PORT
-    """These five: where the platform's services are published on the platform address."""
+    rendezvous_dyno_port: int = RENDEZVOUS_DYNO_PORT
+    """These six: where the platform's services are published on the platform address."""
+    rendezvous_port: int = RENDEZVOUS_PORT
+    """Where `heroku run` attaches, on the listen addresses."""
     secrets: Path = SECRETS
     sources: Path = SOURCES
     router: Path = ROUTER
@@ -70,6 +75,8 @@ class Configuration:
             api_port=read.port("API_PORT", API_PORT),
             logplex_syslog_port=read.port("LOGPLEX_SYSLOG_PORT", LOGPLEX_SYSLOG_PORT),
             logplex_http_port=read.port("LOGPLEX_HTTP_PORT", LOGPLEX_HTTP_PORT),
+            rendezvous_dyno_port=read.port("RENDEZVOUS_DYNO_PORT", RENDEZVOUS_DYNO_PORT),
+            rendezvous_port=read.port("RENDEZVOUS_PORT", RENDEZVOUS_PORT),
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
@@ -91,6 +98,11 @@ class Configuration:
     def web_url(self, app_name: str) -> str:
         """Where an app answers over plain http, with the trailing slash that Heroku shows."""
         return f"http://{app_name}.{self.domain}{_port(self.http_port, 80)}/"
+
+    @property
+    def rendezvous_url(self) -> str:
+        """Where `heroku run` attaches, without the secret. Clients speak TLS there."""
+        return f"rendezvous://{self._api_host}:{self.rendezvous_port}"
 
     @property
     def git_host(self) -> str:

@@ -16,8 +16,9 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, fixed, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import formations, webhooks
+from dynoform.domain import dyno_sizes, formations, webhooks
 from dynoform.domain.permissions import Permission
+from dynoform.store import hosts
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
@@ -170,11 +171,12 @@ def _last_shown(session: Session, app: App, images: container_releases.Images) -
 
 def _scale(session: Session, app: App, updates: Sequence[TypedScaling], caller: Account) -> list[Formation]:
     rows, changes = {}, []
+    largest = hosts.largest_memory(session)
     for update in updates:
         row = _row(session, app, update.type)
         if row is None:
             raise formations.unknown_type(update.type[:60])
-        changes.append((row, _apply(row, update)))
+        changes.append((row, _apply(row, update, largest)))
         rows[row.type] = row
     session.flush()
     notify(session, FORMATION, app.id)
@@ -185,10 +187,12 @@ def _scale(session: Session, app: App, updates: Sequence[TypedScaling], caller: 
     return list(rows.values())
 
 
-def _apply(row: Formation, update: Scaling) -> dict[str, int | str]:
+def _apply(row: Formation, update: Scaling, largest_memory: int | None) -> dict[str, int | str]:
     """Change the row; returns what changed, as it was."""
     present = formations.Scale(row.type, row.quantity, row.size)
     wanted = formations.scale(present, update.quantity, update.size)
+    if wanted.size != present.size or wanted.quantity > present.quantity:
+        dyno_sizes.check_fits(wanted.size, largest_memory)
     row.quantity, row.size = wanted.quantity, wanted.size
     before: dict[str, int | str] = {"quantity": present.quantity, "size": present.size}
     return {key: value for key, value in before.items() if value != getattr(wanted, key)}

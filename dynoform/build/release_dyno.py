@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, files_tar
-from dynoform.domain import dyno_sizes
+from dynoform.domain import dyno_container, dyno_sizes
 from dynoform.domain.builds import MIB
 
 RELEASE_LABEL = "dynoform.release-phase"
@@ -35,6 +35,7 @@ class Phase:
     email: str
     command: str
     image: str
+    own_image: bool
     size: str
     config: Mapping[str, str]
 
@@ -92,7 +93,8 @@ def create(engine: Engine, phase: Phase) -> ReleaseDyno:
     with engine_errors(f"release dyno {phase.dyno}"):
         container = engine.client.containers.create(
             phase.image,
-            [phase.command],  # after the image's entrypoint, which reads the config vars first
+            [phase.command],
+            entrypoint=dyno_container.launcher(phase.dyno, own_image=phase.own_image),
             name=f"{stack}_release_{phase.release_id}",
             labels={STACK_LABEL: stack, APP_LABEL: str(phase.app_id), RELEASE_LABEL: str(phase.release_id)},
             environment={"PORT": str(_PORT), "DYNO": phase.dyno},

@@ -13,7 +13,7 @@ from dynoform.build import release_dyno
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.release_dyno import Phase, ReleaseDyno
-from dynoform.domain import dyno_lines, dyno_names, dyno_sizes, releases
+from dynoform.domain import dyno_lines, dyno_names, dyno_sizes, releases, stacks
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.store import jobs, webhooks
@@ -103,6 +103,7 @@ class ReleaseJob(Job):
                 release.account.email,
                 release.slug.process_types[RELEASE],
                 release.slug.image_of(RELEASE),
+                release.slug.stack == stacks.CONTAINER,
                 session.scalar(sizes) or dyno_sizes.DEFAULT,
                 store.config_of(session, self.tools.vault, release),
             )

@@ -8,6 +8,9 @@ STOPPING = "Stopping all processes with SIGTERM"
 KILLING = "Stopping process with SIGKILL"
 BOOT_TIMEOUT = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
 EXIT_TIMEOUT = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
+ATTACH_FAILED = "Error R13 (Attach error) -> Failed to attach to process"
+AWAITING_CLIENT = "Awaiting client"
+HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
 LAUNCH_FAILED = "Error R99 (Platform error) -> Failed to launch the dyno"
 _KILLED = 137
 
@@ -20,6 +23,11 @@ def state_changed(before: str, after: str) -> str:
 def starting(command: str) -> str:
     """The line at each start of a process."""
     return f"Starting process with command `{command}`"
+
+
+def run_by_user(command: str, email: str) -> str:
+    """The API's line for a one-off dyno that somebody asked for."""
+    return f"Starting process with command `{command}` by user {email}"
 
 
 def exited(code: int) -> str:

@@ -59,3 +59,20 @@ def find(name: str) -> DynoSize:
         known = ", ".join(size.name for size in SIZES)
         raise InvalidInputError(f"Couldn't find that dyno size ({name}). Available sizes are: {known}.")
     return size
+
+
+def check_fits(name: str, memory_bytes: int | None) -> None:
+    """Raises ``InvalidInputError`` for a size whose memory the largest host, of ``memory_bytes``, has not.
+
+    None, when no host is known, lets every size pass.
+    """
+    size = find(name)
+    if memory_bytes is not None and size.memory_mb * 1024 * 1024 > memory_bytes:
+        raise InvalidInputError(
+            f"Cannot use dyno size {size.name}: it needs {_gigabytes(size.memory_mb)} GB of memory, and the largest "
+            f"host has {_gigabytes(memory_bytes / 1024 / 1024)} GB. Use a smaller size, or add a larger host."
+        )
+
+
+def _gigabytes(megabytes: float) -> str:
+    return f"{megabytes / 1024:.1f}".removesuffix(".0")

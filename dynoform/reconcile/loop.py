@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
@@ -19,6 +20,8 @@ from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.swarm import Swarm
+from dynoform.store import hosts
+from dynoform.store.hosts import HostState
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake
@@ -42,6 +45,7 @@ class Reconciler:
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
+        self._hosts: frozenset[HostState] | None = None
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
@@ -59,6 +63,7 @@ class Reconciler:
             raise
         if self._watched_since is None:
             self._watched_since = wanted.now + SETTLING
+        self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
         actions = decide(self._snapshot(wanted, actual.services))
         for action in actions:
@@ -67,6 +72,13 @@ class Reconciler:
             self.executor.do(action)
         self._tidy(wanted)
         return 0 if actions else _due(wanted)
+
+    def _tell_hosts(self, found: frozenset[HostState]) -> None:
+        """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
+        if found != self._hosts:
+            with self.store.transaction() as session:
+                hosts.replace(session, found)
+            self._hosts = found
 
     def _snapshot(self, wanted: Declared, services: tuple[Service, ...]) -> Snapshot:
         self._forget_counted(services)
@@ -175,9 +187,9 @@ def _tell_exit(stack: str, event: Mapping[str, Any], executor: Executor) -> None
     if event.get("Type") != "container" or event.get("Action") != "die":
         return
     labels = event.get("Actor", {}).get("Attributes", {})
-    if labels.get(specification.STACK_LABEL) == stack and specification.DYNO_ID_LABEL in labels:
-        app_id, dyno = labels.get(specification.APP_LABEL, ""), labels.get(specification.DYNO_LABEL, "")
-        executor.exited(app_id, dyno, labels[specification.DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
+    if labels.get(STACK_LABEL) == stack and DYNO_ID_LABEL in labels:
+        app_id, dyno = labels.get(APP_LABEL, ""), labels.get(DYNO_LABEL, "")
+        executor.exited(app_id, dyno, labels[DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
 
 
 def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> list[tuple[Any, str, int]]:

@@ -1,31 +1,21 @@
 """The Swarm service of one dyno, as the engine's API wants it; pure, so that it can be compared and tested."""
 
 import re
-import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from dynoform.domain import backoff, dyno_names, dyno_sizes
+from dynoform.domain import backoff, dyno_container, dyno_names
+from dynoform.domain.dyno_container import CONFIG, DYNO_ID_LABEL, DYNO_USER, PORT
+from dynoform.domain.dyno_lines import EXIT_SECONDS
 from dynoform.errors import ConflictError
 
 WEB = "web"
-PORT = 5000
-"""``$PORT`` inside every dyno; what is published on the host differs."""
 PUBLISHED = range(20_000, 30_000)
 """Ports on the dyno address. Below the kernel's ephemeral ports, so that no outgoing connection sits on one."""
-STACK_LABEL = "dynoform.stack"
-APP_LABEL = "dynoform.app"
-DYNO_LABEL = "dynoform.dyno"
-DYNO_ID_LABEL = "dynoform.dyno-id"
-RELEASE_LABEL = "dynoform.release"
-CONFIG = "config"
-"""The secret's file name: /run/secrets/config, read before the dyno's command starts."""
 SECOND = 1_000_000_000
-STOP_GRACE = 30 * SECOND
-DYNO_USER = "1000"
 _MAXIMUM_NAME = 63
 
 
@@ -68,13 +58,8 @@ class DynoService:
 
     def labels(self) -> dict[str, str]:
         """What tells our services and containers from others', and what the log agent files lines by."""
-        return {
-            STACK_LABEL: self.stack,
-            APP_LABEL: str(self.app_id),
-            DYNO_LABEL: self.dyno,
-            DYNO_ID_LABEL: str(self.dyno_id),
-            RELEASE_LABEL: f"v{self.version}",
-        }
+        labels = dyno_container.labels(self.stack, self.app_id, self.dyno, self.version)
+        return labels | {DYNO_ID_LABEL: str(self.dyno_id)}
 
 
 def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, Any]:
@@ -91,25 +76,12 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
         "endpoint_spec": {"Mode": "dnsrr", "Ports": ports},
         "task_template": {
             "ContainerSpec": _container(dyno, secret_id),
-            "Resources": {"Limits": _limits(dyno)},
+            "Resources": {"Limits": _limits(dyno.size)},
             "RestartPolicy": _restart_policy(dyno),
             "Networks": [{"Target": dyno.network}],
-            "LogDriver": {
-                "Name": "json-file",
-                "Options": {
-                    "max-size": "10m",
-                    "max-file": "2",
-                    "labels": f"{STACK_LABEL},{APP_LABEL},{DYNO_LABEL}",
-                },
-            },
+            "LogDriver": {"Name": dyno_container.LOG_DRIVER, "Options": dyno_container.LOG_OPTIONS},
         },
     }
-
-
-def config_file(config: Mapping[str, str]) -> bytes:
-    """Config vars as lines for a shell. Never empty: Swarm refuses that."""
-    lines = ["# config vars", *(f"export {name}={shlex.quote(value)}" for name, value in sorted(config.items()))]
-    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def free_port(taken: frozenset[int], seed: str) -> int:
@@ -149,11 +121,11 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
     return {
         "Image": dyno.image,
         **_start(dyno),
-        "Env": [f"PORT={PORT}", f"DYNO={dyno.dyno}"],
+        "Env": dyno_container.environment(dyno.dyno),
         "Labels": dyno.labels(),
         "User": f"{DYNO_USER}:{DYNO_USER}",
         "Init": True,
-        "StopGracePeriod": STOP_GRACE,
+        "StopGracePeriod": EXIT_SECONDS * SECOND,
         "CapabilityDrop": ["ALL"],
         "Secrets": [{"SecretID": secret_id, "SecretName": dyno.secret_name, "File": file}],
     }
@@ -162,14 +134,12 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
 def _start(dyno: DynoService) -> dict[str, list[str]]:
     if not dyno.container:
         return {"Args": [dyno.command]}  # after the image's entrypoint, which reads the config vars first
-    # The user's image has no such entrypoint: its own shell reads them, and becomes the image's own process.
-    platform = f"export PORT={PORT} DYNO={shlex.quote(dyno.dyno)}"
-    return {"Command": ["/bin/sh", "-c", f". /run/secrets/{CONFIG}\n{platform}\nexec {dyno.command}"]}
+    return {"Command": dyno_container.launcher(dyno.dyno, own_image=True, words=True), "Args": [dyno.command]}
 
 
-def _limits(dyno: DynoService) -> dict[str, int]:
-    size = dyno_sizes.find(dyno.size)
-    return {"MemoryBytes": size.kill_mb * 1024 * 1024, "Pids": size.pids}
+def _limits(size: str) -> dict[str, int]:
+    limits = dyno_container.limits(size)
+    return {"MemoryBytes": limits.memory_bytes, "Pids": limits.pids}
 
 
 def _restart_policy(dyno: DynoService) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
 from dynoform.domain.reconciliation import Service, Task
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
-from dynoform.reconcile.specification import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, DynoService
+from dynoform.reconcile.specification import DynoService
+from dynoform.store.hosts import HostState
 
 SECONDS = 20
 _CONFLICT = 409
@@ -29,6 +31,8 @@ class Actual:
 
     services: tuple[Service, ...]
     ports: frozenset[int]
+    hosts: frozenset[HostState] = frozenset()
+    """Those that dynos are placed on."""
 
 
 class Swarm:
@@ -45,11 +49,12 @@ class Swarm:
         """All dyno services with their tasks. Raises ``UnavailableError``."""
         with _explained("list services"):
             services = self.client.services()
-            addresses = self._addresses()
+            nodes = self.client.nodes()
+            addresses = self._addresses(nodes)
             tasks = self._tasks(addresses)
         ours = [service for service in services if self._is_ours(service["Spec"].get("Labels"))]
         found = tuple(_service(service, tasks[service["ID"]]) for service in ours)
-        return Actual(found, frozenset(_ports(services)))
+        return Actual(found, frozenset(_ports(services)), frozenset(_hosts(nodes, addresses)))
 
     def create(self, dyno: DynoService, config: Mapping[str, str], taken: frozenset[int], attempt: str) -> str:
         """Create the dyno's service and return its id; ``attempt`` makes another port likely after a conflict.
@@ -100,8 +105,7 @@ class Swarm:
     def _is_ours(self, labels: Mapping[str, str] | None) -> bool:
         return labels is not None and labels.get(STACK_LABEL) == self.stack and DYNO_ID_LABEL in labels
 
-    def _addresses(self) -> dict[str, str]:
-        nodes = self.client.nodes()
+    def _addresses(self, nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         labels = {node["ID"]: node["Spec"].get("Labels") or {} for node in nodes}
         return {node: found[self.address_label] for node, found in labels.items() if self.address_label in found}
 
@@ -120,7 +124,7 @@ class Swarm:
         for secret in self.client.secrets(filters={"name": dyno.secret_name}):
             if secret["Spec"]["Name"] == dyno.secret_name:
                 return str(secret["ID"])
-        return str(self.client.create_secret(dyno.secret_name, specification.config_file(config), labels=labels)["ID"])
+        return str(self.client.create_secret(dyno.secret_name, config_file(config), labels=labels)["ID"])
 
     def _remove_secret(self, secret_id: str) -> bool:
         try:
@@ -169,6 +173,13 @@ def _ports(services: Iterable[Mapping[str, Any]]) -> Iterator[int]:
         for port in (service["Spec"].get("EndpointSpec") or {}).get("Ports") or ():
             if port.get("PublishedPort"):
                 yield int(port["PublishedPort"])
+
+
+def _hosts(nodes: Iterable[Mapping[str, Any]], addresses: Mapping[str, str]) -> Iterator[HostState]:
+    for node in nodes:
+        if node["ID"] in addresses:
+            description = node["Description"]
+            yield HostState(node["ID"], description["Hostname"], int(description["Resources"]["MemoryBytes"]))
 
 
 def _moment(text: str) -> datetime:

@@ -4,7 +4,6 @@ Nothing waits for ever: connecting, locks, statements and idle transactions all 
 cannot hold others.
 """
 
-import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from dynoform.configuration import Configuration
+from dynoform.domain.retries import pause as pause
 from dynoform.errors import ConflictError, InvalidInputError, UnavailableError
 
 JOBS = "jobs"
@@ -29,6 +29,7 @@ BUILD_OUTPUT = "build_output"
 ADDON_WORK = "addon_work"
 ADDON_DONE = "addon_done"
 WEBHOOKS = "webhooks"
+RUNS = "runs"
 """Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app."""
 
 SCHEMA = "0007"
@@ -178,12 +179,6 @@ def attempts(seconds: float | None) -> Iterator[int]:
             return
         time.sleep(wait)
         number += 1
-
-
-def pause(failures: int) -> float:
-    """Seconds to wait after this many failures in a row (0 or more): doubling up to 5 s, half of it by chance."""
-    ceiling: float = min(5.0, 0.2 * 2 ** min(failures, 10))
-    return ceiling * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
 
 
 def _explain(error: SQLAlchemyError) -> ConflictError | UnavailableError:

@@ -45,7 +45,7 @@ def test_defaults_give_addresses_of_both_bridges(load: Any) -> None:
 
 
 def test_platform_services_have_a_port_each(load: Any) -> None:
-    assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004)
+    assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004, 9005, 9006)
 
 
 def test_api_of_a_real_domain_has_a_name_that_the_heroku_cli_accepts(load: Any) -> None:

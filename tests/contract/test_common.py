@@ -95,7 +95,7 @@ def test_every_route_has_authentication_declared(services: Services) -> None:
     }
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/apps"), ("POST", "/apps/myapp/dynos")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("PUT", "/apps"), ("PUT", "/apps/myapp/dynos")])
 def test_what_is_not_there_is_answered_as_heroku_does(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
     assert (answer.status_code, answer.json()) == (404, {"id": "not_found", "message": UNKNOWN_ENDPOINT})

@@ -49,7 +49,18 @@ def test_up_that_was_killed_ten_times_converges() -> None:
     platform = Platform()
     for app in ("python", "node"):
         eventually(lambda a=app: platform.serves(a), 60, f"{app} answers")  # type: ignore[misc]
-    nouns = ["api", "builder", "log-agent", "logplex", "postgres", "reconcile", "registry", "router", "router-agent"]
+    nouns = [
+        "api",
+        "builder",
+        "log-agent",
+        "logplex",
+        "postgres",
+        "reconcile",
+        "registry",
+        "router",
+        "router-agent",
+        "run-agent",
+    ]
     assert names(platform) == {f"{STACK}_{noun}" for noun in nouns}
     gone = dynoform("down", "--stack", STACK, "--yes", "--purge")
     assert gone.code == 0, f"seed {seed}\n{gone.err}"

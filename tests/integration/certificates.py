@@ -26,14 +26,14 @@ class Authority:
         """The authority's own certificate."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str, address: str, *, client: bool = False) -> tuple[bytes, bytes]:
-        """(certificate, key) as PEM, for a server at ``address`` or for a client."""
+    def issue(self, name: str, address: str, *names: str, client: bool = False) -> tuple[bytes, bytes]:
+        """(certificate, key) as PEM, for a server at ``address`` (and by these DNS ``names``) or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        known = [x509.IPAddress(ipaddress.ip_address(address)), *(x509.DNSName(dns) for dns in names)]
         builder = _builder(_name(name), self._name, key.public_key())
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        builder = builder.add_extension(names, critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(known), critical=False)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
         plain = serialization.NoEncryption()

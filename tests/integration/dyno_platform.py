@@ -13,12 +13,12 @@ from docker.errors import APIError, NotFound
 from sqlalchemy import select, update
 
 from dynoform.configuration import Configuration
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, RUN_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.loop import Reconciler, _watch_events
-from dynoform.reconcile.specification import DYNO_ID_LABEL, STACK_LABEL
 from dynoform.reconcile.swarm import Swarm
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
@@ -172,11 +172,18 @@ def dyno_network(parts: EngineParts) -> Iterator[None]:
         "com.docker.network.bridge.host_binding_ipv4": GATEWAY,
     }
     remove_network(parts)
+    config = f"{NETWORK}_config"
     ipam = docker.types.IPAMConfig(pool_configs=[pool])
     # The SDK has no argument for networks that are a configuration or made from one. The latter take no labels.
     for body in (
-        {"Name": f"{NETWORK}_config", "ConfigOnly": True, "IPAM": ipam, "Options": options},
-        {"Name": NETWORK, "Driver": "bridge", "Scope": "swarm", "ConfigFrom": {"Network": f"{NETWORK}_config"}},
+        {"Name": config, "ConfigOnly": True, "IPAM": ipam, "Options": options},
+        {
+            "Name": NETWORK,
+            "Driver": "bridge",
+            "Scope": "swarm",
+            "Attachable": True,
+            "ConfigFrom": {"Network": f"{NETWORK}_config"},
+        },
     ):
         api._raise_for_status(api._post_json(api._url("/networks/create"), data=body | {"CheckDuplicate": True}))
     node = parts.engine.nodes.list()[0]
@@ -186,6 +193,21 @@ def dyno_network(parts: EngineParts) -> Iterator[None]:
     finally:
         label_node(node, None)
         remove_network(parts)
+
+
+def remove_dynos(parts: EngineParts) -> None:
+    """Services, one-off dynos and secrets of our stack, also those that a killed run has left."""
+    label = {"label": f"dynoform.stack={STACK}"}
+    for service in parts.engine.services.list(filters=label):
+        service.remove()
+    for container in parts.engine.containers.list(all=True, filters={"label": [label["label"], RUN_ID_LABEL]}):
+        container.remove(force=True)
+    for _ in range(100):
+        if not parts.engine.containers.list(filters=label):
+            break
+        time.sleep(0.2)
+    for secret in parts.engine.secrets.list(filters=label):
+        secret.remove()
 
 
 def remove_network(parts: EngineParts) -> None:

@@ -15,7 +15,7 @@ from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.loop import SETTLING
 from dynoform.store.session import Store
 from dynoform.store.tables import Dyno, Lease
-from tests.integration.dyno_platform import GATEWAY, SERVER, STACK, DynoPlatform, dyno_network
+from tests.integration.dyno_platform import GATEWAY, SERVER, DynoPlatform, dyno_network, remove_dynos
 from tests.integration.engine_parts import EngineParts, parts
 from tests.store_fixtures import configuration, migrated
 
@@ -36,19 +36,6 @@ def platform(parts: EngineParts, migrated: Store, configuration: Configuration) 
         yield made
         made.stop()
         remove_dynos(parts)
-
-
-def remove_dynos(parts: EngineParts) -> None:
-    """Services and secrets of our stack, also those that a killed run has left."""
-    label = {"label": f"dynoform.stack={STACK}"}
-    for service in parts.engine.services.list(filters=label):
-        service.remove()
-    for _ in range(100):
-        if not parts.engine.containers.list(filters=label):
-            break
-        time.sleep(0.2)
-    for secret in parts.engine.secrets.list(filters=label):
-        secret.remove()
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallati
 from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
+from dynoform.store.tables.hosts import Host
 from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.log_drains import LogDrain
+from dynoform.store.tables.one_off_dynos import OneOffDyno
 from dynoform.store.tables.pipelines import (
     Pipeline,
     PipelineConfig,
@@ -49,12 +51,14 @@ __all__ = [
     "Domain",
     "Dyno",
     "Formation",
+    "Host",
     "Identified",
     "Job",
     "Key",
     "Lease",
     "LogDrain",
     "OAuthClient",
+    "OneOffDyno",
     "Pipeline",
     "PipelineConfig",
     "PipelineCoupling",

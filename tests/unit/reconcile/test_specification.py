@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynoform.domain import dyno_lines
+from dynoform.domain import dyno_container, dyno_lines
 from dynoform.errors import ConflictError
 from dynoform.reconcile import specification
 from dynoform.reconcile.specification import DynoService
@@ -74,14 +74,14 @@ def test_names_are_what_swarm_takes_and_no_two_dynos_share_one(app: str, kind: s
 
 def test_config_vars_reach_a_shell_unchanged() -> None:
     config = {"PLAIN": "a", "QUOTES": 'it\'s "x" `id` $(id) $HOME \\', "LINES": "a\n\nb\n", "EMPTY": "", "UTF": "é\t✓"}
-    script = specification.config_file(config).decode() + "env -0"
+    script = dyno_container.config_file(config).decode() + "env -0"
     output = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10).stdout.decode()
     found = dict(entry.split("=", 1) for entry in output.split("\0") if entry)
     assert {name: found[name] for name in config} == config
 
 
 def test_without_config_vars_the_secret_is_not_empty() -> None:
-    assert specification.config_file({}).strip()
+    assert dyno_container.config_file({}).strip()
 
 
 def test_ports_are_spread_and_never_given_twice() -> None:

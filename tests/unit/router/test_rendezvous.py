@@ -1,0 +1,173 @@
+"""The rendezvous relay on the loopback, over real TLS."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dynoform.domain import rendezvous
+from dynoform.errors import ConfigurationError
+from dynoform.journal import Journal
+from dynoform.router import rendezvous as relay_module
+from dynoform.router.rendezvous import Relay
+from tests.integration.certificates import Authority
+
+LOCAL = "127.0.0.1"
+SECRET = "s" * rendezvous.SECRET_LENGTH
+Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Sides:
+    """Makes clients and dynos' sides of one relay."""
+
+    def __init__(self, outer: int, inner: int, authority: Authority) -> None:
+        self.outer, self.inner = outer, inner
+        self.context = ssl.create_default_context(cadata=authority.pem.decode())
+        self._made: list[asyncio.StreamWriter] = []
+
+    async def client(self, hello: bytes = SECRET.encode() + b"\r\n") -> Side:
+        reader, writer = await asyncio.open_connection(LOCAL, self.outer, ssl=self.context)
+        writer.write(hello)
+        self._made.append(writer)
+        return reader, writer
+
+    async def dyno(self, secret: str = SECRET) -> Side:
+        reader, writer = await asyncio.open_connection(LOCAL, self.inner)
+        writer.write(f"{rendezvous.digest(secret)}\n".encode())
+        self._made.append(writer)
+        return reader, writer
+
+    async def close(self) -> None:
+        for writer in self._made:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+@pytest.fixture
+def relayed(tmp_path: Path) -> Callable[[Callable[[Sides], Awaitable[None]]], None]:
+    """Run a scenario with a relay."""
+    authority = Authority()
+    pem = tmp_path / "router.pem"
+    pem.write_bytes(b"".join(authority.issue("router", LOCAL)))
+
+    async def play(scenario: Callable[[Sides], Awaitable[None]]) -> None:
+        relay = Relay(Journal("test"), meeting_seconds=0.5)
+        outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
+        sides = Sides(outer, inner, authority)
+        try:
+            async with asyncio.timeout(10):
+                await scenario(sides)
+        finally:
+            await sides.close()
+            relay.stop()
+        assert relay._waiting == 0
+
+    return lambda scenario: asyncio.run(play(scenario))
+
+
+Relayed = Callable[[Callable[[Sides], Awaitable[None]]], None]
+
+
+@pytest.mark.parametrize("dyno_first", [True, False])
+@pytest.mark.parametrize("end", [b"\r\n", b""])
+def test_both_sides_meet_whoever_comes_first(relayed: Relayed, dyno_first: bool, end: bytes) -> None:
+    async def scenario(sides: Sides) -> None:
+        if dyno_first:
+            dyno = await sides.dyno()
+            client = await sides.client(SECRET.encode() + end)
+        else:
+            client = await sides.client(SECRET.encode() + end)
+            dyno = await sides.dyno()
+        assert await client[0].read(100) == rendezvous.GREETING
+        assert await dyno[0].readexactly(1) == rendezvous.MET
+        client[1].write(b"input")
+        assert await dyno[0].readexactly(5) == b"input"
+        dyno[1].write(b"x" * 1_000_000)
+        dyno[1].close()
+        assert await client[0].read() == b"x" * 1_000_000
+
+    relayed(scenario)
+
+
+def test_the_other_side_hears_of_a_client_that_goes(relayed: Relayed) -> None:
+    async def scenario(sides: Sides) -> None:
+        dyno, client = await sides.dyno(), await sides.client()
+        assert await client[0].read(100) == rendezvous.GREETING
+        client[1].close()
+        assert await dyno[0].read() == rendezvous.MET
+
+    relayed(scenario)
+
+
+def test_a_secret_that_is_wrong_or_used_is_not_greeted(relayed: Relayed) -> None:
+    async def scenario(sides: Sides) -> None:
+        dyno, client = await sides.dyno(), await sides.client()
+        assert await client[0].read(100) == rendezvous.GREETING
+        second = await sides.client()
+        assert await second[0].read() == b""
+        wrong = await sides.client(b"w" * rendezvous.SECRET_LENGTH)
+        assert await wrong[0].read() == b""
+        dyno[1].write(b"still mine")
+        assert await client[0].readexactly(10) == b"still mine"
+        dyno[1].close()
+        await client[0].read()
+        again = await sides.client()
+        assert await again[0].read() == b""
+
+    relayed(scenario)
+
+
+def test_a_client_that_says_too_little_is_hung_up_on(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "HELLO_SECONDS", 0.1)
+
+    async def scenario(sides: Sides) -> None:
+        for hello in (b"", b"short\r\n"):
+            client = await sides.client(hello)
+            assert await client[0].read() == b""
+
+    relayed(scenario)
+
+
+def test_an_attachment_without_a_byte_for_an_hour_ends(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "IDLE_SECONDS", 0.4)
+
+    async def scenario(sides: Sides) -> None:
+        dyno, client = await sides.dyno(), await sides.client()
+        assert await client[0].read(100) == rendezvous.GREETING
+        assert await dyno[0].readexactly(1) == rendezvous.MET
+        for _ in range(4):  # longer than the limit in all
+            await asyncio.sleep(0.2)
+            dyno[1].write(b".")
+        assert await client[0].read() == b"...."
+        assert await dyno[0].read() == b""
+
+    relayed(scenario)
+
+
+def test_only_so_many_may_wait(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "MOST_WAITING", 2)
+
+    async def scenario(sides: Sides) -> None:
+        waiting = [await sides.client(bytes([letter]) * rendezvous.SECRET_LENGTH) for letter in b"ab"]
+        await asyncio.sleep(0.1)
+        refused = await sides.client()
+        async with asyncio.timeout(0.2):
+            assert await refused[0].read() == b""
+        for client in waiting:
+            assert await client[0].read() == b""
+
+    relayed(scenario)
+
+
+def test_without_a_certificate_nobody_is_served(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"certificate router\.pem"):
+        asyncio.run(Relay(Journal("test")).start(([LOCAL], 0), (LOCAL, 0), tmp_path / "router.pem"))
+
+
+def test_the_address_for_all_stands_alone() -> None:
+    assert relay_module._addresses((relay_module._ANY, "172.29.0.1")) == ["0.0.0.0"]  # noqa: S104 - not bound
+    assert relay_module._addresses(("127.0.0.1", "172.29.0.1")) == ["127.0.0.1", "172.29.0.1"]

@@ -1,0 +1,44 @@
+import uuid
+from dataclasses import replace
+
+from dynoform.reconcile import specification
+from dynoform.run import places
+from dynoform.run.rows import Run
+from tests.unit.reconcile.test_specification import SHOP
+
+ONE = Run(
+    id=uuid.UUID(int=7), app_id=SHOP.app_id, app_name="shop", version=5, type="run", number=1234, size=SHOP.size,
+    command="rake x", variables=b"", digest="0" * 64, tty=True, state="starting", inside_id=None, image=SHOP.image,
+    process_types={"rake": "bundle exec rake"}, config=b"", age=0.0, time_to_live=60,
+)  # fmt: skip
+
+
+def test_a_one_off_dyno_is_contained_as_one_of_the_formation_is() -> None:
+    template = specification.service(SHOP, "secret", None)["task_template"]
+    formation, limits = template["ContainerSpec"], template["Resources"]["Limits"]
+    made = places.description("local", "local_dynos", ONE)
+    host = made["HostConfig"]
+    assert (made["User"], host["CapDrop"], host["Init"]) == (
+        formation["User"],
+        formation["CapabilityDrop"],
+        formation["Init"],
+    )
+    assert {"MemoryBytes": host["Memory"], "Pids": host["PidsLimit"]} == limits
+    assert (made["Image"], host["NetworkMode"]) == (formation["Image"], SHOP.network)
+    assert made["Env"] == ["PORT=5000", "DYNO=run.1234"]
+    assert made["Cmd"] == ["bundle exec rake x"]
+    assert "Privileged" not in host
+    assert "Binds" not in host
+
+
+def test_the_reconciler_does_not_know_it_and_the_log_agent_does() -> None:
+    made = places.description("local", "local_dynos", replace(ONE, digest=None, tty=False))
+    assert "dynoform.dyno-id" not in made["Labels"]
+    assert made["Labels"]["dynoform.run-id"] == str(ONE.id)
+    wanted = made["HostConfig"]["LogConfig"]["Config"]["labels"].split(",")
+    assert set(wanted) <= made["Labels"].keys()
+    assert (made["OpenStdin"], made["Tty"]) == (False, False)
+
+
+def test_what_is_attached_is_not_logged() -> None:
+    assert places.description("local", "local_dynos", ONE)["HostConfig"]["LogConfig"] == {"Type": "none"}
