@@ -68,13 +68,13 @@ class Ran:
 
     @property
     def table(self) -> list[list[str]]:
-        """The output's lines as words; box-drawing lines are left out."""
-        return [words for line in self.out.splitlines() if (words := line.replace("│", " ").split())]
+        """The words of each line of the output; empty lines and rules are left out."""
+        return [words for line in self.out.splitlines() if (words := line.replace("─", "").split())]
 
     @property
     def text(self) -> str:
         """Output and messages, with all white space as single blanks: what a person reads, however it is wrapped."""
-        return " ".join(f"{self.out} {self.err}".replace("›", " ").split())
+        return " ".join(f"{self.out} {self.err}".replace("\u203a", " ").split())
 
 
 @dataclass

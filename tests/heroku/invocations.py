@@ -134,9 +134,7 @@ def _remark(line: str, proof: Proof | None, reasons: Mapping[str, str]) -> str:
 
 
 def reason(line: str, reasons: Mapping[str, str]) -> str:
-    """Why a line is missing: what is said of the whole line, else of its command, else of the command's topic."""
-    command = line.split()[0]
-    for key in (line, command, command.partition(":")[0]):
-        if key in reasons:
-            return reasons[key]
-    return ""
+    """Why a line is missing: what is said of the whole line, else of its command, else of a topic above that."""
+    parts = line.split()[0].split(":")
+    commands = [":".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((reasons[key] for key in (line, *commands) if key in reasons), "")

@@ -5,7 +5,7 @@ import httpx
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
 
-AWKWARD = "it's $HOME \"quoted\"\nand two lines ✓"
+AWKWARD = 'it\'s $HOME "quoted"\nand two lines ✓'
 
 
 @covers("config -a myapp", "config -a myapp --shell", "config:get FOO -a myapp")

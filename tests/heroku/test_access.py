@@ -1,0 +1,73 @@
+"""Collaborators and teams."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.heroku.conftest import BOB
+from tests.heroku.invocations import covers
+from tests.heroku_cli import REFUSED, HerokuCLI
+from tests.store_fixtures import EMAIL
+
+
+def collaborators(api: httpx.Client) -> set[str]:
+    """Who may use ``myapp``."""
+    return {row["user"]["email"] for row in api.get("/apps/myapp/collaborators").raise_for_status().json()}
+
+
+@covers("access -a myapp", "access:add you@example.com -a myapp", "access:remove you@example.com -a myapp")
+def test_a_collaborator_gets_in_and_out(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    assert "Couldn't find that app." in bob("apps:info -a myapp", code=REFUSED).text
+    heroku(f"access:add {BOB} -a myapp")
+    assert collaborators(api) == {EMAIL, BOB}
+    assert [BOB, "collaborator"] in heroku("access -a myapp").table
+    assert "=== myapp" in bob("apps:info -a myapp").out
+    bob("apps:destroy -a myapp --confirm myapp", code=REFUSED)
+    heroku(f"access:remove {BOB} -a myapp")
+    assert collaborators(api) == {EMAIL}
+    assert "Couldn't find that app." in bob("apps:info -a myapp", code=REFUSED).text
+
+
+@covers("apps:transfer you@example.com -a myapp")
+def test_an_app_is_transferred(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    heroku(f"access:add {BOB} -a myapp")
+    heroku(f"apps:transfer {BOB} -a myapp")
+    (transfer,) = api.get("/account/app-transfers").json()
+    assert (transfer["state"], transfer["recipient"]["email"]) == ("pending", BOB)
+    assert api.get("/apps/myapp").json()["owner"]["email"] == EMAIL
+
+
+@pytest.fixture
+def team(api: httpx.Client, operator: Any) -> str:
+    """``myteam``, with the operator as its admin."""
+    return str(api.post("/teams", json={"name": "myteam"}).raise_for_status().json()["id"])
+
+
+def members(api: httpx.Client) -> dict[str, str]:
+    """Each member's role in ``myteam``."""
+    return {row["email"]: row["role"] for row in api.get("/teams/myteam/members").raise_for_status().json()}
+
+
+@covers("teams", "members -t myteam")
+def test_teams_and_members_are_shown(heroku: HerokuCLI, team: str) -> None:
+    teams, people = heroku.each("teams", "members -t myteam")
+    assert ["myteam", "admin"] in teams.table
+    assert [EMAIL, "admin"] in people.table
+
+
+@covers("members:add new@example.com -r member -t myteam", "members:set new@example.com -r admin -t myteam")
+def test_a_member_is_added_and_made_admin(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, team: str) -> None:
+    heroku(f"members:add {BOB} -r member -t myteam")
+    assert members(api)[BOB] == "member"
+    heroku(f"members:set {BOB} -r admin -t myteam")
+    assert members(api) == {EMAIL: "admin", BOB: "admin"}
+    assert ["myteam", "admin"] in bob("teams").table
+
+
+@covers("members:remove inv@example.com -t myteam")
+def test_a_member_is_removed(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, team: str) -> None:
+    heroku(f"members:add {BOB} -r member -t myteam")
+    heroku(f"members:remove {BOB} -t myteam")
+    assert members(api) == {EMAIL: "admin"}
+    assert bob("teams").text == "You are not a member of any teams."

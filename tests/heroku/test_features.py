@@ -1,0 +1,59 @@
+"""Features of apps and accounts."""
+
+from typing import Any
+
+import httpx
+
+from tests.heroku.invocations import covers
+from tests.heroku_cli import REFUSED, HerokuCLI
+from tests.store_fixtures import EMAIL
+
+METRICS = "log-runtime-metrics"
+
+
+def feature(api: httpx.Client, name: str) -> dict[str, Any]:
+    """A feature of ``myapp``."""
+    found: dict[str, Any] = api.get(f"/apps/myapp/features/{name}").raise_for_status().json()
+    return found
+
+
+@covers("features -a myapp", "features:info log-runtime-metrics -a myapp")
+def test_features_are_shown(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    listed, info = heroku.each("features -a myapp", f"features:info {METRICS} -a myapp")
+    assert any(row[:2] == ["[", "]"] and METRICS in row for row in listed.table)
+    assert ["Enabled:", "false"] in info.table
+    assert feature(api, METRICS)["description"] in info.text
+
+
+@covers("features:enable log-runtime-metrics -a myapp", "features:disable log-runtime-metrics -a myapp")
+def test_a_feature_is_turned_on_and_off(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    heroku(f"features:enable {METRICS} -a myapp")
+    assert feature(api, METRICS)["enabled"] is True
+    assert "already enabled" in heroku(f"features:enable {METRICS} -a myapp", code=1).text
+    heroku(f"features:disable {METRICS} -a myapp")
+    assert feature(api, METRICS)["enabled"] is False
+
+
+@covers("labs -a myapp", "labs:info labthing -a myapp")
+def test_labs_shows_experimental_features(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    (name, *_) = experimental(api)
+    listed, info = heroku.each("labs -a myapp", f"labs:info {name} -a myapp")
+    assert f"User Features {EMAIL}" in listed.out
+    assert name in listed.out
+    assert ["Enabled:", "false"] in info.table
+
+
+@covers("labs:enable labthing -a myapp", "labs:disable labthing -a myapp")
+def test_an_experimental_feature_is_turned_on_and_off(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+    (name, *_) = experimental(api)
+    heroku(f"labs:enable {name} -a myapp")
+    assert feature(api, name)["enabled"] is True
+    heroku(f"labs:disable {name} -a myapp")
+    assert feature(api, name)["enabled"] is False
+    heroku("labs:enable nope -a myapp", code=REFUSED)
+
+
+def experimental(api: httpx.Client) -> list[str]:
+    """Names of the features that are not yet generally available."""
+    rows = api.get("/apps/myapp/features").raise_for_status().json()
+    return [row["name"] for row in rows if row["state"] != "general"]
