@@ -28,6 +28,7 @@ INSTALL_SECONDS = 600
 COMMAND_SECONDS = 60
 REFUSED = 2
 """Exit code of a command that the API refused; 1 is for what the CLI itself finds wrong."""
+_ORNAMENTS = str.maketrans("\u203a─", "  ")
 AT_A_TIME = 2
 """A command is a Node process that is busy from start to end; tests run on two cores."""
 
@@ -69,12 +70,12 @@ class Ran:
     @property
     def table(self) -> list[list[str]]:
         """The words of each line of the output; empty lines and rules are left out."""
-        return [words for line in self.out.splitlines() if (words := line.replace("─", "").split())]
+        return [words for line in self.out.splitlines() if (words := line.translate(_ORNAMENTS).split())]
 
     @property
     def text(self) -> str:
         """Output and messages, with all white space as single blanks: what a person reads, however it is wrapped."""
-        return " ".join(f"{self.out} {self.err}".replace("\u203a", " ").split())
+        return " ".join(f"{self.out} {self.err}".translate(_ORNAMENTS).split())
 
 
 @dataclass

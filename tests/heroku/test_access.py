@@ -18,15 +18,15 @@ def collaborators(api: httpx.Client) -> set[str]:
 
 @covers("access -a myapp", "access:add you@example.com -a myapp", "access:remove you@example.com -a myapp")
 def test_a_collaborator_gets_in_and_out(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, myapp: str) -> None:
-    assert "Couldn't find that app." in bob("apps:info -a myapp", code=REFUSED).text
+    assert "Couldn't find that app." in bob("maintenance -a myapp", code=REFUSED).text
     heroku(f"access:add {BOB} -a myapp")
     assert collaborators(api) == {EMAIL, BOB}
     assert [BOB, "collaborator"] in heroku("access -a myapp").table
-    assert "=== myapp" in bob("apps:info -a myapp").out
+    assert bob("maintenance -a myapp").out == "off\n"
     bob("apps:destroy -a myapp --confirm myapp", code=REFUSED)
     heroku(f"access:remove {BOB} -a myapp")
     assert collaborators(api) == {EMAIL}
-    assert "Couldn't find that app." in bob("apps:info -a myapp", code=REFUSED).text
+    assert "Couldn't find that app." in bob("maintenance -a myapp", code=REFUSED).text
 
 
 @covers("apps:transfer you@example.com -a myapp")
@@ -70,4 +70,4 @@ def test_a_member_is_removed(heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Clien
     heroku(f"members:add {BOB} -r member -t myteam")
     heroku(f"members:remove {BOB} -t myteam")
     assert members(api) == {EMAIL: "admin"}
-    assert bob("teams").text == "You are not a member of any teams."
+    assert bob("teams").table == [["Team", "Role"]]

@@ -34,9 +34,9 @@ def test_set_takes_an_address_or_a_name(heroku: HerokuCLI, api: httpx.Client, my
 
 @covers("buildpacks -a myapp")
 def test_buildpacks_are_shown(heroku: HerokuCLI, python_only: None) -> None:
-    ran = heroku("buildpacks -a myapp")
-    assert "=== myapp Buildpack" in ran.out
-    assert "heroku/python" in ran.out
+    title, *rows = heroku("buildpacks -a myapp").table
+    assert title[:4] == ["===", "myapp", "Classic", "Buildpack"]
+    assert rows == [["heroku/python"]]
 
 
 @covers("buildpacks:add heroku/nodejs -a myapp")

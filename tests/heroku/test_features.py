@@ -20,7 +20,9 @@ def feature(api: httpx.Client, name: str) -> dict[str, Any]:
 @covers("features -a myapp", "features:info log-runtime-metrics -a myapp")
 def test_features_are_shown(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
     listed, info = heroku.each("features -a myapp", f"features:info {METRICS} -a myapp")
-    assert any(row[:2] == ["[", "]"] and METRICS in row for row in listed.table)
+    generally_available = [row["name"] for row in api.get("/apps/myapp/features").json() if row["state"] == "general"]
+    assert generally_available
+    assert all(name in listed.out for name in generally_available)
     assert ["Enabled:", "false"] in info.table
     assert feature(api, METRICS)["description"] in info.text
 

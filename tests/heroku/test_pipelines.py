@@ -112,3 +112,17 @@ def test_promote_releases_the_slug_downstream(
 def commands(api: httpx.Client, app: str) -> list[str]:
     """What the app's process types run."""
     return [row["command"] for row in api.get(f"/apps/{app}/formation").json()]
+
+
+@covers("ci:config -p mypipe", "ci:config:set A=1 -p mypipe", "ci:config:unset A -p mypipe")
+def test_config_vars_of_tests_are_kept_with_the_pipeline(
+    heroku: HerokuCLI, api: httpx.Client, operator: Account
+) -> None:
+    body = {"name": "mypipe", "owner": {"id": str(operator.id), "type": "user"}}
+    path = f"/pipelines/{api.post('/pipelines', json=body).raise_for_status().json()['id']}/stage/test/config-vars"
+    heroku("ci:config:set A=1 -p mypipe")
+    heroku("ci:config:set B=2 -p mypipe")
+    assert api.get(path).json() == {"A": "1", "B": "2"}
+    assert ["A:", "1"] in heroku("ci:config -p mypipe").table
+    heroku("ci:config:unset A -p mypipe")
+    assert api.get(path).json() == {"B": "2"}

@@ -4,9 +4,10 @@ import json
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from dynoform.store.session import Store
-from dynoform.store.tables import Account
+from dynoform.store.tables import Account, Release, ReleaseOutput
 from tests.contract.conftest import deploy
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
@@ -17,6 +18,18 @@ def releases(api: httpx.Client) -> list[tuple[int, str, bool]]:
     """Version, description and whether it is current of each release, the newest first."""
     rows = api.get("/apps/myapp/releases", headers={"Range": "version ..; order=desc"}).json()
     return [(row["version"], row["description"], row["current"]) for row in rows]
+
+
+def conclude(store: Store, output: str) -> None:
+    """Do what a worker does with the release command that waits: it says ``output``, and succeeds."""
+    from dynoform.store.releases import lock_app, succeed
+
+    with store.transaction() as session:
+        release = session.scalars(select(Release).where(Release.status == "pending")).one()
+        session.add(ReleaseOutput(release_id=release.id, sequence=0, text=output))
+        app = lock_app(session, release.app_id)
+        assert app is not None
+        succeed(session, app, release)
 
 
 @pytest.fixture
@@ -70,3 +83,23 @@ def test_rollback_to_a_version_brings_its_slug_and_config(
     assert api.get("/apps/myapp/config-vars").json() == {"FOO": "bar"}
     assert "v1" in heroku("rollback v1 -a myapp", code=REFUSED).text
     assert releases(api)[0][0] == 7
+
+
+@covers("releases:output -a myapp", "releases:retry -a relapp")
+def test_output_of_the_release_command_is_shown_and_the_release_retried(
+    heroku: HerokuCLI, api: httpx.Client, myapp: str, store: Store, operator: Account
+) -> None:
+    deploy(store, "myapp", operator, {"web": "python app.py", "release": "python migrate.py"})
+    assert releases(api)[0] == (3, "Deploy abc1234d", False)
+    conclude(store, "migrated once\n")
+    assert heroku("releases:output -a myapp").out == "migrated once\n"
+    concluded: list[bool] = []
+
+    def retried(seen: str) -> bool:
+        if not concluded and "Running release command..." in seen:
+            concluded.append(True)
+            conclude(store, "migrated twice\n")
+        return "migrated twice\n" in seen
+
+    heroku.until("releases:retry -a myapp", retried)
+    assert releases(api)[0] == (4, "Retry of v3: Deploy abc1234d", True)

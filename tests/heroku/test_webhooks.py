@@ -35,7 +35,7 @@ def test_add_subscribes(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> Non
 def test_webhooks_are_shown(heroku: HerokuCLI, hook: str) -> None:
     listed, info = heroku.each("webhooks -a myapp", f"webhooks:info {hook} -a myapp")
     assert [hook, URL, "api:release", "notify"] in listed.table
-    assert ["url:", URL] in info.table
+    assert ["URL:", URL] in info.table
 
 
 @covers("webhooks:events -a myapp", "webhooks:deliveries -a myapp")
