@@ -105,7 +105,7 @@ def bob(people: dict[str, HerokuCLI], store: Store, operator: Account) -> Heroku
 
 
 @pytest.fixture
-def api(site: Site, operator: Account) -> Iterator[httpx.Client]:
+def client(site: Site, operator: Account) -> Iterator[httpx.Client]:
     """The operator's client: prepares what a command needs, and sees what it did."""
     headers = {"Authorization": f"Bearer {OPERATOR_KEY}", "Accept": "application/vnd.heroku+json; version=3"}
     trust = ssl.create_default_context(cafile=str(site.authority))
@@ -114,9 +114,9 @@ def api(site: Site, operator: Account) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def create(api: httpx.Client) -> Callable[[str], str]:
+def create(client: httpx.Client) -> Callable[[str], str]:
     """Makes an app of that name; returns its id."""
-    return lambda name: str(api.post("/apps", json={"name": name}).raise_for_status().json()["id"])
+    return lambda name: str(client.post("/apps", json={"name": name}).raise_for_status().json()["id"])
 
 
 @pytest.fixture

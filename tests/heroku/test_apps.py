@@ -31,10 +31,10 @@ def checkout(tmp_path: Path) -> Path:
 
 @covers("create withremote")
 def test_create_makes_an_app_and_its_remote(
-    heroku: HerokuCLI, api: httpx.Client, checkout: Path, services: Services
+    heroku: HerokuCLI, client: httpx.Client, checkout: Path, services: Services
 ) -> None:
     ran = heroku("create withremote", cwd=checkout)
-    app = api.get("/apps/withremote").json()
+    app = client.get("/apps/withremote").json()
     assert app["owner"]["email"] == EMAIL
     assert f"{app['web_url']} | {app['git_url']}" in ran.text
     assert f"heroku\t{app['git_url']} (push)" in remotes(checkout)
@@ -42,28 +42,28 @@ def test_create_makes_an_app_and_its_remote(
 
 
 @covers("create --region eu")
-def test_create_without_a_name_makes_one_in_the_region(heroku: HerokuCLI, api: httpx.Client) -> None:
+def test_create_without_a_name_makes_one_in_the_region(heroku: HerokuCLI, client: httpx.Client) -> None:
     heroku("create --region local")
-    (app,) = api.get("/apps").json()
+    (app,) = client.get("/apps").json()
     assert re.fullmatch(r"[a-z]+-[a-z]+-\d{5}", app["name"])
     assert app["region"]["name"] == "local"
     assert "Couldn't find that region (eu)." in heroku("create --region eu", code=REFUSED).text
-    assert len(api.get("/apps").json()) == 1
+    assert len(client.get("/apps").json()) == 1
 
 
 @covers("create newapp --buildpack https://github.com/x/y --stack heroku-22 --addons heroku-redis:mini")
-def test_create_takes_buildpack_stack_and_addon(heroku: HerokuCLI, api: httpx.Client) -> None:
+def test_create_takes_buildpack_stack_and_addon(heroku: HerokuCLI, client: httpx.Client) -> None:
     heroku("create newapp --buildpack https://github.com/x/y --stack stack-13 --addons heroku-redis:mini")
-    assert api.get("/apps/newapp").json()["stack"]["name"] == "stack-13"
-    (installation,) = api.get("/apps/newapp/buildpack-installations").json()
+    assert client.get("/apps/newapp").json()["stack"]["name"] == "stack-13"
+    (installation,) = client.get("/apps/newapp/buildpack-installations").json()
     assert installation["buildpack"]["url"] == "https://github.com/x/y"
-    assert [addon["plan"]["name"] for addon in api.get("/apps/newapp/addons").json()] == ["heroku-redis:mini"]
+    assert [addon["plan"]["name"] for addon in client.get("/apps/newapp/addons").json()] == ["heroku-redis:mini"]
 
 
 @covers("create bpapp --buildpack heroku/python")
-def test_create_takes_a_buildpack_by_its_short_name(heroku: HerokuCLI, api: httpx.Client) -> None:
+def test_create_takes_a_buildpack_by_its_short_name(heroku: HerokuCLI, client: httpx.Client) -> None:
     heroku("create bpapp --buildpack heroku/python")
-    (installation,) = api.get("/apps/bpapp/buildpack-installations").json()
+    (installation,) = client.get("/apps/bpapp/buildpack-installations").json()
     assert installation["buildpack"]["name"] == "heroku/python"
 
 
@@ -78,8 +78,8 @@ def test_apps_lists_ones_own(heroku: HerokuCLI, bob: HerokuCLI, create: Create) 
 
 
 @covers("apps:info -a myapp", "apps:info -a myapp --json", "apps:info -a myapp --shell")
-def test_info_shows_an_app_in_three_forms(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
-    app = api.get("/apps/myapp").json()
+def test_info_shows_an_app_in_three_forms(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+    app = client.get("/apps/myapp").json()
     plain, as_json, shell = heroku.each("apps:info -a myapp", "apps:info -a myapp --json", "apps:info -a myapp --shell")
     assert "=== myapp" in plain.out
     for label, value in {"Git URL": "git_url", "Web URL": "web_url"}.items():
@@ -92,49 +92,51 @@ def test_info_shows_an_app_in_three_forms(heroku: HerokuCLI, api: httpx.Client, 
 
 
 @covers("apps:rename -a myapp renamed")
-def test_rename_moves_app_address_and_remote(heroku: HerokuCLI, api: httpx.Client, myapp: str, checkout: Path) -> None:
+def test_rename_moves_app_address_and_remote(
+    heroku: HerokuCLI, client: httpx.Client, myapp: str, checkout: Path
+) -> None:
     heroku("git:remote -a myapp", cwd=checkout)
     heroku("apps:rename -a myapp renamed", cwd=checkout)
-    app = api.get(f"/apps/{myapp}").json()
+    app = client.get(f"/apps/{myapp}").json()
     assert (app["name"], app["web_url"]) == ("renamed", "http://renamed.localhost:8080/")
     assert app["git_url"] in remotes(checkout)
     assert "Couldn't find that app." in heroku("apps:info -a myapp", code=REFUSED).text
 
 
 @covers("git:remote -a myapp")
-def test_remote_is_added_to_a_checkout(heroku: HerokuCLI, api: httpx.Client, myapp: str, checkout: Path) -> None:
+def test_remote_is_added_to_a_checkout(heroku: HerokuCLI, client: httpx.Client, myapp: str, checkout: Path) -> None:
     heroku("git:remote -a myapp", cwd=checkout)
-    assert f"heroku\t{api.get('/apps/myapp').json()['git_url']} (fetch)" in remotes(checkout)
+    assert f"heroku\t{client.get('/apps/myapp').json()['git_url']} (fetch)" in remotes(checkout)
 
 
 @covers("maintenance -a myapp", "maintenance:on -a myapp", "maintenance:off -a myapp")
-def test_maintenance_mode_is_turned_on_and_off(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_maintenance_mode_is_turned_on_and_off(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     assert heroku("maintenance -a myapp").out == "off\n"
     heroku("maintenance:on -a myapp")
-    assert api.get("/apps/myapp").json()["maintenance"] is True
+    assert client.get("/apps/myapp").json()["maintenance"] is True
     assert heroku("maintenance -a myapp").out == "on\n"
     heroku("maintenance:off -a myapp")
-    assert api.get("/apps/myapp").json()["maintenance"] is False
+    assert client.get("/apps/myapp").json()["maintenance"] is False
 
 
 @covers("stack -a myapp", "stack:set heroku-22 -a myapp")
-def test_stack_is_shown_and_set(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_stack_is_shown_and_set(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     shown, chosen = heroku.each("stack -a myapp", "stack:set stack-13 -a myapp")
     assert ["*", "stack-13"] in shown.table
     assert "stack-13" in chosen.text
-    assert api.get("/apps/myapp").json()["build_stack"]["name"] == "stack-13"
+    assert client.get("/apps/myapp").json()["build_stack"]["name"] == "stack-13"
     refused = heroku("stack:set heroku-22 -a myapp", code=REFUSED)
     assert "Couldn't find that stack (heroku-22)" in refused.text
 
 
 @covers("apps:destroy -a myapp --confirm myapp")
 def test_destroy_needs_the_name_and_destroys(
-    heroku: HerokuCLI, bob: HerokuCLI, api: httpx.Client, myapp: str, checkout: Path
+    heroku: HerokuCLI, bob: HerokuCLI, client: httpx.Client, myapp: str, checkout: Path
 ) -> None:
     heroku("git:remote -a myapp", cwd=checkout)
     assert "Confirmation" in heroku("apps:destroy -a myapp --confirm other", code=1, cwd=checkout).text
     assert "Couldn't find that app." in bob("apps:destroy -a myapp --confirm myapp", code=REFUSED).text
-    assert api.get("/apps/myapp").status_code == 200
+    assert client.get("/apps/myapp").status_code == 200
     heroku("apps:destroy -a myapp --confirm myapp", cwd=checkout)
-    assert api.get(f"/apps/{myapp}").status_code == 404
+    assert client.get(f"/apps/{myapp}").status_code == 404
     assert remotes(checkout) == ""

@@ -9,26 +9,26 @@ from tests.heroku_cli import HerokuCLI
 URL = "https://github.com/x/y"
 
 
-def installed(api: httpx.Client) -> list[str]:
+def installed(client: httpx.Client) -> list[str]:
     """The buildpacks of ``myapp`` in their order, as users name them."""
-    rows = api.get("/apps/myapp/buildpack-installations").raise_for_status().json()
+    rows = client.get("/apps/myapp/buildpack-installations").raise_for_status().json()
     return [row["buildpack"]["name"] for row in sorted(rows, key=lambda row: row["ordinal"])]
 
 
 @pytest.fixture
-def python_only(api: httpx.Client, myapp: str) -> None:
+def python_only(client: httpx.Client, myapp: str) -> None:
     """``myapp`` is built with heroku/python."""
     body = {"updates": [{"buildpack": "heroku/python"}]}
-    api.put("/apps/myapp/buildpack-installations", json=body).raise_for_status()
+    client.put("/apps/myapp/buildpack-installations", json=body).raise_for_status()
 
 
 @covers("buildpacks:set https://github.com/x/y -a myapp", "buildpacks:set heroku/python -a myapp")
-def test_set_takes_an_address_or_a_name(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_set_takes_an_address_or_a_name(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     heroku(f"buildpacks:set {URL} -a myapp")
-    assert installed(api) == [URL]
+    assert installed(client) == [URL]
     heroku("buildpacks:clear -a myapp")
     ran = heroku("buildpacks:set heroku/python -a myapp")
-    assert installed(api) == ["heroku/python"]
+    assert installed(client) == ["heroku/python"]
     assert "heroku/python" in ran.text
 
 
@@ -40,25 +40,25 @@ def test_buildpacks_are_shown(heroku: HerokuCLI, python_only: None) -> None:
 
 
 @covers("buildpacks:add heroku/nodejs -a myapp")
-def test_add_goes_last(heroku: HerokuCLI, api: httpx.Client, python_only: None) -> None:
+def test_add_goes_last(heroku: HerokuCLI, client: httpx.Client, python_only: None) -> None:
     heroku("buildpacks:add heroku/nodejs -a myapp")
-    assert installed(api) == ["heroku/python", "heroku/nodejs"]
+    assert installed(client) == ["heroku/python", "heroku/nodejs"]
 
 
 @covers("buildpacks:add heroku/nodejs -i 1 -a myapp")
-def test_add_goes_where_it_is_told(heroku: HerokuCLI, api: httpx.Client, python_only: None) -> None:
+def test_add_goes_where_it_is_told(heroku: HerokuCLI, client: httpx.Client, python_only: None) -> None:
     heroku("buildpacks:add heroku/nodejs -i 1 -a myapp")
-    assert installed(api) == ["heroku/nodejs", "heroku/python"]
+    assert installed(client) == ["heroku/nodejs", "heroku/python"]
 
 
 @covers("buildpacks:remove heroku/python -a myapp")
-def test_remove_removes_one(heroku: HerokuCLI, api: httpx.Client, python_only: None) -> None:
+def test_remove_removes_one(heroku: HerokuCLI, client: httpx.Client, python_only: None) -> None:
     heroku("buildpacks:add heroku/nodejs -a myapp")
     heroku("buildpacks:remove heroku/python -a myapp")
-    assert installed(api) == ["heroku/nodejs"]
+    assert installed(client) == ["heroku/nodejs"]
 
 
 @covers("buildpacks:clear -a myapp")
-def test_clear_removes_all(heroku: HerokuCLI, api: httpx.Client, python_only: None) -> None:
+def test_clear_removes_all(heroku: HerokuCLI, client: httpx.Client, python_only: None) -> None:
     heroku("buildpacks:clear -a myapp")
-    assert installed(api) == []
+    assert installed(client) == []

@@ -11,16 +11,16 @@ from tests.heroku_cli import REFUSED, HerokuCLI
 from tests.integration.certificates import Authority
 
 
-def endpoints(api: httpx.Client) -> list[dict[str, Any]]:
+def endpoints(client: httpx.Client) -> list[dict[str, Any]]:
     """The SNI endpoints of ``myapp``."""
-    found: list[dict[str, Any]] = api.get("/apps/myapp/sni-endpoints").raise_for_status().json()
+    found: list[dict[str, Any]] = client.get("/apps/myapp/sni-endpoints").raise_for_status().json()
     return found
 
 
 @pytest.fixture
-def files(tmp_path: Path, api: httpx.Client, myapp: str) -> Path:
+def files(tmp_path: Path, client: httpx.Client, myapp: str) -> Path:
     """A folder with ``c.crt`` and ``c.key`` for www.example.com, which is a domain of ``myapp``."""
-    api.post("/apps/myapp/domains", json={"hostname": "www.example.com", "sni_endpoint": None}).raise_for_status()
+    client.post("/apps/myapp/domains", json={"hostname": "www.example.com", "sni_endpoint": None}).raise_for_status()
     write(tmp_path)
     return tmp_path
 
@@ -34,26 +34,26 @@ def write(folder: Path) -> None:
 
 
 @pytest.fixture
-def endpoint(api: httpx.Client, files: Path) -> dict[str, Any]:
+def endpoint(client: httpx.Client, files: Path) -> dict[str, Any]:
     """An SNI endpoint of ``myapp`` with that certificate."""
     body = {"certificate_chain": (files / "c.crt").read_text(), "private_key": (files / "c.key").read_text()}
-    made: dict[str, Any] = api.post("/apps/myapp/sni-endpoints", json=body).raise_for_status().json()
+    made: dict[str, Any] = client.post("/apps/myapp/sni-endpoints", json=body).raise_for_status().json()
     return made
 
 
 @covers("certs:add c.crt c.key -a myapp")
-def test_add_takes_certificate_and_key(heroku: HerokuCLI, api: httpx.Client, files: Path) -> None:
+def test_add_takes_certificate_and_key(heroku: HerokuCLI, client: httpx.Client, files: Path) -> None:
     ran = heroku("certs:add c.crt c.key -a myapp", cwd=files)
-    (made,) = endpoints(api)
+    (made,) = endpoints(client)
     assert made["ssl_cert"]["cert_domains"] == ["www.example.com"]
     assert "www.example.com" in ran.text
     assert (files / "c.key").read_text().splitlines()[1] not in str(made)
 
 
-def test_a_key_of_another_certificate_is_refused(heroku: HerokuCLI, api: httpx.Client, files: Path) -> None:
+def test_a_key_of_another_certificate_is_refused(heroku: HerokuCLI, client: httpx.Client, files: Path) -> None:
     (files / "other.key").write_bytes(Authority().issue("www.example.com", "www.example.com")[1])
     heroku("certs:add c.crt other.key -a myapp", cwd=files, code=REFUSED)
-    assert endpoints(api) == []
+    assert endpoints(client) == []
 
 
 @covers("certs -a myapp", "certs:info -a myapp")
@@ -67,40 +67,40 @@ def test_certificates_are_shown(heroku: HerokuCLI, endpoint: dict[str, Any]) -> 
 
 @covers("certs:update c.crt c.key -a myapp --confirm myapp")
 def test_update_replaces_the_certificate(
-    heroku: HerokuCLI, api: httpx.Client, endpoint: dict[str, Any], files: Path
+    heroku: HerokuCLI, client: httpx.Client, endpoint: dict[str, Any], files: Path
 ) -> None:
     write(files)
     heroku("certs:update c.crt c.key -a myapp --confirm myapp", cwd=files)
-    (now,) = endpoints(api)
+    (now,) = endpoints(client)
     assert now["id"] == endpoint["id"]
     assert now["certificate_chain"] == (files / "c.crt").read_text()
 
 
 @covers("certs:remove -a myapp --confirm myapp")
-def test_remove_removes_the_certificate(heroku: HerokuCLI, api: httpx.Client, endpoint: dict[str, Any]) -> None:
+def test_remove_removes_the_certificate(heroku: HerokuCLI, client: httpx.Client, endpoint: dict[str, Any]) -> None:
     heroku("certs:remove -a myapp --confirm myapp")
-    assert endpoints(api) == []
+    assert endpoints(client) == []
 
 
 @covers("domains:update www.example.com --cert tyrannosaurus-1 -a myapp")
-def test_a_domain_gets_a_certificate(heroku: HerokuCLI, api: httpx.Client, endpoint: dict[str, Any]) -> None:
+def test_a_domain_gets_a_certificate(heroku: HerokuCLI, client: httpx.Client, endpoint: dict[str, Any]) -> None:
     heroku(f"domains:update www.example.com --cert {endpoint['name']} -a myapp")
-    domain = api.get("/apps/myapp/domains/www.example.com").json()
+    domain = client.get("/apps/myapp/domains/www.example.com").json()
     assert domain["sni_endpoint"]["id"] == endpoint["id"]
 
 
 @covers("certs:auto:enable -a myapp", "certs:auto:disable -a myapp --confirm myapp", "certs:auto -a myapp")
-def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, api: httpx.Client, files: Path) -> None:
+def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, client: httpx.Client, files: Path) -> None:
     heroku("certs:auto:enable -a myapp")
-    assert api.get("/apps/myapp").json()["acm"] is True
+    assert client.get("/apps/myapp").json()["acm"] is True
     assert "www.example.com" in heroku("certs:auto -a myapp").text
     heroku("certs:auto:disable -a myapp --confirm myapp")
-    assert api.get("/apps/myapp").json()["acm"] is False
+    assert client.get("/apps/myapp").json()["acm"] is False
     assert "disabled" in heroku("certs:auto -a myapp").text
 
 
 @covers("certs:auto:enable -a myapp --wait", "certs:auto:refresh -a myapp")
-def test_automatic_certificates_are_refreshed(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_automatic_certificates_are_refreshed(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     heroku("certs:auto:enable -a myapp --wait")
     heroku("certs:auto:refresh -a myapp")
-    assert api.get("/apps/myapp").json()["acm"] is True
+    assert client.get("/apps/myapp").json()["acm"] is True

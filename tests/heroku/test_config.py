@@ -9,8 +9,8 @@ AWKWARD = 'it\'s $HOME "quoted"\nand two lines ✓'
 
 
 @covers("config -a myapp", "config -a myapp --shell", "config:get FOO -a myapp")
-def test_config_is_shown(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
-    api.patch("/apps/myapp/config-vars", json={"FOO": "bar", "EMPTY": "", "AWKWARD": AWKWARD}).raise_for_status()
+def test_config_is_shown(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+    client.patch("/apps/myapp/config-vars", json={"FOO": "bar", "EMPTY": "", "AWKWARD": AWKWARD}).raise_for_status()
     plain, shell, one, many = heroku.each(
         "config -a myapp", "config -a myapp --shell", "config:get FOO -a myapp", "config:get AWKWARD -a myapp"
     )
@@ -21,24 +21,24 @@ def test_config_is_shown(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> No
 
 
 @covers("config:set A=1 B=2 -a myapp")
-def test_set_makes_one_release(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_set_makes_one_release(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     ran = heroku("config:set A=1 B=2 -a myapp")
-    assert api.get("/apps/myapp/config-vars").json() == {"A": "1", "B": "2"}
-    latest = api.get("/apps/myapp/releases").json()[-1]
+    assert client.get("/apps/myapp/config-vars").json() == {"A": "1", "B": "2"}
+    latest = client.get("/apps/myapp/releases").json()[-1]
     assert (latest["version"], latest["description"]) == (3, "Set A, B config vars")
     assert "v3" in ran.text
 
 
 @covers("config:unset FOO -a myapp")
-def test_unset_removes_and_releases(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
-    api.patch("/apps/myapp/config-vars", json={"FOO": "bar", "KEPT": "1"}).raise_for_status()
+def test_unset_removes_and_releases(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+    client.patch("/apps/myapp/config-vars", json={"FOO": "bar", "KEPT": "1"}).raise_for_status()
     ran = heroku("config:unset FOO -a myapp")
-    assert api.get("/apps/myapp/config-vars").json() == {"KEPT": "1"}
-    assert api.get("/apps/myapp/releases").json()[-1]["description"] == "Remove FOO config vars"
+    assert client.get("/apps/myapp/config-vars").json() == {"KEPT": "1"}
+    assert client.get("/apps/myapp/releases").json()[-1]["description"] == "Remove FOO config vars"
     assert "v4" in ran.text
 
 
-def test_a_value_over_the_limit_is_refused_in_words(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_a_value_over_the_limit_is_refused_in_words(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     refused = heroku(f"config:set BIG={'x' * 66_000} -a myapp", code=REFUSED)
     assert "Config vars are limited to 65536 bytes in total" in refused.text
-    assert api.get("/apps/myapp/config-vars").json() == {}
+    assert client.get("/apps/myapp/config-vars").json() == {}

@@ -9,35 +9,35 @@ from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
 
 
-def custom(api: httpx.Client) -> dict[str, dict[str, object]]:
+def custom(client: httpx.Client) -> dict[str, dict[str, object]]:
     """The custom domains of ``myapp``, by host name."""
-    rows = api.get("/apps/myapp/domains").raise_for_status().json()
+    rows = client.get("/apps/myapp/domains").raise_for_status().json()
     return {row["hostname"]: row for row in rows if row["kind"] == "custom"}
 
 
 @pytest.fixture
-def domain(api: httpx.Client, myapp: str) -> dict[str, object]:
+def domain(client: httpx.Client, myapp: str) -> dict[str, object]:
     """``www.example.com``, a domain of ``myapp``."""
     body = {"hostname": "www.example.com", "sni_endpoint": None}
-    made: dict[str, object] = api.post("/apps/myapp/domains", json=body).raise_for_status().json()
+    made: dict[str, object] = client.post("/apps/myapp/domains", json=body).raise_for_status().json()
     return made
 
 
 @covers("domains:add www.example.com -a myapp", "domains:add www.example.com -a myapp --wait")
-def test_add_makes_a_domain_and_tells_its_target(heroku: HerokuCLI, api: httpx.Client, myapp: str) -> None:
+def test_add_makes_a_domain_and_tells_its_target(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
     plain = heroku("domains:add www.example.com -a myapp")
     waited = heroku("domains:add www.example.org -a myapp --wait")
-    domains = custom(api)
+    domains = custom(client)
     assert set(domains) == {"www.example.com", "www.example.org"}
     assert f"DNS Target {domains['www.example.com']['cname']}." in plain.text
     assert f"DNS Target {domains['www.example.org']['cname']}." in waited.text
     assert domains["www.example.org"]["status"] == "succeeded"
     heroku("domains:add www.example.com -a myapp", code=REFUSED)
-    assert len(custom(api)) == 2
+    assert len(custom(client)) == 2
 
 
 @covers("domains -a myapp", "domains -a myapp --json", "domains:info www.example.com -a myapp")
-def test_domains_are_shown(heroku: HerokuCLI, api: httpx.Client, domain: dict[str, object]) -> None:
+def test_domains_are_shown(heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object]) -> None:
     plain, as_json, info = heroku.each(
         "domains -a myapp", "domains -a myapp --json", "domains:info www.example.com -a myapp"
     )
@@ -50,22 +50,22 @@ def test_domains_are_shown(heroku: HerokuCLI, api: httpx.Client, domain: dict[st
 
 
 @covers("domains:wait www.example.com -a myapp", "domains:wait -a myapp")
-def test_wait_ends_when_domains_are_there(heroku: HerokuCLI, api: httpx.Client, domain: dict[str, object]) -> None:
+def test_wait_ends_when_domains_are_there(heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object]) -> None:
     heroku.each("domains:wait www.example.com -a myapp", "domains:wait -a myapp")
-    assert custom(api)["www.example.com"]["status"] == "succeeded"
+    assert custom(client)["www.example.com"]["status"] == "succeeded"
 
 
 @covers("domains:remove www.example.com -a myapp")
-def test_remove_removes_one(heroku: HerokuCLI, api: httpx.Client, domain: dict[str, object]) -> None:
-    api.post("/apps/myapp/domains", json={"hostname": "kept.example.com", "sni_endpoint": None}).raise_for_status()
+def test_remove_removes_one(heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object]) -> None:
+    client.post("/apps/myapp/domains", json={"hostname": "kept.example.com", "sni_endpoint": None}).raise_for_status()
     heroku("domains:remove www.example.com -a myapp")
-    assert set(custom(api)) == {"kept.example.com"}
+    assert set(custom(client)) == {"kept.example.com"}
     assert "find that domain" in heroku("domains:remove www.example.com -a myapp", code=REFUSED).text
 
 
 @covers("domains:clear -a myapp")
-def test_clear_removes_all_custom_domains(heroku: HerokuCLI, api: httpx.Client, domain: dict[str, object]) -> None:
-    api.post("/apps/myapp/domains", json={"hostname": "two.example.com", "sni_endpoint": None}).raise_for_status()
+def test_clear_removes_all_custom_domains(heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object]) -> None:
+    client.post("/apps/myapp/domains", json={"hostname": "two.example.com", "sni_endpoint": None}).raise_for_status()
     heroku("domains:clear -a myapp")
-    assert custom(api) == {}
-    assert [row["kind"] for row in api.get("/apps/myapp/domains").json()] == ["heroku"]
+    assert custom(client) == {}
+    assert [row["kind"] for row in client.get("/apps/myapp/domains").json()] == ["heroku"]

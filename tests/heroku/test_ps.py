@@ -13,9 +13,9 @@ from tests.heroku_cli import REFUSED, HerokuCLI
 States = Callable[[], dict[str, str]]
 
 
-def scale(api: httpx.Client) -> dict[str, tuple[int, str]]:
+def scale(client: httpx.Client) -> dict[str, tuple[int, str]]:
     """Each process type's quantity and size."""
-    return {row["type"]: (row["quantity"], row["size"]) for row in api.get("/apps/myapp/formation").json()}
+    return {row["type"]: (row["quantity"], row["size"]) for row in client.get("/apps/myapp/formation").json()}
 
 
 @covers("ps -a myapp", "ps -a myapp --extended")
@@ -28,22 +28,22 @@ def test_ps_shows_each_dyno(heroku: HerokuCLI, dynos: States) -> None:
 
 
 @covers("ps:scale -a myapp", "ps:scale web=2 -a myapp", "ps:scale web=2:standard-1x worker+1 -a myapp")
-def test_scale_shows_and_sets_the_formation(heroku: HerokuCLI, api: httpx.Client, deployed: str) -> None:
+def test_scale_shows_and_sets_the_formation(heroku: HerokuCLI, client: httpx.Client, deployed: str) -> None:
     assert heroku("ps:scale -a myapp").out == "web=1:Standard-1X worker=0:Standard-1X\n"
     heroku("ps:scale web=2 -a myapp")
-    assert scale(api) == {"web": (2, "Standard-1X"), "worker": (0, "Standard-1X")}
+    assert scale(client) == {"web": (2, "Standard-1X"), "worker": (0, "Standard-1X")}
     ran = heroku("ps:scale web=3:standard-2x worker+1 -a myapp")
-    assert scale(api) == {"web": (3, "Standard-2X"), "worker": (1, "Standard-1X")}
+    assert scale(client) == {"web": (3, "Standard-2X"), "worker": (1, "Standard-1X")}
     assert "web at 3:Standard-2X" in ran.text
     assert "Couldn't find that process type (nope)" in heroku("ps:scale nope=1 -a myapp", code=REFUSED).text
-    assert scale(api)["web"] == (3, "Standard-2X")
+    assert scale(client)["web"] == (3, "Standard-2X")
 
 
 @covers("ps:type -a myapp", "ps:type web=standard-2x -a myapp")
-def test_type_shows_and_sets_sizes(heroku: HerokuCLI, api: httpx.Client, deployed: str) -> None:
+def test_type_shows_and_sets_sizes(heroku: HerokuCLI, client: httpx.Client, deployed: str) -> None:
     assert ["web", "Standard-1X", "1"] in [row[:3] for row in heroku("ps:type -a myapp").table]
     changed = heroku("ps:type web=standard-2x -a myapp")
-    assert scale(api) == {"web": (1, "Standard-2X"), "worker": (0, "Standard-1X")}
+    assert scale(client) == {"web": (1, "Standard-2X"), "worker": (0, "Standard-1X")}
     assert ["web", "Standard-2X", "1"] in [row[:3] for row in changed.table]
 
 
@@ -79,10 +79,10 @@ def test_stop_of_a_type_leaves_the_others(heroku: HerokuCLI, dynos: States) -> N
 
 @covers("ps:wait -a myapp --with-run")
 def test_wait_ends_when_every_dyno_runs_the_latest_release(
-    heroku: HerokuCLI, api: httpx.Client, dynos: States, store: Store
+    heroku: HerokuCLI, client: httpx.Client, dynos: States, store: Store
 ) -> None:
     assert heroku("ps:wait -a myapp --with-run").text == ""
-    api.patch("/apps/myapp/config-vars", json={"A": "1"}).raise_for_status()
+    client.patch("/apps/myapp/config-vars", json={"A": "1"}).raise_for_status()
 
     def rolled_out(seen: str) -> bool:
         if "running v4" in seen:
