@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,12 +83,15 @@ class HerokuCLI:
     """The CLI in the hands of one user: variables such as ``bin/dynoform env`` gives, a HOME and a folder of its own.
 
     ``environment`` comes on top of nothing but PATH, the locale and the authorities that Node trusts: no setting or
-    login of whoever runs the tests gets in. ``ran`` has every finished command, with the exit code it had.
+    login of whoever runs the tests gets in. ``before`` are words to run the CLI with (``unshare -m …``), ``programs`` a
+    folder that comes first on its PATH. ``ran`` has every finished command, with the exit code it had.
     """
 
     program: Program
     home: Path
     environment: Mapping[str, str]
+    before: Sequence[str] = ()
+    programs: Path | None = None
     ran: list[Ran] = field(default_factory=list)
 
     def __call__(self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None) -> Ran:
@@ -143,7 +146,8 @@ class HerokuCLI:
 
     def variables(self) -> dict[str, str]:
         """The whole environment of a command; git finds the CLI with it too."""
-        search = os.pathsep.join([*map(str, self.program.path), os.environ.get("PATH", os.defpath)])
+        first = [self.programs] if self.programs else []
+        search = os.pathsep.join([*map(str, [*first, *self.program.path]), os.environ.get("PATH", os.defpath)])
         return {
             "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self.home / "cache"),
@@ -160,7 +164,7 @@ class HerokuCLI:
         }
 
     def _words(self, line: str) -> list[str]:
-        return [str(self.program.heroku), *shlex.split(line)]
+        return [*self.before, str(self.program.heroku), *shlex.split(line)]
 
 
 def environment(url: str, key: str, authority: Path) -> dict[str, str]:

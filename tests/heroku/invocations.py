@@ -22,7 +22,8 @@ HERE = Path(__file__).parent
 PAGE = CHECKOUT / "docs" / "reference" / "heroku-cli.md"
 MODULES = sorted(
     ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
-    for path in (*HERE.glob("test_*.py"), CHECKOUT / "tests" / "e2e" / "test_heroku_cli.py")
+    for folder in ("heroku", "e2e")
+    for path in (CHECKOUT / "tests" / folder).glob("test_*.py")
 )
 """Where tests that cover commands are."""
 Test = Callable[..., None]

@@ -51,15 +51,6 @@ def test_create_without_a_name_makes_one_in_the_region(heroku: HerokuCLI, client
     assert len(client.get("/apps").json()) == 1
 
 
-@covers("create newapp --buildpack https://github.com/x/y --stack heroku-22 --addons heroku-redis:mini")
-def test_create_takes_buildpack_stack_and_addon(heroku: HerokuCLI, client: httpx.Client) -> None:
-    heroku("create newapp --buildpack https://github.com/x/y --stack stack-13 --addons heroku-redis:mini")
-    assert client.get("/apps/newapp").json()["stack"]["name"] == "stack-13"
-    (installation,) = client.get("/apps/newapp/buildpack-installations").json()
-    assert installation["buildpack"]["url"] == "https://github.com/x/y"
-    assert [addon["plan"]["name"] for addon in client.get("/apps/newapp/addons").json()] == ["heroku-redis:mini"]
-
-
 @covers("create bpapp --buildpack heroku/python")
 def test_create_takes_a_buildpack_by_its_short_name(heroku: HerokuCLI, client: httpx.Client) -> None:
     heroku("create bpapp --buildpack heroku/python")

@@ -1,10 +1,15 @@
 """Custom domains."""
 
 import json
+import threading
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from dynoform.router.presence import announce
+from dynoform.store.session import Store
+from dynoform.store.tables import now
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
 
@@ -16,6 +21,23 @@ def custom(client: httpx.Client) -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture
+def router(migrated: Store) -> Iterator[None]:
+    """A router that says every half second that it has the routes of that moment."""
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(0.5):
+            with migrated.transaction() as session:
+                announce(session, "of the tests", now())
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    yield
+    done.set()
+    thread.join(10)
+
+
+@pytest.fixture
 def domain(client: httpx.Client, myapp: str) -> dict[str, object]:
     """``www.example.com``, a domain of ``myapp``."""
     body = {"hostname": "www.example.com", "sni_endpoint": None}
@@ -24,7 +46,9 @@ def domain(client: httpx.Client, myapp: str) -> dict[str, object]:
 
 
 @covers("domains:add www.example.com -a myapp", "domains:add www.example.com -a myapp --wait")
-def test_add_makes_a_domain_and_tells_its_target(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+def test_add_makes_a_domain_and_tells_its_target(
+    heroku: HerokuCLI, client: httpx.Client, myapp: str, router: None
+) -> None:
     plain = heroku("domains:add www.example.com -a myapp")
     waited = heroku("domains:add www.example.org -a myapp --wait")
     domains = custom(client)
@@ -50,7 +74,9 @@ def test_domains_are_shown(heroku: HerokuCLI, client: httpx.Client, domain: dict
 
 
 @covers("domains:wait www.example.com -a myapp", "domains:wait -a myapp")
-def test_wait_ends_when_domains_are_there(heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object]) -> None:
+def test_wait_ends_when_routers_know_the_domains(
+    heroku: HerokuCLI, client: httpx.Client, domain: dict[str, object], router: None
+) -> None:
     heroku.each("domains:wait www.example.com -a myapp", "domains:wait -a myapp")
     assert custom(client)["www.example.com"]["status"] == "succeeded"
 
