@@ -34,7 +34,7 @@ class ControlPlaneArgs:
         api_port: where the API is published.
         host_network_id: engine id of the network ``host``.
         environment: settings that all processes share.
-        authority: signs the builder's client certificate for the registry.
+        authority: signs the client certificates of builder and API for the registry.
         authority_secret: the authority's certificate as a Swarm secret.
         postgres, registry, router: what the processes work with.
     """
@@ -80,7 +80,7 @@ class ControlPlane(pulumi.ComponentResource):
         return Password(f"{self._name}-encryption", PasswordArgs(encoding="urlsafe-base64-32"), options).value
 
     def _api(self) -> None:
-        secrets = [self._encryption_key_file(), self._api_key_file()]
+        secrets = [self._encryption_key_file(), self._api_key_file(), *self._registry_client("api", USER)]
         mounts = [Mount(self._sources.name, SOURCES)]
         self._process("api", secrets, mounts, ports={API_PORT: self._args.api_port}, user=USER)
 
@@ -90,22 +90,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._process("reconcile", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
 
     def _builder(self) -> None:
-        certificate = Certificate(
-            f"{self._name}-builder-certificate",
-            CertificateArgs(
-                common_name="builder",
-                client=True,
-                ca_cert_pem=self._args.authority.cert_pem,
-                ca_key_pem=self._args.authority.key_pem,
-            ),
-            self._own,
-        )
-        secrets = [
-            self._encryption_key_file("0"),
-            SecretFile("ca.crt", self._args.authority_secret),
-            SecretFile("registry.crt", self._secret("builder-crt", certificate.cert_pem)),
-            SecretFile("registry.key", self._secret("builder-key", certificate.key_pem)),
-        ]
+        secrets = [self._encryption_key_file("0"), *self._registry_client("builder", "0")]
         mounts = [ENGINE, Mount(self._sources.name, SOURCES)]
         images = {"DYNOFORM_RUN_IMAGE": self._args.run_image, "DYNOFORM_BUILD_IMAGE": self._args.build_image}
         self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
@@ -144,6 +129,24 @@ class ControlPlane(pulumi.ComponentResource):
         )
         options = pulumi.ResourceOptions(parent=self, depends_on=[self._args.postgres, *depends_on])
         docker.Service(f"{self._name}-{command}", service_args(spec), options)
+
+    def _registry_client(self, process: str, uid: str) -> list[SecretFile]:
+        """What opens the registry to a process, by a certificate in its name."""
+        certificate = Certificate(
+            f"{self._name}-{process}-certificate",
+            CertificateArgs(
+                common_name=process,
+                client=True,
+                ca_cert_pem=self._args.authority.cert_pem,
+                ca_key_pem=self._args.authority.key_pem,
+            ),
+            self._own,
+        )
+        return [
+            SecretFile("ca.crt", self._args.authority_secret, uid),
+            SecretFile("registry.crt", self._secret(f"{process}-crt", certificate.cert_pem), uid),
+            SecretFile("registry.key", self._secret(f"{process}-key", certificate.key_pem), uid),
+        ]
 
     def _encryption_key_file(self, uid: str = USER) -> SecretFile:
         return SecretFile("encryption_key", self._encryption_key, uid)

@@ -91,5 +91,7 @@ class Router(pulumi.ComponentResource):
 
 
 def _names(domain: str, apps: Sequence[str]) -> list[str]:
-    names = {"localhost", "*.localhost", domain, f"*.{domain}", f"api.localhost.{domain}"}
+    # Docker and others take no "*.localhost", so what is to be reached under it is named.
+    names = {"localhost", "*.localhost", "api.localhost", "registry.localhost", domain, f"*.{domain}"}
+    names |= {f"{host}.localhost.{domain}" for host in ("api", "registry") if domain != "localhost"}
     return sorted(names | {f"{app}.{domain}" for app in apps})

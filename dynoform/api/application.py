@@ -29,6 +29,8 @@ from dynoform.api import (
 )
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope
+from dynoform.api.registry import errors as registry_errors
+from dynoform.api.registry import front
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 
@@ -52,7 +54,7 @@ def create_application(services: Services) -> FastAPI:
     application.state.services = services
     for resource in RESOURCES:
         application.include_router(resource.router)
-    for linked in (builds, log_sessions, sources):
+    for linked in (builds, front, log_sessions, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):
@@ -65,6 +67,8 @@ def create_application(services: Services) -> FastAPI:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(front.PREFIX):
+        return registry_errors.answer(error)
     return answer(error)
 
 
@@ -84,6 +88,8 @@ async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     sweeper.cancel()
     with suppress(asyncio.CancelledError):
         await sweeper
+    await application.state.services.log_plane.close()
+    await application.state.services.registry.close()
 
 
 async def _sweep(services: Services) -> None:

@@ -1,6 +1,6 @@
 """Apps."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 from dynoform.api import ranges
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
-from dynoform.api.objects import STACK, NamedObject, UserObject, fixed, shown, shown_or_none, user
+from dynoform.api.objects import NamedObject, UserObject, fixed, shown, shown_or_none, user
 from dynoform.api.services import Use
 from dynoform.configuration import Configuration
+from dynoform.domain import stacks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import apps as store
@@ -90,12 +91,12 @@ def app_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONR
 def app_create(services: Use, caller: Caller, body: NewApp | None = None) -> JSONResponse:
     """A new app, with its first two releases."""
     new = body or NewApp()
-    _check_stack(new.stack)
+    stack = stacks.DEFAULT if new.stack is None else _stack_name(new.stack)
     if new.region not in (None, services.configuration.stack):
         raise InvalidInputError(f"Couldn't find that region ({new.region[:40] if new.region else ''}).")
     with services.store.transaction() as session:
         owner = session.merge(caller, load=False)
-        app, made = store.create_app(session, services.vault, owner, new.name, STACK)
+        app, made = store.create_app(session, services.vault, owner, new.name, stack)
         notify(session, ROUTES, app.id)
     services.announce(app, made)
     return JSONResponse(show(services.configuration, store.AppRow(app, None, None)), 201)
@@ -110,14 +111,16 @@ def app_info(app: str, services: Use, caller: Caller) -> JSONResponse:
 
 @router.patch("/apps/{app}", response_model=AppObject)
 def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSONResponse:
-    """Rename the app, turn maintenance mode on or off."""
-    _check_stack(body.build_stack)
+    """Rename the app, turn maintenance mode on or off, choose the stack of its next deploy."""
+    stack = None if body.build_stack is None else _stack_name(body.build_stack)
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
         if body.name is not None and body.name != row.app.name:
             store.rename(session, row.app, body.name)
         if body.maintenance is not None:
             row.app.maintenance = body.maintenance
+        if stack is not None:
+            _choose_stack(row, stack)
         session.flush()
         _tell(session, row.app)
     return JSONResponse(show(services.configuration, row))
@@ -161,7 +164,7 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
     return {
         "acm": False,
         "archived_at": None,
-        "build_stack": fixed(app.stack),
+        "build_stack": fixed(app.build_stack or app.stack),
         "buildpack_provided_description": row.description,
         "create_status": "complete",
         "created_at": shown(app.created_at),
@@ -186,11 +189,18 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
     }
 
 
+def _choose_stack(row: store.AppRow, stack: str) -> None:
+    """Make the next deploy one for ``stack``; an app that was never deployed changes over at once, as on Heroku."""
+    if row.slug_size is None:
+        row.app.stack = stack
+    row.app.build_stack = stack if stack != row.app.stack else None
+
+
 def _tell(session: Session, app: App) -> None:
     notify(session, ROUTES, app.id)
     notify(session, FORMATION, app.id)
 
 
-def _check_stack(name: Any) -> None:
-    if name not in (None, STACK):
-        raise InvalidInputError(f"Couldn't find that stack ({name[:40]}). Available stacks are: {STACK}.")
+def _stack_name(reference: str) -> str:
+    """The stack with this name or id."""
+    return stacks.check(next((name for name in stacks.ALL if fixed(name)["id"] == reference), reference))

@@ -165,7 +165,7 @@ def show(services: Services, app: App, build: Build, source: Source) -> BuildObj
             "version": build.version,
             "version_description": None,
         },
-        "stack": app.stack,
+        "stack": app.build_stack or app.stack,
         "status": build.status,
         "updated_at": shown(build.updated_at),
         "user": user(build.account),

@@ -9,9 +9,9 @@ from typing_extensions import TypedDict
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
-from dynoform.api.objects import STACK, NamedObject, fixed
+from dynoform.api.objects import NamedObject, fixed
 from dynoform.api.services import Use
-from dynoform.domain import dyno_sizes
+from dynoform.domain import dyno_sizes, stacks
 from dynoform.errors import InvalidInputError
 
 router = APIRouter(tags=["catalogue"])
@@ -69,13 +69,13 @@ class DynoSizeObject(TypedDict):
 @router.get("/stacks", response_model=list[StackObject])
 def stack_list(caller: Caller) -> JSONResponse:
     """The stacks."""
-    return JSONResponse([_stack()])
+    return JSONResponse([_stack(name) for name in stacks.ALL])
 
 
 @router.get("/stacks/{stack}", response_model=StackObject)
 def stack_info(stack: str, caller: Caller) -> JSONResponse:
     """One stack, by id or name."""
-    return JSONResponse(_pick([_stack()], stack, "stack"))
+    return JSONResponse(_pick([_stack(name) for name in stacks.ALL], stack, "stack"))
 
 
 @router.get("/regions", response_model=list[RegionObject])
@@ -140,8 +140,9 @@ def _pick(offered: list[Any], reference: str, noun: str) -> Any:
     raise not_found(noun, noun.replace(" ", "_"))
 
 
-def _stack() -> StackObject:
-    return {**fixed(STACK), "created_at": _SINCE, "default": True, "state": "public", "updated_at": _SINCE}
+def _stack(name: str) -> StackObject:
+    default = name == stacks.DEFAULT
+    return {**fixed(name), "created_at": _SINCE, "default": default, "state": "public", "updated_at": _SINCE}
 
 
 def _region(name: str) -> RegionObject:

@@ -1,6 +1,6 @@
 """Formation: how many dynos of which size each process type should have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api import ranges
+from dynoform.api import container_releases, ranges
 from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, fixed, shown
 from dynoform.api.services import Services, Use
 from dynoform.domain import formations
+from dynoform.domain.permissions import Permission
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
@@ -41,11 +42,25 @@ class FormationObject(TypedDict):
 
 
 class Scaling(BaseModel):
-    """Body of update: a number of dynos (absolute, or relative as ``"+1"``), a size, or both."""
+    """Body of update: a number of dynos (absolute, or relative as ``"+1"``), a size, or both.
+
+    ``docker_image`` is the id of a pushed image that the type shall run; null takes the type away.
+    """
 
     model_config = ConfigDict(strict=True)
     quantity: int | str | None = None
     size: str | None = None
+    docker_image: str | None = None
+
+    @property
+    def scales(self) -> bool:
+        """Whether it changes number or size."""
+        return self.quantity is not None or self.size is not None
+
+    @property
+    def deploys(self) -> bool:
+        """Whether it says what to run; null is a word too."""
+        return "docker_image" in self.model_fields_set
 
 
 class TypedScaling(Scaling):
@@ -84,8 +99,8 @@ def formation_info(app: str, type: str, services: Use, caller: Caller) -> JSONRe
 
 @router.patch("/apps/{app}/formation", response_model=list[FormationObject])
 def formation_batch_update(app: str, body: Batch, services: Use, caller: Caller) -> JSONResponse:
-    """Scale several process types, all or none. Answers with those."""
-    return JSONResponse(_scale(services, caller, app, body.updates))
+    """Scale several process types, or release images for them; all or none. Answers with those."""
+    return JSONResponse(_update(services, caller, app, body.updates))
 
 
 @router.patch("/apps/{app}/formation/{type}", response_model=FormationObject)
@@ -96,9 +111,9 @@ def formation_update(
     services: Use,
     caller: Caller,
 ) -> JSONResponse:
-    """Scale one process type."""
-    update = TypedScaling(type=type, quantity=body.quantity, size=body.size)
-    return JSONResponse(_scale(services, caller, app, [update])[0])
+    """Scale one process type, or release an image for it."""
+    update = TypedScaling(type=type, **body.model_dump(exclude_unset=True))
+    return JSONResponse(_update(services, caller, app, [update])[0])
 
 
 def show(app: App, row: Formation, commands: dict[str, str]) -> FormationObject:
@@ -116,25 +131,53 @@ def show(app: App, row: Formation, commands: dict[str, str]) -> FormationObject:
     }
 
 
-def _scale(
-    services: Services, caller: Account, reference: str, updates: Iterable[TypedScaling]
+def _update(
+    services: Services, caller: Account, reference: str, updates: Sequence[TypedScaling]
 ) -> list[FormationObject]:
+    scalings = [update for update in updates if update.scales or not update.deploys]
+    wanted = {update.type: update.docker_image for update in updates if update.deploys}
+    images = container_releases.read(services, caller, reference, wanted)
+    needs = Permission.OPERATE if scalings else Permission.DEPLOY
     with services.store.transaction() as session:
-        app = find(session, caller, reference, lock=True)
-        rows = {}
-        for update in updates:
-            row = _row(session, app, update.type)
-            if row is None:
-                raise formations.unknown_type(update.type[:60])
-            _apply(row, update)
-            rows[row.type] = row
+        app = find(session, caller, reference, needs, lock=True)
+        removed = _last_shown(session, app, images)
+        made = container_releases.make(session, services, app, caller.id, images) if images else None
         session.flush()
-        notify(session, FORMATION, app.id)
-        commands = _commands(session, app)
-    if rows:
-        scales = (formations.Scale(row.type, row.quantity, row.size) for row in rows.values())
+        scaled = _scale(session, app, scalings)
+        types = dict.fromkeys([*(name for name, image in images.items() if image), *(row.type for row in scaled)])
+        answer = [*removed, *_shown(session, app, types)]
+    services.announce(app, [made] if made else [])
+    if scaled:
+        scales = (formations.Scale(row.type, row.quantity, row.size) for row in scaled)
         services.say(app, formations.scaled(scales, caller.email))
-    return [show(app, row, commands) for row in rows.values()]
+    return answer
+
+
+def _shown(session: Session, app: App, types: Iterable[str]) -> list[FormationObject]:
+    commands = _commands(session, app)
+    rows = {row.type: row for row in session.scalars(select(Formation).where(Formation.app_id == app.id))}
+    return [show(app, rows[name], commands) for name in types]
+
+
+def _last_shown(session: Session, app: App, images: container_releases.Images) -> list[FormationObject]:
+    """Types that are about to go, as they are answered: without a dyno."""
+    gone = [name for name, image in images.items() if image is None and _row(session, app, name)]
+    for each in (shown := _shown(session, app, gone)):
+        each["quantity"] = 0
+    return shown
+
+
+def _scale(session: Session, app: App, updates: Sequence[TypedScaling]) -> list[Formation]:
+    rows = {}
+    for update in updates:
+        row = _row(session, app, update.type)
+        if row is None:
+            raise formations.unknown_type(update.type[:60])
+        _apply(row, update)
+        rows[row.type] = row
+    session.flush()
+    notify(session, FORMATION, app.id)
+    return list(rows.values())
 
 
 def _apply(row: Formation, update: Scaling) -> None:

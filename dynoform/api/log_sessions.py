@@ -1,6 +1,5 @@
 """Log sessions: a link to an app's log. The log plane has the lines; the API passes them on."""
 
-import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -8,15 +7,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
-from dynoform.api.errors import ApiError
+from dynoform.api.errors import ApiError, not_found
+from dynoform.api.log_plane import Line, until
 from dynoform.api.objects import shown
 from dynoform.api.services import Services, Use
-from dynoform.errors import InvalidInputError, UnavailableError
+from dynoform.errors import InvalidInputError
+from dynoform.store.apps import parse_id
+from dynoform.store.tables import Account
 
 router = APIRouter(tags=["log sessions"])
 links = APIRouter(include_in_schema=False)
@@ -27,7 +30,7 @@ _TAIL_LIFETIME = 24 * 3600
 MAXIMUM_LINES = 1500
 DEFAULT_LINES = 100
 _EVENTS = "text/event-stream"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
+_MAXIMUM_ID = 40
 
 
 class LogSessionObject(TypedDict):
@@ -40,10 +43,12 @@ class LogSessionObject(TypedDict):
 
 
 class NewLogSession(BaseModel):
-    """Body of create; all of it may be left out."""
+    """Body of create; all of it may be left out. ``dyno`` is a dyno's name or a process type, as ``type`` is."""
 
     model_config = ConfigDict(strict=True)
     dyno: Annotated[str | None, Field(max_length=60)] = None
+    dyno_name: Annotated[str | None, Field(max_length=60)] = None
+    type: Annotated[str | None, Field(max_length=60)] = None
     lines: Annotated[int | None, Field(ge=0)] = None
     source: Annotated[str | None, Field(max_length=60)] = None
     tail: bool = False
@@ -56,7 +61,14 @@ def log_session_create(app: str, services: Use, caller: Caller, body: NewLogSess
     with services.store.transaction() as session:
         found = find(session, caller, app)
     lines = DEFAULT_LINES if wanted.lines is None else min(wanted.lines, MAXIMUM_LINES)
-    claims = {"app": str(found.id), "num": lines, "tail": wanted.tail, "source": wanted.source, "dyno": wanted.dyno}
+    claims = {
+        "app": str(found.id),
+        "account": str(caller.id),
+        "num": lines,
+        "tail": wanted.tail,
+        "source": wanted.source,
+        "dyno": wanted.dyno or wanted.dyno_name or wanted.type,
+    }
     token = services.vault.sign(SESSION, claims, _TAIL_LIFETIME if wanted.tail else _LIFETIME)
     moment = shown(datetime.now(UTC))
     made: LogSessionObject = {
@@ -70,62 +82,54 @@ def log_session_create(app: str, services: Use, caller: Caller, body: NewLogSess
 
 @links.get("/log-sessions/{token}")
 async def log_session_read(token: str, request: Request, services: Use) -> StreamingResponse:
-    """The lines: as plain text, or as server-sent events for a client that accepts those (Heroku's CLI does)."""
+    """The lines: as plain text, or as server-sent events for a client that accepts those (Heroku's CLI does).
+
+    A client that comes back says what it has read (``Last-Event-ID``) and gets what came after that, once.
+    """
     try:
         claims = services.vault.verify(SESSION, token)
     except InvalidInputError as error:
         raise ApiError(403, "forbidden", str(error)) from None
-    lines = await _connect(services, claims)
+    await run_in_threadpool(_check_access, services, claims)
+    last_read = request.headers.get("last-event-id", "")[:_MAXIMUM_ID]
+    reader = services.log_plane.reader(claims["app"], _wanted(claims) | {"after": last_read})
+    if not (last_read and claims["tail"]):
+        await reader.connect()  # a tail that comes back waits, instead, for a log plane that is away
+    batches = until(reader.batches(), services.stopping, claims["exp"])
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     if _EVENTS in request.headers.get("accept", ""):
-        events = as_events(lines, request.headers.get("last-event-id", ""))
-        return StreamingResponse(events, media_type=_EVENTS, headers=headers)
-    text = (f"{line}\n" async for line in lines)
-    return StreamingResponse(text, media_type="text/plain; charset=utf-8", headers=headers)
+        return StreamingResponse(as_events(batches), media_type=_EVENTS, headers=headers)
+    return StreamingResponse(as_text(batches), media_type="text/plain; charset=utf-8", headers=headers)
 
 
-async def as_events(lines: AsyncIterator[str], last: str) -> AsyncIterator[str]:
-    """Server-sent events, with each line's time as id; those up to ``last`` are left out, so nothing repeats."""
+async def as_events(batches: AsyncIterator[list[Line]]) -> AsyncIterator[str]:
+    """Server-sent events with the lines' ids; a comment when nothing comes, so that nobody on the way gives up."""
     yield "retry: 10\n\n"
-    async for line in lines:
-        moment = line.partition(" ")[0]
-        if not _TIME.fullmatch(moment):
-            yield f"data: {line}\n\n"
-        elif not last or moment > last:
-            yield f"id: {moment}\ndata: {line}\n\n"
+    async for batch in batches:
+        yield "".join(map(_event, batch)) or ":\n\n"
 
 
-async def _connect(services: Services, claims: dict[str, Any]) -> AsyncIterator[str]:
-    """Open the log plane's stream. Raises ``UnavailableError`` when it does not answer or refuses."""
-    import httpx  # only who reads logs pays for its memory
-
-    address = services.configuration.platform_address
-    wanted = {"num": claims["num"], "tail": int(claims["tail"]), "source": claims["source"], "dyno": claims["dyno"]}
-    parameters = {name: str(value) for name, value in wanted.items() if value is not None}
-    client = httpx.AsyncClient(timeout=httpx.Timeout(5, read=None), trust_env=False)
-    url = f"http://{address}:{services.logplex_port}/apps/{claims['app']}/lines"
-    try:
-        response = await client.send(client.build_request("GET", url, params=parameters), stream=True)
-    except httpx.HTTPError as error:
-        await client.aclose()
-        services.journal.warning("logplex does not answer", error=error)
-        raise UnavailableError("The log plane", "does not answer", "try again in a few seconds") from None
-    if response.status_code != 200:
-        await response.aclose()
-        await client.aclose()
-        services.journal.warning("logplex refused", status=response.status_code)
-        raise UnavailableError("The log plane", "refused to give the lines", "try again in a few seconds")
-    return _lines(client, response)
+async def as_text(batches: AsyncIterator[list[Line]]) -> AsyncIterator[str]:
+    """The lines, one after the other."""
+    async for batch in batches:
+        if batch:
+            yield "".join(f"{line.text}\n" for line in batch)
 
 
-async def _lines(client: Any, response: Any) -> AsyncIterator[str]:
-    import httpx
+def _event(line: Line) -> str:
+    identifier = f"id: {line.id}\n" if line.id else ""
+    return f"{identifier}data: {line.text}\n\n"
 
-    try:
-        async for line in response.aiter_lines():
-            yield line
-    except httpx.HTTPError:
-        return  # the log plane went away: the client sees the end of the stream and connects again
-    finally:
-        await response.aclose()
-        await client.aclose()
+
+def _check_access(services: Services, claims: dict[str, Any]) -> None:
+    """Raise ``NotFoundError`` when the app is gone, or its log no longer for who asked for the session."""
+    identifier = parse_id(str(claims.get("account")))
+    with services.store.transaction() as session:
+        account = session.get(Account, identifier) if identifier else None
+        if account is None:
+            raise not_found("log session")
+        find(session, account, claims["app"])
+
+
+def _wanted(claims: dict[str, Any]) -> dict[str, object]:
+    return {"num": claims["num"], "tail": int(claims["tail"]), "source": claims["source"], "dyno": claims["dyno"]}

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dynoform.api.errors import MAXIMUM_BODY, answer
 from dynoform.journal import Journal
 
+_REGISTRY = "/v2/"
+"""Docker's requests: layers have no limit, and the registry's answers carry its own tags."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 
 
@@ -75,7 +77,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or (scope["method"] == "PUT" and scope["path"].startswith("/sources/")):
+        if scope["type"] != "http" or _is_upload(scope):
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
@@ -104,7 +106,7 @@ class Conditional:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].startswith(_REGISTRY):
             await self.app(scope, receive, send)
             return
         wanted = Headers(scope=scope).get("if-none-match", "")
@@ -120,6 +122,11 @@ class Conditional:
             await send(message)
 
         await self.app(scope, receive, send_tagged)
+
+
+def _is_upload(scope: Scope) -> bool:
+    path = str(scope["path"])
+    return path.startswith(_REGISTRY) or (scope["method"] == "PUT" and path.startswith("/sources/"))
 
 
 async def _send_held(start: Message, body: Message, wanted: str, send: Send) -> None:

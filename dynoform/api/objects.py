@@ -5,10 +5,11 @@ from datetime import datetime
 
 from typing_extensions import TypedDict
 
+from dynoform.domain import stacks
 from dynoform.store.tables import Account, App
 
-STACK = "stack-13"
-"""The stack that apps run on: Debian 13."""
+STACK = stacks.DEFAULT
+"""The stack of an app that asks for none."""
 
 
 class NamedObject(TypedDict):

@@ -1,5 +1,6 @@
 """The API's process: brings the schema up to date, makes sure of the operator, serves."""
 
+import socket
 import subprocess
 import sys
 
@@ -39,8 +40,22 @@ def run(configuration: Configuration) -> None:
         logplex_port=configuration.logplex_http_port,
     )
     journal.info("serving", port=API_PORT)
-    uvicorn.Server(server_configuration(services)).run()
+    Server(services, server_configuration(services)).run()
     store.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, telling the services when it has been told to stop."""
+
+    def __init__(self, services: Services, configuration: uvicorn.Config) -> None:
+        """``services`` are those of the application that ``configuration`` serves."""
+        super().__init__(configuration)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connection, end what has no end of its own, let the rest finish."""
+        self._services.stopping.set()
+        await super().shutdown(sockets)
 
 
 def migrate(store: Store) -> None:

@@ -1,13 +1,17 @@
 """What every endpoint works with, made once at start."""
 
+import asyncio
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
 from dynoform.api.limits import RateLimiter
+from dynoform.api.log_plane import LogPlane
+from dynoform.api.registry.upstream import Upstream
 from dynoform.api.wake import Wakers
 from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
 from dynoform.domain import releases
@@ -36,6 +40,18 @@ class Services:
     wakers: Wakers
     limiter: RateLimiter = field(default_factory=RateLimiter)
     logplex_port: int = LOGPLEX_HTTP_PORT
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is told to stop: streams that would have no end come to one."""
+
+    @cached_property
+    def log_plane(self) -> LogPlane:
+        """Where apps' lines are read."""
+        return LogPlane(f"{self.configuration.platform_address}:{self.logplex_port}", self.journal)
+
+    @cached_property
+    def registry(self) -> Upstream:
+        """The platform's image registry."""
+        return Upstream(self.configuration)
 
     def say(self, app: App, *messages: str) -> None:
         """Write to the app's log as ``app[api]``."""

@@ -13,7 +13,7 @@ from dynoform.build.registry import Registry
 from dynoform.build.slug import SlugLayer
 from dynoform.build.source import Source
 from dynoform.configuration import Configuration
-from dynoform.domain import builds, images, releases, slugs
+from dynoform.domain import builds, images, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
@@ -97,6 +97,12 @@ class Job:
             self._fail(error, f" !     {error}\n\n !     Push failed")
 
     def _build(self) -> tuple[Slug, slugs.Result]:
+        if self.claim.stack == stacks.CONTAINER:
+            raise InvalidInputError(
+                "an app on the stack container",
+                "runs images, which the platform does not build",
+                f"use heroku container:push and container:release, or heroku stack:set {stacks.DEFAULT} and push again",
+            )
         source = Source.inspect(self.tools.configuration.sources / str(self.claim.source_id))
         parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
         result = self._compile(source)

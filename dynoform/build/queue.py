@@ -76,7 +76,7 @@ def _claim(session: Session, build: Build, holder: str) -> Claim:
         build_id=build.id,
         app_id=app.id,
         app_name=app.name,
-        stack=app.stack,
+        stack=app.build_stack or app.stack,
         account_id=build.account_id,
         email=build.account.email,
         source_id=build.source_id,

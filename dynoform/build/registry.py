@@ -3,7 +3,6 @@
 https://distribution.github.io/distribution/spec/api/
 """
 
-import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +10,8 @@ import httpx
 
 from dynoform.configuration import Configuration
 from dynoform.domain.images import MANIFEST, OCI_MANIFEST, Layer, Manifest, sha256
-from dynoform.errors import ConfigurationError, UnavailableError
+from dynoform.errors import UnavailableError
+from dynoform.registry_access import client_context
 from dynoform.store.session import attempts
 
 _RETRY_SECONDS = 15.0
@@ -25,7 +25,7 @@ class Registry:
         """Uses the secrets ca.crt, registry.crt and registry.key; ``ConfigurationError`` when they do not fit."""
         self.address = f"{configuration.platform_address}:{port or configuration.registry_port}"
         self._client = httpx.Client(
-            base_url=f"https://{self.address}", verify=_context(configuration), timeout=_TIMEOUT, trust_env=False
+            base_url=f"https://{self.address}", verify=client_context(configuration), timeout=_TIMEOUT, trust_env=False
         )
 
     def close(self) -> None:
@@ -115,13 +115,3 @@ _BINARY = {"Content-Type": "application/octet-stream"}
 def _with(place: str, **parameters: str) -> httpx.QueryParams:
     # httpx replaces an address's own parameters by the ones given; the upload's state is in the former.
     return httpx.URL(place).params.merge(parameters)
-
-
-def _context(configuration: Configuration) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(configuration.secret_path("ca.crt")))
-        context.load_cert_chain(configuration.secret_path("registry.crt"), configuration.secret_path("registry.key"))
-    except (OSError, ssl.SSLError) as error:
-        why = f"do not work as a client certificate ({error})"
-        raise ConfigurationError("secrets ca.crt, registry.crt and registry.key", why, "run bin/dynoform up") from None
-    return context

@@ -73,9 +73,11 @@ MAINTENANCE = "maintenance"
 
 
 def api_hosts(domain: str) -> tuple[str, ...]:
-    """Host names of the Platform API on a platform with this domain."""
-    local = ("localhost", "127.0.0.1", "api.localhost")
-    return local if domain == "localhost" else (*local, f"api.localhost.{domain}")
+    """Host names of the Platform API, and of the container registry, which the API serves; for this domain."""
+    local = ("localhost", "127.0.0.1", "api.localhost", "registry.localhost")
+    if domain == "localhost":
+        return local
+    return (*local, f"api.localhost.{domain}", f"registry.localhost.{domain}", f"registry.{domain}")
 
 
 def compute(apps: Iterable[RoutedApp], dynos: Iterable[WebDyno], domain: str) -> Routes:

@@ -1,6 +1,9 @@
 """The log plane's HTTP side, for the API only: an app's last lines and those to come, as chunked text.
 
 ``GET /apps/<uuid>/lines?num=100&tail=1&source=app&dyno=web.1`` and ``GET /health``. One request per connection.
+
+With ``ids=1`` each line begins with an id and a space (``-`` for a line that is not the app's), and a tail with nothing
+to say sends an empty line now and then. ``after=<id>`` asks for all lines after that one, whatever ``num`` says.
 """
 
 import asyncio
@@ -10,13 +13,16 @@ from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 from dynoform.domain import log_lines
-from dynoform.logplex.buffers import HISTORY, Buffers
-from dynoform.logplex.tail import Tail
+from dynoform.logplex.buffers import HISTORY, Buffers, Numbered
+from dynoform.logplex.tail import Tail, overflow
 
 REQUEST_SECONDS = 10
 WRITE_SECONDS = 120
 """A reader that takes nothing for this long is gone."""
+PULSE_SECONDS = 15
+"""How often a tail shows that it is alive."""
 _PATH = re.compile(r"/apps/([0-9a-fA-F-]{36})/lines")
+_ID = re.compile(r"([0-9a-f]{8})-(\d{1,18})")
 _MAXIMUM_REQUEST = 16 * 1024
 _WRITE_BUFFER = 64 * 1024
 
@@ -64,28 +70,44 @@ class LogSessions:
             return query.get(name, [default])[0]
 
         wanted = log_lines.Filter(value("source"), value("dyno")).pattern()
-        number = min(int(value("num", "100")), HISTORY) if value("num", "100").isdecimal() else 100
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
             b"Transfer-Encoding: chunked\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
         )
+        run = self.buffers.run if value("ids") == "1" else ""
         tail = Tail(wanted)
         following = value("tail") in {"1", "true"}
         if following:
             self.buffers.follow(app_id, tail.put)  # before the last lines are sent: none falls between
         try:
-            await _send(writer, self.buffers.last(app_id, number, wanted))
+            await _send(writer, self._kept(app_id, value("num", "100"), value("after"), wanted), run)
             if following:
-                await _until_closed(reader, _follow(tail, writer))
+                await _until_closed(reader, _follow(tail, writer, run))
             writer.write(b"0\r\n\r\n")
             await writer.drain()
         finally:
             self.buffers.leave(app_id, tail.put)
 
+    def _kept(self, app_id: str, number: str, after: str, wanted: re.Pattern[bytes] | None) -> list[Numbered]:
+        """The lines that a reader begins with."""
+        last_read = _ID.fullmatch(after)
+        if last_read is None:
+            return self.buffers.last(app_id, min(int(number), HISTORY) if number.isdecimal() else 100, wanted)
+        if last_read[1] != self.buffers.run:
+            return self.buffers.last(app_id, HISTORY, wanted)  # of another run: all that came since are new
+        read = int(last_read[2])
+        missing = self.buffers.missing(app_id, read)
+        return [*([overflow(missing)] if missing else []), *self.buffers.after(app_id, read, wanted)]
 
-async def _follow(tail: Tail, writer: asyncio.StreamWriter) -> None:
+
+async def _follow(tail: Tail, writer: asyncio.StreamWriter, run: str) -> None:
     while True:
-        await _send(writer, await tail.take())
+        try:
+            async with asyncio.timeout(PULSE_SECONDS if run else None):
+                lines = await tail.take()
+        except TimeoutError:
+            lines = []
+        await _send(writer, lines, run, pulse=True)
 
 
 async def _until_closed(reader: asyncio.StreamReader, work: Coroutine[None, None, None]) -> None:
@@ -100,12 +122,19 @@ async def _until_closed(reader: asyncio.StreamReader, work: Coroutine[None, None
             task.cancel()
 
 
-async def _send(writer: asyncio.StreamWriter, lines: Iterable[bytes]) -> None:
-    text = b"".join(line + b"\n" for line in lines)
+async def _send(writer: asyncio.StreamWriter, lines: Iterable[Numbered], run: str, *, pulse: bool = False) -> None:
+    text = b"".join(_rendered(each, run) for each in lines) or (b"\n" if pulse else b"")
     if text:
         writer.write(b"%x\r\n%s\r\n" % (len(text), text))
         async with asyncio.timeout(WRITE_SECONDS):
             await writer.drain()
+
+
+def _rendered(numbered: Numbered, run: str) -> bytes:
+    if not run:
+        return b"%s\n" % numbered.line
+    identifier = "-" if numbered.number is None else f"{run}-{numbered.number}"
+    return b"%s %s\n" % (identifier.encode(), numbered.line)
 
 
 async def _reply(writer: asyncio.StreamWriter, status: str, text: str) -> None:

@@ -5,6 +5,8 @@ import re
 from collections import deque
 from datetime import UTC, datetime
 
+from dynoform.logplex.buffers import Numbered
+
 LIMIT = 1_024
 """Lines that may wait for one reader."""
 
@@ -16,23 +18,23 @@ class Tail:
         """``wanted`` is what lines have to begin with; None takes all."""
         self.wanted = wanted
         self.limit = limit
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[Numbered] = deque()
         self._dropped = 0
         self._since = ""
         self._filled = asyncio.Event()
 
-    def put(self, line: bytes) -> None:
+    def put(self, numbered: Numbered) -> None:
         """Take a line, or count it as dropped when too many wait already."""
-        if self.wanted is not None and not self.wanted.match(line):
+        if self.wanted is not None and not self.wanted.match(numbered.line):
             return
         if len(self._lines) >= self.limit:
             self._since = self._since or _now()
             self._dropped += 1
             return
-        self._lines.append(line)
+        self._lines.append(numbered)
         self._filled.set()
 
-    async def take(self) -> list[bytes]:
+    async def take(self) -> list[Numbered]:
         """All lines that wait, at least one; ends with an L11 line when some were dropped after them."""
         await self._filled.wait()
         self._filled.clear()
@@ -44,10 +46,11 @@ class Tail:
         return lines
 
 
-def overflow(dropped: int, since: str) -> bytes:
-    """Heroku's line for lines that a reader was too slow for."""
-    text = f"Error L11 (Tail buffer overflow) -> This buffer dropped {dropped} messages since {since}."
-    return f"{_now()} heroku[logplex]: {text}".encode()
+def overflow(dropped: int, since: str = "") -> Numbered:
+    """Heroku's line for lines that a reader was too slow for; ``since`` when, which is now if it is not known."""
+    moment = _now()
+    text = f"Error L11 (Tail buffer overflow) -> This buffer dropped {dropped} messages since {since or moment}."
+    return Numbered(None, f"{moment} heroku[logplex]: {text}".encode())
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import dyno_lines, dyno_names
+from dynoform.domain import dyno_lines, dyno_names, stacks
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
@@ -148,7 +148,8 @@ class Executor:
             number=dyno.number,
             size=dyno.size,
             command=dyno.command,
-            image=release.slug.image,
+            image=release.slug.image_of(dyno.type),
+            container=release.slug.stack == stacks.CONTAINER,
             crashes=dyno.crashes,
         )
         return service, config_of(session, self.vault, release)

@@ -22,7 +22,7 @@ DYNO_LABEL = "dynoform.dyno"
 DYNO_ID_LABEL = "dynoform.dyno-id"
 RELEASE_LABEL = "dynoform.release"
 CONFIG = "config"
-"""The secret's file name: /run/secrets/config, read by the stack image's entrypoint."""
+"""The secret's file name: /run/secrets/config, read before the dyno's command starts."""
 SECOND = 1_000_000_000
 STOP_GRACE = 30 * SECOND
 DYNO_USER = "1000"
@@ -45,6 +45,8 @@ class DynoService:
     size: str
     command: str
     image: str
+    container: bool = False
+    """Whether the image is the user's own, without our stack's launcher in it."""
     crashes: int = 0
 
     @property
@@ -105,7 +107,7 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
 
 
 def config_file(config: Mapping[str, str]) -> bytes:
-    """Config vars as the shell lines that the stack image's entrypoint reads. Never empty: Swarm refuses that."""
+    """Config vars as lines for a shell. Never empty: Swarm refuses that."""
     lines = ["# config vars", *(f"export {name}={shlex.quote(value)}" for name, value in sorted(config.items()))]
     return "".join(f"{line}\n" for line in lines).encode()
 
@@ -146,7 +148,7 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
     file = {"Name": CONFIG, "UID": DYNO_USER, "GID": DYNO_USER, "Mode": 0o400}
     return {
         "Image": dyno.image,
-        "Args": [dyno.command],  # after the image's entrypoint, which reads the config vars first
+        **_start(dyno),
         "Env": [f"PORT={PORT}", f"DYNO={dyno.dyno}"],
         "Labels": dyno.labels(),
         "User": f"{DYNO_USER}:{DYNO_USER}",
@@ -155,6 +157,14 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
         "CapabilityDrop": ["ALL"],
         "Secrets": [{"SecretID": secret_id, "SecretName": dyno.secret_name, "File": file}],
     }
+
+
+def _start(dyno: DynoService) -> dict[str, list[str]]:
+    if not dyno.container:
+        return {"Args": [dyno.command]}  # after the image's entrypoint, which reads the config vars first
+    # The user's image has no such entrypoint: its own shell reads them, and becomes the image's own process.
+    platform = f"export PORT={PORT} DYNO={shlex.quote(dyno.dyno)}"
+    return {"Command": ["/bin/sh", "-c", f". /run/secrets/{CONFIG}\n{platform}\nexec {dyno.command}"]}
 
 
 def _limits(dyno: DynoService) -> dict[str, int]:

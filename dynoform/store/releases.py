@@ -45,6 +45,7 @@ def create_release(
     session.add(release)
     if slug is not None:
         merge_formation(session, app.id, slug)
+        _follow_stack(app, slug)
     app.released_at = now()
     session.flush()
     session.refresh(release, ["account"])
@@ -86,6 +87,12 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]
         session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
+
+
+def _follow_stack(app: App, slug: Slug) -> None:
+    """The app runs on the slug's stack now; what the next deploy is for stays, also after a rollback."""
+    wanted = app.build_stack or app.stack
+    app.stack, app.build_stack = slug.stack, wanted if wanted != slug.stack else None
 
 
 def _retire(session: Session, app: App) -> Release | None:

@@ -51,7 +51,7 @@ def test_an_app_without_a_name_gets_one(client: httpx.Client, body: object) -> N
         ({"name": "abc\0"}, "Name must start with a letter"),
         ({"name": 7}, "Invalid request. name: Input should be a valid string"),
         ({"region": "eu"}, "Couldn't find that region (eu)."),
-        ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: stack-13."),
+        ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: container, stack-13."),
         ([], "The request's body must be a JSON object, sent with Content-Type: application/json."),
     ],
 )

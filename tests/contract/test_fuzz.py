@@ -17,7 +17,7 @@ VALUES = st.recursive(
 )
 NAMES = """
 name stack region maintenance release slug description updates type quantity size source_blob url version lines tail
-dyno source FOO
+dyno source docker_image build_stack FOO
 """
 KNOWN = st.sampled_from(NAMES.split())
 BODIES = st.dictionaries(KNOWN, VALUES, max_size=4) | VALUES

@@ -84,7 +84,7 @@ class DynoPlatform:
             session.flush()
             return app.id
 
-    def release(self, app_id: uuid.UUID, commands: dict[str, str], **config: str) -> int:
+    def release(self, app_id: uuid.UUID, commands: dict[str, str], *, stack: str = "dynoform-13", **config: str) -> int:
         """A release of the test image with these process types; returns its version."""
         with self.store.transaction() as session:
             app = session.get_one(App, app_id)
@@ -94,7 +94,7 @@ class DynoPlatform:
                 image=self.image,
                 size=1,
                 checksum="-",
-                stack="dynoform-13",
+                stack=stack,
                 process_types=commands,
             )
             session.add(slug)

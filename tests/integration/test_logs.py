@@ -57,7 +57,7 @@ class Plane:
 
     def lines(self, app: uuid.UUID) -> list[str]:
         async def look() -> list[bytes]:
-            return self.buffers.last(str(app), 100_000)
+            return [numbered.line for numbered in self.buffers.last(str(app), 100_000)]
 
         return [line.decode() for line in asyncio.run_coroutine_threadsafe(look(), self.loop).result(10)]
 

@@ -1,5 +1,6 @@
 """The reconciler on a real engine and a real store: dynos live, crash, move and leave as on Heroku."""
 
+import shlex
 import time
 import uuid
 from collections.abc import Iterator
@@ -99,6 +100,23 @@ def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID
     assert inspected["HostConfig"]["PidsLimit"] == 256
     assert inspected["Config"]["User"] == "1000:1000"
     assert inspected["HostConfig"]["LogConfig"]["Config"]["labels"] == "dynoform.stack,dynoform.app,dynoform.dyno"
+
+
+def test_an_image_of_the_users_own_runs_its_own_command(platform: DynoPlatform, app: uuid.UUID) -> None:
+    # Its entrypoint would stop it, were it not for the stack: the image is ours, but is run as one that is not.
+    script = f"(env; id -u; cat /proc/1/comm) > /tmp/seen; exec {SERVER} --directory /tmp"
+    config = {"GREETING": 'it\'s "me"\n$HOME', "PORT": "1", "DYNO": "x"}
+    platform.release(app, {"web": shlex.join(["/bin/sh", "-c", script])}, stack="container", **config)
+    platform.wait_up(app, "web.1")
+    (dyno,) = platform.dynos(app)
+    seen = platform.get(dyno, "/seen").text
+    assert 'GREETING=it\'s "me"\n$HOME' in seen
+    assert {"PORT=5000", "DYNO=web.1", "1000"} <= set(seen.splitlines())
+    (container,) = platform.containers(app)
+    assert "GREETING" not in str(container.attrs), "config vars must not show in docker inspect"
+    platform.scale(app, web=0)
+    platform.wait(lambda: not platform.services(app))
+    platform.wait(lambda: said(platform, "heroku[web.1]: Process exited with status 143"))
 
 
 def test_scaling_up_and_down_and_to_nothing(platform: DynoPlatform, app: uuid.UUID) -> None:

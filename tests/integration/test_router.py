@@ -91,6 +91,7 @@ class RouterUnderTest:
 
     def __init__(self, parts: EngineParts, folder: Path, logplex: Logplex) -> None:
         self.parts, self.folder, self.logplex = parts, folder, logplex
+        self.api: ThreadingHTTPServer | None = None
         self.http, self.https = free_port(), free_port()
         self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         self.agent = Agent(Store(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
@@ -141,7 +142,7 @@ class RouterUnderTest:
     def log_line(self, app: uuid.UUID, containing: str) -> str:
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            for line in self.logplex.buffers.last(str(app), 1500):
+            for _, line in self.logplex.buffers.last(str(app), 1500):
                 if containing in line.decode():
                     return line.decode()
             time.sleep(0.02)
@@ -187,11 +188,12 @@ def router(parts: EngineParts, logplex: Logplex, tmp_path_factory: pytest.TempPa
     found = RouterUnderTest(parts, folder, logplex)
     found.trust.load_verify_locations(cadata=authority.pem.decode())
     found.trust.check_hostname = False
-    servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two"), serve(PLATFORM, 8000, "api")]
+    servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
+    found.api = serve(PLATFORM, 8000, "api")
     wait_for_tcp(found.http)
     yield found
     found.agent.store.close()
-    for server in servers:
+    for server in (*servers, found.api):
         server.shutdown()
         server.server_close()
 
@@ -311,6 +313,29 @@ def test_the_api_is_served_over_tls_only_and_streams(router: RouterUnderTest) ->
     assert time.monotonic() - started < 0.3, "held back until the end"
     assert response.read() == b"two"
     connection.close()
+
+
+def test_the_container_registry_is_the_apis(router: RouterUnderTest) -> None:
+    router.route()
+    answer = router.get(f"registry.localhost:{router.https}", "/v2/shop/web/manifests/latest", tls=True)
+    assert (answer.status, json.loads(answer.text)["name"]) == (200, "api")
+    assert json.loads(answer.text)["headers"]["host"] == f"registry.localhost:{router.https}"
+    assert router.get(f"registry.localhost:{router.http}", "/v2/").status == 308
+
+
+def test_a_tail_or_a_push_waits_while_the_api_is_started_anew(router: RouterUnderTest) -> None:
+    router.route()
+    assert router.api is not None
+    for path in ("/log-sessions/token", "/v2/shop/web/blobs/uploads/1"):
+        router.api.shutdown()
+        router.api.server_close()
+        started = time.monotonic()
+        again = threading.Timer(2.5, lambda: setattr(router, "api", serve(PLATFORM, 8000, "api")))
+        again.start()
+        answer = router.get("localhost", path, tls=True)
+        assert (answer.status, json.loads(answer.text)["name"]) == (200, "api"), path
+        assert time.monotonic() - started > 2.4
+        again.join()
 
 
 def test_reloads_under_load_lose_no_request(router: RouterUnderTest) -> None:

@@ -17,6 +17,9 @@ class App(Identified, Base):
     name: Mapped[str] = mapped_column(String(30), unique=True)
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
     stack: Mapped[str]
+    """What its current release runs on."""
+    build_stack: Mapped[str | None]
+    """What the next deploy is for; None for the same."""
     maintenance: Mapped[bool] = mapped_column(default=False)
     released_at: Mapped[datetime | None]
     owner: Mapped[Account] = relationship(lazy="joined")

@@ -21,7 +21,7 @@ class Source(Identified, Base):
 
 
 class Slug(Identified, Base):
-    """What a build produced: an image, by digest, and the process types it knows."""
+    """What a release runs: an image that a build made, or images that a user pushed; by digest, with process types."""
 
     __tablename__ = "slugs"
     app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"), index=True)
@@ -35,6 +35,12 @@ class Slug(Identified, Base):
     buildpack_provided_description: Mapped[str | None]
     process_types: Mapped[dict[str, Any]]
     """Process type → command."""
+    images: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Process type → image, when each has one of its own (stack ``container``); else empty."""
+
+    def image_of(self, process_type: str) -> str:
+        """What a dyno of this type runs."""
+        return str(self.images.get(process_type, self.image))
 
 
 class Build(Identified, Base):

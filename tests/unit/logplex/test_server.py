@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from dynoform.configuration import Configuration
 from dynoform.domain import log_lines
@@ -66,6 +68,16 @@ async def read(port: int, query: str) -> list[str]:
     return [line.partition(" ")[2] for line in text.splitlines()]
 
 
+async def read_ids(port: int, query: str) -> list[tuple[str, str]]:
+    """Ids and texts."""
+    reader, writer, _ = await ask(port, f"/apps/{APP}/lines?{query}")
+    text = ""
+    while piece := await chunk(reader):
+        text += piece
+    writer.close()
+    return [(line.partition(" ")[0], line.partition("]: ")[2]) for line in text.splitlines()]
+
+
 def read_until(sock: socket.socket, end: bytes) -> bytes:
     text = b""
     while end not in text[-100_000:]:
@@ -91,6 +103,50 @@ def test_lines_that_were_sent_can_be_read() -> None:
         assert await read(http, "num=10&source=heroku") == ["heroku[web.1]: up"]
         assert await read(http, "num=10&source=app&dyno=web") == ["app[web.1]: one"]
         assert await read(http, "num=0") == []
+
+    serve(scenario)
+
+
+def test_a_reader_goes_on_after_the_line_that_it_read_last() -> None:
+    async def scenario(server: Logplex, syslog: int, http: int) -> None:
+        moment = datetime.now(UTC)  # two lines of the same moment, and one that comes late
+        late = moment - timedelta(seconds=5)
+        times = [moment, moment, late]
+        await send(syslog, b"".join(log_lines.frame(APP, "app", "web.1", f"line {n}", t) for n, t in enumerate(times)))
+        await filed(server, 3)
+        run = server.buffers.run
+        first = await read_ids(http, "num=1500&ids=1")
+        assert first == [(f"{run}-{n}", f"line {n - 1}") for n in (1, 2, 3)]
+        assert await read_ids(http, f"num=1&ids=1&after={run}-1") == first[1:]
+        assert await read_ids(http, f"num=1&ids=1&after={run}-3") == []
+        assert await read_ids(http, "num=1&ids=1&after=00000000-3") == first, "the log plane was started anew"
+        assert await read_ids(http, "num=1&ids=1&after=nonsense") == first[2:]
+
+    serve(scenario)
+
+
+def test_a_reader_who_was_away_too_long_is_told_what_he_missed() -> None:
+    async def scenario(server: Logplex, syslog: int, http: int) -> None:
+        await send(syslog, b"".join(frame(f"line {number}") for number in range(1600)))
+        await filed(server, 1500)
+        await until(lambda: server.buffers.last(APP, 1)[0].line.endswith(b"line 1599"))
+        found = await read_ids(http, f"ids=1&after={server.buffers.run}-50")
+        assert found[0][0] == "-"
+        assert found[0][1].startswith("Error L11 (Tail buffer overflow) -> This buffer dropped 50 messages since ")
+        assert [text for _, text in found[1:]] == [f"line {number}" for number in range(100, 1600)]
+
+    serve(scenario)
+
+
+def test_a_tail_with_nothing_to_say_shows_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynoform.logplex.http.PULSE_SECONDS", 0.05)
+
+    async def scenario(server: Logplex, syslog: int, http: int) -> None:
+        reader, writer, _ = await ask(http, f"/apps/{APP}/lines?tail=1&ids=1")
+        assert [await chunk(reader) for _ in range(3)] == ["\n", "\n", "\n"]
+        await send(syslog, frame("now"))
+        assert (await chunk(reader)).endswith("app[web.1]: now\n")
+        writer.close()
 
     serve(scenario)
 
@@ -167,7 +223,7 @@ def test_a_stop_reads_what_was_sent_before_it() -> None:
         assert await reader.read() == b""  # the half-close tells the sender to stop
         writer.close()
         await stopping
-        assert server.buffers.last(APP, 1)[0].endswith(b"line 999")
+        assert server.buffers.last(APP, 1)[0].line.endswith(b"line 999")
 
     serve(scenario)
 

@@ -5,6 +5,7 @@ import pytest
 
 from dynoform.domain.routes import Pool, RoutedApp, Server, WebDyno, compute
 
+LOCAL = {"localhost", "127.0.0.1", "api.localhost", "registry.localhost"}
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
 
 
@@ -60,8 +61,11 @@ def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenan
 @pytest.mark.parametrize(
     ("domain", "hosts"),
     [
-        ("localhost", {"localhost", "127.0.0.1", "api.localhost"}),
-        ("paas.example", {"localhost", "127.0.0.1", "api.localhost", "api.localhost.paas.example"}),
+        ("localhost", LOCAL),
+        (
+            "paas.example",
+            {*LOCAL, "api.localhost.paas.example", "registry.localhost.paas.example", "registry.paas.example"},
+        ),
     ],
 )
 def test_the_api_has_its_hosts(domain: str, hosts: set[str]) -> None:

@@ -1,0 +1,62 @@
+"""Debian's docker-registry for tests: a process on the loopback with the platform's own configuration and real TLS."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.certificates import Authority
+from tests.postgres import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCAL = "127.0.0.1"
+
+
+def binary() -> str | None:
+    """Where docker-registry is, or None."""
+    return shutil.which("docker-registry")
+
+
+@contextmanager
+def running(folder: Path, secrets: Path) -> Iterator[int]:
+    """Run a registry with its data in ``folder`` for the length of the block; yields its port.
+
+    A client's certificate for it goes to ``secrets``, under the names that services use.
+    """
+    program = binary()
+    assert program is not None
+    authority = Authority()
+    certificate, key = authority.issue("registry", LOCAL)
+    (folder / "ca.crt").write_bytes(authority.pem)
+    (folder / "registry.crt").write_bytes(certificate)
+    (folder / "registry.key").write_bytes(key)
+    certificate, key = authority.issue("api", LOCAL, client=True)
+    (secrets / "ca.crt").write_bytes(authority.pem)
+    (secrets / "registry.crt").write_bytes(certificate)
+    (secrets / "registry.key").write_bytes(key)
+    port = free_port()
+    settings = (ROOT / "images/registry/config.yml").read_text().replace("/var/lib/registry", str(folder / "data"))
+    settings = settings.replace("/run/secrets", str(folder)).replace("addr: :5000", f"addr: {LOCAL}:{port}")
+    (folder / "config.yml").write_text(settings.replace(f"{LOCAL}:5001", f"{LOCAL}:{free_port()}"))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log)
+        try:
+            _wait(port, folder / "log")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait(port: int, log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection((LOCAL, port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
