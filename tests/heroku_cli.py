@@ -94,7 +94,9 @@ class HerokuCLI:
     programs: Path | None = None
     ran: list[Ran] = field(default_factory=list)
 
-    def __call__(self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None) -> Ran:
+    def __call__(
+        self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None, seconds: float = COMMAND_SECONDS
+    ) -> Ran:
         """Run ``heroku`` with a line of words as a shell would split it, to its end; it must exit with ``code``.
 
         Without ``cwd`` in a folder that is no checkout of any app.
@@ -106,7 +108,7 @@ class HerokuCLI:
             text=True,
             cwd=cwd or self.home,
             env=self.variables(),
-            timeout=COMMAND_SECONDS,
+            timeout=seconds,
         )
         ran = Ran(line, done.returncode, done.stdout, done.stderr)
         assert ran.code == code, f"heroku {line}: exit {ran.code}\n{ran.out}{ran.err}"

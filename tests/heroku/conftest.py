@@ -19,14 +19,14 @@ from dynoform.store.secrets import digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, Authorization, Dyno, Release
 from tests import heroku_cli
-from tests.contract.conftest import deploy, operator, services
+from tests.contract.conftest import deploy, make_services, operator
 from tests.heroku_cli import HerokuCLI, Program
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
 from tests.store_fixtures import OPERATOR_KEY, migrated, store
 from tests.store_fixtures import configuration as store_configuration
 
-__all__ = ["migrated", "operator", "services", "store", "store_configuration"]
+__all__ = ["migrated", "operator", "store", "store_configuration"]
 BOB = "bob@example.com"
 BOBS_KEY = "key-of-bob"
 
@@ -49,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def configuration(store_configuration: Configuration) -> Configuration:
     """Links that the API gives out lead to the port that it is served on."""
     return dataclasses.replace(store_configuration, https_port=free_port())
+
+
+@pytest.fixture(scope="session")
+def services(configuration: Configuration, migrated: Store) -> Services:
+    """What the API works with."""
+    return make_services(configuration, migrated)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from urllib.parse import urlsplit
 
+import httpx
+
 from tests.contract.conftest import OPERATOR_KEY
 from tests.heroku.conftest import BOB, Site
 from tests.heroku.invocations import covers
@@ -13,6 +15,13 @@ from tests.store_fixtures import EMAIL
 def test_each_person_is_told_who_they_are(heroku: HerokuCLI, bob: HerokuCLI) -> None:
     assert heroku("auth:whoami").out == f"{EMAIL}\n"
     assert bob("auth:whoami").out == f"{BOB}\n"
+
+
+@covers("auth:token")
+def test_the_token_is_shown_as_it_is_known(heroku: HerokuCLI, client: httpx.Client) -> None:
+    ran = heroku("auth:token")
+    assert ran.out == f"{OPERATOR_KEY}\n"
+    assert "Error" not in ran.err
 
 
 @covers("git:credentials get")

@@ -18,11 +18,16 @@ def endpoints(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def files(tmp_path: Path, client: httpx.Client, myapp: str) -> Path:
-    """A folder with ``c.crt`` and ``c.key`` for www.example.com, which is a domain of ``myapp``."""
-    client.post("/apps/myapp/domains", json={"hostname": "www.example.com", "sni_endpoint": None}).raise_for_status()
+def files(tmp_path: Path, myapp: str) -> Path:
+    """A folder with ``c.crt`` and ``c.key`` for www.example.com."""
     write(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def domain(client: httpx.Client, myapp: str) -> None:
+    """``www.example.com`` is a domain of ``myapp``."""
+    client.post("/apps/myapp/domains", json={"hostname": "www.example.com", "sni_endpoint": None}).raise_for_status()
 
 
 def write(folder: Path) -> None:
@@ -83,14 +88,16 @@ def test_remove_removes_the_certificate(heroku: HerokuCLI, client: httpx.Client,
 
 
 @covers("domains:update www.example.com --cert tyrannosaurus-1 -a myapp")
-def test_a_domain_gets_a_certificate(heroku: HerokuCLI, client: httpx.Client, endpoint: dict[str, Any]) -> None:
+def test_a_domain_gets_a_certificate(
+    heroku: HerokuCLI, client: httpx.Client, endpoint: dict[str, Any], domain: None
+) -> None:
     heroku(f"domains:update www.example.com --cert {endpoint['name']} -a myapp")
     domain = client.get("/apps/myapp/domains/www.example.com").json()
     assert domain["sni_endpoint"]["id"] == endpoint["id"]
 
 
 @covers("certs:auto:enable -a myapp", "certs:auto:disable -a myapp --confirm myapp", "certs:auto -a myapp")
-def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, client: httpx.Client, files: Path) -> None:
+def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, client: httpx.Client, domain: None) -> None:
     heroku("certs:auto:enable -a myapp")
     assert client.get("/apps/myapp").json()["acm"] is True
     assert "www.example.com" in heroku("certs:auto -a myapp").text

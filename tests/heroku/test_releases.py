@@ -6,6 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from dynoform.store.releases import lock_app, succeed
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, Release, ReleaseOutput
 from tests.contract.conftest import deploy
@@ -22,8 +23,6 @@ def releases(client: httpx.Client) -> list[tuple[int, str, bool]]:
 
 def conclude(store: Store, output: str) -> None:
     """Do what a worker does with the release command that waits: it says ``output``, and succeeds."""
-    from dynoform.store.releases import lock_app, succeed
-
     with store.transaction() as session:
         release = session.scalars(select(Release).where(Release.status == "pending")).one()
         session.add(ReleaseOutput(release_id=release.id, sequence=0, text=output))
