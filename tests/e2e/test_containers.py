@@ -1,17 +1,19 @@
 """Container apps as their users have them: ``docker push``, ``heroku container:*`` and a web page out of the image."""
 
-import os
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import heroku_cli
 from tests.e2e.conftest import Platform, eventually
+from tests.heroku.invocations import covers
+from tests.heroku_cli import HerokuCLI
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
 APP = "e2e-containers"
@@ -88,39 +90,48 @@ def folder(platform: Platform, front: None, tmp_path_factory: pytest.TempPathFac
     platform.api.delete(f"/apps/{APP}").raise_for_status()
 
 
-def heroku(platform: Platform, folder: Path, *words: str) -> str:
-    """The official CLI, in a mount namespace where its hosts file is ours; fails unless it succeeds."""
-    program = shutil.which("heroku")
-    if program is None:
-        pytest.skip("no heroku: npm install --global heroku")
-    kept = {name: value for name, value in platform.environment.items() if name != "HEROKU_HOST"}
+@pytest.fixture
+def heroku(platform: Platform, folder: Path) -> HerokuCLI:
+    """The official CLI, in a mount namespace where its hosts file is ours."""
     environment = {
-        **os.environ,
-        **kept,
-        "HOME": str(folder / "home"),
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        **platform.environment,
         "HEROKU_HOST": "localhost",
         # The CLI sends its token to a few host names only, and api.localhost is none of them.
-        "HEROKU_HEADERS": f'{{"authorization": "Bearer {kept["HEROKU_API_KEY"]}"}}',
+        "HEROKU_HEADERS": f'{{"authorization": "Bearer {platform.environment["HEROKU_API_KEY"]}"}}',
     }
     script = f'mount --bind {folder / "hosts"} /etc/hosts && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", program, *words],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    before = ("unshare", "-m", "sh", "-c", script, "sh")
+    return HerokuCLI(heroku_cli.bring(), folder / "home", environment, before, folder / "bin")
 
 
-def test_an_image_is_pushed_released_and_serves(platform: Platform, folder: Path) -> None:
-    assert "Login Succeeded" in heroku(platform, folder, "container:login")
-    pushed = heroku(platform, folder, "container:push", "web", "-a", APP)
-    assert "Your image has been successfully pushed." in pushed
-    heroku(platform, folder, "container:release", "web", "-a", APP)
-    release = platform.api.get(f"/apps/{APP}/releases").json()[-1]
-    assert release["description"].startswith("Deployed web (")
+def releases(platform: Platform) -> list[dict[str, Any]]:
+    """The app's releases, the newest last."""
+    return list(platform.api.get(f"/apps/{APP}/releases").json())
+
+
+@covers("container:login", "container:push web -a dockerapp", "container:release web -a dockerapp")
+def test_an_image_is_pushed_released_and_serves(heroku: HerokuCLI, platform: Platform, folder: Path) -> None:
+    assert "Login Succeeded" in heroku("container:login").text
+    pushed = heroku(f"container:push web -a {APP}", cwd=folder, seconds=300)
+    assert "Your image has been successfully pushed." in pushed.text
+    heroku(f"container:release web -a {APP}", seconds=300)
+    assert releases(platform)[-1]["description"].startswith("Deployed web (")
     eventually(lambda: platform.serves(APP), 60, "the image serves")
     assert platform.app(APP).text == "Hello from web.1 as 1000\n"
+
+
+@covers("container:push --recursive -a dockerapp")
+def test_every_named_dockerfile_is_pushed(heroku: HerokuCLI, platform: Platform, folder: Path) -> None:
+    for process_type in ("worker", "clock"):
+        (folder / "types" / process_type).mkdir(parents=True)
+        base = (folder / "Dockerfile").read_text().splitlines()[1]
+        (folder / "types" / process_type / f"Dockerfile.{process_type}").write_text(f"{base}\nCMD sleep 600\n")
+    pushed = heroku(f"container:push --recursive -a {APP}", cwd=folder / "types", seconds=300)
+    assert "Your images have been successfully pushed." in pushed.text
+    heroku(f"container:release worker clock -a {APP}", seconds=300)
+    formation = {row["type"] for row in platform.api.get(f"/apps/{APP}/formation").json()}
+    assert formation == {"web", "worker", "clock"}
+    heroku(f"container:rm worker clock -a {APP}")
 
 
 def test_a_config_var_restarts_it_and_is_in_no_inspection(platform: Platform, folder: Path) -> None:
@@ -129,15 +140,15 @@ def test_a_config_var_restarts_it_and_is_in_no_inspection(platform: Platform, fo
     assert all("Good-day-7f" not in str(container.attrs) for container in platform.containers(APP))
 
 
-def test_the_image_can_be_pulled_again(platform: Platform, folder: Path) -> None:
+def test_the_image_can_be_pulled_again(heroku: HerokuCLI, platform: Platform) -> None:
     name = f"{REGISTRY}/{APP}/web"
     image = platform.engine.images.get(name).id
     platform.engine.images.remove(name, force=True)
-    heroku(platform, folder, "container:pull", "web", "-a", APP)
+    heroku(f"container:pull web -a {APP}", seconds=300)
     assert platform.engine.images.get(name).id == image
 
 
-def test_the_type_is_taken_away(platform: Platform, folder: Path) -> None:
-    heroku(platform, folder, "container:rm", "web", "-a", APP)
+def test_the_type_is_taken_away(heroku: HerokuCLI, platform: Platform) -> None:
+    heroku(f"container:rm web -a {APP}")
     assert platform.api.get(f"/apps/{APP}/formation").json() == []
     eventually(lambda: not platform.containers(APP), 60, "its dynos have gone")

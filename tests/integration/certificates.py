@@ -27,10 +27,10 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, address: str, *names: str, client: bool = False) -> tuple[bytes, bytes]:
-        """(certificate, key) as PEM, for a server at ``address`` (and by these DNS ``names``) or for a client."""
+        """(certificate, key) as PEM, for a server at ``address`` (IP or host name; and ``names``) or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
-        known = [x509.IPAddress(ipaddress.ip_address(address)), *(x509.DNSName(dns) for dns in names)]
+        known = [_alternative(one) for one in (address, *names)]
         builder = _builder(_name(name), self._name, key.public_key())
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         builder = builder.add_extension(x509.SubjectAlternativeName(known), critical=False)
@@ -43,6 +43,13 @@ class Authority:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

@@ -9,6 +9,7 @@ from tests.unit.reconcile.test_specification import SHOP
 ONE = Run(
     id=uuid.UUID(int=7), app_id=SHOP.app_id, app_name="shop", version=5, type="run", number=1234, size=SHOP.size,
     command="rake x", variables=b"", digest="0" * 64, tty=True, state="starting", inside_id=None, image=SHOP.image,
+    own_image=False,
     process_types={"rake": "bundle exec rake"}, config=b"", age=0.0, time_to_live=60,
 )  # fmt: skip
 
@@ -26,7 +27,7 @@ def test_a_one_off_dyno_is_contained_as_one_of_the_formation_is() -> None:
     assert {"MemoryBytes": host["Memory"], "Pids": host["PidsLimit"]} == limits
     assert (made["Image"], host["NetworkMode"]) == (formation["Image"], SHOP.network)
     assert made["Env"] == ["PORT=5000", "DYNO=run.1234"]
-    assert made["Cmd"] == ["bundle exec rake x"]
+    assert made["Cmd"] == ["/opt/dynoform/dyno", "bundle exec rake x"]
     assert "Privileged" not in host
     assert "Binds" not in host
 
@@ -42,3 +43,14 @@ def test_the_reconciler_does_not_know_it_and_the_log_agent_does() -> None:
 
 def test_what_is_attached_is_not_logged() -> None:
     assert places.description("local", "local_dynos", ONE)["HostConfig"]["LogConfig"] == {"Type": "none"}
+
+
+def test_a_users_own_image_starts_by_its_shell_with_the_config_vars() -> None:
+    made = places.description("local", "local_dynos", replace(ONE, own_image=True))
+    shell, option, script, name, command = made["Cmd"]
+    assert (shell, option, name, command) == ("/bin/sh", "-c", "sh", "bundle exec rake x")
+    assert script.splitlines() == [
+        ". /run/secrets/config",
+        "export PORT=5000 DYNO=run.1234",
+        'exec /bin/sh -c "$1"',
+    ]

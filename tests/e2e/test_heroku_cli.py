@@ -1,0 +1,196 @@
+"""The real Heroku CLI and git on the running platform: what needs dynos, and shows what the commands do to them."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import heroku_cli
+from tests.e2e.conftest import ROOT, Platform, eventually
+from tests.heroku.invocations import covers
+from tests.heroku_cli import HerokuCLI
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+APP = "cli-test"
+
+
+@pytest.fixture(scope="module")
+def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
+    """The CLI with what ``bin/dynoform env`` gives, and nothing of whoever runs the tests."""
+    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
+
+
+@pytest.fixture(scope="module")
+def checkout(cli: HerokuCLI, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with the Python sample, committed on ``main``."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "examples/apps/python", folder, dirs_exist_ok=True)
+    git(cli, folder, "init", "--quiet", "--initial-branch=main")
+    git(cli, folder, "config", "user.name", "Ann")
+    git(cli, folder, "config", "user.email", "ann@example.com")
+    commit(cli, folder, "First")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def push(cli: HerokuCLI, checkout: Path, platform: Platform) -> Iterator[str]:
+    """What the pusher sees of the first push; the app is there, and serves, for the rest of the module."""
+    cli(f"create {APP}", cwd=checkout)
+    yield git(cli, checkout, "push", "heroku", "main")
+    cli(f"apps:destroy -a {APP} --confirm {APP}")
+
+
+@pytest.fixture
+def heroku(cli: HerokuCLI, push: str, platform: Platform) -> HerokuCLI:
+    """The CLI, with ``cli-test`` deployed and up."""
+    eventually(lambda: platform.serves(APP), 60, f"{APP} answers")
+    cli.ran.clear()
+    return cli
+
+
+def git(cli: HerokuCLI, folder: Path, *words: str, **more: str) -> str:
+    """Run git as the CLI's user, who types no password; its output and messages. ``more`` are further variables."""
+    variables = {**cli.variables(), "GIT_TERMINAL_PROMPT": "0", **more}
+    done = subprocess.run(["git", *words], cwd=folder, env=variables, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"git {words}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def commit(cli: HerokuCLI, folder: Path, message: str) -> str:
+    """Commit all changes; the commit's id."""
+    git(cli, folder, "add", "--all")
+    git(cli, folder, "commit", "--quiet", "--message", message)
+    return git(cli, folder, "rev-parse", "HEAD").strip()
+
+
+def states(platform: Platform, kind: str = "web") -> dict[str, str]:
+    """The state of each dyno of a process type."""
+    return {dyno["name"]: dyno["state"] for dyno in platform.dynos(APP) if dyno["type"] == kind}
+
+
+def release_of(platform: Platform) -> dict[str, object]:
+    """The newest release."""
+    newest: dict[str, object] = platform.api.get(f"/apps/{APP}/releases").json()[-1]
+    return newest
+
+
+def test_push_builds_while_one_watches_and_releases(
+    cli: HerokuCLI, push: str, checkout: Path, platform: Platform
+) -> None:
+    assert "remote: -----> " in push
+    assert re.search(r"remote: +Released v\d+", push)
+    assert re.search(r"remote: Verifying deploy\.+ done\.", push)
+    head = git(cli, checkout, "rev-parse", "HEAD").strip()
+    assert release_of(platform)["description"] == f"Deploy {head[:8]}"
+    eventually(lambda: platform.serves(APP), 60, f"{APP} answers")
+
+
+def test_refused_push_keeps_what_serves(heroku: HerokuCLI, checkout: Path, platform: Platform) -> None:
+    before = release_of(platform)
+    (checkout / "requirements.txt").write_text("no-such-package-of-anyone==9.9\n")
+    commit(heroku, checkout, "Break it")
+    with pytest.raises(AssertionError, match="Push rejected, failed to compile Python app"):
+        git(heroku, checkout, "push", "heroku", "main")
+    git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")
+    assert release_of(platform) == before
+    assert platform.serves(APP)
+
+
+def test_another_branch_is_taken_without_a_build(heroku: HerokuCLI, checkout: Path, platform: Platform) -> None:
+    """Without the helper of ``bin/dynoform env``: here it is the CLI that gives the token to git."""
+    before = release_of(platform)
+    bare = {"GIT_CONFIG_COUNT": "0", "GIT_SSL_CAINFO": platform.environment["DYNOFORM_CA"]}
+    pushed = git(heroku, checkout, "push", "heroku", "main:topic", **bare)
+    assert "skipping build" in pushed
+    assert "[new branch]" in pushed
+    assert release_of(platform) == before
+
+
+@covers("ps -a myapp")
+def test_ps_shows_what_runs(heroku: HerokuCLI, platform: Platform) -> None:
+    eventually(lambda: states(platform) == {"web.1": "up"}, 60, "one dyno, up")
+    assert "web.1: up " in heroku(f"ps -a {APP}").out
+
+
+@covers("ps:scale web=2 -a myapp", "ps:wait -a myapp --with-run")
+def test_scale_starts_and_stops_dynos(heroku: HerokuCLI, platform: Platform) -> None:
+    heroku(f"ps:scale web=2 -a {APP}")
+    eventually(lambda: states(platform) == {"web.1": "up", "web.2": "up"}, 60, "two dynos, up")
+    heroku(f"ps:wait -a {APP} --with-run")
+    assert len(platform.containers(APP)) == 2
+    heroku(f"ps:scale web=1 -a {APP}")
+    assert eventually(lambda: platform.only_dyno(APP), 60, "one container")
+
+
+@covers("ps:restart -a myapp --dyno-name web.1")
+def test_restart_replaces_the_dyno(heroku: HerokuCLI, platform: Platform) -> None:
+    before = eventually(lambda: platform.only_dyno(APP), 60, "one container")
+    heroku(f"ps:restart -a {APP} --dyno-name web.1")
+
+    def replaced() -> bool:
+        now = platform.only_dyno(APP)
+        return now is not None and now.id != before.id
+
+    eventually(replaced, 60, "another container")
+    eventually(lambda: states(platform) == {"web.1": "up"}, 60, "the dyno, up")
+
+
+@covers("run -a myapp echo hello")
+def test_run_shows_what_the_command_says(heroku: HerokuCLI) -> None:
+    assert "hello" in heroku(f"run -a {APP} echo hello").out.splitlines()
+
+
+@covers("run -a myapp --exit-code -- true", 'run -a myapp --exit-code -- bash -c "exit 3"')
+def test_run_hands_on_the_exit_code(heroku: HerokuCLI) -> None:
+    heroku(f"run -a {APP} --exit-code -- true")
+    heroku(f'run -a {APP} --exit-code -- bash -c "exit 3"', code=3)
+
+
+@covers("run -a myapp --no-tty --size standard-2x --type worker -e K=V cat")
+def test_run_takes_input_size_type_and_variables(heroku: HerokuCLI) -> None:
+    options = f"-a {APP} --no-tty --size standard-2x --type worker -e K=V"
+    typed = heroku(f"run {options} cat", stdin="one\ntwo ✓\n")
+    assert typed.out == "one\ntwo ✓\n"
+    variables = heroku(f"run {options} env").out.splitlines()
+    assert "K=V" in variables
+    assert any(re.fullmatch(r"DYNO=worker\.\d+", line) for line in variables)
+
+
+@covers("run:detached -a myapp sleep 1")
+def test_run_detached_leaves_a_dyno_running(heroku: HerokuCLI, platform: Platform) -> None:
+    heroku(f"run:detached -a {APP} sleep 600")
+    name = eventually(
+        lambda: next((name for name, state in states(platform, "run").items() if state == "up"), None), 30, "run dyno"
+    )
+    heroku(f"ps:stop -a {APP} --dyno-name {name}")
+    eventually(lambda: name not in states(platform, "run"), 60, "the dyno is gone")
+
+
+@covers("run:inside web.1 bash -a firapp")
+def test_run_inside_is_in_the_dyno(heroku: HerokuCLI, platform: Platform) -> None:
+    eventually(lambda: states(platform) == {"web.1": "up"}, 60, "one dyno, up")
+    assert "DYNO=web.1" in heroku(f"run:inside web.1 env -a {APP}").out.splitlines()
+
+
+@covers("logs -a myapp", "logs -a myapp --dyno-name web.1 -n 5 -s app")
+def test_logs_have_lines_of_dyno_and_router(heroku: HerokuCLI, platform: Platform) -> None:
+    platform.app(APP, "/?marker=of-this-test")
+    eventually(lambda: "marker=of-this-test" in heroku(f"logs -a {APP}").out, 15, "the request in the log")
+    lines = heroku(f"logs -a {APP} --dyno-name web.1 -n 5 -s app").out.splitlines()
+    assert 0 < len(lines) <= 5
+    assert all(" app[web.1]: " in line for line in lines)
+
+
+@covers("logs -a myapp --tail")
+def test_logs_go_on_with_tail(heroku: HerokuCLI, platform: Platform) -> None:
+    asked: list[str] = []
+
+    def enough(seen: str) -> bool:
+        if not asked and seen:
+            asked.append(platform.app(APP, "/?marker=while-it-tails").text)
+        return "marker=while-it-tails" in seen
+
+    heroku.until(f"logs -a {APP} --tail", enough)

@@ -1,0 +1,48 @@
+"""Log drains."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.heroku.invocations import covers
+from tests.heroku_cli import REFUSED, HerokuCLI
+
+URL = "https://logs.example.com"
+
+
+def drains(client: httpx.Client) -> list[dict[str, Any]]:
+    """The log drains of ``myapp``."""
+    found: list[dict[str, Any]] = client.get("/apps/myapp/log-drains").raise_for_status().json()
+    return found
+
+
+@pytest.fixture
+def drain(client: httpx.Client, myapp: str) -> dict[str, Any]:
+    """A drain of ``myapp``."""
+    made: dict[str, Any] = client.post("/apps/myapp/log-drains", json={"url": URL}).raise_for_status().json()
+    return made
+
+
+@covers("drains:add https://logs.example.com -a myapp")
+def test_add_makes_a_drain(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+    ran = heroku(f"drains:add {URL} -a myapp")
+    (made,) = drains(client)
+    assert made["url"].rstrip("/") == URL
+    assert "Successfully added drain" in ran.text
+    heroku("drains:add ftp://logs.example.com -a myapp", code=REFUSED)
+    assert len(drains(client)) == 1
+
+
+@covers("drains -a myapp", "drains -a myapp --json")
+def test_drains_are_shown(heroku: HerokuCLI, drain: dict[str, Any]) -> None:
+    plain, as_json = heroku.each("drains -a myapp", "drains -a myapp --json")
+    assert f"{drain['url']} ({drain['token']})" in plain.out
+    assert [row["id"] for row in json.loads(as_json.out)] == [drain["id"]]
+
+
+@covers("drains:remove https://logs.example.com -a myapp")
+def test_remove_removes_by_address(heroku: HerokuCLI, client: httpx.Client, drain: dict[str, Any]) -> None:
+    heroku(f"drains:remove {drain['url']} -a myapp")
+    assert drains(client) == []
