@@ -9,6 +9,7 @@ from dynoform.errors import ConfigurationError
 
 SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
+REPOSITORIES = Path("/var/lib/dynoform/repositories")
 ROUTER = Path("/var/lib/dynoform/router")
 POSTGRES_PORT = 5432
 LOGPLEX_SYSLOG_PORT = 6514
@@ -39,6 +40,7 @@ class Configuration:
     """These five: where the platform's services are published on the platform address."""
     secrets: Path = SECRETS
     sources: Path = SOURCES
+    repositories: Path = REPOSITORIES
     router: Path = ROUTER
     database: str = ""
     """libpq-like URL without the password; empty means the stack's own database on the platform address."""
@@ -68,6 +70,7 @@ class Configuration:
             logplex_http_port=read.port("LOGPLEX_HTTP_PORT", LOGPLEX_HTTP_PORT),
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
+            repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
             database=read.text("DATABASE", ""),
         )

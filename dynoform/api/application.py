@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -21,6 +21,7 @@ from dynoform.api import (
     config_vars,
     dynos,
     formation,
+    git,
     log_sessions,
     releases,
     slugs,
@@ -50,9 +51,10 @@ def create_application(services: Services) -> FastAPI:
         strict_content_type=False,
     )
     application.state.services = services
+    application.state.git_host = git.GitHost(services)
     for resource in RESOURCES:
         application.include_router(resource.router)
-    for linked in (builds, log_sessions, sources):
+    for linked in (builds, git, log_sessions, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):
@@ -79,14 +81,27 @@ def _health(request: Request) -> JSONResponse:
 @asynccontextmanager
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    sweeper = asyncio.create_task(_sweep(application.state.services))
+    services: Services = application.state.services
+    sweepers = [
+        asyncio.create_task(_sweep_sources(services)),
+        asyncio.create_task(_sweep_repositories(application.state.git_host, services)),
+    ]
     yield
-    sweeper.cancel()
-    with suppress(asyncio.CancelledError):
-        await sweeper
+    for sweeper in sweepers:
+        sweeper.cancel()
+    await asyncio.gather(*sweepers, return_exceptions=True)
 
 
-async def _sweep(services: Services) -> None:
+async def _sweep_repositories(host: git.GitHost, services: Services) -> None:
+    while True:
+        try:
+            await host.sweep()
+        except (DynoformError, OSError) as error:
+            services.journal.warning("repositories cannot be swept", error=error)
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+async def _sweep_sources(services: Services) -> None:
     while True:
         try:
             removed = await run_in_threadpool(upload.sweep, services.configuration.sources)

@@ -22,7 +22,7 @@ from dynoform.api.objects import IdObject, UserObject, reference, shown, user
 from dynoform.api.services import Services, Use
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
-from dynoform.store.session import JOBS, notify
+from dynoform.store.builds import add_build
 from dynoform.store.tables import Account, App, Build, BuildOutput, Source
 
 router = APIRouter(tags=["builds"])
@@ -82,12 +82,7 @@ def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSO
     with services.store.transaction() as session:
         found = find(session, caller, app, lock=True)
         source = _source(session, caller, body.source_blob)
-        build = Build(id=uuid.uuid4(), app_id=found.id, source_id=source.id, version=body.source_blob.version or None)
-        build.account_id = caller.id
-        session.add(build)
-        session.flush()
-        session.refresh(build)
-        notify(session, JOBS, build.id)
+        build = add_build(session, found, source, account_id=caller.id, version=body.source_blob.version)
     services.say(found, f"Build started by user {caller.email}")
     return JSONResponse(show(services, found, build, source), 201)
 
@@ -145,7 +140,7 @@ async def follow(services: Services, build_id: uuid.UUID) -> AsyncIterator[str]:
             elif finished:
                 return
             else:
-                await _wait(wake)
+                await wait(wake)
 
 
 def show(services: Services, app: App, build: Build, source: Source) -> BuildObject:
@@ -203,7 +198,8 @@ def _read(services: Services, build_id: uuid.UUID, after: int) -> tuple[bool, li
         return status != "pending", list(session.execute(query).all())
 
 
-async def _wait(wake: asyncio.Event) -> None:
+async def wait(wake: asyncio.Event) -> None:
+    """Until it is time to look again: when woken, and soon anyway."""
     try:
         await asyncio.wait_for(wake.wait(), _POLL)
     except TimeoutError:

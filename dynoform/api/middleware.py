@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynoform.api.errors import MAXIMUM_BODY, answer
+from dynoform.api.git import is_transfer
 from dynoform.journal import Journal
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
@@ -67,7 +68,7 @@ class Envelope:
 
 
 class BodyLimit:
-    """Refuses bodies over ``MAXIMUM_BODY``, by their declared length or while they come; uploads pass."""
+    """Refuses bodies over ``MAXIMUM_BODY``, by their declared length or while they come; uploads and pushes pass."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap ``app``."""
@@ -75,7 +76,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or (scope["method"] == "PUT" and scope["path"].startswith("/sources/")):
+        if scope["type"] != "http" or _limits_itself(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
@@ -138,6 +139,10 @@ def _taggable(message: Message) -> bool:
     # JSON answers come in one piece with their length; streams have none and pass untouched.
     headers = Headers(raw=message["headers"])
     return message["status"] in (200, 206) and "content-length" in headers and "json" in headers.get("content-type", "")
+
+
+def _limits_itself(method: str, path: str) -> bool:
+    return (method == "PUT" and path.startswith("/sources/")) or is_transfer(method, path)
 
 
 def _origin(error: Exception) -> str:

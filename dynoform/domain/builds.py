@@ -24,6 +24,7 @@ RENEW_SECONDS = 5
 PENDING = "pending"
 SUCCEEDED = "succeeded"
 FAILED = "failed"
+CANCELLED = "the build was cancelled"
 
 _LONGEST_LINE = 16 * 1024
 _ESCAPE = re.compile(

@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.accounts import Account
@@ -19,4 +19,6 @@ class App(Identified, Base):
     stack: Mapped[str]
     maintenance: Mapped[bool] = mapped_column(default=False)
     released_at: Mapped[datetime | None]
+    repo_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes of the git repository, measured after each push."""
     owner: Mapped[Account] = relationship(lazy="joined")

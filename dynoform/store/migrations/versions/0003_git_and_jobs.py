@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from dynoform.store.migrations.columns import column, reference
+from dynoform.store.migrations.columns import column, optional, reference
 
 revision = "0003"
 down_revision = "0002"
@@ -19,8 +19,14 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), primary_key=True),
         column("text", sa.Text()),
     )
+    _git()
+
+
+def _git() -> None:
+    op.add_column("apps", optional("repo_size", sa.BigInteger()))
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_column("apps", "repo_size")
     op.drop_table("release_output")
