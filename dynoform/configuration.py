@@ -9,6 +9,7 @@ from dynoform.errors import ConfigurationError
 
 SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
+REPOSITORIES = Path("/var/lib/dynoform/repositories")
 ROUTER = Path("/var/lib/dynoform/router")
 POSTGRES_PORT = 5432
 LOGPLEX_SYSLOG_PORT = 6514
@@ -44,6 +45,7 @@ class Configuration:
     """Where `heroku run` attaches, on the listen addresses."""
     secrets: Path = SECRETS
     sources: Path = SOURCES
+    repositories: Path = REPOSITORIES
     router: Path = ROUTER
     webhook_private: bool = False
     """Whether webhooks may lead to private addresses: loopback, the hosts' networks, the platform itself."""
@@ -79,6 +81,7 @@ class Configuration:
             rendezvous_port=read.port("RENDEZVOUS_PORT", RENDEZVOUS_PORT),
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
+            repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
             webhook_private=read.flag("WEBHOOK_PRIVATE"),
             webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,

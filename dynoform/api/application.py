@@ -33,6 +33,7 @@ from dynoform.api import (
     features,
     filters,
     formation,
+    git,
     keys,
     log_drains,
     log_sessions,
@@ -51,7 +52,6 @@ from dynoform.api import (
     team_apps,
     team_members,
     teams,
-    upload,
     webhook_deliveries,
     webhook_events,
     webhooks,
@@ -117,7 +117,8 @@ def create_application(services: Services) -> FastAPI:
     """The application that answers with these services."""
     application = documented()
     application.state.services = services
-    for linked in (addon_partners, buildpacks, builds, front, log_sessions, releases, sources):
+    application.state.git_host = git.GitHost(services)
+    for linked in (addon_partners, buildpacks, builds, front, git, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):
@@ -163,13 +164,23 @@ def _health(request: Request) -> JSONResponse:
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     services: Services = application.state.services
-    tasks = [asyncio.create_task(work) for work in (_sweep(services), Deliverer(services).run())]
+    work = (_sweep(services), _sweep_repositories(application.state.git_host, services), Deliverer(services).run())
+    tasks = [asyncio.create_task(each) for each in work]
     yield
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await services.log_plane.close()
     await services.registry.close()
+
+
+async def _sweep_repositories(host: git.GitHost, services: Services) -> None:
+    while True:
+        try:
+            await host.sweep()
+        except (DynoformError, OSError) as error:
+            services.journal.warning("repositories cannot be swept", error=error)
+        await asyncio.sleep(_SWEEP_SECONDS)
 
 
 async def _sweep(services: Services) -> None:

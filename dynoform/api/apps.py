@@ -217,7 +217,7 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
         "process_tier": "production",
         "region": fixed(configuration.stack),
         "released_at": shown_or_none(app.released_at),
-        "repo_size": None,
+        "repo_size": app.repo_size,
         "slug_size": row.slug_size,
         "space": None,
         "stack": fixed(app.stack),

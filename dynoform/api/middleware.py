@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynoform.api.errors import MAXIMUM_BODY, answer
+from dynoform.api.git import is_transfer
 from dynoform.journal import Journal
 
 _REGISTRY = "/v2/"
@@ -69,7 +70,7 @@ class Envelope:
 
 
 class BodyLimit:
-    """Refuses bodies over ``MAXIMUM_BODY``, by their declared length or while they come; uploads pass."""
+    """Refuses bodies over ``MAXIMUM_BODY``, by their declared length or while they come; uploads and pushes pass."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap ``app``."""
@@ -77,7 +78,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or _is_upload(scope):
+        if scope["type"] != "http" or _limits_itself(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
@@ -124,11 +125,6 @@ class Conditional:
         await self.app(scope, receive, send_tagged)
 
 
-def _is_upload(scope: Scope) -> bool:
-    path = str(scope["path"])
-    return path.startswith(_REGISTRY) or (scope["method"] == "PUT" and path.startswith("/sources/"))
-
-
 async def _send_held(start: Message, body: Message, wanted: str, send: Send) -> None:
     tag = f'"{hashlib.sha256(body["body"]).hexdigest()[:32]}"'
     headers = MutableHeaders(scope=start)
@@ -145,6 +141,11 @@ def _taggable(message: Message) -> bool:
     # JSON answers come in one piece with their length; streams have none and pass untouched.
     headers = Headers(raw=message["headers"])
     return message["status"] in (200, 206) and "content-length" in headers and "json" in headers.get("content-type", "")
+
+
+def _limits_itself(method: str, path: str) -> bool:
+    upload = method == "PUT" and path.startswith("/sources/")
+    return upload or path.startswith(_REGISTRY) or is_transfer(method, path)
 
 
 def _origin(error: Exception) -> str:

@@ -29,6 +29,8 @@ ALLOWED = {
         for worker in WORKERS
     },
 }
+ALLOWED["dynoform/api"].add("dynoform.git")
+"""The API serves git; git knows nothing of the API."""
 
 
 def imported(path: Path) -> set[str]:

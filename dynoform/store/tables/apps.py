@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, false
+from sqlalchemy import BigInteger, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.accounts import Account
@@ -29,5 +29,7 @@ class App(Identified, Base):
     acm: Mapped[bool] = mapped_column(default=False)
     """Whether certificates for its domains are got and renewed by the platform."""
     released_at: Mapped[datetime | None]
+    repo_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes of the git repository, measured after each push."""
     owner: Mapped[Account] = relationship(lazy="joined")
     team: Mapped[Team | None] = relationship(lazy="joined")

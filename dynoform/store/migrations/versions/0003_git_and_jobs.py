@@ -24,10 +24,12 @@ def upgrade() -> None:
     _jobs()
     _buildpacks()
     _releases()
+    op.add_column("apps", optional("repo_size", sa.BigInteger()))
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_column("apps", "repo_size")
     op.drop_index("ix_releases_slug", "releases")
     for name, table_name in (("addon_plan_names", "releases"), ("expired_at", "slugs"), ("url", "sources")):
         op.drop_column(table_name, name)

@@ -1,0 +1,163 @@
+"""What a ``git push`` means: a build of what was pushed, followed to its release, before git takes the push."""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+
+from dynoform.api import builds as build_resource
+from dynoform.api import releases as release_resource
+from dynoform.api.services import Services
+from dynoform.api.upload import Upload
+from dynoform.domain import builds, pushes, releases
+from dynoform.errors import DynoformError, InvalidInputError
+from dynoform.git.command import GitError
+from dynoform.git.hook import Push
+from dynoform.git.tree import Trees
+from dynoform.store.builds import add_build, cancel
+from dynoform.store.releases import lock_app
+from dynoform.store.tables import Account, App, Build, Release, Source
+
+_SECONDS = 3 * 3600
+"""Longest time for waiting, build and release command together."""
+_TARBALL_SECONDS = 1200
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Decides about one push to an app. ``app`` and ``caller`` are as they were when the request came."""
+
+    services: Services
+    trees: Trees
+    app: App
+    caller: Account
+
+    async def judge(self, push: Push) -> bool:
+        """Build what was pushed, if that deploys, and show the pusher how it goes. True when git may take the push."""
+        try:
+            update = pushes.to_build(pushes.parse(push.updates))
+            if update is None:
+                await push.say(pushes.SKIPPED)
+                return True
+            async with asyncio.timeout(_SECONDS):
+                return await self._deploy(push, update)
+        except InvalidInputError as error:
+            await push.say(pushes.rejected(error.what))
+        except TimeoutError:
+            await push.say(pushes.rejected("it took too long: push again"))
+        except DynoformError as error:
+            self.services.journal.warning("push failed", app=self.app.name, error=error)
+            await push.say(pushes.rejected("the platform could not deploy it: push again"))
+        return False
+
+    async def _deploy(self, push: Push, update: pushes.Update) -> bool:
+        await self._take_turn(push, update)
+        await push.say(pushes.COMPRESSING)
+        source = await self._source(push, update.new)
+        build_id = await run_in_threadpool(self._queue, source, update.new)
+        self.services.say(self.app, f"Build started by user {self.caller.email}")
+        await push.say(pushes.DONE + pushes.BUILDING)
+        try:
+            async for text in build_resource.OUTPUT.follow(self.services, build_id):
+                await push.say(text)
+        except asyncio.CancelledError:
+            # Nobody is left who could update the branch: what is not released by now shall not be.
+            await run_in_threadpool(self._cancel, build_id)
+            raise
+        return await self._verify(push, build_id)
+
+    async def _take_turn(self, push: Push, update: pushes.Update) -> None:
+        told = False
+        async for _ in push.take_turn():
+            if not told:
+                await push.say(pushes.QUEUED)
+            told = True
+        environment = _environment(push)
+        present = await self.trees.current(environment, update.ref)
+        if present != ("" if pushes.is_none(update.old) else update.old):
+            raise InvalidInputError(f"{update.branch} was changed by another push: fetch it, then push again")
+        if not await self.trees.is_commit(environment, update.new):
+            raise InvalidInputError(f"{update.branch} must be a commit")
+
+    async def _source(self, push: Push, commit: str) -> uuid.UUID:
+        identifier = uuid.uuid4()
+        upload = await run_in_threadpool(Upload, self.services.configuration.sources, str(identifier))
+        try:
+            async with asyncio.timeout(_TARBALL_SECONDS):
+                await self._pack(push, commit, upload)
+            await run_in_threadpool(self._keep, identifier, upload)
+        except GitError as error:
+            raise InvalidInputError(f"the commit cannot be read: {error.why}") from None
+        finally:
+            await run_in_threadpool(upload.discard)
+        return identifier
+
+    async def _pack(self, push: Push, commit: str, upload: Upload) -> None:
+        async with self.trees.tarball(_environment(push), commit) as pieces:
+            pending = bytearray()
+            async for piece in pieces:
+                pending += piece
+                if len(pending) >= _PIECE:
+                    await run_in_threadpool(upload.write, bytes(pending))
+                    pending.clear()
+            await run_in_threadpool(upload.write, bytes(pending))
+
+    def _keep(self, identifier: uuid.UUID, upload: Upload) -> None:
+        with self.services.store.transaction() as session:
+            source = Source(id=identifier, account_id=self.caller.id, size=upload.size, checksum=upload.checksum)
+            session.add(source)
+            upload.keep()
+
+    def _queue(self, source_id: uuid.UUID, commit: str) -> uuid.UUID:
+        with self.services.store.transaction() as session:
+            app = lock_app(session, self.app.id)
+            if app is None:
+                raise InvalidInputError(f"the app {self.app.name} was deleted")
+            source = session.get_one(Source, source_id)
+            return add_build(session, app, source, account_id=self.caller.id, version=commit).id
+
+    def _cancel(self, build_id: uuid.UUID) -> None:
+        with self.services.store.transaction() as session:
+            lock_app(session, self.app.id)
+            build = session.get(Build, build_id, with_for_update={"of": Build})
+            if build is not None and cancel(session, build):
+                self.services.journal.info("build cancelled", build=build_id, app=self.app.name, why="push broke off")
+
+    async def _verify(self, push: Push, build_id: uuid.UUID) -> bool:
+        await push.say(pushes.VERIFYING)
+        build, release = await run_in_threadpool(self._outcome, build_id)
+        succeeded = build is not None and build.status == builds.SUCCEEDED
+        if succeeded:
+            await push.say(pushes.DONE)
+            if release is not None and release.status == releases.PENDING:
+                succeeded = await self._follow_release(push, release.id)
+        else:
+            await push.say("\n")
+        if not succeeded:
+            await push.say(pushes.rejected_to(self.app.name))
+        return succeeded
+
+    def _outcome(self, build_id: uuid.UUID) -> tuple[Build | None, Release | None]:
+        with self.services.store.transaction() as session:
+            build = session.get(Build, build_id)
+            release = session.get(Release, build.release_id) if build and build.release_id else None
+            return build, release
+
+    def _status(self, release_id: uuid.UUID) -> str | None:
+        with self.services.store.transaction() as session:
+            return session.scalar(select(Release.status).where(Release.id == release_id))
+
+    async def _follow_release(self, push: Push, release_id: uuid.UUID) -> bool:
+        await push.say(pushes.RUNNING)
+        async for text in release_resource.OUTPUT.follow(self.services, release_id):
+            await push.say(text)
+        succeeded = await run_in_threadpool(self._status, release_id) == releases.SUCCEEDED
+        await push.say(pushes.WAITING + (pushes.DONE if succeeded else pushes.FAILED))
+        return succeeded
+
+
+def _environment(push: Push) -> dict[str, str]:
+    return {"GIT_DIR": str(push.repository.path), **push.objects}
