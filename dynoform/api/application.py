@@ -52,6 +52,7 @@ from dynoform.api import (
     team_apps,
     team_members,
     teams,
+    upload,
     webhook_deliveries,
     webhook_events,
     webhooks,

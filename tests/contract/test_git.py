@@ -1,6 +1,7 @@
 """``git push`` to an app, with a real git client: what it deploys, what it refuses, what the pusher reads."""
 
 import io
+import os
 import tarfile
 import threading
 import time
