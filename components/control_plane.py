@@ -21,6 +21,7 @@ USER = "802"
 """The image's user."""
 ENGINE = Mount("/var/run/docker.sock", "/var/run/docker.sock", bind=True)
 SOURCES = "/var/lib/dynoform/sources"
+REPOSITORIES = "/var/lib/dynoform/repositories"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class ControlPlane(pulumi.ComponentResource):
         self.api_key = Password(f"{name}-api-key", PasswordArgs(length=40), self._own).value
         self._encryption_key = self._secret("encryption-key", self._kept_key())
         self._sources = self._volume("sources")
+        self._repositories = self._volume("repositories")
         self._api()
         self._reconciler()
         self._builder()
@@ -83,8 +85,10 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _api(self) -> None:
         secrets = [self._encryption_key_file(), self._api_key_file(), *self._registry_client("api", USER)]
-        mounts = [Mount(self._sources.name, SOURCES)]
-        self._process("api", secrets, mounts, ports={API_PORT: self._args.api_port}, user=USER)
+        mounts = [Mount(self._sources.name, SOURCES), Mount(self._repositories.name, REPOSITORIES)]
+        ports = {API_PORT: self._args.api_port}
+        # Room for git, which runs beside it for each push and fetch.
+        self._process("api", secrets, mounts, ports=ports, user=USER, memory_mib=768)
 
     def _reconciler(self) -> None:
         # Root only to open the engine's socket: every capability is dropped. On the host's network, as only the host

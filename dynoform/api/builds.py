@@ -172,7 +172,7 @@ def build_result(app: str, build: str, services: Use, caller: Caller) -> JSONRes
         return JSONResponse(_show_result(services, row, lines))
 
 
-@router.delete("/apps/{app}/build-cache", status_code=202)
+@router.delete("/apps/{app}/build-cache", status_code=202, response_model=dict[str, str])
 def build_cache_delete(app: str, services: Use, caller: Caller) -> JSONResponse:
     """Empty the build cache (`builds:cache:purge`), after the builds that were asked for before."""
     with services.store.transaction() as session:

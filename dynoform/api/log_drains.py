@@ -55,9 +55,9 @@ def log_drain_list(app: str, services: Use, caller: Caller, wanted: RangeHeader 
 @router.post("/apps/{app}/log-drains", status_code=201, response_model=LogDrainObject)
 def log_drain_create(app: str, body: DrainUrl, services: Use, caller: Caller) -> JSONResponse:
     """Send the app's log to a URL as well."""
-    url = _check(services, body)
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
+        url = _check(services, body)
         drain = store.add(session, services.vault, found, url)
         return JSONResponse(show(services, drain), 201)
 
@@ -74,9 +74,9 @@ def log_drain_info(app: str, drain: str, services: Use, caller: Caller) -> JSONR
 @router.patch("/apps/{app}/log-drains/{drain:path}", response_model=LogDrainObject)
 def log_drain_update(app: str, drain: str, body: DrainUrl, services: Use, caller: Caller) -> JSONResponse:
     """Send a drain's lines to another URL."""
-    url = _check(services, body)
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
+        url = _check(services, body)
         row = _user_drain(_find(session, services, found, drain))
         store.change(session, services.vault, row, url)
         return JSONResponse(show(services, row))

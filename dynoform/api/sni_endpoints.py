@@ -95,9 +95,9 @@ def sni_endpoint_list(app: str, services: Use, caller: Caller, wanted: RangeHead
 @router.post("/apps/{app}/sni-endpoints", status_code=201, response_model=SniEndpointObject)
 def sni_endpoint_create(app: str, body: Certificate, services: Use, caller: Caller) -> JSONResponse:
     """A new certificate for the app; domains are told to use it one by one."""
-    certificate = _read(body)
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
+        certificate = _read(body)
         mine = select(func.count()).select_from(SniEndpoint).where(SniEndpoint.app_id == found.id)
         if (session.scalar(mine) or 0) >= MAXIMUM_PER_APP:
             raise InvalidInputError(f"{found.name} has {MAXIMUM_PER_APP} certificates. Remove one first")
@@ -120,9 +120,9 @@ def sni_endpoint_info(app: str, endpoint: str, services: Use, caller: Caller) ->
 @router.patch("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
 def sni_endpoint_update(app: str, endpoint: str, body: Certificate, services: Use, caller: Caller) -> JSONResponse:
     """Another certificate with its key, for the same domains."""
-    certificate = _read(body)
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
+        certificate = _read(body)
         row = find_endpoint(session, found, endpoint)
         if row.acm:
             raise InvalidInputError(f"{row.name} is managed by ACM: run certs:auto:disable first")
