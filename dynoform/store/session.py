@@ -109,8 +109,11 @@ class Store:
                     yield None
                     failures = 0
                     while True:
+                        # What one transaction notified arrives together, also more than was asked for.
                         arrived = [*connection.notifies(timeout=idle, stop_after=1)]
-                        yield Notification(arrived[0].channel, arrived[0].payload) if arrived else None
+                        yield from (Notification(one.channel, one.payload) for one in arrived)
+                        if not arrived:
+                            yield None
             except psycopg.Error:
                 time.sleep(pause(failures))
                 failures += 1

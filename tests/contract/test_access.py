@@ -28,7 +28,18 @@ OF_APPS = [(method, path) for method, path in ROUTES if "{app}" in path]
 OF_TEAMS = [(method, path) for method, path in ROUTES if "{team}" in path]
 FREE_TO_VIEWERS = {("POST", "/apps/{app}/log-sessions")}
 """What somebody with ``view`` alone may do that is not a GET."""
-SECRET = {("GET", "/apps/{app}/config-vars"), ("GET", "/apps/{app}/releases/{release}/config-vars")}
+SECRET = {
+    ("GET", "/apps/{app}/config-vars"),
+    ("GET", "/apps/{app}/releases/{release}/config-vars"),
+    ("GET", "/apps/{app}/log-drains"),
+    ("GET", "/apps/{app}/log-drains/{drain}"),
+    ("GET", "/apps/{app}/webhooks"),
+    ("GET", "/apps/{app}/webhooks/{webhook}"),
+    ("GET", "/apps/{app}/webhook-events"),
+    ("GET", "/apps/{app}/webhook-events/{event}"),
+    ("GET", "/apps/{app}/webhook-deliveries"),
+    ("GET", "/apps/{app}/webhook-deliveries/{delivery}"),
+}
 """What they may not read."""
 
 

@@ -39,8 +39,9 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
 def test_a_users_own_image_gets_its_config_vars_from_the_secret_and_keeps_its_command() -> None:
     own = replace(SHOP, container=True, command="serve --name 'two words'")
     container = specification.service(own, "secret", 20001)["task_template"]["ContainerSpec"]
-    script = ". /run/secrets/config\nexport PORT=5000 DYNO=web.1\nexec serve --name 'two words'"
-    assert (container["Command"], "Args" in container) == (["/bin/sh", "-c", script], False)
+    script = '. /run/secrets/config\nexport PORT=5000 DYNO=web.1\neval "exec $1"'
+    assert container["Command"] == ["/bin/sh", "-c", script, "sh"]
+    assert container["Args"] == ["serve --name 'two words'"]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
     assert container["Env"] == ["PORT=5000", "DYNO=web.1"], "no config var is in the service"
 

@@ -14,7 +14,7 @@ from dynoform.store.accounts import account_of, ensure_operator
 from dynoform.store.apps import create_app
 from dynoform.store.releases import config_of, create_release, current_release, lock_app
 from dynoform.store.secrets import Vault
-from dynoform.store.session import FORMATION, Store, notify, pause
+from dynoform.store.session import FORMATION, ROUTES, Store, notify, pause
 from dynoform.store.tables import Account, App, Authorization, Formation, Release, Slug
 from tests.postgres import free_port
 from tests.store_fixtures import write_secrets
@@ -84,6 +84,20 @@ def test_notifications_arrive_at_commit(store: Store) -> None:
     notification = next(heard)
     assert notification is not None
     assert (notification.channel, notification.payload) == ("formation", str(identifier))
+    heard.close()  # type: ignore[attr-defined]
+
+
+def test_all_that_one_transaction_notifies_arrives(store: Store) -> None:
+    heard = store.notifications([FORMATION, ROUTES], idle=5)
+    assert next(heard) is None
+    with store.transaction() as session:
+        for payload in "abc":
+            notify(session, FORMATION, payload)
+            notify(session, ROUTES, payload)
+    arrived = [next(heard) for _ in range(6)]
+    assert [(one.channel, one.payload) for one in arrived if one] == [
+        (channel, payload) for payload in "abc" for channel in (FORMATION, ROUTES)
+    ]
     heard.close()  # type: ignore[attr-defined]
 
 
