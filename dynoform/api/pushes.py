@@ -12,6 +12,7 @@ from dynoform.api import releases as release_resource
 from dynoform.api.services import Services
 from dynoform.api.upload import Upload
 from dynoform.domain import builds, pushes, releases
+from dynoform.domain.process_types import RELEASE
 from dynoform.errors import DynoformError, InvalidInputError
 from dynoform.git.command import GitError
 from dynoform.git.hook import Push
@@ -81,6 +82,8 @@ class Deployment:
             raise InvalidInputError(f"{update.branch} was changed by another push: fetch it, then push again")
         if not await self.trees.is_commit(environment, update.new):
             raise InvalidInputError(f"{update.branch} must be a commit")
+        if not await self.trees.is_whole(environment, update.new):
+            raise InvalidInputError(pushes.SHALLOW)
 
     async def _source(self, push: Push, commit: str) -> uuid.UUID:
         identifier = uuid.uuid4()
@@ -132,7 +135,7 @@ class Deployment:
         succeeded = build is not None and build.status == builds.SUCCEEDED
         if succeeded:
             await push.say(pushes.DONE)
-            if release is not None and release.status == releases.PENDING:
+            if release is not None and _has_command(release):
                 succeeded = await self._follow_release(push, release.id)
         else:
             await push.say("\n")
@@ -157,6 +160,10 @@ class Deployment:
         succeeded = await run_in_threadpool(self._status, release_id) == releases.SUCCEEDED
         await push.say(pushes.WAITING + (pushes.DONE if succeeded else pushes.FAILED))
         return succeeded
+
+
+def _has_command(release: Release) -> bool:
+    return release.slug is not None and RELEASE in release.slug.process_types
 
 
 def _environment(push: Push) -> dict[str, str]:

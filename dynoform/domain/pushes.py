@@ -20,6 +20,7 @@ RUNNING = "Running release command...\n\n"
 WAITING = "Waiting for release...."
 DONE = " done.\n"
 FAILED = " failed.\n"
+SHALLOW = "source repository is a shallow clone. Unshallow it with `git fetch --all --unshallow` and try pushing again."
 QUEUED = "Waiting for another push to this app to end...\n"
 _HEADS = "refs/heads/"
 _MAXIMUM_SHOWN = 80

@@ -24,6 +24,14 @@ class Trees:
         kind = await self._git.run("cat-file", "-t", object_id, more=objects)
         return kind.strip() == b"commit"
 
+    async def is_whole(self, objects: Mapping[str, str], commit: str) -> bool:
+        """Does the commit have its history? That of a shallow clone breaks off, and git finds out too late."""
+        try:
+            await self._git.run("rev-list", "--quiet", commit, "--not", "--all", more=objects)
+        except GitError:
+            return False
+        return True
+
     async def current(self, objects: Mapping[str, str], ref: str) -> str:
         """The object that a ref names now; empty for none."""
         try:

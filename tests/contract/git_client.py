@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from dynoform.store import builds, jobs
 from dynoform.store.releases import create_release
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
 from dynoform.store.tables import App, Build, BuildOutput, Slug
@@ -112,9 +113,8 @@ class Builder:
         """Say why, and fail."""
         self.say(build_id, text)
         with self.store.transaction() as session:
-            build = session.get_one(Build, build_id)
-            build.status, build.failure = "failed", "failed to compile Python app"
-            notify(session, BUILD_OUTPUT, build_id)
+            jobs.cancel(session, build_id)
+            builds.fail(session, session.get_one(Build, build_id), "failed to compile Python app")
 
     def release(self, build_id: uuid.UUID, status: str = "succeeded") -> uuid.UUID:
         """Make slug and release, as the builder does: in one transaction with the build's end."""
@@ -126,6 +126,9 @@ class Builder:
             session.add(slug)
             release = create_release(session, app, description="Deploy", account_id=build.account_id, slug=slug)
             release.status = status
+            if status == "pending":
+                slug.process_types = {"release": "migrate"}
+            jobs.cancel(session, build_id)
             build.status, build.slug_id, build.release_id = "succeeded", slug.id, release.id
             notify(session, BUILD_OUTPUT, build_id)
             return release.id
@@ -152,8 +155,8 @@ class Builder:
 def succeed(builder: Builder, build_id: uuid.UUID) -> None:
     """The script of a build that works."""
     builder.say(build_id, "-----> Building on the stack-13 stack\n-----> Python app detected\n")
-    builder.release(build_id)
     builder.say(build_id, "       Released v3\n       http://myapp.localhost:8080/ deployed to Dynoform\n\n")
+    builder.release(build_id)
 
 
 def until(condition: Callable[[], object], seconds: float = 15) -> None:

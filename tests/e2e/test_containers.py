@@ -29,6 +29,20 @@ COPY serve.py /serve.py
 ENTRYPOINT []
 CMD exec python3 /serve.py $PORT
 """
+SHIM = """#!/bin/sh
+skip=
+for word; do
+    shift
+    case $word in
+    --provenance | --sbom) skip=value ;;
+    *)
+        [ -n "$skip" ] || set -- "$@" "$(printf %s "$word" | sed s,registry.localhost,{registry},)"
+        skip=
+        ;;
+    esac
+done
+exec {docker} "$@"
+"""
 SERVE = """
 import http.server, os, sys
 class Page(http.server.BaseHTTPRequestHandler):
@@ -69,7 +83,10 @@ def front() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(platform: Platform, front: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A user's folder with a Dockerfile, and a ``docker`` that calls the registry by the name that the engine knows."""
+    """A user's folder with a Dockerfile, and a ``docker`` that calls the registry by the name that the engine knows.
+
+    It also takes away the CLI's two options for buildx, which docker has as a plugin, or not.
+    """
     made = tmp_path_factory.mktemp("container-app")
     api = next(one for one in platform.engine.containers.list(filters={"name": "test_python_web-1"}))
     (made / "Dockerfile").write_text(DOCKERFILE.format(base=api.image.id))
@@ -77,10 +94,7 @@ def folder(platform: Platform, front: None, tmp_path_factory: pytest.TempPathFac
     (made / "home").mkdir()
     (made / "bin").mkdir()
     shim = made / "bin" / "docker"
-    rename = f'set -- "$@" "$(printf %s "$word" | sed s,registry.localhost,{REGISTRY},)"'
-    shim.write_text(
-        f'#!/bin/sh\nfor word; do shift; {rename}; done\nexec {shutil.which("docker")} "$@"\n',
-    )
+    shim.write_text(SHIM.format(registry=REGISTRY, docker=shutil.which("docker")))
     shim.chmod(0o755)
     hosts = Path("/etc/hosts").read_text()
     (made / "hosts").write_text(f"{FRONT} api.localhost registry.localhost\n{hosts}")
