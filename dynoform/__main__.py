@@ -8,10 +8,13 @@ import importlib
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 from dynoform.configuration import Configuration
+from dynoform.domain.retries import pause
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 
@@ -42,13 +45,25 @@ def main(arguments: list[str]) -> int:
         configuration = Configuration.from_environment()
         if process in COMPANIONS:
             work = importlib.import_module(COMPANIONS[process]).run
-            threading.Thread(target=work, args=(configuration,), name="companion", daemon=True).start()
+            threading.Thread(target=_keep, args=(work, configuration, journal), name="companion", daemon=True).start()
         importlib.import_module(PROCESSES[process]).run(configuration)
     except DynoformError as error:
         journal.error("failed", error=error)
         return 1
     journal.info("stopped")
     return 0
+
+
+def _keep(work: Callable[[Configuration], None], configuration: Configuration, journal: Journal) -> None:
+    """Let a companion work, anew whenever it fails."""
+    failures = 0
+    while True:
+        try:
+            work(configuration)
+        except DynoformError as error:
+            journal.error("companion failed", error=error, failures=failures)
+        time.sleep(pause(failures))
+        failures += 1
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
