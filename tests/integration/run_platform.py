@@ -205,7 +205,7 @@ class RunPlatform:
     def log(self, app: str) -> list[str]:
         """Lines of the app's log, without their times."""
         buffer = self.logplex.buffers.last(str(self.app_id(app)), 1000)
-        return [line.decode().partition(" ")[2] for line in buffer]
+        return [each.line.decode().partition(" ")[2] for each in buffer]
 
     def said(self, app: str, *lines: str) -> bool:
         """Whether these lines were logged in this order (others may be between them)."""
