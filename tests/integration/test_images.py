@@ -115,7 +115,8 @@ def test_the_control_plane_is_small_unprivileged_and_has_no_tools(
     )
     output = run(engine, image, "-c", script, entrypoint="python3")
     assert output.split() == ["802", "None", "None", "/opt/dynoform/platform/dynoform/__init__.py"]
-    assert size(engine, image) - size(engine, images["base"]) < 200_000_000
+    # Git, with the perl that Debian gives it, is a third of this.
+    assert size(engine, image) - size(engine, images["base"]) < 230_000_000
 
 
 @pytest.fixture
