@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import docker
 import httpx
@@ -71,7 +71,9 @@ def serving(below: BuildPlatform) -> Iterator[str]:
     vault = Vault(below.configuration.secret("encryption_key"))
     with below.store.transaction() as session:
         ensure_operator(session, "ann@example.com", KEY)
-    services = Services(below.configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
+    (repositories := below.folder / "repositories").mkdir()
+    configuration = replace(below.configuration, repositories=repositories)
+    services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
     port = free_port()
     server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
