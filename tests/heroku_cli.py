@@ -6,6 +6,7 @@ cache, outside the checkout, hashed, and shared by all checkouts. A new version:
 """
 
 import os
+import pty
 import shlex
 import shutil
 import subprocess
@@ -147,6 +148,28 @@ class HerokuCLI:
         self.ran.append(ran)
         return ran
 
+    def typed(self, line: str, dialogue: Mapping[str, str], *, without: Sequence[str] = ()) -> Ran:
+        """Run a command on a terminal, to its end: each key of ``dialogue``, once shown, is answered by its value.
+
+        ``without`` are variables of ``environment`` that the command is not to have.
+        """
+        ours, its = pty.openpty()
+        environment = {name: value for name, value in self.variables().items() if name not in without}
+        with subprocess.Popen(
+            self._words(line), stdin=its, stdout=its, stderr=its, cwd=self.home, env=environment, start_new_session=True
+        ) as process:
+            os.close(its)
+            timer = threading.Timer(COMMAND_SECONDS, process.kill)
+            timer.start()
+            seen = _converse(ours, dialogue)
+            os.close(ours)
+            code = process.wait()
+            timer.cancel()
+        assert code == 0, f"heroku {line}: exit {code}\n{seen}"
+        ran = Ran(line, code, seen, "")
+        self.ran.append(ran)
+        return ran
+
     def variables(self) -> dict[str, str]:
         """The whole environment of a command; git finds the CLI with it too."""
         first = [self.programs] if self.programs else []
@@ -169,6 +192,21 @@ class HerokuCLI:
 
     def _words(self, line: str) -> list[str]:
         return [*self.before, str(self.program.heroku), *shlex.split(line)]
+
+
+def _converse(terminal: int, dialogue: Mapping[str, str]) -> str:
+    """All that a program shows on a terminal until it leaves; what it asks for is typed."""
+    seen, open_questions = "", dict(dialogue)
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # the last program on it has left
+            return seen
+        if not data:
+            return seen
+        seen += data.decode(errors="replace")
+        for question in [asked for asked in open_questions if asked in seen]:
+            os.write(terminal, f"{open_questions.pop(question)}\r".encode())
 
 
 def environment(url: str, key: str, authority: Path) -> dict[str, str]:

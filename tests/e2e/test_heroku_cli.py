@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dynoform.domain.dyno_sizes import find
 from tests import heroku_cli
 from tests.e2e.conftest import ROOT, Platform, eventually
 from tests.heroku.invocations import covers
@@ -157,6 +158,8 @@ def test_run_takes_input_size_type_and_variables(heroku: HerokuCLI) -> None:
     variables = heroku(f"run {options} env").out.splitlines()
     assert "K=V" in variables
     assert any(re.fullmatch(r"DYNO=worker\.\d+", line) for line in variables)
+    limit = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+    assert heroku(f"run {options} '{limit}'").out.split() == [str(find("standard-2x").kill_mb * 1024 * 1024)]
 
 
 @covers("run:detached -a myapp sleep 1")

@@ -47,7 +47,10 @@ def redis(client: httpx.Client, working: Worker, myapp: str) -> str:
     return str(client.post("/apps/myapp/addons", json=body).raise_for_status().json()["name"])
 
 
-@covers("create newapp --buildpack https://github.com/x/y --stack heroku-22 --addons heroku-redis:mini")
+@covers(
+    "create newapp --buildpack https://github.com/x/y --stack heroku-22 --addons heroku-redis:mini",
+    lacks="of the stacks there are `stack-13` and `container`",
+)
 def test_create_takes_buildpack_stack_and_addon(heroku: HerokuCLI, client: httpx.Client, working: Worker) -> None:
     heroku("create newapp --buildpack https://github.com/x/y --stack stack-13 --addons heroku-redis:mini")
     assert client.get("/apps/newapp").json()["stack"]["name"] == "stack-13"

@@ -41,7 +41,7 @@ def test_create_makes_an_app_and_its_remote(
     assert app["git_url"] == f"https://{services.configuration.git_host}/withremote.git"
 
 
-@covers("create --region eu")
+@covers("create --region eu", lacks="the region is the platform's own, `local`; others are refused by name")
 def test_create_without_a_name_makes_one_in_the_region(heroku: HerokuCLI, client: httpx.Client) -> None:
     heroku("create --region local")
     (app,) = client.get("/apps").json()
@@ -110,11 +110,14 @@ def test_maintenance_mode_is_turned_on_and_off(heroku: HerokuCLI, client: httpx.
     assert client.get("/apps/myapp").json()["maintenance"] is False
 
 
-@covers("stack -a myapp", "stack:set heroku-22 -a myapp")
-def test_stack_is_shown_and_set(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
-    shown, chosen = heroku.each("stack -a myapp", "stack:set stack-13 -a myapp")
-    assert ["*", "stack-13"] in shown.table
-    assert "stack-13" in chosen.text
+@covers("stack -a myapp")
+@covers("stack:set heroku-22 -a myapp", lacks="the stacks are `stack-13` and `container`; others are refused by name")
+def test_stack_is_shown_and_set_for_the_next_deploy(heroku: HerokuCLI, client: httpx.Client, deployed: str) -> None:
+    assert ["*", "stack-13"] in heroku("stack -a myapp").table
+    assert "container" in heroku("stack:set container -a myapp").text
+    app = client.get("/apps/myapp").json()
+    assert (app["stack"]["name"], app["build_stack"]["name"]) == ("stack-13", "container")
+    heroku("stack:set stack-13 -a myapp")
     assert client.get("/apps/myapp").json()["build_stack"]["name"] == "stack-13"
     refused = heroku("stack:set heroku-22 -a myapp", code=REFUSED)
     assert "Couldn't find that stack (heroku-22)" in refused.text

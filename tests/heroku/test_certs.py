@@ -5,7 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from dynoform.store.session import Store
+from dynoform.store.tables import Domain
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
 from tests.integration.certificates import Authority
@@ -107,7 +110,15 @@ def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, client:
 
 
 @covers("certs:auto:enable -a myapp --wait", "certs:auto:refresh -a myapp")
-def test_automatic_certificates_are_refreshed(heroku: HerokuCLI, client: httpx.Client, myapp: str) -> None:
+def test_automatic_certificates_are_asked_for_again(
+    heroku: HerokuCLI, client: httpx.Client, store: Store, myapp: str
+) -> None:
     heroku("certs:auto:enable -a myapp --wait")
-    heroku("certs:auto:refresh -a myapp")
     assert client.get("/apps/myapp").json()["acm"] is True
+    heroku("domains:add www.example.com -a myapp")
+    with store.transaction() as session:
+        session.execute(update(Domain).values(acm_status="failed", acm_status_reason="no address"))
+    assert "no address" in heroku("certs:auto -a myapp").text
+    heroku("certs:auto:refresh -a myapp")
+    domain = client.get("/apps/myapp/domains/www.example.com").json()
+    assert (domain["acm_status"], domain["acm_status_reason"]) == (None, None)
