@@ -57,7 +57,9 @@ class Submodules:
         if depth >= MAXIMUM_DEPTH:
             raise InvalidInputError(f"submodules are nested more than {MAXIMUM_DEPTH} deep")
         await self._make()
-        index = {**self.environment, "GIT_INDEX_FILE": str(self.folder / f"index-{self._fetched}-{depth}")}
+        # Git wants a work tree for taking something out of an index, and never looks at it.
+        index = {**self.environment, "GIT_WORK_TREE": str(self.folder)}
+        index["GIT_INDEX_FILE"] = str(self.folder / f"index-{self._fetched}-{depth}")
         await self.git.run("read-tree", commit, more=index)
         for path, linked in links.items():
             shown = f"{prefix}{path}"
