@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import addons, config_vars
 from dynoform.errors import ConflictError, InvalidInputError, NotFoundError
 from dynoform.store import apps
-from dynoform.store.releases import add_config, config_of, create_release, current_release, lock_app
+from dynoform.store.releases import add_config, config_of, create_release, lock_app, newest_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ADDON_WORK, notify
 from dynoform.store.tables import (
@@ -135,7 +135,7 @@ def add_attachment(
 
     Raises ``InvalidInputError`` for a wrong name, ``OverwriteError`` for one that is in use and not ``confirmed``.
     """
-    config = config_of(session, vault, current_release(session, app.id))
+    config = config_of(session, vault, newest_release(session, app.id))
     present = {each.name: each for each in session.scalars(_attachments(app)).unique()}
     if len(present) >= addons.MAXIMUM_PER_APP:
         raise InvalidInputError(f"{app.name} has {addons.MAXIMUM_PER_APP} attachments, more are not possible")
@@ -389,7 +389,7 @@ def _release(
     description: str,
     account_id: uuid.UUID,
 ) -> Made:
-    present = config_of(session, vault, current_release(session, app.id))
+    present = config_of(session, vault, newest_release(session, app.id))
     change = config_vars.merge(present, {**dict.fromkeys(removed), **added})
     config = None if change.empty else add_config(session, vault, app.id, change.config)
     return Made(app, create_release(session, app, description=description, account_id=account_id, config=config))

@@ -1,0 +1,61 @@
+"""Releases that add-ons make: what they keep of the releases around them."""
+
+import uuid
+
+import httpx
+import pytest
+
+from dynoform.addons.worker import Worker
+from dynoform.store.releases import fail, succeed
+from dynoform.store.session import Store
+from dynoform.store.tables import Account, App, Release
+from tests.contract.addon_fixtures import patch, provider, worker, working
+from tests.contract.conftest import deploy
+from tests.contract.test_addons import create
+
+__all__ = ["patch", "provider", "worker", "working"]
+PHASED = {"web": "python app.py", "release": "python migrate.py"}
+pytestmark = pytest.mark.usefixtures("patch")
+
+
+def newest(client: httpx.Client, app: str) -> dict[str, object]:
+    headers = {"Range": "version ..; order=desc,max=1"}
+    found: dict[str, object] = client.get(f"/apps/{app}/releases", headers=headers).json()[0]
+    return found
+
+
+def end(store: Store, release: dict[str, object], *, succeeded: bool) -> None:
+    """Write down what became of a release's command, as the worker does."""
+    with store.transaction() as session:
+        found = session.get_one(Release, uuid.UUID(str(release["id"])))
+        if succeeded:
+            succeed(session, session.get_one(App, found.app_id), found)
+        else:
+            fail(session, found)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_addon_change_keeps_config_vars_of_a_release_that_is_not_current(
+    client: httpx.Client, app: str, working: Worker, store: Store, operator: Account, failed: bool
+) -> None:
+    deploy(store, app, operator, PHASED)
+    end(store, newest(client, app), succeeded=True)
+    client.patch(f"/apps/{app}/config-vars", json={"A": "1"}).raise_for_status()
+    assert newest(client, app)["status"] == "pending"
+    if failed:
+        end(store, newest(client, app), succeeded=False)
+    addon = create(client, app)
+    assert set(client.get(f"/apps/{app}/config-vars").json()) == {"A", "REDIS_URL", "REDIS_TLS_URL"}
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    assert client.get(f"/apps/{app}/config-vars").json() == {"A": "1"}
+
+
+def test_an_attachment_does_not_overwrite_what_was_set_in_a_release_that_is_not_current(
+    client: httpx.Client, app: str, working: Worker, store: Store, operator: Account
+) -> None:
+    deploy(store, app, operator, PHASED)
+    end(store, newest(client, app), succeeded=True)
+    client.patch(f"/apps/{app}/config-vars", json={"CACHE_URL": "mine"}).raise_for_status()
+    body = {"plan": "heroku-redis:mini", "attachment": {"name": "CACHE"}}
+    answer = client.post(f"/apps/{app}/addons", json=body)
+    assert (answer.status_code, answer.json()["id"]) == (422, "confirmation_required")
