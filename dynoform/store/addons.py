@@ -199,10 +199,13 @@ def set_config(
     describe: Callable[[Sequence[AddonAttachment]], str],
     account_id: uuid.UUID,
     namespace: str | None = None,
+    *,
+    phase: bool = False,
 ) -> list[Made]:
     """Bring what the provider set for a credential of a locked add-on to all apps that have it: a release for each.
 
     ``describe`` gives the release's description from an app's attachments, which have their new config vars by then.
+    The releases run no release command, unless by ``phase`` (https://devcenter.heroku.com/articles/release-phase).
     Raises ``InvalidInputError`` when an app's config vars get too many.
     """
     config = provider_config(session, vault, addon, namespace)
@@ -212,7 +215,8 @@ def set_config(
         attachments = [each for each in _in_app(session, addon, app_id) if each.namespace == namespace]
         if app is not None and attachments:
             gone, added = _apply(addon.plan.service, attachments, config)
-            made.append(_release(session, vault, app, gone, added, describe(attachments), account_id))
+            description = describe(attachments)
+            made.append(_release(session, vault, app, gone, added, description, account_id, phase=phase))
     return made
 
 
@@ -237,7 +241,7 @@ def complete(session: Session, vault: Vault, addon: Addon, *, late: bool) -> lis
         names = [name for each in attachments for name in each.config_vars]
         return addons.provisioned(addon.name, names) if late and names else attach_description(attachments[0])
 
-    return set_config(session, vault, addon, describe, addon.account_id)
+    return set_config(session, vault, addon, describe, addon.account_id, phase=True)
 
 
 def attach_description(attachment: AddonAttachment) -> str:
@@ -388,8 +392,12 @@ def _release(
     added: Mapping[str, str],
     description: str,
     account_id: uuid.UUID,
+    *,
+    phase: bool = False,
 ) -> Made:
+    """Release the change. Only a new add-on has the release command run (``phase``), as on Heroku."""
     present = config_of(session, vault, newest_release(session, app.id))
     change = config_vars.merge(present, {**dict.fromkeys(removed), **added})
     config = None if change.empty else add_config(session, vault, app.id, change.config)
-    return Made(app, create_release(session, app, description=description, account_id=account_id, config=config))
+    made = create_release(session, app, description=description, account_id=account_id, config=config, phase=phase)
+    return Made(app, made)

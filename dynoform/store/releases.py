@@ -39,14 +39,15 @@ def create_release(
     It is current at once, unless its slug has a release command: then it is ``pending``, and a job runs the command.
     ``slug`` left out is that of the newest release which may come to be current, ``config`` and ``addon_plan_names``
     those of the newest one (as on Heroku, config vars stay set when a release command fails).
-    ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars.
+    ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars. While the
+    command of another release runs they run it too: one that served at once would overtake what waits, for good.
     ``number`` is the place in the app's queue of a job that made this release.
     Locks the app's row; raises ``NotFoundError`` when the app is gone.
     """
     if lock_app(session, app.id) is None:
         raise NotFoundError("Couldn't find that app.", resource="app")
     session.flush()  # a new slug or config must be there before the release points at it
-    newest = newest_release(session, app.id)
+    newest, waits = newest_release(session, app.id), _is_pending(session, app.id)
     config_id = config.id if config else newest.config_id if newest else None
     if config_id is None:
         raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
@@ -58,7 +59,7 @@ def create_release(
     release.status = releases.PENDING
     session.add(release)
     session.flush()
-    if phase and slug is not None and RELEASE in slug.process_types:
+    if slug is not None and RELEASE in slug.process_types and (phase or waits):
         _know_release_type(session, app.id)
         jobs.add(session, app.id, Kind.RELEASE, release.id, number)
     else:
@@ -132,6 +133,12 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]
         session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
+
+
+def _is_pending(session: Session, app_id: uuid.UUID) -> bool:
+    """Whether the command of a release has not ended."""
+    query = select(Release.id).where(Release.app_id == app_id, Release.status == releases.PENDING)
+    return session.scalar(query.limit(1)) is not None
 
 
 def _slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:

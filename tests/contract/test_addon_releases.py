@@ -59,3 +59,45 @@ def test_an_attachment_does_not_overwrite_what_was_set_in_a_release_that_is_not_
     body = {"plan": "heroku-redis:mini", "attachment": {"name": "CACHE"}}
     answer = client.post(f"/apps/{app}/addons", json=body)
     assert (answer.status_code, answer.json()["id"]) == (422, "confirmation_required")
+
+
+def test_a_changed_addon_runs_no_release_command_but_a_new_one_does(
+    client: httpx.Client, app: str, working: Worker, store: Store, operator: Account
+) -> None:
+    deploy(store, app, operator, PHASED)
+    end(store, newest(client, app), succeeded=True)
+    addon = create(client, app)
+    assert newest(client, app)["status"] == "pending"
+    end(store, newest(client, app), succeeded=True)
+    client.patch(f"/apps/{app}/addons/{addon['id']}", json={"plan": "heroku-redis:premium-0"}).raise_for_status()
+    assert is_served(newest(client, app), f"Change @ref:{addon['name']} to heroku-redis:premium-0")
+    body = {"addon": addon["id"], "app": app, "name": "CACHE"}
+    attachment = client.post("/addon-attachments", json=body).raise_for_status().json()
+    assert is_served(newest(client, app), f"Attach CACHE (@ref:{addon['name']})")
+    client.delete(f"/addon-attachments/{attachment['id']}").raise_for_status()
+    assert is_served(newest(client, app), f"Detach CACHE (@ref:{addon['name']})")
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    assert is_served(newest(client, app), f"Detach REDIS (@ref:{addon['name']})")
+
+
+def is_served(release: dict[str, object], description: str) -> bool:
+    """Whether this is the newest release, and current without a command."""
+    return (release["description"], release["status"], release["current"]) == (description, "succeeded", True)
+
+
+def test_a_changed_addon_does_not_overtake_a_deploy_whose_command_runs(
+    client: httpx.Client, app: str, working: Worker, store: Store, operator: Account
+) -> None:
+    addon = create(client, app)
+    deploy(store, app, operator, {"web": "old", "release": "python migrate.py"})
+    end(store, newest(client, app), succeeded=True)
+    deployed = deploy(store, app, operator, PHASED)
+    waiting = newest(client, app)
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    change = newest(client, app)
+    assert (change["status"], change["slug"]) == ("pending", {"id": str(deployed)})
+    end(store, waiting, succeeded=True)
+    end(store, change, succeeded=True)
+    assert newest(client, app)["current"]
+    assert client.get(f"/apps/{app}/slugs/{deployed}").json()["process_types"] == PHASED
+    assert client.get(f"/apps/{app}/formation/web").json()["command"] == "python app.py"
