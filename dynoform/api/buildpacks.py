@@ -22,17 +22,10 @@ router = APIRouter(tags=["buildpacks"])
 links = APIRouter(include_in_schema=False)
 
 
-class BuildpackObject(TypedDict):
-    """A buildpack within another object."""
-
-    name: str
-    url: str
-
-
 class InstallationObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#buildpack-installations."""
 
-    buildpack: BuildpackObject
+    buildpack: buildpacks.BuildpackObject
     ordinal: int
 
 
@@ -83,13 +76,8 @@ def registry_info(name: str) -> JSONResponse:
     return JSONResponse(_registered(name))
 
 
-def show(buildpack: str) -> BuildpackObject:
-    """The buildpack within another object."""
-    return {"name": buildpack, "url": buildpacks.url(buildpack)}
-
-
 def _show(names: list[str]) -> list[InstallationObject]:
-    return [{"buildpack": show(name), "ordinal": ordinal} for ordinal, name in enumerate(names)]
+    return [{"buildpack": buildpacks.shown(name), "ordinal": ordinal} for ordinal, name in enumerate(names)]
 
 
 def _registered(name: str) -> dict[str, object]:

@@ -98,7 +98,7 @@ class BuildJob(Job):
             source = session.get_one(SourceRow, build.source_id)
             return Order(
                 app.name,
-                app.build_stack or app.stack,
+                build.stack or app.build_stack or app.stack,
                 build.account_id,
                 build.account.email,
                 source.id,

@@ -317,12 +317,6 @@ def abandon(session: Session, vault: Vault, app: App, account_id: uuid.UUID) -> 
     return made
 
 
-def attached_names(session: Session, app: App) -> dict[str, str]:
-    """Config var → name of the attachment that sets it, for one app."""
-    query = select(AddonAttachment.name, AddonAttachment.config_vars).where(AddonAttachment.app_id == app.id)
-    return {variable: name for name, variables in session.execute(query) for variable in variables}
-
-
 def _insert(session: Session, addon: Addon, plan: Plan, name: str | None) -> Addon:
     addon.state, addon.plan = addons.PROVISIONING, plan
     for _ in range(_TRIES):

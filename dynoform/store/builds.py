@@ -28,6 +28,7 @@ def add_build(
     """
     build = Build(id=uuid.uuid4(), app_id=app.id, source_id=source.id, account_id=account_id, version=version or None)
     build.buildpacks = list(buildpacks) or installed_buildpacks(session, app.id)
+    build.stack = app.build_stack or app.stack
     session.add(build)
     session.flush()
     session.refresh(build)

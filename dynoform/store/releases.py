@@ -1,7 +1,6 @@
 """Making releases: the one place where an app's version, config vars, slug and formation change together."""
 
 import uuid
-from collections.abc import Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -10,7 +9,7 @@ from dynoform.domain import formations, releases
 from dynoform.domain.jobs import Kind
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
-from dynoform.store import jobs, webhooks
+from dynoform.store import attached, jobs, webhooks
 from dynoform.store.secrets import Vault
 from dynoform.store.session import BUILD_OUTPUT, FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
@@ -30,15 +29,14 @@ def create_release(
     account_id: uuid.UUID,
     slug: Slug | None = None,
     config: Config | None = None,
-    addon_plan_names: Sequence[str] | None = None,
     phase: bool = True,
     number: int | None = None,
 ) -> Release:
     """Make the next release of ``app``, within the caller's transaction.
 
     It is current at once, unless its slug has a release command: then it is ``pending``, and a job runs the command.
-    ``slug`` left out is that of the newest release which may come to be current, ``config`` and ``addon_plan_names``
-    those of the newest one (as on Heroku, config vars stay set when a release command fails).
+    ``slug`` left out is that of the newest release which may come to be current, ``config`` that of the newest one (as
+    on Heroku, config vars stay set when a release command fails). What add-ons give to the app is written down.
     ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars. While the
     command of another release runs they run it too: one that served at once would overtake what waits, for good.
     ``number`` is the place in the app's queue of a job that made this release.
@@ -54,8 +52,8 @@ def create_release(
     slug = slug or _slug_to_come(session, app.id)
     release = Release(app_id=app.id, description=description, account_id=account_id, slug=slug, config_id=config_id)
     release.version = releases.next_version(newest.version if newest else None)
-    plans = newest.addon_plan_names if newest and addon_plan_names is None else addon_plan_names
-    release.addon_plan_names = list(plans or ())
+    release.addon_plan_names = attached.plan_names(session, app.id)
+    release.addon_config_vars = sorted(attached.config_names(session, app.id))
     release.status = releases.PENDING
     session.add(release)
     session.flush()

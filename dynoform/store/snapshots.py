@@ -6,7 +6,7 @@ Here and not in the API, because workers change builds, releases and dynos too.
 import uuid
 from typing import Any
 
-from dynoform.domain import dyno_names
+from dynoform.domain import buildpacks, dyno_names
 from dynoform.domain.times import shown
 from dynoform.store.tables import Account, App, Build, Dyno, Formation, Release, Source
 
@@ -22,7 +22,7 @@ def build(app: App, row: Build, source: Source | None) -> Snapshot:
     """A build. Its links are left out: each is a key to what it leads to, and events are kept for days."""
     return {
         "app": _app(app),
-        "buildpacks": [],
+        "buildpacks": [buildpacks.shown(one) for one in row.buildpacks],
         "created_at": shown(row.created_at),
         "id": str(row.id),
         "output_stream_url": None,
@@ -34,7 +34,7 @@ def build(app: App, row: Build, source: Source | None) -> Snapshot:
             "version": row.version,
             "version_description": None,
         },
-        "stack": app.stack,
+        "stack": row.stack or app.build_stack or app.stack,
         "status": row.status,
         "updated_at": shown(row.updated_at),
         "user": account(row.account),
@@ -73,7 +73,7 @@ def formation(app: App, row: Formation, command: str) -> Snapshot:
 def release(app: App, row: Release) -> Snapshot:
     """A release."""
     return {
-        "addon_plan_names": [],
+        "addon_plan_names": row.addon_plan_names,
         "app": _app(app),
         "created_at": shown(row.created_at),
         "current": row.current,

@@ -11,6 +11,7 @@ from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Release
 from tests.contract.addon_fixtures import patch, provider, worker, working
 from tests.contract.conftest import deploy
+from tests.contract.receiver import Receiver
 from tests.contract.test_addons import create
 
 __all__ = ["patch", "provider", "worker", "working"]
@@ -101,3 +102,19 @@ def test_a_changed_addon_does_not_overtake_a_deploy_whose_command_runs(
     assert newest(client, app)["current"]
     assert client.get(f"/apps/{app}/slugs/{deployed}").json()["process_types"] == PHASED
     assert client.get(f"/apps/{app}/formation/web").json()["command"] == "python app.py"
+
+
+def test_a_release_names_the_plans_that_the_app_had(
+    client: httpx.Client, app: str, working: Worker, hook: dict[str, object], hooks: Receiver
+) -> None:
+    client.post("/apps", json={"name": "other"}).raise_for_status()
+    addon = create(client, app)
+    create(client, "other", plan="heroku-redis:premium-0", name="theirs")
+    client.post("/addon-attachments", json={"addon": "theirs", "app": app, "name": "THEIRS"}).raise_for_status()
+    client.patch(f"/apps/{app}/addons/{addon['id']}", json={"plan": "heroku-redis:premium-0"}).raise_for_status()
+    client.patch(f"/apps/{app}/config-vars", json={"A": "1"}).raise_for_status()
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    mini, premium = ["heroku-redis:mini"], ["heroku-redis:premium-0"]
+    plans = [[], [], mini, mini, premium, premium, []]
+    assert [release["addon_plan_names"] for release in client.get(f"/apps/{app}/releases").json()] == plans
+    assert [request.event["data"]["addon_plan_names"] for request in hooks.wait(5)] == plans[2:]

@@ -286,3 +286,8 @@ def _empty_folder(services: Services) -> Iterator[None]:
     yield
     for path in services.configuration.sources.iterdir():
         path.unlink()
+
+
+def test_a_build_says_what_stack_it_was_for(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
+    client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
+    assert client.get(f"/apps/{app}/builds/{build['id']}").json()["stack"] == "stack-13"
