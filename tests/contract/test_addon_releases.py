@@ -104,6 +104,34 @@ def test_a_changed_addon_does_not_overtake_a_deploy_whose_command_runs(
     assert client.get(f"/apps/{app}/formation/web").json()["command"] == "python app.py"
 
 
+def test_a_rollback_keeps_what_an_addon_has_set_since(
+    client: httpx.Client, app: str, slug: uuid.UUID, working: Worker
+) -> None:
+    client.patch(f"/apps/{app}/config-vars", json={"A": "1", "REDIS_TLS_URL": "mine"}).raise_for_status()
+    addon = create(client, app, attachment={"name": "REDIS"}, confirm=app)
+    client.patch(f"/apps/{app}/config-vars", json={"A": "2"}).raise_for_status()
+    client.post(f"/apps/{app}/releases", json={"release": 4}).raise_for_status()
+    config = {"REDIS_URL": f"redis://{addon['id']}/mini", "REDIS_TLS_URL": f"rediss://{addon['id']}"}
+    assert client.get(f"/apps/{app}/config-vars").json() == {"A": "1", **config}
+    refused = client.patch(f"/apps/{app}/config-vars", json={"REDIS_URL": "x"})
+    assert refused.json()["message"].startswith("Cannot overwrite attachment values REDIS_URL.")
+
+
+def test_a_rollback_does_not_bring_back_what_an_addon_had_set(
+    client: httpx.Client, app: str, slug: uuid.UUID, working: Worker
+) -> None:
+    addon = create(client, app)
+    client.patch(f"/apps/{app}/config-vars", json={"A": "1"}).raise_for_status()
+    with_addon = newest(client, app)["version"]
+    client.patch(f"/apps/{app}/addons/{addon['id']}", json={"plan": "heroku-redis:premium-0"}).raise_for_status()
+    client.post(f"/apps/{app}/releases", json={"release": with_addon}).raise_for_status()
+    present = {"A": "1", "REDIS_URL": f"redis://{addon['id']}/premium-0", "REDIS_TLS_URL": f"rediss://{addon['id']}"}
+    assert client.get(f"/apps/{app}/config-vars").json() == present
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    client.post(f"/apps/{app}/releases", json={"release": with_addon}).raise_for_status()
+    assert client.get(f"/apps/{app}/config-vars").json() == {"A": "1"}
+
+
 def test_a_release_names_the_plans_that_the_app_had(
     client: httpx.Client, app: str, working: Worker, hook: dict[str, object], hooks: Receiver
 ) -> None:
