@@ -244,6 +244,20 @@ def test_a_slug_that_runs_or_is_young_stays(store: Store, app: App) -> None:
     assert expire(store, app) == ([], [])
 
 
+def test_every_image_of_a_container_app_is_looked_at(store: Store, app: App) -> None:
+    web, worker, kept = (f"r/containers/1/{name}" for name in ("web@sha256:1", "worker@sha256:2", "web@sha256:3"))
+    old = deploy(store, app, "web", "worker", image=web)
+    for number in range(KEPT_RELEASES):
+        deploy(store, app, "web", "worker", image=f"r/containers/1/web@sha256:4{number}")
+    with store.transaction() as session:
+        newest = session.scalars(select(Slug).order_by(Slug.created_at.desc()).limit(1)).one()
+        newest.images = {"web": newest.image, "clock": web}
+        session.get_one(Slug, old.slug_id).images = {"web": web, "worker": worker, "other": kept}
+    deploy(store, make_app(store, "promoted"), "web", image=kept)
+    age(store, old)
+    assert expire(store, app) == ([old.slug_id], [worker])  # the others are what another type, or another app, runs
+
+
 def test_apps_with_slugs_to_expire_get_one_job(store: Store, app: App) -> None:
     old = deploy(store, app, "web")
     for _ in range(KEPT_RELEASES):
