@@ -49,7 +49,7 @@ def create_release(
     config_id = config.id if config else newest.config_id if newest else None
     if config_id is None:
         raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
-    slug = slug or _slug_to_come(session, app.id)
+    slug = slug or slug_to_come(session, app.id)
     release = Release(app_id=app.id, description=description, account_id=account_id, slug=slug, config_id=config_id)
     release.version = releases.next_version(newest.version if newest else None)
     release.addon_plan_names = attached.plan_names(session, app.id)
@@ -139,8 +139,11 @@ def _is_pending(session: Session, app_id: uuid.UUID) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def _slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
-    """The slug that a change of something else has to keep: a deploy whose command still runs is not undone by it."""
+def slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
+    """The slug that a change of something else has to keep: a deploy whose command still runs is not undone by it.
+
+    That of the newest release which may come to be current.
+    """
     wanted = (Release.app_id == app_id, or_(Release.current, Release.status == releases.PENDING))
     release = session.scalars(select(Release).where(*wanted).order_by(Release.version.desc()).limit(1)).one_or_none()
     return release.slug if release else None
