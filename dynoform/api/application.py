@@ -66,6 +66,7 @@ from dynoform.api.registry import front
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 from dynoform.store import authorizations, deliveries
+from dynoform.store import builds as builds_store
 
 RESOURCES = (
     account,
@@ -188,6 +189,7 @@ async def _sweep(services: Services) -> None:
     while True:
         for noun, sweep in (
             ("sources", lambda: len(upload.sweep(services.configuration.sources))),
+            ("rows of sources", lambda: builds_store.sweep_sources(services.store)),
             ("tokens", lambda: authorizations.sweep(services.store)),
             ("webhooks", lambda: deliveries.sweep(services.store)),
         ):

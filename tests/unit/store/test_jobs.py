@@ -270,6 +270,21 @@ def test_apps_with_slugs_to_expire_get_one_job(store: Store, app: App) -> None:
     assert take(store) is None
 
 
+def test_sources_are_forgotten_unless_something_was_built_from_them(store: Store, app: App) -> None:
+    build = queue_build(store, app)
+    with store.transaction() as session:
+        moment = now() - timedelta(days=3)
+        session.add(Source(id=uuid.uuid4(), account_id=app.owner_id, updated_at=moment))
+        young = Source(id=uuid.uuid4(), account_id=app.owner_id)
+        session.add(young)
+        session.execute(update(Source).where(Source.id == build.source_id).values(updated_at=moment))
+    assert builds.sweep_sources(store) == 1
+    with store.transaction() as session:
+        assert set(session.scalars(select(Source.id))) == {build.source_id, young.id}
+        session.delete(session.get_one(App, app.id))
+    assert builds.sweep_sources(store) == 1
+
+
 def types(store: Store, app: App) -> set[str]:
     """The process types of the formation."""
     with store.transaction() as session:
