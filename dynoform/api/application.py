@@ -182,6 +182,8 @@ async def _sweep_repositories(host: git.GitHost, services: Services) -> None:
             await host.sweep()
         except (DynoformError, OSError) as error:
             services.journal.warning("repositories cannot be swept", error=error)
+        except Exception as error:  # noqa: BLE001 - as below
+            services.journal.exception("repositories cannot be swept", error)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 
@@ -197,6 +199,8 @@ async def _sweep(services: Services) -> None:
                 removed = await run_in_threadpool(sweep)
             except (OSError, DynoformError) as error:
                 services.journal.warning(f"{noun} cannot be swept", error=error)
+            except Exception as error:  # noqa: BLE001 - a task that ended would be missed by nobody
+                services.journal.exception(f"{noun} cannot be swept", error)
             else:
                 if removed:
                     services.journal.info(f"swept {noun}", removed=removed)

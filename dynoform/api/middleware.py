@@ -3,7 +3,6 @@
 import hashlib
 import re
 import time
-import traceback
 import uuid
 from typing import Any
 
@@ -50,13 +49,7 @@ class Envelope:
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - the last line of defence: log it, tell nothing
-            self.journal.error(
-                "exception",
-                request_id=identifier,
-                kind=type(error).__name__,
-                where=_origin(error),
-                error=str(error)[:300],
-            )
+            self.journal.exception("exception", error, request_id=identifier)
             if status == 0:
                 await answer(error)(scope, receive, send_with_headers)
         finally:
@@ -146,12 +139,6 @@ def _taggable(message: Message) -> bool:
 def _limits_itself(method: str, path: str) -> bool:
     upload = method == "PUT" and path.startswith("/sources/")
     return upload or path.startswith(_REGISTRY) or is_transfer(method, path)
-
-
-def _origin(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "dynoform" in frame.filename] or frames
-    return f"{ours[-1].filename}:{ours[-1].lineno}" if ours else "unknown"
 
 
 def request_id(given: str) -> str:

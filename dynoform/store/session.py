@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause as pause
-from dynoform.errors import ConflictError, InvalidInputError, UnavailableError
+from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
 
 JOBS = "jobs"
 FORMATION = "formation"
@@ -114,7 +114,7 @@ class Store:
                         yield from (Notification(one.channel, one.payload) for one in arrived)
                         if not arrived:
                             yield None
-            except psycopg.Error:
+            except (psycopg.Error, ConfigurationError):  # the second: the password's file is being replaced
                 time.sleep(pause(failures))
                 failures += 1
                 yield None
