@@ -132,13 +132,10 @@ class Worker:
         return store_addons.complete(session, self.vault, addon, late=False)
 
     def _changed(self, session: Session, addon: Addon, change: AddonChange, answer: Answer) -> list[Made]:
-        addon.plan = session.get_one(Plan, change.plan_id)
         addon.message = answer.message
         self._keep(session, addon, answer)
-        if addon.state != addons.PROVISIONED:
-            return []
-        description = addons.plan_changed(addon.name, addon.plan.full_name)
-        return store_addons.set_config(session, self.vault, addon, lambda attached: description, change.account_id)
+        plan = session.get_one(Plan, change.plan_id)
+        return store_addons.change_plan(session, self.vault, addon, plan, change.account_id)
 
     def _keep(self, session: Session, addon: Addon, answer: Answer) -> None:
         service = addon.plan.service

@@ -326,7 +326,7 @@ def _change(
     with services.store.transaction() as session:
         addon = _owned(session, caller, app, reference)
         if body.name is not None and body.name != addon.name:
-            store.rename(session, addon, body.name)
+            store.rename(session, addon, body.name, caller)
         if body.plan is None:
             return None, addon.id
         plan = _plan(session, body.plan)

@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import formations, releases
+from dynoform.domain import dyno_sizes, formations, releases
 from dynoform.domain.jobs import Kind
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
@@ -58,7 +58,7 @@ def create_release(
     session.add(release)
     session.flush()
     if slug is not None and RELEASE in slug.process_types and (phase or waits):
-        _know_release_type(session, app.id)
+        _know_release_type(session, app.id, str(slug.process_types[RELEASE]))
         jobs.add(session, app.id, Kind.RELEASE, release.id, number)
     else:
         succeed(session, app, release)
@@ -130,7 +130,14 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
         session.delete(rows[name])
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]
-        session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
+        _add_type(session, app_id, scale, str(slug.process_types[name]))
+
+
+def _add_type(session: Session, app_id: uuid.UUID, scale: formations.Scale, command: str) -> None:
+    row = Formation(app_id=app_id, type=scale.type, quantity=scale.quantity, size=scale.size)
+    session.add(row)
+    session.flush()
+    webhooks.formation_created(session, row, command)
 
 
 def _is_pending(session: Session, app_id: uuid.UUID) -> bool:
@@ -149,11 +156,11 @@ def slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
     return release.slug if release else None
 
 
-def _know_release_type(session: Session, app_id: uuid.UUID) -> None:
+def _know_release_type(session: Session, app_id: uuid.UUID, command: str) -> None:
     """Let the formation have the type ``release`` before its command has run: ``ps:type`` and `releases:retry` ask."""
     known = select(Formation.id).where(Formation.app_id == app_id, Formation.type == RELEASE)
     if session.scalar(known) is None:
-        session.add(Formation(app_id=app_id, type=RELEASE, quantity=0))
+        _add_type(session, app_id, formations.Scale(RELEASE, 0, dyno_sizes.DEFAULT), command)
 
 
 def _follow_stack(app: App, slug: Slug) -> None:
