@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from dynoform.errors import InvalidInputError
 
+ARTICLE = "https://devcenter.heroku.com/articles/oauth#scopes"
+
 
 class Scope(StrEnum):
     """What a token was made for."""

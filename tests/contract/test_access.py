@@ -162,6 +162,7 @@ def test_the_answer_to_a_scope_that_is_too_narrow_says_what_is_needed(app: str, 
             "id": "forbidden",
             "message": "The scope granted by this OAuth authorization does not allow access to this resource. "
             "It has read, identity; this call needs read-protected.",
+            "url": "https://devcenter.heroku.com/articles/oauth#scopes",
         },
     )
 

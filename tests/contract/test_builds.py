@@ -141,7 +141,7 @@ def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "Invalid request. source_blob: Field required"),
+        ({}, "Invalid request. source_blob is required."),
         (
             {"source_blob": {"url": "http://example.com/x.tgz"}},
             "source_blob.url must be the get_url of a source of yours",

@@ -22,7 +22,12 @@ from tests.contract.conftest import OPERATOR_KEY
 
 ASKING = {authenticate, partner, sign_in}
 """Dependencies that refuse a request without a token."""
-UNAUTHORIZED = {"id": "unauthorized", "message": "Invalid credentials provided."}
+REFERENCE = "https://devcenter.heroku.com/articles/platform-api-reference"
+UNAUTHORIZED = {
+    "id": "unauthorized",
+    "message": "Invalid credentials provided.",
+    "url": f"{REFERENCE}#authentication",
+}
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -60,6 +65,17 @@ def test_no_body_breaks_a_route(client: httpx.Client, app: str, content: bytes) 
         assert answer.status_code < 500, (method, path)
         assert answer.status_code < 400 or is_heroku_error(answer), (method, path)
         assert answer.headers["content-type"] == "application/json"
+
+
+def test_an_error_says_where_to_read_on(client: httpx.Client, services: Services) -> None:
+    wrong_json = client.post("/apps", content=b"{")
+    assert (wrong_json.status_code, wrong_json.json()["url"]) == (400, f"{REFERENCE}#clients")
+    wrong_range = client.get("/apps", headers={"Range": "size .."})
+    assert (wrong_range.status_code, wrong_range.json()["url"]) == (416, f"{REFERENCE}#ranges")
+    identifier = uuid.UUID(client.get("/account").json()["id"])
+    while services.limiter.remaining(identifier) > 0:
+        services.limiter.take(identifier)
+    assert client.get("/account").json()["url"] == f"{REFERENCE}#rate-limits"
 
 
 def test_a_body_over_the_limit_is_refused(client: httpx.Client, app: str) -> None:

@@ -99,13 +99,13 @@ def test_an_authorization_is_described_anew(client: httpx.Client) -> None:
     ("body", "message"),
     [
         ({"scope": ["root"]}, "Scope 'root' is not one of: global, identity, read, write, read-protected, write-prot"),
-        ({"scope": "global"}, "Invalid request. scope: Input should be a valid list"),
+        ({"scope": "global"}, "Invalid request. scope must be an array."),
         ({"expires_in": 0}, "expires_in must be a number of seconds from 1 to 3153600000"),
         ({"expires_in": -1}, "expires_in must be a number of seconds from 1 to"),
         ({"expires_in": 10**30}, "expires_in must be a number of seconds from 1 to"),
         ({"expires_in": "tomorrow"}, "expires_in must be a number of seconds"),
-        ({"expires_in": 1.5}, "Invalid request. expires_in: Input should be a valid integer"),
-        ({"description": "x" * 501}, "Invalid request. description: String should have at most 500 characters"),
+        ({"expires_in": 1.5}, "Invalid request. expires_in must be a whole number or a string."),
+        ({"description": "x" * 501}, "Invalid request. description must have at most 500 characters."),
     ],
 )
 def test_a_wrong_authorization_is_refused(client: httpx.Client, body: object, message: str) -> None:

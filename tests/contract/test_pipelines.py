@@ -72,7 +72,7 @@ def test_a_pipeline_is_renamed_and_deleted(client: httpx.Client, app: str, pipel
         ({"name": "fir-pipe", "generation": {"name": "fir"}}, "Generation must be cedar."),
         ({"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "user"}}, "Owner must be your own account."),
         ({"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "team"}}, "Owner must be your own account."),
-        ({}, "Invalid request. name: Field required"),
+        ({}, "Invalid request. name is required."),
     ],
 )
 def test_a_wrong_pipeline_is_refused(

@@ -73,7 +73,7 @@ def test_a_slug_is_released_again(client: httpx.Client, app: str, slug: uuid.UUI
         ({"release": "v1"}, 422, "Cannot roll back to v1: it has no slug. Choose a release that deployed one"),
         ({"release": 99}, 404, "Couldn't find that release."),
         ({"slug": str(uuid.UUID(int=1))}, 404, "Couldn't find that slug."),
-        ({"release": {}}, 422, "Invalid request. release: Input should be a valid string"),
+        ({"release": {}}, 422, "Invalid request. release must be a string or a whole number."),
     ],
 )
 def test_a_wrong_release_is_refused(client: httpx.Client, app: str, body: object, status: int, message: str) -> None:
