@@ -59,7 +59,7 @@ from dynoform.api import (
 )
 from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
-from dynoform.api.middleware import BodyLimit, Conditional, Envelope
+from dynoform.api.middleware import BodyLimit, Conditional, Envelope, Head
 from dynoform.api.openapi import REFUSAL, DocumentedAPI
 from dynoform.api.registry import errors as registry_errors
 from dynoform.api.registry import front
@@ -128,6 +128,7 @@ def create_application(services: Services) -> FastAPI:
     # The last one added is the outermost.
     application.add_middleware(Conditional)
     application.add_middleware(BodyLimit)
+    application.add_middleware(Head)
     application.add_middleware(Envelope, journal=services.journal)
     return application
 

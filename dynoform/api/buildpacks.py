@@ -8,7 +8,8 @@ from sqlalchemy import delete
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import fixed
@@ -20,6 +21,7 @@ from dynoform.store.tables import BuildpackInstallation
 
 router = APIRouter(tags=["buildpacks"])
 links = APIRouter(include_in_schema=False)
+_FIELDS = ("ordinal",)
 
 
 class InstallationObject(TypedDict):
@@ -44,10 +46,10 @@ class Installations(BaseModel):
 
 
 @router.get("/apps/{app}/buildpack-installations", response_model=list[InstallationObject])
-def installation_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+def installation_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The buildpacks of the app's next build, in order; an empty list when they are detected."""
     with services.store.transaction() as session:
-        return JSONResponse(_show(installed_buildpacks(session, find(session, caller, app).id)))
+        return ranges.cut(_show(installed_buildpacks(session, find(session, caller, app).id)), wanted, _FIELDS)
 
 
 @router.put("/apps/{app}/buildpack-installations", response_model=list[InstallationObject])

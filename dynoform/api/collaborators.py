@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find_row, owner, require
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find_row, owner, require
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
@@ -27,6 +28,7 @@ from dynoform.store.tables import Account, App, Collaborator, TeamMember
 from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["collaborators"])
+_FIELDS = ("id",)
 
 
 class PermissionObject(TypedDict):
@@ -79,12 +81,12 @@ class NewTeamCollaborator(NewCollaborator):
 
 @router.get("/apps/{app}/collaborators", response_model=list[CollaboratorObject])
 @router.get("/teams/apps/{app}/collaborators", response_model=list[CollaboratorObject])
-def collaborator_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+def collaborator_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """Everybody with a share of the app, the owner first."""
     with services.store.transaction() as session:
         found = find_row(session, caller, app).app
         rows = session.execute(_shares(found).order_by(Collaborator.created_at, Collaborator.id))
-        return JSONResponse([show_owner(found), *(show(found, *row) for row in rows)])
+        return ranges.cut([show_owner(found), *(show(found, *row) for row in rows)], wanted, _FIELDS)
 
 
 @router.post("/apps/{app}/collaborators", status_code=201, response_model=CollaboratorObject)

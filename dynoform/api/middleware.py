@@ -16,6 +16,7 @@ from dynoform.journal import Journal
 
 _REGISTRY = "/v2/"
 """Docker's requests: layers have no limit, and the registry's answers carry its own tags."""
+_NO_HEAD = re.compile(r"/v2/|/[^/]+\.git/|/log-sessions/|/(builds|releases)/[^/]+/output$")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 
 
@@ -60,6 +61,21 @@ class Envelope:
         self.journal.info(
             "request", method=scope["method"], path=_shown(scope["path"]), status=status, ms=took, request_id=identifier
         )
+
+
+class Head:
+    """Answers HEAD as GET; the server leaves the body out. Streams, git and Docker's registry see to it themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not _NO_HEAD.match(scope["path"]):
+            scope.setdefault("state", {})  # shared with the copy: what is left of the caller's rate limit is in it
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
 
 
 class BodyLimit:
