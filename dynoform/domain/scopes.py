@@ -41,7 +41,7 @@ _OF_APPS = ("/account/app-transfers", "/users/~/apps")
 _READ_BY_POST = ("/log-sessions", "/filters/apps", "/addons/resolve", "/addon-attachments/resolve")
 _PROTECTED = re.compile(r".*/config-vars|/addons/\{addon\}/config(/.*)?|/apps/\{app\}/(log-drains|webhooks)(/.*)?")
 _RUN = ("/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
-_FREE = "/account/rate-limits"
+_FREE = ("/account/rate-limits", "/oauth/tokens")
 
 
 def needed(method: str, path: str) -> Scope | None:
@@ -50,7 +50,7 @@ def needed(method: str, path: str) -> Scope | None:
     ``path`` is the route's, with its parameters in braces: ``/apps/{app}/config-vars``.
     """
     reads = method in ("GET", "HEAD")
-    if path == _FREE:
+    if path in _FREE:
         return None
     if reads and path in _IDENTITY:
         return Scope.IDENTITY

@@ -102,6 +102,7 @@ def test_every_route_has_authentication_declared(services: Services) -> None:
     assert open_routes <= {
         "/health",
         "/oauth/token",
+        "/oauth/tokens",
         "/buildpacks",
         "/buildpacks/{name:path}",
         "/builds/{build}/output",
