@@ -5,7 +5,7 @@ from alembic import op
 
 from dynoform.store.migrations.columns import optional
 
-revision = "0008"
+revision = "0012"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
