@@ -62,6 +62,8 @@ def _keep(work: Callable[[Configuration], None], configuration: Configuration, j
             work(configuration)
         except DynoformError as error:
             journal.error("companion failed", error=error, failures=failures)
+        except Exception as error:  # noqa: BLE001 - else its thread would end for good, and the process seem well
+            journal.exception("companion failed", error, failures=failures)
         time.sleep(pause(failures))
         failures += 1
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import threading
+import traceback
 from typing import IO
 
 _PLAIN = re.compile(r"[\w.:/@+,%*\[\]-]+")
@@ -33,6 +34,10 @@ class Journal:
         """Something went wrong that somebody has to look at."""
         self._write("error", event, fields)
 
+    def exception(self, event: str, error: Exception, **fields: object) -> None:
+        """Something that nobody expected, a bug: its kind, where it came from and the beginning of what it says."""
+        self.error(event, kind=type(error).__name__, where=_origin(error), error=str(error)[:300], **fields)
+
     def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
         words = [
             level,
@@ -52,3 +57,9 @@ class Journal:
 def _value(value: object) -> str:
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _origin(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "dynoform" in frame.filename] or frames
+    return f"{ours[-1].filename}:{ours[-1].lineno}" if ours else "unknown"

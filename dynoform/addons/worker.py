@@ -91,6 +91,12 @@ class Worker:
         except (UnavailableError, ConflictError) as error:
             self._try_again(claim)
             return f"change postponed: {error}"
+        except DynoformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in a provider: the change is tried again, later each time
+            self.journal.exception("change broke", error, addon=claim.resource.name, action=claim.action)
+            self._try_again(claim)
+            return f"change postponed: {type(error).__name__}"
         return "change done" if answer.finished else "change begun by the provider"
 
     def ask(self, claim: Claim) -> Answer:
@@ -126,13 +132,10 @@ class Worker:
         return store_addons.complete(session, self.vault, addon, late=False)
 
     def _changed(self, session: Session, addon: Addon, change: AddonChange, answer: Answer) -> list[Made]:
-        addon.plan = session.get_one(Plan, change.plan_id)
         addon.message = answer.message
         self._keep(session, addon, answer)
-        if addon.state != addons.PROVISIONED:
-            return []
-        description = addons.plan_changed(addon.name, addon.plan.full_name)
-        return store_addons.set_config(session, self.vault, addon, lambda attached: description, change.account_id)
+        plan = session.get_one(Plan, change.plan_id)
+        return store_addons.change_plan(session, self.vault, addon, plan, change.account_id)
 
     def _keep(self, session: Session, addon: Addon, answer: Answer) -> None:
         service = addon.plan.service
@@ -183,30 +186,37 @@ def run(configuration: Configuration) -> None:
         (configuration.platform_address,),
     )
     wakes = [Wake() for _ in range(THREADS)]
+    done = threading.Event()
     for number, wake in enumerate(wakes, start=1):
-        threading.Thread(target=_loop, args=(worker, wake), name=f"addons-{number}", daemon=True).start()
+        threading.Thread(target=work, args=(worker, wake, done), name=f"addons-{number}", daemon=True).start()
     looked = time.monotonic() - _TIDY_SECONDS
-    for _ in store.notifications([ADDON_WORK], idle=30):
-        for wake in wakes:
-            wake.ring()
-        if time.monotonic() - looked >= _TIDY_SECONDS:
-            looked = time.monotonic()
-            _safely(worker, lambda: queue.tidy(store))
+    try:
+        for _ in store.notifications([ADDON_WORK], idle=30):
+            for wake in wakes:
+                wake.ring()
+            if time.monotonic() - looked >= _TIDY_SECONDS:
+                looked = time.monotonic()
+                _safely(worker, lambda: queue.tidy(store))
+    finally:
+        done.set()  # whoever starts this anew starts threads of its own
 
 
-def _loop(worker: Worker, wake: Wake) -> None:
+def work(worker: Worker, wake: Wake, done: threading.Event) -> None:
+    """Do what there is to do until ``done``, whatever goes wrong meanwhile."""
     failures = 0
-    while True:
+    while not done.is_set():
         busy = _safely(worker, worker.step)
         failures = failures + 1 if busy is None else 0
         if not busy:
             wake.wait(pause(failures) if failures else INTERVAL_SECONDS)
 
 
-def _safely(worker: Worker, work: Callable[[], bool | None]) -> bool | None:
-    """What ``work`` returns; None, and a line in the journal, when it failed as things fail now and then."""
+def _safely(worker: Worker, action: Callable[[], bool | None]) -> bool | None:
+    """What ``action`` returns; None, and a line in the journal, when it failed."""
     try:
-        return bool(work())
+        return bool(action())
     except DynoformError as error:
         worker.journal.warning("pass failed", error=error)
-        return None
+    except Exception as error:  # noqa: BLE001 - a thread that ended here would leave all further work undone, unseen
+        worker.journal.exception("pass failed", error)
+    return None

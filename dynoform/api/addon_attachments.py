@@ -201,7 +201,7 @@ def _attach(
     confirmed = is_confirmed(app, body.confirm)
     try:
         attachment = store.add_attachment(
-            session, services.vault, app, addon, body.name, namespace=namespace, confirmed=confirmed
+            session, services.vault, app, addon, body.name, caller, namespace=namespace, confirmed=confirmed
         )
     except OverwriteError as error:
         raise confirmation(error) from None

@@ -31,6 +31,7 @@ from dynoform.store.tables import Account, Addon, AddonAttachment, AddonChange, 
 
 router = APIRouter(tags=["add-ons"])
 _FIELDS: ranges.Fields = {"id": Addon.id, "name": Addon.name}
+_CONFIG_FIELDS = ("name",)
 _WAIT_SECONDS = 20.0
 _LOOK_SECONDS = 1.0
 _ALIVE = Addon.state != addons.DEPROVISIONED
@@ -216,15 +217,17 @@ def addon_resolve(body: Resolution, services: Use, caller: Caller) -> JSONRespon
 
 
 @router.get("/addons/{addon}/config", response_model=list[ConfigVarObject])
-def addon_config(addon: str, services: Use, caller: Caller) -> JSONResponse:
+def addon_config(addon: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """What the provider set, by the names of its manifest."""
-    return JSONResponse(_config(services, caller, addon, None))
+    return ranges.cut(_config(services, caller, addon, None), wanted, _CONFIG_FIELDS)
 
 
 @router.get("/addons/{addon}/config/{namespace}", response_model=list[ConfigVarObject])
-def addon_namespace_config(addon: str, namespace: str, services: Use, caller: Caller) -> JSONResponse:
+def addon_namespace_config(
+    addon: str, namespace: str, services: Use, caller: Caller, wanted: RangeHeader = None
+) -> JSONResponse:
     """What the provider set for one credential; nothing for one that is not there."""
-    return JSONResponse(_config(services, caller, addon, namespace))
+    return ranges.cut(_config(services, caller, addon, namespace), wanted, _CONFIG_FIELDS)
 
 
 def find_addon(session: Session, caller: Account, reference: str, app: App | None = None) -> Addon:
@@ -326,7 +329,7 @@ def _change(
     with services.store.transaction() as session:
         addon = _owned(session, caller, app, reference)
         if body.name is not None and body.name != addon.name:
-            store.rename(session, addon, body.name)
+            store.rename(session, addon, body.name, caller)
         if body.plan is None:
             return None, addon.id
         plan = _plan(session, body.plan)

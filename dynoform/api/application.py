@@ -39,6 +39,7 @@ from dynoform.api import (
     log_sessions,
     oauth_authorizations,
     oauth_clients,
+    oauth_tokens,
     pipeline_config_vars,
     pipeline_couplings,
     pipeline_promotions,
@@ -59,13 +60,14 @@ from dynoform.api import (
 )
 from dynoform.api.deliverer import Deliverer
 from dynoform.api.errors import answer
-from dynoform.api.middleware import BodyLimit, Conditional, Envelope
+from dynoform.api.middleware import BodyLimit, Conditional, Envelope, Head
 from dynoform.api.openapi import REFUSAL, DocumentedAPI
 from dynoform.api.registry import errors as registry_errors
 from dynoform.api.registry import front
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
 from dynoform.store import authorizations, deliveries
+from dynoform.store import builds as builds_store
 
 RESOURCES = (
     account,
@@ -92,6 +94,7 @@ RESOURCES = (
     log_sessions,
     oauth_authorizations,
     oauth_clients,
+    oauth_tokens,
     pipeline_config_vars,
     pipeline_couplings,
     pipeline_promotions,
@@ -127,6 +130,7 @@ def create_application(services: Services) -> FastAPI:
     # The last one added is the outermost.
     application.add_middleware(Conditional)
     application.add_middleware(BodyLimit)
+    application.add_middleware(Head)
     application.add_middleware(Envelope, journal=services.journal)
     return application
 
@@ -181,6 +185,8 @@ async def _sweep_repositories(host: git.GitHost, services: Services) -> None:
             await host.sweep()
         except (DynoformError, OSError) as error:
             services.journal.warning("repositories cannot be swept", error=error)
+        except Exception as error:  # noqa: BLE001 - as below
+            services.journal.exception("repositories cannot be swept", error)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 
@@ -188,6 +194,7 @@ async def _sweep(services: Services) -> None:
     while True:
         for noun, sweep in (
             ("sources", lambda: len(upload.sweep(services.configuration.sources))),
+            ("rows of sources", lambda: builds_store.sweep_sources(services.store)),
             ("tokens", lambda: authorizations.sweep(services.store)),
             ("webhooks", lambda: deliveries.sweep(services.store)),
         ):
@@ -195,6 +202,8 @@ async def _sweep(services: Services) -> None:
                 removed = await run_in_threadpool(sweep)
             except (OSError, DynoformError) as error:
                 services.journal.warning(f"{noun} cannot be swept", error=error)
+            except Exception as error:  # noqa: BLE001 - a task that ended would be missed by nobody
+                services.journal.exception(f"{noun} cannot be swept", error)
             else:
                 if removed:
                     services.journal.info(f"swept {noun}", removed=removed)

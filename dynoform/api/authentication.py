@@ -102,7 +102,8 @@ def _check_scope(request: Request, granted: list[str]) -> None:
     if wanted is not None and not scopes.allows(granted, wanted):
         raise forbidden(
             "The scope granted by this OAuth authorization does not allow access to this resource. "
-            f"It has {', '.join(granted)}; this call needs {wanted}."
+            f"It has {', '.join(granted)}; this call needs {wanted}.",
+            scopes.ARTICLE,
         )
 
 

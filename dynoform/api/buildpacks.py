@@ -8,7 +8,8 @@ from sqlalchemy import delete
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import fixed
@@ -20,19 +21,13 @@ from dynoform.store.tables import BuildpackInstallation
 
 router = APIRouter(tags=["buildpacks"])
 links = APIRouter(include_in_schema=False)
-
-
-class BuildpackObject(TypedDict):
-    """A buildpack within another object."""
-
-    name: str
-    url: str
+_FIELDS = ("ordinal",)
 
 
 class InstallationObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#buildpack-installations."""
 
-    buildpack: BuildpackObject
+    buildpack: buildpacks.BuildpackObject
     ordinal: int
 
 
@@ -51,10 +46,10 @@ class Installations(BaseModel):
 
 
 @router.get("/apps/{app}/buildpack-installations", response_model=list[InstallationObject])
-def installation_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+def installation_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The buildpacks of the app's next build, in order; an empty list when they are detected."""
     with services.store.transaction() as session:
-        return JSONResponse(_show(installed_buildpacks(session, find(session, caller, app).id)))
+        return ranges.cut(_show(installed_buildpacks(session, find(session, caller, app).id)), wanted, _FIELDS)
 
 
 @router.put("/apps/{app}/buildpack-installations", response_model=list[InstallationObject])
@@ -83,13 +78,8 @@ def registry_info(name: str) -> JSONResponse:
     return JSONResponse(_registered(name))
 
 
-def show(buildpack: str) -> BuildpackObject:
-    """The buildpack within another object."""
-    return {"name": buildpack, "url": buildpacks.url(buildpack)}
-
-
 def _show(names: list[str]) -> list[InstallationObject]:
-    return [{"buildpack": show(name), "ordinal": ordinal} for ordinal, name in enumerate(names)]
+    return [{"buildpack": buildpacks.shown(name), "ordinal": ordinal} for ordinal, name in enumerate(names)]
 
 
 def _registered(name: str) -> dict[str, object]:

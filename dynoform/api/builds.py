@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
-from dynoform.api import buildpacks, ranges, sources
+from dynoform.api import ranges, sources
 from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
@@ -50,7 +50,7 @@ class BuildObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#build."""
 
     app: IdObject
-    buildpacks: list[buildpacks.BuildpackObject]
+    buildpacks: list[buildpack_rules.BuildpackObject]
     created_at: str
     id: str
     output_stream_url: str
@@ -191,7 +191,7 @@ def show(services: Services, app: App, build: Build, source: Source) -> BuildObj
     """The build's object."""
     return {
         "app": {"id": str(app.id)},
-        "buildpacks": [buildpacks.show(one) for one in build.buildpacks],
+        "buildpacks": [buildpack_rules.shown(one) for one in build.buildpacks],
         "created_at": shown(build.created_at),
         "id": str(build.id),
         "output_stream_url": OUTPUT.link(services, build.id),
@@ -203,7 +203,7 @@ def show(services: Services, app: App, build: Build, source: Source) -> BuildObj
             "version": build.version,
             "version_description": None,
         },
-        "stack": app.build_stack or app.stack,
+        "stack": build.stack or app.build_stack or app.stack,
         "status": build.status,
         "updated_at": shown(build.updated_at),
         "user": user(build.account),

@@ -6,6 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, fixed
@@ -14,6 +16,7 @@ from dynoform.domain import dyno_sizes, stacks
 from dynoform.errors import InvalidInputError
 
 router = APIRouter(tags=["catalogue"])
+_FIELDS = ("id", "name")
 _SINCE = "2026-11-20T00:00:00Z"
 
 
@@ -66,9 +69,9 @@ class DynoSizeObject(TypedDict):
 
 
 @router.get("/stacks", response_model=list[StackObject])
-def stack_list(caller: Caller) -> JSONResponse:
+def stack_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The stacks."""
-    return JSONResponse([_stack(name) for name in stacks.ALL])
+    return ranges.cut([_stack(name) for name in stacks.ALL], wanted, _FIELDS)
 
 
 @router.get("/stacks/{stack}", response_model=StackObject)
@@ -78,9 +81,9 @@ def stack_info(stack: str, caller: Caller) -> JSONResponse:
 
 
 @router.get("/regions", response_model=list[RegionObject])
-def region_list(services: Use, caller: Caller) -> JSONResponse:
+def region_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The regions: this stack is the only one."""
-    return JSONResponse([_region(services.configuration.stack)])
+    return ranges.cut([_region(services.configuration.stack)], wanted, _FIELDS)
 
 
 @router.get("/regions/{region}", response_model=RegionObject)
@@ -90,9 +93,9 @@ def region_info(region: str, services: Use, caller: Caller) -> JSONResponse:
 
 
 @router.get("/dyno-sizes", response_model=list[DynoSizeObject])
-def dyno_size_list(caller: Caller) -> JSONResponse:
+def dyno_size_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The dyno sizes."""
-    return JSONResponse([_size(size) for size in dyno_sizes.SIZES])
+    return ranges.cut([_size(size) for size in dyno_sizes.SIZES], wanted, _FIELDS)
 
 
 @router.get("/dyno-sizes/{size}", response_model=DynoSizeObject)
@@ -105,9 +108,9 @@ def dyno_size_info(size: str, caller: Caller) -> JSONResponse:
 
 
 @router.get("/spaces", response_model=list[dict[str, Any]])
-def space_list(caller: Caller) -> JSONResponse:
+def space_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """The private spaces: there are none, every stack is private to its operator."""
-    return JSONResponse([])
+    return ranges.cut([], wanted, _FIELDS)
 
 
 def _pick(offered: list[Any], reference: str, noun: str) -> Any:

@@ -1,6 +1,7 @@
 """Collaborators: who else may do what with an app."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find_row, owner, require
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find_row, owner, require
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Use
-from dynoform.domain import permissions
+from dynoform.domain import permissions, webhooks
 from dynoform.domain.permissions import ALL, SHARED, Permission
 from dynoform.domain.teams import Role
 from dynoform.errors import InvalidInputError
@@ -23,8 +25,10 @@ from dynoform.store import accounts
 from dynoform.store import collaborators as store
 from dynoform.store.apps import AppRow
 from dynoform.store.tables import Account, App, Collaborator, TeamMember
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["collaborators"])
+_FIELDS = ("id",)
 
 
 class PermissionObject(TypedDict):
@@ -77,12 +81,12 @@ class NewTeamCollaborator(NewCollaborator):
 
 @router.get("/apps/{app}/collaborators", response_model=list[CollaboratorObject])
 @router.get("/teams/apps/{app}/collaborators", response_model=list[CollaboratorObject])
-def collaborator_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+def collaborator_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """Everybody with a share of the app, the owner first."""
     with services.store.transaction() as session:
         found = find_row(session, caller, app).app
         rows = session.execute(_shares(found).order_by(Collaborator.created_at, Collaborator.id))
-        return JSONResponse([show_owner(found), *(show(found, *row) for row in rows)])
+        return ranges.cut([show_owner(found), *(show(found, *row) for row in rows)], wanted, _FIELDS)
 
 
 @router.post("/apps/{app}/collaborators", status_code=201, response_model=CollaboratorObject)
@@ -91,7 +95,7 @@ def collaborator_create(app: str, body: NewCollaborator, services: Use, caller: 
     with services.store.transaction() as session:
         row = find_row(session, caller, app, Permission.MANAGE)
         store.add(session, row.app, accounts.find_or_make(session, body.user), SHARED)
-        return JSONResponse(_one(session, row.app, body.user), 201)
+        return JSONResponse(_told(session, row.app, body.user, webhooks.CREATE, caller), 201)
 
 
 @router.post("/teams/apps/{app}/collaborators", status_code=201, response_model=CollaboratorObject)
@@ -105,7 +109,7 @@ def team_collaborator_create(app: str, body: NewTeamCollaborator, services: Use,
         account = accounts.find_or_make(session, body.user)
         granted = SHARED if body.permissions is None else permissions.grant(body.permissions)
         store.add(session, row.app, account, granted)
-        return JSONResponse(_one(session, row.app, body.user), 201)
+        return JSONResponse(_told(session, row.app, body.user, webhooks.CREATE, caller), 201)
 
 
 @router.get("/apps/{app}/collaborators/{collaborator}", response_model=CollaboratorObject)
@@ -124,9 +128,11 @@ def team_collaborator_update(
     with services.store.transaction() as session:
         row = find_team_app(session, caller, app)
         require(row, Permission.MANAGE)
+        before = _one(session, row.app, collaborator)["permissions"]
         _find(session, row.app, collaborator).permissions = sorted(permissions.grant(body.permissions))
         session.flush()
-        return JSONResponse(_one(session, row.app, collaborator))
+        previous = {"permissions": before}
+        return JSONResponse(_told(session, row.app, collaborator, webhooks.UPDATE, caller, previous))
 
 
 @router.delete("/apps/{app}/collaborators/{collaborator}", response_model=CollaboratorObject)
@@ -141,7 +147,7 @@ def collaborator_delete(app: str, collaborator: str, services: Use, caller: Call
             raise InvalidInputError(
                 f"{owner(row.app)['email']} owns {row.app.name}: transfer or delete the app instead"
             )
-        shown_last = _one(session, row.app, collaborator)
+        shown_last = _told(session, row.app, collaborator, webhooks.DESTROY, caller)
         session.delete(_find(session, row.app, collaborator))
     return JSONResponse(shown_last)
 
@@ -202,6 +208,20 @@ def _one(session: Session, app: App, reference: str) -> CollaboratorObject:
         return show_owner(app)
     found = _find(session, app, reference)
     return show(app, *session.execute(_shares(app).where(Collaborator.id == found.id)).one())
+
+
+def _told(
+    session: Session,
+    app: App,
+    reference: str,
+    action: str,
+    caller: Account,
+    previous: Mapping[str, object] | None = None,
+) -> CollaboratorObject:
+    """The collaborator, of whom the app's webhooks are told."""
+    found = _one(session, app, reference)
+    publish(session, app.id, "api:collaborator", action, {**found}, previous, caller)
+    return found
 
 
 def _find(session: Session, app: App, reference: str) -> Collaborator:

@@ -10,7 +10,7 @@ from dynoform.api.releases import find_release
 from dynoform.api.services import Use
 from dynoform.domain import config_vars, releases
 from dynoform.domain.permissions import Permission
-from dynoform.store.addons import attached_names
+from dynoform.store import attached
 from dynoform.store.releases import add_config, config_of, create_release, newest_release
 
 router = APIRouter(tags=["config vars"])
@@ -41,7 +41,7 @@ def config_update(app: str, body: Patch, services: Use, caller: Caller) -> JSONR
     """Set and remove config vars, in one release; none when nothing changes. Answers with all of them."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
-        config_vars.check_unattached(body.root, attached_names(session, found))
+        config_vars.check_unattached(body.root, attached.config_names(session, found.id))
         present = config_of(session, services.vault, newest_release(session, found.id))
         change = config_vars.merge(present, body.root)
         made = []

@@ -10,7 +10,7 @@ from dynoform.api.services import Services
 from dynoform.domain import container_images, formations, stacks
 from dynoform.domain.container_images import Image
 from dynoform.domain.permissions import Permission
-from dynoform.store.releases import create_release, current_release
+from dynoform.store.releases import create_release, slug_to_come
 from dynoform.store.tables import Account, App, Release, Slug
 
 Images = Mapping[str, Image | None]
@@ -32,10 +32,11 @@ def read(services: Services, caller: Account, reference: str, wanted: Mapping[st
 def make(session: Session, services: Services, app: App, account_id: uuid.UUID, images: Images) -> Release | None:
     """A release in which these process types run these images and the others what they ran; None if nothing changes.
 
+    What they ran, or will, when the release command of an earlier deploy has succeeded.
     The app, which has to be locked, is one of the stack ``container`` from now on.
     """
-    before = current_release(session, app.id)
-    present = before.slug if before and before.slug and before.slug.stack == stacks.CONTAINER else None
+    before = slug_to_come(session, app.id)
+    present = before if before and before.stack == stacks.CONTAINER else None
     slug = _slug(services, app, present, images)
     if present is not None and slug.images == present.images:
         return None

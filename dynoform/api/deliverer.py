@@ -48,6 +48,10 @@ class Deliverer:
                         self._services.journal.warning("webhooks wait", error=error, failures=failures)
                         wait = pause(failures)
                         failures += 1
+                    except Exception as error:  # noqa: BLE001 - else nothing would be delivered any more, unseen
+                        self._services.journal.exception("webhooks wait", error, failures=failures)
+                        wait = pause(failures)
+                        failures += 1
                     with suppress(TimeoutError):
                         await asyncio.wait_for(wake.wait(), wait)
         finally:

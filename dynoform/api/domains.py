@@ -18,15 +18,18 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Services, Use
 from dynoform.api.sni_endpoints import find_endpoint
+from dynoform.domain import webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import domains as store
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
 from dynoform.store.tables import App, Domain
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["domains"])
 _FIELDS = ("id",)
+_ENTITY = "api:domain"
 _IDS = uuid.UUID("52f2b2e2-6f0b-4a47-8e9d-0fe2a1f2f1b5")
 
 
@@ -81,6 +84,7 @@ def domain_create(app: str, body: NewDomain, services: Use, caller: Caller) -> J
         domain.sni_endpoint = endpoint
         session.flush()
         made = show(found, domain, store.routed_until(session))
+        publish(session, found.id, _ENTITY, webhooks.CREATE, {**made}, actor=caller)
     services.say(found, f"Add {domain.hostname} domain by user {caller.email}")
     return JSONResponse(made, 201)
 
@@ -101,11 +105,14 @@ def domain_update(app: str, domain: str, body: DomainChange, services: Use, call
     """Serve another certificate for the domain, or none of its own."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
-        row = _find(session, found, domain)
+        row, routed = _find(session, found, domain), store.routed_until(session)
+        previous = {"sni_endpoint": show(found, row, routed)["sni_endpoint"]}
         row.sni_endpoint = find_endpoint(session, found, body.sni_endpoint) if body.sni_endpoint else None
         session.flush()
         notify(session, ROUTES, found.id)
-        return JSONResponse(show(found, row, store.routed_until(session)))
+        changed = show(found, row, routed)
+        publish(session, found.id, _ENTITY, webhooks.UPDATE, {**changed}, previous, caller)
+        return JSONResponse(changed)
 
 
 @router.delete("/apps/{app}/domains/{domain}", response_model=DomainObject)
@@ -118,6 +125,7 @@ def domain_delete(app: str, domain: str, services: Use, caller: Caller) -> JSONR
             raise InvalidInputError(f"{own['hostname']} is the app's own domain and cannot be removed")
         row = _find(session, found, domain)
         last = show(found, row, store.routed_until(session))
+        publish(session, found.id, _ENTITY, webhooks.DESTROY, {**last}, actor=caller)
         session.delete(row)
         notify(session, ROUTES, found.id)
     services.say(found, f"Remove {row.hostname} domain by user {caller.email}")

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
@@ -28,6 +29,7 @@ from dynoform.store.session import FORMATION, notify
 from dynoform.store.tables import Account, App, Dyno, OneOffDyno, Release, now
 
 router = APIRouter(tags=["dynos"])
+_FIELDS = ("id", "name")
 Row = tuple[Dyno | OneOffDyno, int]
 """A dyno and its release's version."""
 
@@ -70,13 +72,15 @@ class DynoObject(TypedDict):
 
 
 @router.get("/apps/{app}/dynos", response_model=list[DynoObject])
-def dyno_list(app: str, services: Use, caller: Caller, extended: bool = False) -> JSONResponse:
+def dyno_list(
+    app: str, services: Use, caller: Caller, extended: bool = False, wanted: RangeHeader = None
+) -> JSONResponse:
     """The app's dynos, those on their way out left out."""
     with services.store.transaction() as session:
         found = find(session, caller, app)
         rows: list[Row] = [*_formation(session, found, Dyno.state != "down"), *_one_off(session, found)]
     region = services.configuration.stack if extended else None
-    return JSONResponse([show(found, *row, region=region) for row in rows])
+    return ranges.cut([show(found, *row, region=region) for row in rows], wanted, _FIELDS)
 
 
 @router.get("/apps/{app}/dynos/{dyno}", response_model=DynoObject)

@@ -4,13 +4,14 @@ Heroku's ids and statuses: https://devcenter.heroku.com/articles/platform-api-re
 """
 
 from collections.abc import Mapping
-from typing import Any, NotRequired
+from typing import NotRequired
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
+from dynoform.api import faults
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, NotFoundError, UnavailableError
 
 UNKNOWN_ENDPOINT = (
@@ -26,7 +27,15 @@ _STATUSES: tuple[tuple[type[DynoformError], int, str], ...] = (
     (ConflictError, 409, "conflict"),
     (UnavailableError, 503, "unavailable"),
 )
-_MAXIMUM_FAULTS = 3
+_REFERENCE = "https://devcenter.heroku.com/articles/platform-api-reference"
+_SECTIONS = {
+    "bad_request": "#clients",
+    "rate_limit": "#rate-limits",
+    "requested_range_not_satisfiable": "#ranges",
+    "unauthorized": "#authentication",
+}
+"""Where to read more, by error id. Of what is not found, invalid or not permitted the message says all that there is
+to say, as Heroku's own does: the CLI shows the address below each message."""
 
 
 class ErrorObject(TypedDict):
@@ -41,12 +50,15 @@ class ErrorObject(TypedDict):
 class ApiError(DynoformError):
     """A failure with a status of its own: 401, 413, 416, 429."""
 
-    def __init__(self, status: int, identifier: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        """``identifier`` is Heroku's error id, ``message`` the whole sentence for the user."""
+    def __init__(
+        self, status: int, identifier: str, message: str, headers: Mapping[str, str] | None = None, url: str = ""
+    ) -> None:
+        """``identifier`` is Heroku's error id, ``message`` the sentence for the user, ``url`` where to read on."""
         super().__init__(message)
         self.status = status
         self.identifier = identifier
         self.headers = dict(headers or {})
+        self.url = url
 
 
 def unauthorized() -> ApiError:
@@ -55,9 +67,9 @@ def unauthorized() -> ApiError:
     return ApiError(401, "unauthorized", "Invalid credentials provided.", headers)
 
 
-def forbidden(message: str) -> ApiError:
+def forbidden(message: str, url: str = "") -> ApiError:
     """The answer for something that the caller may see and not do."""
-    return ApiError(403, "forbidden", message)
+    return ApiError(403, "forbidden", message, url=url)
 
 
 def not_found(noun: str, resource: str | None = None) -> NotFoundError:
@@ -68,7 +80,8 @@ def not_found(noun: str, resource: str | None = None) -> NotFoundError:
 def answer(error: Exception) -> JSONResponse:
     """The response for any exception. The text of one that nobody expected never reaches the client."""
     if isinstance(error, ApiError):
-        return _response(error.status, error.identifier, str(error), error.headers)
+        more = {"url": error.url} if error.url else {}
+        return _response(error.status, error.identifier, str(error), error.headers, **more)
     if isinstance(error, RequestValidationError):
         return _validation(error)
     if isinstance(error, HTTPException):
@@ -90,21 +103,15 @@ def _http(error: HTTPException) -> JSONResponse:
 
 
 def _validation(error: RequestValidationError) -> JSONResponse:
-    faults = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
+    found = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in found):
         return _response(400, "bad_request", "The request's body is not valid JSON.", {})
-    if any(fault["loc"] == ("body",) for fault in faults):
+    if any(fault["loc"] == ("body",) for fault in found):
         message = "The request's body must be a JSON object, sent with Content-Type: application/json."
         return _response(422, "invalid_params", message, {})
-    shown = "; ".join(f"{_place(fault)}: {fault['msg']}" for fault in faults[:_MAXIMUM_FAULTS])
-    return _response(422, "invalid_params", f"Invalid request. {shown}", {})
-
-
-def _place(fault: Any) -> str:
-    # loc is ("body", "updates", 0, "quantity"), after which pydantic names the alternatives of a union
-    path = [str(part) for part in fault["loc"][1:] if str(part) not in ("int", "str", "none")]
-    return ".".join(path)[:80] or str(fault["loc"][0])
+    return _response(422, "invalid_params", f"Invalid request. {faults.explain(found)}", {})
 
 
 def _response(status: int, identifier: str, message: str, headers: Mapping[str, str], **more: str) -> JSONResponse:
+    more = {"url": _REFERENCE + _SECTIONS[identifier], **more} if identifier in _SECTIONS else more
     return JSONResponse({"id": identifier, "message": message, **more}, status, headers)

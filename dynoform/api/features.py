@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.apps import find
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import fixed, shown
@@ -22,6 +23,7 @@ from dynoform.store.session import FORMATION, ROUTES, notify
 from dynoform.store.tables import AccountFeature, AppFeature
 
 router = APIRouter(tags=["features"])
+_FIELDS = ("id", "name")
 _SINCE = "2026-11-20T00:00:00Z"
 
 
@@ -48,10 +50,10 @@ class FeatureChange(BaseModel):
 
 
 @router.get("/apps/{app}/features", response_model=list[FeatureObject])
-def app_feature_list(app: str, services: Use, caller: Caller) -> JSONResponse:
+def app_feature_list(app: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """What can be turned on for the app, and whether it is."""
     with services.store.transaction() as session:
-        return JSONResponse(_of_app(session, find(session, caller, app).id))
+        return ranges.cut(_of_app(session, find(session, caller, app).id), wanted, _FIELDS)
 
 
 @router.get("/apps/{app}/features/{feature}", response_model=FeatureObject)
@@ -74,10 +76,10 @@ def app_feature_update(app: str, feature: str, body: FeatureChange, services: Us
 
 
 @router.get("/account/features", response_model=list[FeatureObject])
-def account_feature_list(services: Use, caller: Caller) -> JSONResponse:
+def account_feature_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """What can be turned on for the caller's account, and whether it is."""
     with services.store.transaction() as session:
-        return JSONResponse(_of_account(session, caller.id))
+        return ranges.cut(_of_account(session, caller.id), wanted, _FIELDS)
 
 
 @router.get("/account/features/{feature}", response_model=FeatureObject)
@@ -97,11 +99,11 @@ def account_feature_update(feature: str, body: FeatureChange, services: Use, cal
 
 
 @router.get("/teams/{team}/features", response_model=list[FeatureObject])
-def team_feature_list(team: str, services: Use, caller: Caller) -> JSONResponse:
+def team_feature_list(team: str, services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """What a team can do. Every team can do the same."""
     with services.store.transaction() as session:
         find_team(session, caller, team)
-    return JSONResponse(_of_team())
+    return ranges.cut(_of_team(), wanted, _FIELDS)
 
 
 @router.get("/teams/{team}/features/{feature}", response_model=FeatureObject)

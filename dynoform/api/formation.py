@@ -1,5 +1,6 @@
 """Formation: how many dynos of which size each process type should have."""
 
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from dynoform.store import hosts
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import current_release
 from dynoform.store.session import FORMATION, notify
-from dynoform.store.tables import Account, App, Formation
+from dynoform.store.tables import Account, App, Formation, now
 from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["formation"])
@@ -158,7 +159,15 @@ def _update(
 def _shown(session: Session, app: App, types: Iterable[str]) -> list[FormationObject]:
     commands = _commands(session, app)
     rows = {row.type: row for row in session.scalars(select(Formation).where(Formation.app_id == app.id))}
-    return [show(app, rows[name], commands) for name in types]
+    return [show(app, rows.get(name) or _to_come(app, name), commands) for name in types]
+
+
+def _to_come(app: App, process_type: str) -> Formation:
+    """A type that is not there until the release command has succeeded."""
+    moment = now()
+    row = Formation(id=uuid.uuid5(app.id, process_type), app_id=app.id, type=process_type, quantity=0)
+    row.size, row.created_at, row.updated_at = dyno_sizes.DEFAULT, moment, moment
+    return row
 
 
 def _last_shown(session: Session, app: App, images: container_releases.Images) -> list[FormationObject]:

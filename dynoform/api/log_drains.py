@@ -13,7 +13,7 @@ from dynoform.api import ranges
 from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
-from dynoform.api.objects import NamedObject, shown
+from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Services, Use
 from dynoform.domain import log_drains
 from dynoform.domain.permissions import Permission
@@ -29,6 +29,7 @@ class LogDrainObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#log-drain."""
 
     addon: NamedObject | None
+    app: NamedObject
     created_at: str
     id: str
     token: str
@@ -48,7 +49,7 @@ def log_drain_list(app: str, services: Use, caller: Caller, wanted: RangeHeader 
     """The app's drains, those of add-ons among them."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY)
-        drains = [show(services, drain) for drain in store.of_app(session, found.id)]
+        drains = [show(services, found, drain) for drain in store.of_app(session, found.id)]
     return ranges.cut(drains, wanted, _FIELDS)
 
 
@@ -59,7 +60,7 @@ def log_drain_create(app: str, body: DrainUrl, services: Use, caller: Caller) ->
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         url = _check(services, body)
         drain = store.add(session, services.vault, found, url)
-        return JSONResponse(show(services, drain), 201)
+        return JSONResponse(show(services, found, drain), 201)
 
 
 @router.get("/apps/{app}/log-drains/{drain:path}", response_model=LogDrainObject)
@@ -67,7 +68,7 @@ def log_drain_info(app: str, drain: str, services: Use, caller: Caller) -> JSONR
     """One drain, by id, token or URL."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY)
-        return JSONResponse(show(services, _find(session, services, found, drain)))
+        return JSONResponse(show(services, found, _find(session, services, found, drain)))
 
 
 @router.put("/apps/{app}/log-drains/{drain:path}", response_model=LogDrainObject)
@@ -79,7 +80,7 @@ def log_drain_update(app: str, drain: str, body: DrainUrl, services: Use, caller
         url = _check(services, body)
         row = _user_drain(_find(session, services, found, drain))
         store.change(session, services.vault, row, url)
-        return JSONResponse(show(services, row))
+        return JSONResponse(show(services, found, row))
 
 
 @router.delete("/apps/{app}/log-drains/{drain:path}", response_model=LogDrainObject)
@@ -88,15 +89,16 @@ def log_drain_delete(app: str, drain: str, services: Use, caller: Caller) -> JSO
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row = _user_drain(_find(session, services, found, drain))
-        last = show(services, row)
+        last = show(services, found, row)
         session.delete(row)
     return JSONResponse(last)
 
 
-def show(services: Services, drain: LogDrain) -> LogDrainObject:
+def show(services: Services, app: App, drain: LogDrain) -> LogDrainObject:
     """The drain's object."""
     return {
         "addon": {"id": str(drain.addon.id), "name": drain.addon.name} if drain.addon else None,
+        "app": app_reference(app),
         "created_at": shown(drain.created_at),
         "id": str(drain.id),
         "token": drain.token,

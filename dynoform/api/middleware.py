@@ -3,7 +3,6 @@
 import hashlib
 import re
 import time
-import traceback
 import uuid
 from typing import Any
 
@@ -17,6 +16,7 @@ from dynoform.journal import Journal
 
 _REGISTRY = "/v2/"
 """Docker's requests: layers have no limit, and the registry's answers carry its own tags."""
+_NO_HEAD = re.compile(r"/v2/|/[^/]+\.git/|/log-sessions/|/(builds|releases)/[^/]+/output$")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 
 
@@ -50,13 +50,7 @@ class Envelope:
         try:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - the last line of defence: log it, tell nothing
-            self.journal.error(
-                "exception",
-                request_id=identifier,
-                kind=type(error).__name__,
-                where=_origin(error),
-                error=str(error)[:300],
-            )
+            self.journal.exception("exception", error, request_id=identifier)
             if status == 0:
                 await answer(error)(scope, receive, send_with_headers)
         finally:
@@ -67,6 +61,21 @@ class Envelope:
         self.journal.info(
             "request", method=scope["method"], path=_shown(scope["path"]), status=status, ms=took, request_id=identifier
         )
+
+
+class Head:
+    """Answers HEAD as GET; the server leaves the body out. Streams, git and Docker's registry see to it themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not _NO_HEAD.match(scope["path"]):
+            scope.setdefault("state", {})  # shared with the copy: what is left of the caller's rate limit is in it
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -146,12 +155,6 @@ def _taggable(message: Message) -> bool:
 def _limits_itself(method: str, path: str) -> bool:
     upload = method == "PUT" and path.startswith("/sources/")
     return upload or path.startswith(_REGISTRY) or is_transfer(method, path)
-
-
-def _origin(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "dynoform" in frame.filename] or frames
-    return f"{ours[-1].filename}:{ours[-1].lineno}" if ours else "unknown"
 
 
 def request_id(given: str) -> str:

@@ -18,6 +18,7 @@ from dynoform.api.objects import IdObject, shown
 from dynoform.api.services import Use
 from dynoform.errors import InvalidInputError
 from dynoform.store import authorizations as store
+from dynoform.store import oauth_grants
 from dynoform.store.apps import parse_id
 from dynoform.store.tables import Account, Authorization, now
 
@@ -42,6 +43,14 @@ class ClientReference(TypedDict):
     redirect_uri: str
 
 
+class CodeObject(TypedDict):
+    """What the client exchanges for a token, shown when it was made just now."""
+
+    code: str
+    expires_in: int
+    id: str
+
+
 class AuthorizedUser(TypedDict):
     """Whose authorization it is."""
 
@@ -53,11 +62,11 @@ class AuthorizedUser(TypedDict):
 class AuthorizationObject(TypedDict):
     """https://devcenter.heroku.com/articles/platform-api-reference#oauth-authorization."""
 
-    access_token: TokenObject
+    access_token: TokenObject | None
     client: ClientReference | None
     created_at: str
     description: str
-    grant: IdObject | None
+    grant: CodeObject | None
     id: str
     refresh_token: TokenObject | None
     scope: list[str]
@@ -67,9 +76,13 @@ class AuthorizationObject(TypedDict):
 
 
 class NewAuthorization(BaseModel):
-    """Body of create; all of it may be left out. The CLI sends ``expires_in``, in seconds, as a text."""
+    """Body of create; all of it may be left out. The CLI sends ``expires_in``, in seconds, as a text.
+
+    With ``client``, the id of one, the answer has a code for it in place of a token.
+    """
 
     model_config = ConfigDict(strict=True)
+    client: Annotated[str | None, Field(max_length=100)] = None
     description: Annotated[str | None, Field(max_length=500)] = None
     expires_in: int | str | None = None
     scope: Annotated[list[Annotated[str, Field(max_length=100)]] | None, Field(max_length=20)] = None
@@ -110,7 +123,10 @@ def authorization_create(services: Use, caller: SignedIn, body: NewAuthorization
             scope=new.scope,
             lifetime=_lifetime(new.expires_in),
         )
-    return JSONResponse(show(made, token), 201)
+        if new.client is None:
+            return JSONResponse(show(made, token), 201)
+        code = oauth_grants.offer(session, made, oauth_clients.anybodys(session, new.client))
+        return JSONResponse({**show(made, ""), "grant": _code(made, code)}, 201)
 
 
 @router.get("/oauth/authorizations/{authorization}", response_model=AuthorizationObject)
@@ -156,9 +172,9 @@ def authorization_regenerate(authorization: str, services: Use, caller: Caller) 
 
 
 @router.get("/oauth/sessions", response_model=list[IdObject])
-def session_list(caller: Caller) -> JSONResponse:
+def session_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
     """Sessions of web browsers: nothing here makes any."""
-    return JSONResponse([])
+    return ranges.cut([], wanted, ("id",))
 
 
 @router.delete("/oauth/sessions/{session}", response_model=IdObject)
@@ -171,22 +187,35 @@ def show(authorization: Authorization, token: str) -> AuthorizationObject:
     """The authorization's object, with its token as far as it may be shown."""
     account, client = authorization.account, authorization.client
     return {
-        "access_token": {
-            "expires_in": _seconds_left(authorization),
-            "id": str(uuid.uuid5(authorization.id, authorization.token_digest.hex())),
-            "token": token,
-        },
+        "access_token": access_token(authorization, token) if token else None,
         "client": {"id": str(client.id), "name": client.name, "redirect_uri": client.redirect_uri} if client else None,
         "created_at": shown(authorization.created_at),
         "description": authorization.description,
         "grant": None,
         "id": str(authorization.id),
-        "refresh_token": None,
+        "refresh_token": None if authorization.refresh_digest is None else refresh_token(authorization, store.REDACTED),
         "scope": authorization.scope,
         "session": None,
         "updated_at": shown(authorization.updated_at),
         "user": {"email": account.email, "full_name": account.name, "id": str(account.id)},
     }
+
+
+def access_token(authorization: Authorization, token: str) -> TokenObject:
+    """The token of an authorization, as far as it may be shown."""
+    identifier = str(uuid.uuid5(authorization.id, authorization.token_digest.hex()))
+    return {"expires_in": _seconds_left(authorization), "id": identifier, "token": token}
+
+
+def refresh_token(authorization: Authorization, token: str) -> TokenObject:
+    """The refresh token, which does not end, as far as it may be shown."""
+    identifier = str(uuid.uuid5(authorization.id, (authorization.refresh_digest or b"").hex()))
+    return {"expires_in": None, "id": identifier, "token": token}
+
+
+def _code(authorization: Authorization, code: str) -> CodeObject:
+    identifier = str(uuid.uuid5(authorization.id, (authorization.grant_digest or b"").hex()))
+    return {"code": code, "expires_in": _seconds_left(authorization) or 0, "id": identifier}
 
 
 def _find(session: Session, caller: Account, reference: str) -> Authorization:

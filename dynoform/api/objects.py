@@ -5,6 +5,7 @@ import uuid
 from typing_extensions import TypedDict
 
 from dynoform.domain import stacks
+from dynoform.domain.fixed_ids import fixed_id
 from dynoform.domain.times import shown as shown
 from dynoform.domain.times import shown_or_none as shown_or_none
 from dynoform.store.tables import Account, App, Team
@@ -35,7 +36,7 @@ class UserObject(TypedDict):
 
 def fixed(name: str) -> NamedObject:
     """Something that is data, not a row (a stack, a region): its id follows from its name."""
-    return {"id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.dynoform")), "name": name}
+    return {"id": fixed_id(name), "name": name}
 
 
 def user(account: Account) -> UserObject:

@@ -1,5 +1,7 @@
 """Pipeline transfers: giving a pipeline to somebody else. Its apps keep their owners."""
 
+import uuid
+
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
@@ -10,7 +12,7 @@ from typing_extensions import TypedDict
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import IdObject
-from dynoform.api.pipelines import ById, Owner, OwnerObject, find_own
+from dynoform.api.pipelines import ById, Owner, OwnerObject, find_own, find_owning_team
 from dynoform.api.services import Use
 from dynoform.domain import pipelines
 from dynoform.store import pipelines as store
@@ -38,20 +40,24 @@ class NewTransfer(BaseModel):
 
 @router.post("/pipeline-transfers", status_code=201, response_model=PipelineTransferObject)
 def pipeline_transfer_create(body: NewTransfer, services: Use, caller: Caller) -> JSONResponse:
-    """Make another account the pipeline's owner."""
+    """Make another account, or a team of the caller's, the pipeline's owner."""
     with services.store.transaction() as session:
         row = find_own(session, caller, body.pipeline.id)
         previous: OwnerObject = {"id": str(row.owner_id), "type": row.owner_type}
-        row.owner_id, row.owner_type = _account(session, body.new_owner).id, pipelines.USER
+        row.owner_id, row.owner_type = _owner(session, caller, body.new_owner), body.new_owner.type
         store.save(session, row)
     new: OwnerObject = {"id": str(row.owner_id), "type": row.owner_type}
     shown: PipelineTransferObject = {"new_owner": new, "pipeline": {"id": str(row.id)}, "previous_owner": previous}
     return JSONResponse(shown, 201)
 
 
+def _owner(session: Session, caller: Account, owner: Owner) -> uuid.UUID:
+    if pipelines.check_owner(owner.type) == pipelines.TEAM:
+        return find_owning_team(session, caller, owner.id).id
+    return _account(session, owner).id
+
+
 def _account(session: Session, owner: Owner) -> Account:
-    if owner.type != pipelines.USER:
-        raise not_found("team" if owner.type == "team" else "owner")
     identifier = parse_id(owner.id)
     condition = Account.id == identifier if identifier else Account.email == owner.id.replace("\0", "")
     account = session.scalars(select(Account).where(condition)).one_or_none()

@@ -11,13 +11,14 @@ from typing_extensions import TypedDict
 from dynoform.api import ranges
 from dynoform.api.apps import RangeHeader
 from dynoform.api.authentication import Caller
-from dynoform.api.errors import ApiError, not_found
+from dynoform.api.errors import ApiError, forbidden, not_found
 from dynoform.api.objects import NamedObject, fixed, shown
 from dynoform.api.services import Use
 from dynoform.domain import pipelines
 from dynoform.errors import InvalidInputError
 from dynoform.store import pipelines as store
-from dynoform.store.tables import Account, Pipeline
+from dynoform.store import teams
+from dynoform.store.tables import Account, Pipeline, Team
 
 router = APIRouter(tags=["pipelines"])
 _FIELDS: ranges.Fields = {"id": Pipeline.id}
@@ -76,7 +77,7 @@ def pipeline_list(
     wanted: RangeHeader = None,
     name: Annotated[str | None, Query(alias="eq[name]")] = None,
 ) -> JSONResponse:
-    """The pipelines that the caller owns or has an app in, all or those with a name."""
+    """The pipelines that the caller or a team of theirs owns, or where they have an app; all or those with a name."""
     with services.store.transaction() as session:
         query = store.visible_to(caller)
         if name is not None:
@@ -90,10 +91,12 @@ def pipeline_create(body: NewPipeline, services: Use, caller: Caller) -> JSONRes
     if body.generation is not None and body.generation.name != _GENERATION:
         raise InvalidInputError(f"Generation must be {_GENERATION}.")
     owner = body.owner or Owner(id=str(caller.id))
-    if owner.type != pipelines.USER or owner.id not in (str(caller.id), caller.email):
-        raise InvalidInputError("Owner must be your own account.")
-    row = Pipeline(name=pipelines.check_name(body.name), owner_id=caller.id, owner_type=pipelines.USER)
+    if pipelines.check_owner(owner.type) == pipelines.USER and owner.id not in (str(caller.id), caller.email):
+        raise InvalidInputError("Owner must be your own account, or a team of yours.")
+    name = pipelines.check_name(body.name)
     with services.store.transaction() as session:
+        owner_id = caller.id if owner.type == pipelines.USER else find_owning_team(session, caller, owner.id).id
+        row = Pipeline(name=name, owner_id=owner_id, owner_type=owner.type)
         store.save(session, row)
     return JSONResponse(show(row), 201)
 
@@ -137,9 +140,22 @@ def find_own(session: Session, caller: Account, reference: str, *, lock: bool = 
     row = store.by_reference(session, caller, reference, lock=lock)
     if row is None:
         raise not_found("pipeline")
-    if not store.is_owner(caller, row):
+    if not store.is_owner(session, caller, row):
         raise ApiError(403, "forbidden", "You do not have permission to change this pipeline: only its owner has.")
     return row
+
+
+def find_owning_team(session: Session, caller: Account, reference: str) -> Team:
+    """The team with this id or name, if pipelines of it can be made by the caller; locked, so that it stays.
+
+    One that the caller is not in is not found; ``ApiError`` 403 for who may only look.
+    """
+    membership = teams.find(session, caller, reference, lock=True)
+    if membership is None:
+        raise not_found("team")
+    if not membership.role.makes_apps:
+        raise forbidden(f"You do not have permission to make pipelines in the team {membership.team.name}.")
+    return membership.team
 
 
 def show(row: Pipeline) -> PipelineObject:

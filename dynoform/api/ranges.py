@@ -87,12 +87,19 @@ def page(
 
 
 def cut(objects: Sequence[Mapping[str, Any]], header: str | None, names: Sequence[str]) -> JSONResponse:
-    """The part of a short list that the Range header asks for, ordered by one of these texts of its objects."""
+    """The part of a short list that the Range header asks for, ordered by one of these fields of its objects.
+
+    Without a header the whole list comes in the order that it has, if it fits on a page.
+    """
     wanted = parse(header, names)
-    found = [each for each in objects if _within(str(each[wanted.field]), wanted)]
-    found.sort(key=lambda each: str(each[wanted.field]), reverse=wanted.descending)
+
+    def key(each: Mapping[str, Any]) -> str:
+        return _text(each[wanted.field])
+
+    found = sorted((each for each in objects if _within(key(each), wanted)), key=key, reverse=wanted.descending)
     more, found = len(found) > wanted.maximum, found[: wanted.maximum]
-    return _answer(wanted, names, [each[wanted.field] for each in found], found, more=more)
+    values = [each[wanted.field] for each in found]
+    return _answer(wanted, names, values, found if header or more else objects, more=more)
 
 
 def _answer(
@@ -107,9 +114,15 @@ def _answer(
 
 
 def _within(value: str, wanted: Range) -> bool:
-    early = value < wanted.start or (wanted.without_start and value == wanted.start)
-    late = bool(wanted.end) and (value > wanted.end or (wanted.without_end and value == wanted.end))
+    start, end = (_text(int(text)) if text.isdecimal() else text for text in (wanted.start, wanted.end))
+    early = value < start or (wanted.without_start and value == start)
+    late = bool(end) and (value > end or (wanted.without_end and value == end))
     return not early and not late
+
+
+def _text(value: object) -> str:
+    """What orders as the value does: numbers by their size."""
+    return f"{value:012}" if isinstance(value, int) else str(value)
 
 
 def _bounded(

@@ -17,12 +17,13 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import IdObject, NamedObject, UserObject, app_reference, reference, shown, user
 from dynoform.api.output_streams import Stream
 from dynoform.api.services import Services, Use
-from dynoform.domain import releases
+from dynoform.domain import config_vars, releases
 from dynoform.domain.permissions import Permission
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError
+from dynoform.store import attached
 from dynoform.store.apps import parse_id
-from dynoform.store.releases import create_release
+from dynoform.store.releases import add_config, config_of, create_release, newest_release
 from dynoform.store.tables import App, Config, Release, ReleaseOutput, Slug
 
 router = APIRouter(tags=["releases"])
@@ -85,7 +86,7 @@ def release_create(app: str, body: NewRelease, services: Use, caller: Caller) ->
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
         description = releases.described(body.description) if body.description else None
         if body.release is not None:
-            made = _roll_back(session, found, caller.id, str(body.release), description)
+            made = _roll_back(services, session, found, caller.id, str(body.release), description)
         else:
             made = _release_slug(session, found, caller.id, body.slug or "", description)
     services.announce(found, [made])
@@ -139,7 +140,9 @@ def show(services: Services, app: App, release: Release) -> ReleaseObject:
     }
 
 
-def _roll_back(session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None) -> Release:
+def _roll_back(
+    services: Services, session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None
+) -> Release:
     target = find_release(session, app, text)
     reason = no_rollback(target)
     if reason:
@@ -150,8 +153,19 @@ def _roll_back(session: Session, app: App, account_id: uuid.UUID, text: str, des
         description=description or releases.rolled_back(target.version),
         account_id=account_id,
         slug=target.slug,
-        config=session.get_one(Config, target.config_id),
+        config=_restored(services, session, app, target),
     )
+
+
+def _restored(services: Services, session: Session, app: App, target: Release) -> Config:
+    """The target's config vars, with what add-ons set now in place of what they had set then."""
+    before = config_of(session, services.vault, target)
+    present = config_of(session, services.vault, newest_release(session, app.id))
+    names = attached.config_names(session, app.id)
+    config = config_vars.rolled_back(before, target.addon_config_vars, present, names)
+    if config == before:
+        return session.get_one(Config, target.config_id)
+    return add_config(session, services.vault, app.id, config)
 
 
 def _release_slug(session: Session, app: App, account_id: uuid.UUID, text: str, description: str | None) -> Release:

@@ -9,6 +9,8 @@ from dynoform.api.authentication import Caller
 from dynoform.api.objects import NamedObject, fixed, shown
 from dynoform.api.releases import find_slug
 from dynoform.api.services import Use
+from dynoform.domain.permissions import Permission
+from dynoform.errors import InvalidInputError
 from dynoform.store.tables import Slug
 
 router = APIRouter(tags=["slugs"])
@@ -42,6 +44,20 @@ def slug_info(app: str, slug: str, services: Use, caller: Caller) -> JSONRespons
     """One slug, by id."""
     with services.store.transaction() as session:
         return JSONResponse(show(find_slug(session, find(session, caller, app), slug)))
+
+
+@router.post("/apps/{app}/slugs", status_code=201, response_model=SlugObject)
+def slug_create(app: str, services: Use, caller: Caller) -> JSONResponse:
+    """Refused: a slug is a layer on the platform's own stack image, which only its builder makes, not a file.
+
+    Send a source to be built (`POST /apps/{app}/builds`), or push an image; what either makes can be released again.
+    """
+    with services.store.transaction() as session:
+        found = find(session, caller, app, Permission.DEPLOY)
+    raise InvalidInputError(
+        f"A slug that was made elsewhere cannot be uploaded to {found.name}: slugs are images here. Build one with "
+        "POST /apps/{app}/builds or git push, or deploy an image of your own with heroku container:push"
+    )
 
 
 def show(slug: Slug) -> SlugObject:

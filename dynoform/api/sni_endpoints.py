@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
@@ -24,16 +24,19 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import certificates
+from dynoform.domain import certificates, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
 from dynoform.store.tables import App, SniEndpoint
+from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["sni endpoints"])
 KEY = "private_key"
 MAXIMUM_PER_APP = 100
+_ENTITY = "api:sni-endpoint"
+_CHANGEABLE: tuple[Literal["certificate_chain", "ssl_cert"], ...] = ("certificate_chain", "ssl_cert")
 _FIELDS: ranges.Fields = {"id": SniEndpoint.id, "name": SniEndpoint.name}
 _ANIMALS = """
 allosaurus ankylosaurus apatosaurus archaeopteryx baryonyx brachiosaurus camarasaurus carnotaurus compsognathus
@@ -106,7 +109,9 @@ def sni_endpoint_create(app: str, body: Certificate, services: Use, caller: Call
         session.add(endpoint)
         session.flush()
         session.refresh(endpoint)
-        return JSONResponse(show(found, endpoint), 201)
+        made = show(found, endpoint)
+        publish(session, found.id, _ENTITY, webhooks.CREATE, {**made}, actor=caller)
+        return JSONResponse(made, 201)
 
 
 @router.get("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
@@ -126,10 +131,14 @@ def sni_endpoint_update(app: str, endpoint: str, body: Certificate, services: Us
         row = find_endpoint(session, found, endpoint)
         if row.acm:
             raise InvalidInputError(f"{row.name} is managed by ACM: run certs:auto:disable first")
+        before = show(found, row)
         _fill(services, row, certificate, body.private_key)
         session.flush()
         notify(session, ROUTES, found.id)
-        return JSONResponse(show(found, row))
+        changed = show(found, row)
+        previous: dict[str, Any] = {name: before[name] for name in _CHANGEABLE if before[name] != changed[name]}
+        publish(session, found.id, _ENTITY, webhooks.UPDATE, {**changed}, previous, caller)
+        return JSONResponse(changed)
 
 
 @router.delete("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
@@ -139,6 +148,7 @@ def sni_endpoint_delete(app: str, endpoint: str, services: Use, caller: Caller) 
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row = find_endpoint(session, found, endpoint)
         last = show(found, row)
+        publish(session, found.id, _ENTITY, webhooks.DESTROY, {**last}, actor=caller)
         session.delete(row)
         notify(session, ROUTES, found.id)
     return JSONResponse(last)

@@ -60,8 +60,7 @@ class BuildJob(Job):
 
     def work(self) -> None:
         """Build and release."""
-        order = self._order()
-        self.log(f"Build started by user {order.email}")
+        order = self._order()  # the log has a line about it already, from whoever asked for it
         if self.claim.attempt > 1:
             self.output.say(" !     The builder was interrupted. Building again.\n")
         slug = self._build(order)
@@ -98,7 +97,7 @@ class BuildJob(Job):
             source = session.get_one(SourceRow, build.source_id)
             return Order(
                 app.name,
-                app.build_stack or app.stack,
+                build.stack or app.build_stack or app.stack,
                 build.account_id,
                 build.account.email,
                 source.id,

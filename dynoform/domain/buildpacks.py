@@ -6,6 +6,8 @@ https://devcenter.heroku.com/articles/buildpacks
 import re
 from collections.abc import Iterable
 
+from typing_extensions import TypedDict
+
 from dynoform.errors import InvalidInputError
 
 OWN = {"heroku/nodejs": "Node.js", "heroku/python": "Python"}
@@ -18,6 +20,13 @@ _HEROKUS = re.compile(
     r"https://(?:buildpack-registry|codon-buildpacks)\.s3\.amazonaws\.com/buildpacks/([\w-]+/[\w-]+)\.tgz"
     r"|https://github\.com/heroku/heroku-buildpack-([\w-]+?)(?:\.git)?/?"
 )
+
+
+class BuildpackObject(TypedDict):
+    """A buildpack within another object."""
+
+    name: str
+    url: str
 
 
 def parse(text: str) -> str:
@@ -50,3 +59,8 @@ def parse_all(texts: Iterable[str]) -> list[str]:
 def url(buildpack: str) -> str:
     """``urn:buildpack:heroku/python`` for a name: the form that the CLI shows as the name alone."""
     return f"{_URN}{buildpack}" if _NAME.fullmatch(buildpack) else buildpack
+
+
+def shown(buildpack: str) -> BuildpackObject:
+    """The buildpack within another object."""
+    return {"name": buildpack, "url": url(buildpack)}

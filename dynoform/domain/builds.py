@@ -5,6 +5,7 @@ Numbers are Heroku's where it documents them (https://devcenter.heroku.com/artic
 
 import codecs
 import re
+from datetime import timedelta
 
 MIB = 1024 * 1024
 SECONDS = 25 * 60
@@ -16,6 +17,8 @@ MEMORY_BYTES = 2048 * MIB
 PROCESSES = 512
 OUTPUT_CHARACTERS = 10 * MIB
 """Most output that is kept of one build."""
+UNUSED_SOURCE_KEPT = timedelta(days=2)
+"""How long a source is known that nothing was built from; what was uploaded is gone after a day."""
 
 PENDING = "pending"
 SUCCEEDED = "succeeded"

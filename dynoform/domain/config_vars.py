@@ -43,6 +43,20 @@ def merge(present: Mapping[str, str], patch: Mapping[str, str | None]) -> Change
     return Change(config, changed, tuple(name for name, value in patch.items() if value is None and name in present))
 
 
+def rolled_back(
+    target: Mapping[str, str], had: Iterable[str], present: Mapping[str, str], attached: Iterable[str]
+) -> dict[str, str]:
+    """The config vars of a rollback to ``target``: what add-ons set stays as it is now.
+
+    ``had`` are the names that add-ons had set in the target, ``attached`` those that they set at ``present``. An
+    add-on's former credentials are dead, and those of one that has come since are still needed
+    (https://devcenter.heroku.com/articles/releases#rollback). Raises ``InvalidInputError`` as ``merge`` does.
+    """
+    gone = set(had)
+    kept = {name: value for name, value in target.items() if name not in gone}
+    return merge(kept, {name: present[name] for name in attached if name in present}).config
+
+
 def check_unattached(patch: Iterable[str], attached: Mapping[str, str]) -> None:
     """Raise ``InvalidInputError`` when a change touches what an add-on sets (config var → attachment's name)."""
     names = sorted(set(patch) & set(attached))

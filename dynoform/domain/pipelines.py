@@ -10,6 +10,8 @@ CONFIGURED_STAGES = ("test", "review")
 MAXIMUM_TARGETS = 100
 USER = "user"
 """Type of an owner that is an account."""
+TEAM = "team"
+OWNERS = (USER, TEAM)
 _NAME = re.compile(r"[a-z][a-z0-9-]{2,29}")
 
 PENDING = "pending"
@@ -26,6 +28,13 @@ def check_name(name: str) -> str:
             "and dashes"
         )
     return name
+
+
+def check_owner(kind: str) -> str:
+    """The type of owner itself, or ``InvalidInputError``."""
+    if kind not in OWNERS:
+        raise InvalidInputError(f"Owner type must be one of: {', '.join(OWNERS)}.")
+    return kind
 
 
 def check_stage(stage: str, allowed: tuple[str, ...] = STAGES) -> str:

@@ -2,12 +2,18 @@
 
 ``global`` is everything, ``identity`` reads the account. ``read`` and ``write`` are for apps and all that belongs to
 them but their config vars, ``read-protected`` and ``write-protected`` for those too. Who may write may read.
+
+Protected as config vars are: what else is a key (addresses of log drains and webhooks), and a command of the user's own
+in an app's environment.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from dynoform.errors import InvalidInputError
+
+ARTICLE = "https://devcenter.heroku.com/articles/oauth#scopes"
 
 
 class Scope(StrEnum):
@@ -33,7 +39,9 @@ _IDENTITY = frozenset({"/account", "/users/{user}"})
 _OF_THE_ACCOUNT = ("/account", "/users", "/oauth", "/dynoform")
 _OF_APPS = ("/account/app-transfers", "/users/~/apps")
 _READ_BY_POST = ("/log-sessions", "/filters/apps", "/addons/resolve", "/addon-attachments/resolve")
-_FREE = "/account/rate-limits"
+_PROTECTED = re.compile(r".*/config-vars|/addons/\{addon\}/config(/.*)?|/apps/\{app\}/(log-drains|webhooks)(/.*)?")
+_RUN = ("/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
+_FREE = ("/account/rate-limits", "/oauth/tokens")
 
 
 def needed(method: str, path: str) -> Scope | None:
@@ -42,13 +50,13 @@ def needed(method: str, path: str) -> Scope | None:
     ``path`` is the route's, with its parameters in braces: ``/apps/{app}/config-vars``.
     """
     reads = method in ("GET", "HEAD")
-    if path == _FREE:
+    if path in _FREE:
         return None
     if reads and path in _IDENTITY:
         return Scope.IDENTITY
     if path.startswith(_OF_THE_ACCOUNT) and not path.startswith(_OF_APPS):
         return Scope.GLOBAL
-    if path.endswith("/config-vars"):
+    if _PROTECTED.fullmatch(path) or (method == "POST" and path in _RUN):
         return Scope.READ_PROTECTED if reads else Scope.WRITE_PROTECTED
     return Scope.READ if reads or path.endswith(_READ_BY_POST) else Scope.WRITE
 

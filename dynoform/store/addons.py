@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, config_vars
+from dynoform.domain.webhooks import CREATE, DESTROY, UPDATE
 from dynoform.errors import ConflictError, InvalidInputError, NotFoundError
-from dynoform.store import apps
-from dynoform.store.releases import add_config, config_of, create_release, current_release, lock_app
+from dynoform.store import apps, webhooks
+from dynoform.store.releases import add_config, config_of, create_release, lock_app, newest_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ADDON_WORK, notify
 from dynoform.store.tables import (
@@ -106,7 +107,8 @@ def create(
         raise InvalidInputError(f"{service.name} may be installed only once per app")
     addon = _insert(session, Addon(app_id=app.id, plan_id=plan.id, account_id=account.id), plan, name)
     addon.options = vault.encrypt(addon.id, dict(options)) if options else None
-    add_attachment(session, vault, app, addon, attachment, confirmed=confirmed)
+    webhooks.addon_changed(session, addon, CREATE, account)
+    add_attachment(session, vault, app, addon, attachment, account, confirmed=confirmed)
     return addon, enqueue(session, addon, addons.PROVISION, account.id)
 
 
@@ -127,6 +129,7 @@ def add_attachment(
     app: App,
     addon: Addon,
     name: str | None,
+    account: Account,
     *,
     namespace: str | None = None,
     confirmed: bool = False,
@@ -135,7 +138,7 @@ def add_attachment(
 
     Raises ``InvalidInputError`` for a wrong name, ``OverwriteError`` for one that is in use and not ``confirmed``.
     """
-    config = config_of(session, vault, current_release(session, app.id))
+    config = config_of(session, vault, newest_release(session, app.id))
     present = {each.name: each for each in session.scalars(_attachments(app)).unique()}
     if len(present) >= addons.MAXIMUM_PER_APP:
         raise InvalidInputError(f"{app.name} has {addons.MAXIMUM_PER_APP} attachments, more are not possible")
@@ -148,12 +151,14 @@ def add_attachment(
     if before is not None:
         if before.addon_id != addon.id:
             check_detachable(before)
+        webhooks.attachment_changed(session, before, DESTROY, account)
         session.delete(before)
         session.flush()
     made = AddonAttachment(id=uuid.uuid4(), addon_id=addon.id, app_id=app.id, name=chosen, namespace=namespace)
     made.config_vars = list(own)
     session.add(made)
     session.flush()
+    webhooks.attachment_changed(session, made, CREATE, account)
     return made
 
 
@@ -177,6 +182,7 @@ class OverwriteError(InvalidInputError):
 def detach(session: Session, vault: Vault, attachment: AddonAttachment, account_id: uuid.UUID) -> Made:
     """End an attachment to a locked app: its config vars go, in a release."""
     description = addons.detached(attachment.name, attachment.addon.name)
+    webhooks.attachment_changed(session, attachment, DESTROY, session.get(Account, account_id))
     session.delete(attachment)
     session.flush()
     return _release(session, vault, attachment.app, attachment.config_vars, {}, description, account_id)
@@ -199,10 +205,13 @@ def set_config(
     describe: Callable[[Sequence[AddonAttachment]], str],
     account_id: uuid.UUID,
     namespace: str | None = None,
+    *,
+    phase: bool = False,
 ) -> list[Made]:
     """Bring what the provider set for a credential of a locked add-on to all apps that have it: a release for each.
 
     ``describe`` gives the release's description from an app's attachments, which have their new config vars by then.
+    The releases run no release command, unless by ``phase`` (https://devcenter.heroku.com/articles/release-phase).
     Raises ``InvalidInputError`` when an app's config vars get too many.
     """
     config = provider_config(session, vault, addon, namespace)
@@ -212,7 +221,8 @@ def set_config(
         attachments = [each for each in _in_app(session, addon, app_id) if each.namespace == namespace]
         if app is not None and attachments:
             gone, added = _apply(addon.plan.service, attachments, config)
-            made.append(_release(session, vault, app, gone, added, describe(attachments), account_id))
+            description = describe(attachments)
+            made.append(_release(session, vault, app, gone, added, description, account_id, phase=phase))
     return made
 
 
@@ -237,7 +247,22 @@ def complete(session: Session, vault: Vault, addon: Addon, *, late: bool) -> lis
         names = [name for each in attachments for name in each.config_vars]
         return addons.provisioned(addon.name, names) if late and names else attach_description(attachments[0])
 
-    return set_config(session, vault, addon, describe, addon.account_id)
+    made = set_config(session, vault, addon, describe, addon.account_id, phase=True)
+    webhooks.addon_changed(session, addon, UPDATE, addon.account, {"state": addons.PROVISIONING})
+    return made
+
+
+def change_plan(session: Session, vault: Vault, addon: Addon, plan: Plan, account_id: uuid.UUID) -> list[Made]:
+    """A locked add-on has another plan: its config vars go into the apps, which get a release in any case."""
+    before = addon.plan
+    addon.plan = plan
+    session.flush()
+    actor, previous = session.get(Account, account_id), {"plan": {"id": str(before.id), "name": before.full_name}}
+    webhooks.addon_changed(session, addon, UPDATE, actor, previous)
+    if addon.state != addons.PROVISIONED:
+        return []
+    description = addons.plan_changed(addon.name, plan.full_name)
+    return set_config(session, vault, addon, lambda attached: description, account_id)
 
 
 def attach_description(attachment: AddonAttachment) -> str:
@@ -250,6 +275,7 @@ def give_up(session: Session, addon: Addon) -> None:
     for attachment in addon.attachments:
         if lock_app(session, attachment.app_id) is not None:
             for each in _in_app(session, addon, attachment.app_id):
+                webhooks.attachment_changed(session, each, DESTROY, addon.account)
                 session.delete(each)
             session.flush()
     retire(session, addon, addon.account_id)
@@ -279,18 +305,22 @@ def retire(session: Session, addon: Addon, account_id: uuid.UUID) -> AddonChange
     idle = or_(AddonChange.lease_expires_at.is_(None), AddonChange.lease_expires_at < now())
     for change in session.scalars(waiting.where(idle).with_for_update(skip_locked=True)):
         change.status, change.failure = addons.FAILED, "The add-on was destroyed meanwhile"
+    if addon.state in (addons.PROVISIONING, addons.PROVISIONED):
+        webhooks.addon_changed(session, addon, DESTROY, session.get(Account, account_id), {"state": addon.state})
     move(addon, addons.DEPROVISIONING)
     return enqueue(session, addon, addons.DEPROVISION, account_id)
 
 
-def rename(session: Session, addon: Addon, name: str) -> None:
+def rename(session: Session, addon: Addon, name: str, account: Account) -> None:
     """Give a locked add-on another name. Raises ``InvalidInputError`` for one that cannot be or is taken."""
+    before = addon.name
     addons.check_name(name)
     try:
         with session.begin_nested():
             addon.name = name
     except IntegrityError:
         raise addons.taken(name) from None
+    webhooks.addon_changed(session, addon, UPDATE, account, {"name": before})
 
 
 def move(addon: Addon, state: str) -> None:
@@ -311,12 +341,6 @@ def abandon(session: Session, vault: Vault, app: App, account_id: uuid.UUID) -> 
             retire(session, addon, account_id)
     session.flush()
     return made
-
-
-def attached_names(session: Session, app: App) -> dict[str, str]:
-    """Config var → name of the attachment that sets it, for one app."""
-    query = select(AddonAttachment.name, AddonAttachment.config_vars).where(AddonAttachment.app_id == app.id)
-    return {variable: name for name, variables in session.execute(query) for variable in variables}
 
 
 def _insert(session: Session, addon: Addon, plan: Plan, name: str | None) -> Addon:
@@ -388,8 +412,12 @@ def _release(
     added: Mapping[str, str],
     description: str,
     account_id: uuid.UUID,
+    *,
+    phase: bool = False,
 ) -> Made:
-    present = config_of(session, vault, current_release(session, app.id))
+    """Release the change. Only a new add-on has the release command run (``phase``), as on Heroku."""
+    present = config_of(session, vault, newest_release(session, app.id))
     change = config_vars.merge(present, {**dict.fromkeys(removed), **added})
     config = None if change.empty else add_config(session, vault, app.id, change.config)
-    return Made(app, create_release(session, app, description=description, account_id=account_id, config=config))
+    made = create_release(session, app, description=description, account_id=account_id, config=config, phase=phase)
+    return Made(app, made)

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from datetime import timedelta
 
-from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy import Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import scopes
@@ -21,7 +21,7 @@ KEPT = timedelta(days=30)
 """How long a row is kept after its token has ended."""
 _PREFIX = "HRKU-"
 """What tools that look for leaked Heroku tokens know them by."""
-_REDACTED = "*" * 10
+REDACTED = "*" * 10
 """Heroku's CLI compares what stands before and after these with the token it has."""
 
 
@@ -39,8 +39,9 @@ def live(session: Session, token: str) -> Authorization | None:
 
 
 def of(account: Account) -> Select[Authorization]:
-    """Query for the account's valid authorizations."""
-    valid = or_(Authorization.expires_at.is_(None), Authorization.expires_at > now())
+    """Query for the account's valid authorizations: those whose token is good, or can be refreshed."""
+    refreshable = and_(Authorization.refresh_digest.is_not(None), Authorization.client_id.is_not(None))
+    valid = or_(Authorization.expires_at.is_(None), Authorization.expires_at > now(), refreshable)
     return select(Authorization).where(
         Authorization.account_id == account.id, Authorization.revoked_at.is_(None), valid
     )
@@ -59,7 +60,7 @@ def create(
         raise InvalidInputError(f"An account can have {MAXIMUM} authorizations: revoke some with authorizations:revoke")
     authorization = Authorization(id=uuid.uuid4(), account_id=account.id, description=description)
     authorization.scope, authorization.lifetime = scopes.check(scope), lifetime
-    token = _renew(authorization)
+    token = renew(authorization)
     session.add(authorization)
     session.flush()
     session.refresh(authorization)
@@ -69,7 +70,7 @@ def create(
 def regenerate(session: Session, authorization: Authorization) -> str:
     """Another token in place of the present one, which is void at once."""
     _forbid_api_key(authorization)
-    token = _renew(authorization)
+    token = renew(authorization)
     session.flush()
     return token
 
@@ -84,17 +85,19 @@ def revoke(session: Session, authorization: Authorization) -> None:
 def sweep(store: Store) -> int:
     """Remove the rows of tokens that ended long ago; returns how many."""
     since = now() - KEPT
-    ended = or_(Authorization.expires_at < since, Authorization.revoked_at < since)
+    over = and_(Authorization.expires_at < since, Authorization.refresh_digest.is_(None))
+    ended = or_(over, Authorization.revoked_at < since)
     with store.transaction() as session:
         return len(session.scalars(delete(Authorization).where(ended).returning(Authorization.id)).all())
 
 
 def hint(token: str) -> str:
     """A token's first and last characters, far too few to guess the rest of a random one."""
-    return f"{token[:9]}{_REDACTED}{token[-4:]}"
+    return f"{token[:9]}{REDACTED}{token[-4:]}"
 
 
-def _renew(authorization: Authorization) -> str:
+def renew(authorization: Authorization) -> str:
+    """Give it another token, good for its lifetime from now; returns that, for the one time."""
     token = _PREFIX + secrets.token_urlsafe(45)
     authorization.token_digest, authorization.token_hint = digest(token), hint(token)
     lifetime = authorization.lifetime

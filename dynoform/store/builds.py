@@ -3,14 +3,14 @@
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import builds
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs, output, webhooks
-from dynoform.store.session import BUILD_OUTPUT, notify
-from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source
+from dynoform.store.session import BUILD_OUTPUT, Store, notify
+from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source, now
 
 
 def add_build(
@@ -28,6 +28,7 @@ def add_build(
     """
     build = Build(id=uuid.uuid4(), app_id=app.id, source_id=source.id, account_id=account_id, version=version or None)
     build.buildpacks = list(buildpacks) or installed_buildpacks(session, app.id)
+    build.stack = app.build_stack or app.stack
     session.add(build)
     session.flush()
     session.refresh(build)
@@ -56,3 +57,11 @@ def installed_buildpacks(session: Session, app_id: uuid.UUID) -> list[str]:
     """The buildpacks that the app is to be built with, in order; none when they are to be detected."""
     query = select(BuildpackInstallation.buildpack).where(BuildpackInstallation.app_id == app_id)
     return list(session.scalars(query.order_by(BuildpackInstallation.ordinal)))
+
+
+def sweep_sources(store: Store) -> int:
+    """Remove the rows of sources that nothing was built from, and whose files are gone by now; returns how many."""
+    built = exists().where(Build.source_id == Source.id)
+    unused = delete(Source).where(Source.updated_at < now() - builds.UNUSED_SOURCE_KEPT, ~built)
+    with store.transaction() as session:
+        return len(session.scalars(unused.returning(Source.id)).all())

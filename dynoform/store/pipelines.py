@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dynoform.domain import app_names, pipelines, releases
+from dynoform.domain.teams import Role
 from dynoform.errors import InvalidInputError, NotFoundError
 from dynoform.store import apps
 from dynoform.store.releases import create_release, lock_app
@@ -20,6 +21,7 @@ from dynoform.store.tables import (
     PromotionTarget,
     Release,
     Slug,
+    TeamMember,
 )
 
 _OWN = {"id", "app_id", "created_at", "updated_at"}
@@ -27,9 +29,10 @@ _OWN = {"id", "app_id", "created_at", "updated_at"}
 
 
 def visible_to(account: Account) -> Select[Pipeline]:
-    """Query for the pipelines that this account owns or has an app in."""
+    """Query for the pipelines that this account owns, that a team of it owns, or that it has an app in."""
     coupled = select(PipelineCoupling.pipeline_id).where(PipelineCoupling.app_id.in_(_apps(account)))
-    return select(Pipeline).where(or_(_owned_by(account), Pipeline.id.in_(coupled)))
+    team = _of_teams(account, [role for role in Role if role.sees_team])
+    return select(Pipeline).where(or_(_owned_by(account), team, Pipeline.id.in_(coupled)))
 
 
 def couplings_visible_to(account: Account) -> Select[PipelineCoupling]:
@@ -47,9 +50,13 @@ def by_reference(session: Session, account: Account, reference: str, *, lock: bo
     return session.scalars(query.with_for_update(of=Pipeline) if lock else query).one_or_none()
 
 
-def is_owner(account: Account, pipeline: Pipeline) -> bool:
-    """Whether the account may change the pipeline itself."""
-    return pipeline.owner_type == pipelines.USER and pipeline.owner_id == account.id
+def is_owner(session: Session, account: Account, pipeline: Pipeline) -> bool:
+    """Whether the account may change the pipeline itself: it is its own, or that of a team where it makes apps."""
+    if pipeline.owner_type == pipelines.USER:
+        return pipeline.owner_id == account.id
+    mine = (TeamMember.team_id == pipeline.owner_id, TeamMember.account_id == account.id)
+    role = session.scalar(select(TeamMember.role).where(*mine))
+    return role is not None and Role(role).makes_apps
 
 
 def save(session: Session, pipeline: Pipeline) -> None:
@@ -113,6 +120,11 @@ def _release(session: Session, source: App, release: Release, target: App, accou
 
 def _apps(account: Account) -> Select[uuid.UUID]:
     return apps.visible_to(account).with_only_columns(App.id)
+
+
+def _of_teams(account: Account, roles: Sequence[Role]) -> ColumnElement[bool]:
+    teams = select(TeamMember.team_id).where(TeamMember.account_id == account.id, TeamMember.role.in_(roles))
+    return and_(Pipeline.owner_type == pipelines.TEAM, Pipeline.owner_id.in_(teams))
 
 
 def _owned_by(account: Account) -> ColumnElement[bool]:

@@ -1,16 +1,15 @@
 """Making releases: the one place where an app's version, config vars, slug and formation change together."""
 
 import uuid
-from collections.abc import Sequence
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import formations, releases
+from dynoform.domain import dyno_sizes, formations, releases
 from dynoform.domain.jobs import Kind
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
-from dynoform.store import jobs, webhooks
+from dynoform.store import attached, jobs, webhooks
 from dynoform.store.secrets import Vault
 from dynoform.store.session import BUILD_OUTPUT, FORMATION, notify
 from dynoform.store.tables import App, Config, Formation, Release, Slug, now
@@ -30,36 +29,36 @@ def create_release(
     account_id: uuid.UUID,
     slug: Slug | None = None,
     config: Config | None = None,
-    addon_plan_names: Sequence[str] | None = None,
     phase: bool = True,
     number: int | None = None,
 ) -> Release:
     """Make the next release of ``app``, within the caller's transaction.
 
     It is current at once, unless its slug has a release command: then it is ``pending``, and a job runs the command.
-    ``slug`` left out is that of the newest release which may come to be current, ``config`` and ``addon_plan_names``
-    those of the newest one (as on Heroku, config vars stay set when a release command fails).
-    ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars.
+    ``slug`` left out is that of the newest release which may come to be current, ``config`` that of the newest one (as
+    on Heroku, config vars stay set when a release command fails). What add-ons give to the app is written down.
+    ``phase=False`` is for releases that run no command: those made by a change of an add-on's config vars. While the
+    command of another release runs they run it too: one that served at once would overtake what waits, for good.
     ``number`` is the place in the app's queue of a job that made this release.
     Locks the app's row; raises ``NotFoundError`` when the app is gone.
     """
     if lock_app(session, app.id) is None:
         raise NotFoundError("Couldn't find that app.", resource="app")
     session.flush()  # a new slug or config must be there before the release points at it
-    newest = newest_release(session, app.id)
+    newest, waits = newest_release(session, app.id), _is_pending(session, app.id)
     config_id = config.id if config else newest.config_id if newest else None
     if config_id is None:
         raise InvalidInputError(f"app {app.name}", "has no release yet", "pass the config vars of the first one")
-    slug = slug or _slug_to_come(session, app.id)
+    slug = slug or slug_to_come(session, app.id)
     release = Release(app_id=app.id, description=description, account_id=account_id, slug=slug, config_id=config_id)
     release.version = releases.next_version(newest.version if newest else None)
-    plans = newest.addon_plan_names if newest and addon_plan_names is None else addon_plan_names
-    release.addon_plan_names = list(plans or ())
+    release.addon_plan_names = attached.plan_names(session, app.id)
+    release.addon_config_vars = sorted(attached.config_names(session, app.id))
     release.status = releases.PENDING
     session.add(release)
     session.flush()
-    if phase and slug is not None and RELEASE in slug.process_types:
-        _know_release_type(session, app.id)
+    if slug is not None and RELEASE in slug.process_types and (phase or waits):
+        _know_release_type(session, app.id, str(slug.process_types[RELEASE]))
         jobs.add(session, app.id, Kind.RELEASE, release.id, number)
     else:
         succeed(session, app, release)
@@ -131,21 +130,37 @@ def merge_formation(session: Session, app_id: uuid.UUID, slug: Slug) -> None:
         session.delete(rows[name])
     for name in wanted.keys() - rows.keys():
         scale = wanted[name]
-        session.add(Formation(app_id=app_id, type=name, quantity=scale.quantity, size=scale.size))
+        _add_type(session, app_id, scale, str(slug.process_types[name]))
 
 
-def _slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
-    """The slug that a change of something else has to keep: a deploy whose command still runs is not undone by it."""
+def _add_type(session: Session, app_id: uuid.UUID, scale: formations.Scale, command: str) -> None:
+    row = Formation(app_id=app_id, type=scale.type, quantity=scale.quantity, size=scale.size)
+    session.add(row)
+    session.flush()
+    webhooks.formation_created(session, row, command)
+
+
+def _is_pending(session: Session, app_id: uuid.UUID) -> bool:
+    """Whether the command of a release has not ended."""
+    query = select(Release.id).where(Release.app_id == app_id, Release.status == releases.PENDING)
+    return session.scalar(query.limit(1)) is not None
+
+
+def slug_to_come(session: Session, app_id: uuid.UUID) -> Slug | None:
+    """The slug that a change of something else has to keep: a deploy whose command still runs is not undone by it.
+
+    That of the newest release which may come to be current.
+    """
     wanted = (Release.app_id == app_id, or_(Release.current, Release.status == releases.PENDING))
     release = session.scalars(select(Release).where(*wanted).order_by(Release.version.desc()).limit(1)).one_or_none()
     return release.slug if release else None
 
 
-def _know_release_type(session: Session, app_id: uuid.UUID) -> None:
+def _know_release_type(session: Session, app_id: uuid.UUID, command: str) -> None:
     """Let the formation have the type ``release`` before its command has run: ``ps:type`` and `releases:retry` ask."""
     known = select(Formation.id).where(Formation.app_id == app_id, Formation.type == RELEASE)
     if session.scalar(known) is None:
-        session.add(Formation(app_id=app_id, type=RELEASE, quantity=0))
+        _add_type(session, app_id, formations.Scale(RELEASE, 0, dyno_sizes.DEFAULT), command)
 
 
 def _follow_stack(app: App, slug: Slug) -> None:

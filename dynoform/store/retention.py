@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from dynoform.domain import releases
@@ -40,11 +40,13 @@ def expire(session: Session, app_id: uuid.UUID) -> Sequence[Slug]:
 
 
 def unused_images(session: Session, slugs: Iterable[Slug]) -> list[str]:
-    """The images of these slugs that no other one has: the same source makes the same image, and a promotion takes
-    it over to another app."""
-    images = {slug.image for slug in slugs}
-    used = select(Slug.image).where(Slug.image.in_(images), Slug.expired_at.is_(None))
-    return sorted(images - set(session.scalars(used)))
+    """The images of these slugs, of all their types, that no other one has: the same source makes the same image, and a
+    promotion takes it over to another app."""
+    images = {image for slug in slugs for image in (slug.image, *slug.images.values())} - {""}
+    own, kept = func.json_each_text(Slug.images).table_valued("key", "value").alias("own"), Slug.expired_at.is_(None)
+    first = select(Slug.image).where(Slug.image.in_(images), kept)
+    others = select(own.c.value).select_from(Slug).join(own, true()).where(own.c.value.in_(images), kept)
+    return sorted(images - set(session.scalars(first.union(others))))
 
 
 def forget(session: Session, slug_ids: Iterable[SlugId]) -> None:

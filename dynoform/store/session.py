@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause as pause
-from dynoform.errors import ConflictError, InvalidInputError, UnavailableError
+from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
 
 JOBS = "jobs"
 FORMATION = "formation"
@@ -32,7 +32,7 @@ WEBHOOKS = "webhooks"
 RUNS = "runs"
 """Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app."""
 
-SCHEMA = "0007"
+SCHEMA = "0013"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
@@ -114,7 +114,7 @@ class Store:
                         yield from (Notification(one.channel, one.payload) for one in arrived)
                         if not arrived:
                             yield None
-            except psycopg.Error:
+            except (psycopg.Error, ConfigurationError):  # the second: the password's file is being replaced
                 time.sleep(pause(failures))
                 failures += 1
                 yield None

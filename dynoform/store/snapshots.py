@@ -4,11 +4,13 @@ Here and not in the API, because workers change builds, releases and dynos too.
 """
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
-from dynoform.domain import dyno_names
+from dynoform.domain import buildpacks, dyno_names
+from dynoform.domain.fixed_ids import fixed_id
 from dynoform.domain.times import shown
-from dynoform.store.tables import Account, App, Build, Dyno, Formation, Release, Source
+from dynoform.store.tables import Account, Addon, AddonAttachment, App, Build, Dyno, Formation, Plan, Release, Source
 
 Snapshot = dict[str, Any]
 
@@ -18,11 +20,54 @@ def account(row: Account) -> Snapshot:
     return {"email": row.email, "id": str(row.id)}
 
 
+def addon(app: App, row: Addon, config_vars: Sequence[str]) -> Snapshot:
+    """An add-on of ``app``, with the config vars that it has there."""
+    service = row.plan.service
+    return {
+        "actions": [],
+        "addon_service": {"id": str(service.id), "name": service.name},
+        "app": _app(app),
+        "billed_price": _price(row.plan),
+        "billing_entity": {**_app(app), "type": "app"},
+        "config_vars": sorted(config_vars),
+        "created_at": shown(row.created_at),
+        "id": str(row.id),
+        "name": row.name,
+        "plan": {"id": str(row.plan.id), "name": row.plan.full_name, "price": _price(row.plan)},
+        "provider_id": row.provider_id,
+        "provision_message": row.message,
+        "state": row.state,
+        "updated_at": shown(row.updated_at),
+        "web_url": None,
+    }
+
+
+def attachment(app: App, row: AddonAttachment, owned: Addon) -> Snapshot:
+    """An attachment to ``app`` of an add-on, which may be another app's."""
+    return {
+        "addon": {
+            "app": _app(owned.app or app),
+            "id": str(owned.id),
+            "name": owned.name,
+            "plan": {"id": str(owned.plan.id), "name": owned.plan.full_name},
+        },
+        "app": _app(app),
+        "config_vars": list(row.config_vars),
+        "created_at": shown(row.created_at),
+        "id": str(row.id),
+        "log_input_url": None,
+        "name": row.name,
+        "namespace": row.namespace,
+        "updated_at": shown(row.updated_at),
+        "web_url": None,
+    }
+
+
 def build(app: App, row: Build, source: Source | None) -> Snapshot:
     """A build. Its links are left out: each is a key to what it leads to, and events are kept for days."""
     return {
         "app": _app(app),
-        "buildpacks": [],
+        "buildpacks": [buildpacks.shown(one) for one in row.buildpacks],
         "created_at": shown(row.created_at),
         "id": str(row.id),
         "output_stream_url": None,
@@ -34,7 +79,7 @@ def build(app: App, row: Build, source: Source | None) -> Snapshot:
             "version": row.version,
             "version_description": None,
         },
-        "stack": app.stack,
+        "stack": row.stack or app.build_stack or app.stack,
         "status": row.status,
         "updated_at": shown(row.updated_at),
         "user": account(row.account),
@@ -62,6 +107,7 @@ def formation(app: App, row: Formation, command: str) -> Snapshot:
         "app": _app(app),
         "command": command,
         "created_at": shown(row.created_at),
+        "dyno_size": {"id": fixed_id(row.size), "name": row.size},
         "id": str(row.id),
         "quantity": row.quantity,
         "size": row.size,
@@ -73,7 +119,7 @@ def formation(app: App, row: Formation, command: str) -> Snapshot:
 def release(app: App, row: Release) -> Snapshot:
     """A release."""
     return {
-        "addon_plan_names": [],
+        "addon_plan_names": row.addon_plan_names,
         "app": _app(app),
         "created_at": shown(row.created_at),
         "current": row.current,
@@ -98,6 +144,10 @@ def _dyno(app: App, row: Dyno, version: int) -> Snapshot:
         "state": row.state,
         "type": row.type,
     }
+
+
+def _price(plan: Plan) -> Snapshot:
+    return {"cents": plan.price_cents, "contract": False, "metered": False, "unit": plan.price_unit}
 
 
 def _app(row: App) -> Snapshot:

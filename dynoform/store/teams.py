@@ -11,7 +11,7 @@ from dynoform.domain import teams
 from dynoform.domain.teams import Role
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
-from dynoform.store.tables import Account, App, Collaborator, Team, TeamInvitation, TeamMember
+from dynoform.store.tables import Account, App, Collaborator, Pipeline, Team, TeamInvitation, TeamMember
 
 MAXIMUM_MEMBERS = 1000
 MAXIMUM_TEAMS = 200
@@ -64,10 +64,15 @@ def rename(session: Session, team: Team, name: str) -> None:
 
 
 def remove(session: Session, team: Team) -> None:
-    """Delete the team. Raises ``InvalidInputError`` while it has apps."""
+    """Delete the (locked) team. Raises ``InvalidInputError`` while it has apps or pipelines."""
     app = session.scalar(select(App.name).where(App.team_id == team.id).limit(1))
     if app is not None:
         raise InvalidInputError(f"Team {team.name} owns {app}: delete or transfer its apps first")
+    pipeline = session.scalar(select(Pipeline.name).where(Pipeline.owner_id == team.id).limit(1))
+    if pipeline is not None:
+        raise InvalidInputError(
+            f"Team {team.name} owns the pipeline {pipeline}: delete or transfer its pipelines first"
+        )
     session.delete(team)
     session.flush()
 

@@ -17,6 +17,8 @@ from dynoform.store import snapshots
 from dynoform.store.session import WEBHOOKS, notify
 from dynoform.store.tables import (
     Account,
+    Addon,
+    AddonAttachment,
     App,
     Build,
     Dyno,
@@ -61,6 +63,32 @@ def publish(
     notify(session, WEBHOOKS, WEBHOOKS)
 
 
+def addon_changed(
+    session: Session, addon: Addon, action: str, actor: Account | None, previous: Mapping[str, Any] | None = None
+) -> None:
+    """Publish an add-on to the app that owns it, if that is still there."""
+    if addon.app_id is None:
+        return
+    app_id = addon.app_id
+
+    def data() -> snapshots.Snapshot:
+        mine = (AddonAttachment.addon_id == addon.id, AddonAttachment.app_id == app_id)
+        names = session.scalars(select(AddonAttachment.config_vars).where(*mine))
+        return snapshots.addon(session.get_one(App, app_id), addon, [name for variables in names for name in variables])
+
+    publish(session, app_id, "api:addon", action, data, previous, actor)
+
+
+def attachment_changed(session: Session, attachment: AddonAttachment, action: str, actor: Account | None) -> None:
+    """Publish an attachment that was made or is about to go."""
+
+    def data() -> snapshots.Snapshot:
+        app, addon = session.get_one(App, attachment.app_id), session.get_one(Addon, attachment.addon_id)
+        return snapshots.attachment(app, attachment, addon)
+
+    publish(session, attachment.app_id, "api:addon-attachment", action, data, None, actor)
+
+
 def build_changed(session: Session, build: Build, previous: str | None = None) -> None:
     """Publish a new build, or, with its ``previous`` status, one whose status has changed."""
 
@@ -77,10 +105,14 @@ def release_changed(session: Session, app: App, release: Release, previous: str 
     publish(session, app.id, "api:release", action, lambda: snapshots.release(app, release), before, release.account)
 
 
+def formation_created(session: Session, row: Formation, command: str) -> None:
+    """Publish a process type that a release has brought."""
+    publish(session, row.app_id, "api:formation", webhooks.CREATE, partial(_formation, session, row, command))
+
+
 def formation_removed(session: Session, row: Formation) -> None:
     """Publish that a release has no such process type any more."""
-    data = partial(_formation, session, row)
-    publish(session, row.app_id, "api:formation", webhooks.DESTROY, data)
+    publish(session, row.app_id, "api:formation", webhooks.DESTROY, partial(_formation, session, row, ""))
 
 
 def dyno_created(session: Session, app: App, dyno: Dyno, version: int) -> None:
@@ -108,8 +140,8 @@ def _change(previous: str | None) -> tuple[str, dict[str, str]]:
     return (webhooks.UPDATE, {"status": previous}) if previous else (webhooks.CREATE, {})
 
 
-def _formation(session: Session, row: Formation) -> snapshots.Snapshot:
-    return snapshots.formation(session.get_one(App, row.app_id), row, command="")
+def _formation(session: Session, row: Formation, command: str) -> snapshots.Snapshot:
+    return snapshots.formation(session.get_one(App, row.app_id), row, command)
 
 
 def _webhooks(session: Session, app_id: uuid.UUID) -> list[Webhook]:

@@ -41,6 +41,29 @@ SECRET = {
     ("GET", "/apps/{app}/webhook-deliveries/{delivery}"),
 }
 """What they may not read."""
+PROTECTED = [
+    ("GET", "/addons/{addon}/config"),
+    ("GET", "/addons/{addon}/config/{namespace}"),
+    ("GET", "/apps/{app}/config-vars"),
+    ("PATCH", "/apps/{app}/config-vars"),
+    ("GET", "/apps/{app}/releases/{release}/config-vars"),
+    ("GET", "/pipelines/{pipeline}/stage/{stage}/config-vars"),
+    ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars"),
+    ("GET", "/apps/{app}/log-drains"),
+    ("POST", "/apps/{app}/log-drains"),
+    ("GET", "/apps/{app}/log-drains/{drain}"),
+    ("PUT", "/apps/{app}/log-drains/{drain}"),
+    ("PATCH", "/apps/{app}/log-drains/{drain}"),
+    ("DELETE", "/apps/{app}/log-drains/{drain}"),
+    ("GET", "/apps/{app}/webhooks"),
+    ("POST", "/apps/{app}/webhooks"),
+    ("GET", "/apps/{app}/webhooks/{webhook}"),
+    ("PATCH", "/apps/{app}/webhooks/{webhook}"),
+    ("DELETE", "/apps/{app}/webhooks/{webhook}"),
+    ("POST", "/apps/{app}/dynos"),
+    ("POST", "/apps/{app}/dynos/{dyno}"),
+]
+"""What shows config vars, credentials or keys, or lets somebody look at them from within a dyno."""
 
 
 @pytest.fixture
@@ -120,6 +143,17 @@ def test_a_token_does_what_its_scope_says_on_every_route(
         assert answer.json() != {"id": "not_found", "message": UNKNOWN_ENDPOINT}, (method, path)
 
 
+@pytest.mark.parametrize("scope", ["read", "write"])
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_a_token_without_protected_scope_sees_no_secret(
+    app: str, person: Person, document: dict[str, Any], scope: str, method: str, path: str
+) -> None:
+    answer = call(person("bob", scope), document, method, path)
+    needed = "read-protected" if method == "GET" else "write-protected"
+    message = f"The scope granted by this OAuth authorization does not allow access to this resource. It has {scope};"
+    assert (answer.status_code, answer.json()["message"]) == (403, f"{message} this call needs {needed}.")
+
+
 def test_the_answer_to_a_scope_that_is_too_narrow_says_what_is_needed(app: str, person: Person) -> None:
     answer = person("bob", "read", "identity").get(f"/apps/{app}/config-vars")
     assert (answer.status_code, answer.json()) == (
@@ -128,6 +162,7 @@ def test_the_answer_to_a_scope_that_is_too_narrow_says_what_is_needed(app: str, 
             "id": "forbidden",
             "message": "The scope granted by this OAuth authorization does not allow access to this resource. "
             "It has read, identity; this call needs read-protected.",
+            "url": "https://devcenter.heroku.com/articles/oauth#scopes",
         },
     )
 

@@ -16,9 +16,10 @@ from dynoform.store import passwords
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, now
 from tests.contract.conftest import OPERATOR_KEY, Person, make_client
-from tests.contract.test_common import UNAUTHORIZED
+from tests.contract.test_common import REFERENCE, UNAUTHORIZED
 
 PASSWORD = "correct horse battery"
+LIMITS = f"{REFERENCE}#rate-limits"
 TOO_MANY = "Too many wrong passwords for this account or from this address. Wait some minutes, then try again"
 
 
@@ -140,7 +141,7 @@ def test_wrong_passwords_are_heard_a_few_times_for_an_account(
         assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)
     for password in ("guess", PASSWORD):
         answer = sign_in(nobody, email, password, **{"X-Forwarded-For": "192.0.2.99"})
-        assert (answer.status_code, answer.json()) == (429, {"id": "rate_limit", "message": TOO_MANY})
+        assert (answer.status_code, answer.json()) == (429, {"id": "rate_limit", "message": TOO_MANY, "url": LIMITS})
         assert answer.headers["Retry-After"] == "60"
     assert bob.get("/account").status_code == 200  # a token works on
 

@@ -177,7 +177,7 @@ def test_a_provider_reaches_its_own_addon_only(
         ([{"name": "PATH", "value": "x"}], "Config var PATH is not one of the manifest's: REDIS_URL, REDIS_TLS_URL"),
         ([{"name": "REDIS_URL", "value": "x" * 65_530}], "Config vars are limited to 65536 bytes in total"),
         ([{"name": "REDIS_URL", "value": "\0"}], "Config var REDIS_URL has a value that no process can be given"),
-        ([{"name": "REDIS_URL"}], "Invalid request. config.0.value: Field required"),
+        ([{"name": "REDIS_URL"}], "Invalid request. config.0.value is required."),
     ],
 )
 def test_a_wrong_config_is_refused_whole(

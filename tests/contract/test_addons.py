@@ -476,8 +476,8 @@ def test_an_addon_is_renamed(client: httpx.Client, app: str, working: Worker) ->
         ({"name": "-x"}, 422, "Name must start with a letter, end with a letter or digit"),
         ({"attachment": {"name": "lower"}}, 422, "Attachment name must start with an uppercase letter"),
         ({"attachment": {"name": "A" * 101}}, 422, "Attachment name must start with an uppercase letter"),
-        ({"config": {"a": "x" * 5000}}, 422, "Invalid request. config.a"),
-        ({"plan": 1}, 422, "Invalid request. plan"),
+        ({"config": {"a": "x" * 5000}}, 422, "Invalid request. config.a must have at most 4000 characters."),
+        ({"plan": 1}, 422, "Invalid request. plan must be a string or an object."),
     ],
 )
 def test_a_wrong_addon_is_refused(

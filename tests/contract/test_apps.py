@@ -49,7 +49,8 @@ def test_an_app_without_a_name_gets_one(client: httpx.Client, body: object) -> N
         ({"name": "myapp"}, "Name myapp is already taken"),
         ({"name": "api"}, "Name api is already taken"),
         ({"name": "abc\0"}, "Name must start with a letter"),
-        ({"name": 7}, "Invalid request. name: Input should be a valid string"),
+        ({"name": 7}, "Invalid request. name must be a string."),
+        ({"name": ["x"], "stack": True}, "Invalid request. name must be a string; stack must be a string."),
         ({"region": "eu"}, "Couldn't find that region (eu)."),
         ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: container, stack-13."),
         ([], "The request's body must be a JSON object, sent with Content-Type: application/json."),
@@ -60,6 +61,14 @@ def test_a_wrong_app_is_refused_in_herokus_words(client: httpx.Client, app: str,
     assert (answer.status_code, answer.json()["id"]) == (422, "invalid_params")
     assert answer.json()["message"].startswith(message)
     assert len(client.get("/apps").json()) == 1
+
+
+def test_a_wrong_type_is_named_with_what_it_must_be(client: httpx.Client, app: str) -> None:
+    answer = client.patch(f"/apps/{app}", json={"maintenance": "yes"})
+    assert (answer.status_code, answer.json()) == (
+        422,
+        {"id": "invalid_params", "message": "Invalid request. maintenance must be true or false."},
+    )
 
 
 def test_an_app_is_found_by_name_and_id(client: httpx.Client, app: str) -> None:

@@ -14,6 +14,10 @@ import pytest
 from sqlalchemy import select, update
 
 from dynoform.api.services import Services
+from dynoform.build.build_job import BuildJob
+from dynoform.build.job import Tools
+from dynoform.domain.jobs import Kind
+from dynoform.store import jobs
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
 from dynoform.store.tables import Build, BuildOutput, Job, Source
 from tests.contract.conftest import path_of
@@ -96,6 +100,34 @@ def test_a_build_is_queued(client: httpx.Client, app: str, build: dict[str, Any]
     assert "app[api]: Build started by user ann@example.com" in services.logs.lines  # type: ignore[attr-defined]
 
 
+def test_the_log_says_once_who_started_a_build(
+    client: httpx.Client, app: str, blob: dict[str, str], services: Services
+) -> None:
+    client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
+    client.post(f"/apps/{app}/builds", json={"source_blob": {"url": blob["get_url"]}}).raise_for_status()
+    claim = jobs.take(services.store, "me", {Kind.BUILD})
+    assert claim
+    nothing: Any = None  # a build for this stack ends before it needs an engine or a registry
+    logs: Any = services.logs
+    tools = Tools(
+        services.configuration,
+        services.store,
+        services.vault,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        logs,
+        services.journal,
+    )
+    BuildJob(tools, claim).run()
+    assert client.get(f"/apps/{app}/builds").json()[0]["status"] == "failed"
+    assert [line for line in logs.lines if "Build" in line] == [
+        "app[api]: Build started by user ann@example.com",
+        "app[api]: Build failed -- check your build output",
+    ]
+
+
 def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str], store: Store) -> None:
     heard = store.notifications([JOBS], idle=5)
     assert next(heard) is None
@@ -109,7 +141,7 @@ def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "Invalid request. source_blob: Field required"),
+        ({}, "Invalid request. source_blob is required."),
         (
             {"source_blob": {"url": "http://example.com/x.tgz"}},
             "source_blob.url must be the get_url of a source of yours",
@@ -286,3 +318,8 @@ def _empty_folder(services: Services) -> Iterator[None]:
     yield
     for path in services.configuration.sources.iterdir():
         path.unlink()
+
+
+def test_a_build_says_what_stack_it_was_for(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
+    client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
+    assert client.get(f"/apps/{app}/builds/{build['id']}").json()["stack"] == "stack-13"

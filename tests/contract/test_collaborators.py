@@ -198,5 +198,5 @@ def test_an_offer_that_makes_no_sense_is_refused(client: httpx.Client, app: str,
     wrong = stranger.patch(offer(client, app), json={"state": "pending"})
     assert (wrong.status_code, wrong.json()["message"]) == (
         422,
-        "Invalid request. state: Input should be 'accepted' or 'declined'",
+        "Invalid request. state must be 'accepted' or 'declined'.",
     )

@@ -22,7 +22,12 @@ from tests.contract.conftest import OPERATOR_KEY
 
 ASKING = {authenticate, partner, sign_in}
 """Dependencies that refuse a request without a token."""
-UNAUTHORIZED = {"id": "unauthorized", "message": "Invalid credentials provided."}
+REFERENCE = "https://devcenter.heroku.com/articles/platform-api-reference"
+UNAUTHORIZED = {
+    "id": "unauthorized",
+    "message": "Invalid credentials provided.",
+    "url": f"{REFERENCE}#authentication",
+}
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -62,6 +67,17 @@ def test_no_body_breaks_a_route(client: httpx.Client, app: str, content: bytes) 
         assert answer.headers["content-type"] == "application/json"
 
 
+def test_an_error_says_where_to_read_on(client: httpx.Client, services: Services) -> None:
+    wrong_json = client.post("/apps", content=b"{")
+    assert (wrong_json.status_code, wrong_json.json()["url"]) == (400, f"{REFERENCE}#clients")
+    wrong_range = client.get("/apps", headers={"Range": "size .."})
+    assert (wrong_range.status_code, wrong_range.json()["url"]) == (416, f"{REFERENCE}#ranges")
+    identifier = uuid.UUID(client.get("/account").json()["id"])
+    while services.limiter.remaining(identifier) > 0:
+        services.limiter.take(identifier)
+    assert client.get("/account").json()["url"] == f"{REFERENCE}#rate-limits"
+
+
 def test_a_body_over_the_limit_is_refused(client: httpx.Client, app: str) -> None:
     for method, path in ROUTES:
         answer = client.request(method, path, content=b" " * (1024 * 1024 + 1))
@@ -86,6 +102,7 @@ def test_every_route_has_authentication_declared(services: Services) -> None:
     assert open_routes <= {
         "/health",
         "/oauth/token",
+        "/oauth/tokens",
         "/buildpacks",
         "/buildpacks/{name:path}",
         "/builds/{build}/output",
@@ -178,6 +195,52 @@ def test_the_journal_never_has_a_query_or_a_token(client: httpx.Client, services
     client.get("/builds/x/output?token=secret-of-a-link")
     client.get("/log-sessions/secret-of-a-session")
     assert "secret-of" not in str(services.journal.entries)  # type: ignore[attr-defined]
+
+
+def test_head_is_answered_as_get_without_a_body(client: httpx.Client, app: str, slug: uuid.UUID) -> None:
+    for path in ("/account", f"/apps/{app}", f"/apps/{app}/releases", "/apps/nothing", "/nothing"):
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        same = ("content-type", "content-length", "etag", "accept-ranges", "content-range")
+        assert [head.headers.get(name) for name in same] == [got.headers.get(name) for name in same]
+        assert ("ratelimit-remaining" in head.headers) is ("ratelimit-remaining" in got.headers)
+    tag = client.get("/account").headers["ETag"]
+    assert client.head("/account", headers={"If-None-Match": tag}).status_code == 304
+    assert client.head("/log-sessions/x").status_code == 404
+
+
+def test_every_list_comes_in_pages(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    for path, operations in described.items():
+        if "get" not in operations:
+            continue
+        answer = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        headers = [each["name"] for each in operations["get"].get("parameters", ()) if each["in"] == "header"]
+        assert (answer.get("type") == "array") is ("Range" in headers), path
+
+
+def test_a_short_list_comes_in_pages_and_else_in_its_own_order(client: httpx.Client, app: str) -> None:
+    names = [size["name"] for size in client.get("/dyno-sizes").json()]
+    pages, wanted = [], "name ..; max=2"
+    while wanted:
+        answer = client.get("/dyno-sizes", headers={"Range": wanted})
+        pages += [size["name"] for size in answer.json()]
+        wanted = answer.headers.get("Next-Range", "")
+        assert (answer.status_code, len(answer.json()) <= 2) == (206 if wanted else 200, True)
+    assert pages == sorted(names) != names
+    packs = [f"https://example.com/{number}" for number in range(12)]
+    body = {"updates": [{"buildpack": pack} for pack in packs]}
+    path = f"/apps/{app}/buildpack-installations"
+    client.put(path, json=body).raise_for_status()
+    assert [each["buildpack"]["url"] for each in client.get(path).json()] == packs
+    page = client.get(path, headers={"Range": "ordinal ]8..; max=2"})
+    assert [each["ordinal"] for each in page.json()] == [9, 10]
+    assert page.headers["Next-Range"] == "ordinal ]10..; max=2"
+    bob = client.post(f"/apps/{app}/collaborators", json={"user": "bob@example.com"}).json()
+    path = f"/apps/{app}/collaborators"
+    assert [each["user"]["email"] for each in client.get(path).json()] == ["ann@example.com", "bob@example.com"]
+    assert client.get(path, headers={"Range": f"id {bob['id']}..{bob['id']}"}).json() == [bob]
+    assert client.get(path, headers={"Range": "email .."}).status_code == 416
 
 
 def test_a_document_describes_every_route(client: httpx.Client) -> None:

@@ -41,7 +41,7 @@ def test_nothing_changed_makes_no_release(client: httpx.Client, app: str, store:
         ({"A B": "x"}, "Config var name 'A B' is invalid"),
         ({"": "x"}, "Config var name '' is invalid"),
         ({"A": "x\0"}, "Config var A has a value that no process can be given"),
-        ({"A": 1}, "Invalid request. A: Input should be a valid string"),
+        ({"A": 1}, "Invalid request. A must be a string."),
         ({"A": "x" * 70_000}, "Config vars are limited to 65536 bytes in total, these would be 70001"),
         ([], "The request's body must be a JSON object"),
     ],

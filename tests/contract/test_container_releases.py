@@ -78,6 +78,25 @@ def test_each_process_type_has_an_image_of_its_own(
     assert slug_of(client, app)["process_types"]["web"] == "/bin/sh -c 'serve -p $PORT'"
 
 
+def test_a_release_keeps_the_images_of_one_whose_command_runs(
+    client: httpx.Client, engine: httpx.Client, store: Store, app: str
+) -> None:
+    images = {name: push(engine, f"{app}/{name}", {"Cmd": [name]})[1] for name in ("web", "release", "worker")}
+    (web, _) = release(client, app, update("web", images["web"]), update("release", images["release"])).json()
+    assert (web["type"], web["quantity"], web["command"]) == ("web", 0, "")
+    (worker,) = release(client, app, update("worker", images["worker"])).json()
+    assert (worker["type"], worker["quantity"]) == ("worker", 0)
+    assert slug_of(client, app)["process_types"] == {name: name for name in images}
+    newer, newer_image = push(engine, f"{app}/web", {"Cmd": ["newer"]})
+    release(client, app, update("web", newer_image)).raise_for_status()
+    release(client, app, update("worker", images["worker"])).raise_for_status()
+    slug = slug_of(client, app)
+    assert slug["process_types"] == {"web": "newer", "release": "release", "worker": "worker"}
+    with store.transaction() as session:
+        assert session.get_one(Slug, uuid.UUID(slug["id"])).images["web"].endswith(f"/web@{newer}")
+    assert [row["status"] for row in client.get(f"/apps/{app}/releases").json()[2:]] == ["pending"] * 3
+
+
 def test_the_same_image_again_is_no_release(client: httpx.Client, engine: httpx.Client, app: str) -> None:
     _, image = push(engine, f"{app}/web")
     for _ in range(2):

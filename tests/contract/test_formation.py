@@ -43,8 +43,8 @@ def test_dynos_are_scaled(client: httpx.Client, app: str, slug: uuid.UUID, servi
         ({"type": "web", "quantity": 101}, "Cannot scale to 101 dynos: a process type can have 0 to 100"),
         ({"type": "web", "quantity": -1}, "Cannot scale to -1 dynos"),
         ({"type": "web", "size": "huge"}, "Couldn't find that dyno size (huge). Available sizes are: Eco, Basic,"),
-        ({"type": "web", "quantity": 1.5}, "Invalid request. updates.1.quantity"),
-        ({"quantity": 1}, "Invalid request. updates.1.type: Field required"),
+        ({"type": "web", "quantity": 1.5}, "Invalid request. updates.1.quantity must be a whole number or a string."),
+        ({"quantity": 1}, "Invalid request. updates.1.type is required."),
     ],
 )
 def test_a_wrong_scale_changes_nothing(

@@ -23,7 +23,7 @@ def test_a_drain_is_added_shown_changed_and_removed(client: httpx.Client, app: s
     answer = add(client, app, URL)
     assert answer.status_code == 201
     drain = answer.json()
-    assert set(drain) == {"addon", "created_at", "id", "token", "updated_at", "url"}
+    assert set(drain) == {"addon", "app", "created_at", "id", "token", "updated_at", "url"}
     assert (drain["url"], drain["addon"]) == (URL, None)
     assert uuid.UUID(drain["token"].removeprefix("d."))
     with store.transaction() as session:

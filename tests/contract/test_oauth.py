@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from dynoform.api.oauth_authorizations import AuthorizationObject
 from dynoform.api.oauth_clients import ClientObject
+from dynoform.api.oauth_tokens import CODE, REFRESH, OAuthTokenObject
 from dynoform.api.services import Services
 from dynoform.store import authorizations
 from dynoform.store.session import Store
@@ -99,13 +100,13 @@ def test_an_authorization_is_described_anew(client: httpx.Client) -> None:
     ("body", "message"),
     [
         ({"scope": ["root"]}, "Scope 'root' is not one of: global, identity, read, write, read-protected, write-prot"),
-        ({"scope": "global"}, "Invalid request. scope: Input should be a valid list"),
+        ({"scope": "global"}, "Invalid request. scope must be an array."),
         ({"expires_in": 0}, "expires_in must be a number of seconds from 1 to 3153600000"),
         ({"expires_in": -1}, "expires_in must be a number of seconds from 1 to"),
         ({"expires_in": 10**30}, "expires_in must be a number of seconds from 1 to"),
         ({"expires_in": "tomorrow"}, "expires_in must be a number of seconds"),
-        ({"expires_in": 1.5}, "Invalid request. expires_in: Input should be a valid integer"),
-        ({"description": "x" * 501}, "Invalid request. description: String should have at most 500 characters"),
+        ({"expires_in": 1.5}, "Invalid request. expires_in must be a whole number or a string."),
+        ({"description": "x" * 501}, "Invalid request. description must have at most 500 characters."),
     ],
 )
 def test_a_wrong_authorization_is_refused(client: httpx.Client, body: object, message: str) -> None:
@@ -225,3 +226,85 @@ def test_another_accounts_client_is_none(stranger: httpx.Client, program: dict[s
 def test_a_wrong_address_of_a_client_is_refused(client: httpx.Client, uri: str, message: str) -> None:
     answer = client.post("/oauth/clients", json={"name": "x", "redirect_uri": uri})
     assert (answer.status_code, answer.json()["message"]) == (422, message)
+
+
+def consent(client: httpx.Client, program: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Let a client in, as a consent page does."""
+    body = {"client": program["id"], "scope": ["read"], **more}
+    made: dict[str, Any] = client.post("/oauth/authorizations", json=body).raise_for_status().json()
+    return made
+
+
+def exchange(nobody: httpx.Client, program: dict[str, Any], made: dict[str, Any], **more: Any) -> httpx.Response:
+    body = {"client": {"secret": program["secret"]}, "grant": {"code": made["grant"]["code"], "type": CODE}}
+    return nobody.post("/oauth/tokens", json=body | more)
+
+
+def refresh(nobody: httpx.Client, secret: str, token: str) -> httpx.Response:
+    body = {"client": {"secret": secret}, "grant": {"type": REFRESH}, "refresh_token": {"token": token}}
+    return nobody.post("/oauth/tokens", json=body)
+
+
+def test_a_code_is_exchanged_for_a_token_once(
+    client: httpx.Client, nobody: httpx.Client, address: str, program: dict[str, Any], store: Store
+) -> None:
+    made = consent(client, program)
+    assert (made["access_token"], made["client"]["id"]) == (None, program["id"])
+    assert 290 <= made["grant"]["expires_in"] <= 300
+    answer = exchange(nobody, program, made)
+    token = answer.json()
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
+    assert set(token) == set(OAuthTokenObject.__annotations__)
+    assert (token["access_token"]["expires_in"], token["refresh_token"]["expires_in"]) == (8 * 3600, None)
+    assert token["authorization"] == {"id": made["id"]}
+    assert status(address, token["access_token"]["token"], "/apps") == 200
+    assert status(address, token["access_token"]["token"]) == 403, "its scope is read"
+    again = exchange(nobody, program, made)
+    assert (again.status_code, again.json()) == (401, UNAUTHORIZED)
+    listed = client.get(f"/oauth/authorizations/{made['id']}").json()
+    assert (listed["grant"], listed["refresh_token"]["token"]) == (None, "*" * 10)
+    with store.transaction() as session:
+        kept = str([vars(row) for row in session.scalars(select(Authorization))])
+    shown = (made["grant"]["code"], token["access_token"]["token"], token["refresh_token"]["token"])
+    assert not any(secret in kept for secret in shown)
+
+
+def test_a_token_is_refreshed_until_it_is_revoked(
+    client: httpx.Client, nobody: httpx.Client, address: str, program: dict[str, Any], store: Store
+) -> None:
+    made = consent(client, program)
+    first = exchange(nobody, program, made).json()
+    renewing = first["refresh_token"]["token"]
+    with store.transaction() as session:
+        session.execute(update(Authorization).where(~Authorization.api_key).values(expires_at=now() - timedelta(60)))
+    assert status(address, first["access_token"]["token"], "/apps") == 401
+    authorizations.sweep(store)
+    second = refresh(nobody, program["secret"], renewing).raise_for_status().json()
+    assert (second["refresh_token"], second["grant"]["type"]) == (first["refresh_token"], REFRESH)
+    assert status(address, second["access_token"]["token"], "/apps") == 200
+    third = refresh(nobody, program["secret"], renewing).raise_for_status().json()
+    assert status(address, second["access_token"]["token"], "/apps") == 401, "another has taken its place"
+    client.delete(f"/oauth/authorizations/{made['id']}").raise_for_status()
+    assert status(address, third["access_token"]["token"], "/apps") == 401
+    assert refresh(nobody, program["secret"], renewing).json() == UNAUTHORIZED
+
+
+def test_a_token_is_given_to_nobody_but_the_client(
+    client: httpx.Client, nobody: httpx.Client, program: dict[str, Any], store: Store
+) -> None:
+    other = client.post("/oauth/clients", json={"name": "x", "redirect_uri": "https://example.com"}).json()
+    made = consent(client, program)
+    for proof in ({}, {"secret": None}, {"secret": ""}, {"secret": other["secret"]}):
+        answer = exchange(nobody, program, made, client=proof)
+        assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)
+    wrong = exchange(nobody, program, made, grant={"type": "password"})
+    message = "grant.type must be authorization_code or refresh_token"
+    assert (wrong.status_code, wrong.json()["message"]) == (422, message)
+    token = exchange(nobody, program, made).raise_for_status().json()["refresh_token"]["token"]
+    assert refresh(nobody, other["secret"], token).status_code == 401
+    late = consent(client, program, expires_in=60)
+    with store.transaction() as session:
+        session.execute(update(Authorization).values(grant_expires_at=now() - timedelta(seconds=1)))
+    assert exchange(nobody, program, late).status_code == 401
+    unknown = client.post("/oauth/authorizations", json={"client": "00000000-0000-0000-0000-000000000000"})
+    assert (unknown.status_code, unknown.json()["resource"]) == (404, "oauth_client")

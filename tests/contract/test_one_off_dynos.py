@@ -60,13 +60,13 @@ def test_a_detached_dyno_has_no_link(client: httpx.Client, app: str, store: Stor
     [
         ({"command": " "}, "Command can't be blank."),
         ({"command": "a\0"}, "Command must be text of up to 16384 characters, without NUL."),
-        ({"command": None}, "Invalid request. command: Input should be a valid string"),
+        ({"command": None}, "Invalid request. command must be a string."),
         ({"size": "huge"}, "Couldn't find that dyno size (huge)."),
         ({"env": {"A B": "x"}}, "Config var name 'A B' is invalid"),
-        ({"env": {"A": ["x"]}}, "Invalid request. env.A"),
+        ({"env": {"A": ["x"]}}, "Invalid request. env.A must be a string or a whole number."),
         ({"type": "a b"}, "process type 'a b': may only have letters"),
-        ({"time_to_live": 0}, "Invalid request. time_to_live"),
-        ({"time_to_live": 86401}, "Invalid request. time_to_live"),
+        ({"time_to_live": 0}, "Invalid request. time_to_live must be at least 1."),
+        ({"time_to_live": 86401}, "Invalid request. time_to_live must be at most 86400."),
     ],
 )
 def test_what_cannot_be_run_is_refused(

@@ -197,7 +197,7 @@ def test_promotions_across_each_other_come_one_by_one(client: httpx.Client, pipe
         ("myapp", ["one", "one"], 422, "Each target must be another app, and none the source."),
         ("myapp", ["alone"], 422, "App alone is not in pipeline mypipe."),
         ("one", ["two"], 422, "App one has no release with a slug to promote. Deploy it first."),
-        ("myapp", [], 422, "Invalid request. targets: List should have at least 1 item"),
+        ("myapp", [], 422, "Invalid request. targets must not be empty."),
         ("myapp", ["bobs"], 404, "Couldn't find that app."),
         ("bobs", ["one"], 404, "Couldn't find that app."),
     ],

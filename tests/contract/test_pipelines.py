@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, PipelineConfig
+from tests.contract.conftest import Person
 
 STAGES = ("test", "review", "development", "staging", "production")
 
@@ -70,9 +71,15 @@ def test_a_pipeline_is_renamed_and_deleted(client: httpx.Client, app: str, pipel
         ({"name": "My_pipe"}, "Name must be 3 to 30 characters, start with a letter"),
         ({"name": "p"}, "Name must be 3 to 30 characters"),
         ({"name": "fir-pipe", "generation": {"name": "fir"}}, "Generation must be cedar."),
-        ({"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "user"}}, "Owner must be your own account."),
-        ({"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "team"}}, "Owner must be your own account."),
-        ({}, "Invalid request. name: Field required"),
+        (
+            {"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "user"}},
+            "Owner must be your own account, or a team",
+        ),
+        (
+            {"name": "theirs", "owner": {"id": str(uuid.UUID(int=1)), "type": "x"}},
+            "Owner type must be one of: user, team.",
+        ),
+        ({}, "Invalid request. name is required."),
     ],
 )
 def test_a_wrong_pipeline_is_refused(
@@ -180,7 +187,6 @@ def test_a_pipeline_is_transferred(
         ({"id": str(uuid.UUID(int=1)), "type": "user"}, "user"),
         ({"id": "no@example.com"}, "user"),
         ({"id": str(uuid.UUID(int=1)), "type": "team"}, "team"),
-        ({"id": str(uuid.UUID(int=1)), "type": "planet"}, "owner"),
     ],
 )
 def test_a_pipeline_is_transferred_to_somebody_who_is_there(
@@ -239,3 +245,49 @@ def test_there_are_no_spaces_and_no_review_apps(client: httpx.Client, app: str) 
     assert client.get("/spaces").json() == []
     answer = client.get(f"/apps/{app}/review-app")
     assert (answer.status_code, answer.json()["id"]) == (404, "not_found")
+
+
+def test_a_team_owns_a_pipeline(client: httpx.Client, person: Person, stranger: httpx.Client) -> None:
+    team = client.post("/teams", json={"name": "acme"}).raise_for_status().json()
+    member, viewer = person("member"), person("viewer")
+    for role in ("member", "viewer"):
+        body = {"email": f"{role}@example.com", "role": role}
+        client.put("/teams/acme/members", json=body).raise_for_status()
+    # As `pipelines:create teampipe -t acme` does it: the team is looked up, then its id is sent.
+    owner = {"id": team["id"], "type": "team"}
+    body = {"name": "teampipe", "owner": owner, "generation": {"name": "cedar"}}
+    assert stranger.post("/pipelines", json=body).json()["message"] == "Couldn't find that team."
+    refused = viewer.post("/pipelines", json=body)
+    message = "You do not have permission to make pipelines in the team acme."
+    assert (refused.status_code, refused.json()["message"]) == (403, message)
+    made = member.post("/pipelines", json=body)
+    assert (made.status_code, made.json()["owner"]) == (201, owner)
+    assert client.post("/pipelines", json=body).json()["message"] == "Name teampipe is already taken"
+    for who in (client, member, viewer):
+        assert [each["name"] for each in who.get("/pipelines").json()] == ["teampipe"]
+    assert stranger.get("/pipelines").json() == []
+    assert viewer.patch("/pipelines/teampipe", json={"name": "other"}).status_code == 403
+    assert client.patch("/pipelines/teampipe", json={"name": "renamed"}).json()["name"] == "renamed"
+    path = "/pipelines/renamed/stage/test/config-vars"
+    assert member.patch(path, json={"A": "1"}).json() == {"A": "1"}
+    kept = client.delete("/teams/acme")
+    message = "Team acme owns the pipeline renamed: delete or transfer its pipelines first"
+    assert (kept.status_code, kept.json()["message"]) == (422, message)
+    member.delete("/pipelines/renamed").raise_for_status()
+    client.delete("/teams/acme").raise_for_status()
+
+
+def test_a_pipeline_is_given_to_a_team_and_back(
+    client: httpx.Client, stranger: httpx.Client, pipeline: dict[str, Any], operator: Account
+) -> None:
+    team = client.post("/teams", json={"name": "acme"}).raise_for_status().json()
+    stranger.post("/teams", json={"name": "others"}).raise_for_status()
+    body = {"pipeline": {"id": pipeline["id"]}, "new_owner": {"id": "others", "type": "team"}}
+    assert client.post("/pipeline-transfers", json=body).json()["message"] == "Couldn't find that team."
+    there = {**body, "new_owner": {"id": team["id"], "type": "team"}}
+    made = client.post("/pipeline-transfers", json=there).raise_for_status().json()
+    own = {"id": str(operator.id), "type": "user"}
+    assert (made["previous_owner"], made["new_owner"]) == (own, there["new_owner"])
+    assert client.get("/pipelines/mypipe").json()["owner"] == there["new_owner"]
+    back = client.post("/pipeline-transfers", json={**body, "new_owner": own}).raise_for_status().json()
+    assert (back["previous_owner"], back["new_owner"]) == (there["new_owner"], own)

@@ -73,7 +73,7 @@ def test_a_slug_is_released_again(client: httpx.Client, app: str, slug: uuid.UUI
         ({"release": "v1"}, 422, "Cannot roll back to v1: it has no slug. Choose a release that deployed one"),
         ({"release": 99}, 404, "Couldn't find that release."),
         ({"slug": str(uuid.UUID(int=1))}, 404, "Couldn't find that slug."),
-        ({"release": {}}, 422, "Invalid request. release: Input should be a valid string"),
+        ({"release": {}}, 422, "Invalid request. release must be a string or a whole number."),
     ],
 )
 def test_a_wrong_release_is_refused(client: httpx.Client, app: str, body: object, status: int, message: str) -> None:
@@ -88,6 +88,15 @@ def test_a_slug_of_another_app_cannot_be_released(client: httpx.Client, app: str
         client.get(f"/apps/other/slugs/{slug}"),
     ):
         assert (answer.status_code, answer.json()["message"]) == (404, "Couldn't find that slug.")
+
+
+def test_a_slug_cannot_be_uploaded_and_the_answer_says_what_to_do_instead(client: httpx.Client, app: str) -> None:
+    answer = client.post(f"/apps/{app}/slugs", json={"process_types": {"web": "./run"}})
+    message = (
+        "A slug that was made elsewhere cannot be uploaded to myapp: slugs are images here. Build one with "
+        "POST /apps/{app}/builds or git push, or deploy an image of your own with heroku container:push"
+    )
+    assert (answer.status_code, answer.json()) == (422, {"id": "invalid_params", "message": message})
 
 
 @pytest.fixture

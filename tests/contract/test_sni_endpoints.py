@@ -196,7 +196,7 @@ def test_a_certificate_is_replaced_under_the_same_name_and_removed(client: httpx
     changed = client.patch(url, json=body).raise_for_status().json()
     assert (changed["name"], changed["ssl_cert"]["cert_domains"]) == (made["name"], ["shop.example.com"])
     half = client.patch(url, json={"certificate_chain": body["certificate_chain"]})
-    assert (half.status_code, half.json()["message"]) == (422, "Invalid request. private_key: Field required")
+    assert (half.status_code, half.json()["message"]) == (422, "Invalid request. private_key is required.")
     assert client.delete(url).json()["name"] == made["name"]
     answer = client.get(url)
     assert answer.json() == {

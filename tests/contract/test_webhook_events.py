@@ -109,6 +109,9 @@ def test_builds_and_dynos_are_told(
 ) -> None:
     source = client.post("/sources").raise_for_status().json()["source_blob"]
     put = httpx.URL(source["put_url"]).raw_path.decode()
+    buildpacks = {"updates": [{"buildpack": "heroku/python"}]}
+    client.put(f"/apps/{app}/buildpack-installations", json=buildpacks).raise_for_status()
+    client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
     client.put(put, content=b"tar").raise_for_status()
     build = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": source["get_url"]}}).raise_for_status()
     with store.transaction() as session:
@@ -139,6 +142,8 @@ def test_builds_and_dynos_are_told(
         ("dyno", "destroy", {"state": "up"}),
     ]
     assert set(events[0]["data"]) == set(build.json())
+    assert events[0]["data"]["buildpacks"] == [{"name": "heroku/python", "url": "urn:buildpack:heroku/python"}]
+    assert events[0]["data"]["stack"] == build.json()["stack"] == "container"
     assert (events[1]["data"]["status"], events[1]["data"]["source_blob"]["url"]) == ("failed", None)
     assert events[2]["data"]["release"] == {"id": str(release.id), "version": 3}
     assert set(events[5]["data"]) == {*events[2]["data"], "exit_status", "management"} - {

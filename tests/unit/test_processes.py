@@ -59,6 +59,20 @@ def test_an_event_is_one_line_whatever_is_in_it() -> None:
     Journal("api", stream).error("nobody listens")
 
 
+def test_a_companion_works_on_whatever_it_fails_of(capsys: pytest.CaptureFixture[str]) -> None:
+    failures: list[BaseException] = [KeyError("plan"), DynoformError("store", "is away"), SystemExit(0)]
+
+    def work(configuration: Configuration) -> None:
+        raise failures.pop(0)
+
+    with pytest.raises(SystemExit):
+        entry._keep(work, Configuration.from_environment({}), Journal("api"))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("error api companion failed kind=KeyError where=")
+    assert first.endswith(""" error="'plan'" failures=0""")
+    assert second == 'error api companion failed error="store: is away" failures=1'
+
+
 def test_an_error_is_one_line() -> None:
     assert str(DynoformError("app x", "is\ngone", "make it")) == "app x: is gone — make it"
     assert str(DynoformError("Name is taken")) == "Name is taken"

@@ -60,6 +60,11 @@ class Authorization(Identified, Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("oauth_clients.id", ondelete="SET NULL"))
+    grant_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    """Of the code that its client may exchange for a token, once."""
+    grant_expires_at: Mapped[datetime | None]
+    refresh_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32), unique=True)
+    """Of the token that its client may get other ones with, until it is revoked."""
     account: Mapped[Account] = relationship(lazy="joined")
     client: Mapped[OAuthClient | None] = relationship(lazy="joined")
     __table_args__ = (Index("ix_authorizations_api_key", "account_id", unique=True, postgresql_where=text("api_key")),)

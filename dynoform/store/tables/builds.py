@@ -68,13 +68,15 @@ class Build(Identified, Base):
     """What the user calls this source, a git commit for instance (SOURCE_VERSION)."""
     buildpacks: Mapped[list[Any]] = mapped_column(default=list)
     """Those that this build is to use, as ``heroku/python`` or URLs, in order; empty to detect them."""
+    stack: Mapped[str | None]
+    """What it is for; None when that was not written down."""
     status: Mapped[str] = mapped_column(String(10), default="pending")
     failure: Mapped[str | None]
     """Why it failed, in one line."""
     slug_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("slugs.id", ondelete="SET NULL"))
     release_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("releases.id", ondelete="SET NULL"))
     account: Mapped[Account] = relationship(lazy="joined")
-    __table_args__ = (Index("ix_builds_app", "app_id", "created_at"),)
+    __table_args__ = (Index("ix_builds_app", "app_id", "created_at"), Index("ix_builds_source", "source_id"))
 
 
 class BuildOutput(Base):

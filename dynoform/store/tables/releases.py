@@ -34,6 +34,8 @@ class Release(Identified, Base):
     config_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("configs.id"))
     addon_plan_names: Mapped[list[Any]] = mapped_column(default=list)
     """The add-ons that the app had, by plan."""
+    addon_config_vars: Mapped[list[Any]] = mapped_column(default=list)
+    """Names of the config vars that came from add-ons."""
     account: Mapped[Account] = relationship(lazy="joined")
     slug: Mapped[Slug | None] = relationship(lazy="joined")
     __table_args__ = (

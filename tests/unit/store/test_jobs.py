@@ -202,12 +202,8 @@ def test_a_release_by_an_addon_runs_no_command(store: Store, app: App) -> None:
     with store.transaction() as session:
         slug = session.scalars(select(Slug)).one()
         slug.process_types = {"web": "run", "release": "migrate"}
-        plans = ["heroku-postgresql:essential-0"]
-        made = create_release(
-            session, app, description="Attach DATABASE", account_id=app.owner_id, phase=False, addon_plan_names=plans
-        )
+        made = create_release(session, app, description="Attach DATABASE", account_id=app.owner_id, phase=False)
         assert (made.status, made.current) == ("succeeded", True)
-    assert change(store, app).addon_plan_names == plans
 
 
 def test_output_is_counted_in_characters(store: Store, app: App) -> None:
@@ -248,6 +244,20 @@ def test_a_slug_that_runs_or_is_young_stays(store: Store, app: App) -> None:
     assert expire(store, app) == ([], [])
 
 
+def test_every_image_of_a_container_app_is_looked_at(store: Store, app: App) -> None:
+    web, worker, kept = (f"r/containers/1/{name}" for name in ("web@sha256:1", "worker@sha256:2", "web@sha256:3"))
+    old = deploy(store, app, "web", "worker", image=web)
+    for number in range(KEPT_RELEASES):
+        deploy(store, app, "web", "worker", image=f"r/containers/1/web@sha256:4{number}")
+    with store.transaction() as session:
+        newest = session.scalars(select(Slug).order_by(Slug.created_at.desc()).limit(1)).one()
+        newest.images = {"web": newest.image, "clock": web}
+        session.get_one(Slug, old.slug_id).images = {"web": web, "worker": worker, "other": kept}
+    deploy(store, make_app(store, "promoted"), "web", image=kept)
+    age(store, old)
+    assert expire(store, app) == ([old.slug_id], [worker])  # the others are what another type, or another app, runs
+
+
 def test_apps_with_slugs_to_expire_get_one_job(store: Store, app: App) -> None:
     old = deploy(store, app, "web")
     for _ in range(KEPT_RELEASES):
@@ -258,6 +268,21 @@ def test_apps_with_slugs_to_expire_get_one_job(store: Store, app: App) -> None:
     claim = take(store)
     assert claim and claim.kind == Kind.EXPIRE_SLUGS
     assert take(store) is None
+
+
+def test_sources_are_forgotten_unless_something_was_built_from_them(store: Store, app: App) -> None:
+    build = queue_build(store, app)
+    with store.transaction() as session:
+        moment = now() - timedelta(days=3)
+        session.add(Source(id=uuid.uuid4(), account_id=app.owner_id, updated_at=moment))
+        young = Source(id=uuid.uuid4(), account_id=app.owner_id)
+        session.add(young)
+        session.execute(update(Source).where(Source.id == build.source_id).values(updated_at=moment))
+    assert builds.sweep_sources(store) == 1
+    with store.transaction() as session:
+        assert set(session.scalars(select(Source.id))) == {build.source_id, young.id}
+        session.delete(session.get_one(App, app.id))
+    assert builds.sweep_sources(store) == 1
 
 
 def types(store: Store, app: App) -> set[str]:

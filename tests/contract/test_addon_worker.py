@@ -1,0 +1,86 @@
+"""The add-on worker goes on, whatever goes wrong."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from dynoform.addons.provider import Answer, Resource
+from dynoform.addons.worker import Worker, work
+from dynoform.domain import addons
+from dynoform.errors import ConflictError
+from dynoform.store.session import Store
+from dynoform.wake import Wake
+from tests.contract.addon_fixtures import make_due, patch, provider, worker
+from tests.contract.test_addons import create, later
+
+__all__ = ["patch", "provider", "worker"]
+pytestmark = pytest.mark.usefixtures("patch")
+
+
+@pytest.fixture
+def ring(worker: Worker) -> Iterator[Callable[[], None]]:
+    """One of the worker's threads at work; call it to wake that up."""
+    wake, done = Wake(), threading.Event()
+    thread = threading.Thread(target=work, args=(worker, wake, done), daemon=True)
+    thread.start()
+    yield wake.ring
+    done.set()
+    wake.ring()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def broken(worker: Worker, kind: str) -> bool:
+    """Whether the journal has it."""
+    entries: list[tuple[str, dict[str, object]]] = worker.journal.entries  # type: ignore[attr-defined]
+    return any(event.startswith("error") and fields.get("kind") == kind for event, fields in entries)
+
+
+def until(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        act()
+        time.sleep(0.05)
+
+
+def test_a_bug_in_a_provider_postpones_the_change_and_no_other(
+    client: httpx.Client,
+    app: str,
+    worker: Worker,
+    store: Store,
+    patch: pytest.MonkeyPatch,
+    ring: Callable[[], None],
+) -> None:
+    def provision(wanted: Resource) -> Answer:
+        raise KeyError(wanted.plan)
+
+    with patch.context() as patched:
+        patched.setattr(worker.providers[addons.PARTNER], "provision", provision)
+        addon = later(client, app, patch)
+        until(lambda: broken(worker, "KeyError"), ring)
+
+    def act() -> None:
+        with suppress(ConflictError):  # the worker is at it
+            make_due(store)
+        ring()
+
+    until(lambda: client.get(f"/addons/{addon['id']}").json()["state"] == "provisioned", act)
+
+
+def test_a_store_that_answers_nonsense_does_not_end_the_thread(
+    client: httpx.Client, app: str, worker: Worker, store: Store, ring: Callable[[], None]
+) -> None:
+    with store.transaction() as session:
+        session.execute(text("ALTER TABLE addon_changes RENAME TO changes_away"))
+    try:
+        until(lambda: broken(worker, "ProgrammingError"), ring)
+    finally:
+        with store.transaction() as session:
+            session.execute(text("ALTER TABLE changes_away RENAME TO addon_changes"))
+    assert create(client, app)["state"] == "provisioned"
