@@ -6,6 +6,9 @@ from typing import Any
 
 import pulumi
 
+from dynoform.domain import stack_settings
+from dynoform.errors import InvalidInputError
+
 
 @dataclass(frozen=True)
 class FormationSettings:
@@ -66,12 +69,12 @@ class Settings:
     @property
     def dyno_gateway(self) -> str:
         """The host's own address on the dynos' bridge; dynos publish their ports on it."""
-        return str(next(self.dyno_subnet.hosts()))
+        return stack_settings.gateway(self.dyno_subnet)
 
     @property
     def platform_address(self) -> str:
         """The host's own address on the platform's bridge; platform services publish their ports on it."""
-        return str(next(self.platform_subnet.hosts()))
+        return stack_settings.gateway(self.platform_subnet)
 
     @property
     def api_url(self) -> str:
@@ -96,45 +99,31 @@ class Settings:
             pulumi.RunError: a value is missing, of the wrong type or contradicts another; names the key.
         """
         config = pulumi.Config()
-        settings = cls(
+        try:
+            _check(config)
+        except InvalidInputError as error:
+            raise _wrong(error.what, error.why) from error
+        return cls(
             stack=pulumi.get_stack(),
             domain=config.require("domain"),
-            http_port=_port(config, "httpPort"),
-            https_port=_port(config, "httpsPort"),
+            http_port=config.require_int("httpPort"),
+            https_port=config.require_int("httpsPort"),
             listen_address=config.require("listenAddress"),
             email=config.require("email"),
-            platform_port=_port(config, "platformPort"),
-            dyno_subnet=_subnet(config, "dynoSubnet"),
-            platform_subnet=_subnet(config, "platformSubnet"),
+            platform_port=config.require_int("platformPort"),
+            dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
+            platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             apps=_apps(config.get_object("apps") or {}),
         )
-        if settings.dyno_subnet.overlaps(settings.platform_subnet):
-            raise _wrong("platformSubnet", f"{settings.platform_subnet} overlaps dynoSubnet {settings.dyno_subnet}")
-        if settings.http_port == settings.https_port:
-            raise _wrong("httpsPort", f"{settings.https_port} is also httpPort")
-        return settings
 
 
 def _wrong(key: str, why: str) -> pulumi.RunError:
     return pulumi.RunError(f"dynoform:{key}: {why}. Set it with: pulumi config set {key} <value>")
 
 
-def _port(config: pulumi.Config, key: str) -> int:
-    value = config.require_int(key)
-    if not 0 < value < 65536:
-        raise _wrong(key, f"{value} is not a port (1 to 65535)")
-    return value
-
-
-def _subnet(config: pulumi.Config, key: str) -> ipaddress.IPv4Network:
-    value = config.require(key)
-    try:
-        subnet = ipaddress.IPv4Network(value)
-    except ValueError as error:
-        raise _wrong(key, f"'{value}' is not an IPv4 network ({error})") from error
-    if not subnet.is_private or subnet.prefixlen > 28:
-        raise _wrong(key, f"{value} must be a private network of at least 16 addresses")
-    return subnet
+def _check(config: pulumi.Config) -> None:
+    stack_settings.check_ports(*(config.require_int(key) for key in ("httpPort", "httpsPort", "platformPort")))
+    stack_settings.check_subnets(config.require("dynoSubnet"), config.require("platformSubnet"))
 
 
 def _apps(declared: Any) -> tuple[AppSettings, ...]:
