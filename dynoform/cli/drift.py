@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli.engine import Engine
+from dynoform.cli.engine import DYNO, Engine
 from dynoform.cli.stack import Stack
 
 MARK = "settled"
 HOST_PLAYBOOK = "playbooks/host.yml"
-DYNO = "dynoform.dyno"
 TRUST_SECONDS = 24 * 3600
 NETWORKS = ("dynos", "platform")
 

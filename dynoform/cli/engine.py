@@ -9,6 +9,8 @@ from docker.errors import APIError, DockerException
 
 SECONDS = 20
 LABEL = "dynoform.stack"
+DYNO = "dynoform.dyno"
+"""Label of what is a dyno's and not the platform's."""
 
 
 class Engine:
@@ -29,6 +31,10 @@ class Engine:
             return list(self.client.api.services(filters=self.filters(), status=True))
         except APIError:
             return []
+
+    def tasks(self, service: str) -> list[dict[str, Any]]:
+        """Tasks of a service, past ones too, as the engine describes them."""
+        return list(self.client.api.tasks(filters={"service": service}))
 
     def containers(self) -> list[dict[str, Any]]:
         """Containers of the stack, running or not, as the engine lists them."""

@@ -6,9 +6,8 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
-from dynoform.cli.engine import Engine
+from dynoform.cli.engine import DYNO, Engine
 
-DYNO = "dynoform.dyno"
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.5
 

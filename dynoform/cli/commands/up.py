@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli import deploy, drift, host, recovery, settings, trust
+from dynoform.cli import convergence, deploy, drift, host, recovery, settings, trust
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -58,9 +58,11 @@ def run(options: argparse.Namespace, context: Context) -> int:
             _bring_engine(context, stack, away)
             look = True
         outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
-        with connect(stack.name) as engine:
-            drift.mark(stack, engine)
         trust.write(stack, outcome.run.outputs)
+        with connect(stack.name) as engine:
+            if engine:
+                convergence.wait(engine, context.console, changed=bool(outcome.run.changed))
+            drift.mark(stack, engine)
     _report(options, context, stack, outcome)
     return 0
 
