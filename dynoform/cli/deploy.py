@@ -57,7 +57,7 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
         settle(stack, console)
         outcome, output, code = _once(stack, operation, words, console)
     if code:
-        lines = reasons(outcome.run) or [_complaint(output)]
+        lines = [stack.masked(line) for line in reasons(outcome.run)] or [_complaint(output)]
         again = f"mend that, then run bin/dynoform {operation} again"
         raise OperationError(f"{operation} of stack {stack.name}", lines, outcome.log, again)
     return outcome
@@ -101,10 +101,14 @@ def _once(stack: Stack, operation: str, words: list[str], console: Console) -> t
     events, log = Path(f"{base}.events"), Path(f"{base}.log")
     command = stack.pulumi(operation, *words, "--event-log", str(events), timeout=LIMIT_SECONDS, leader=True)
     seen, began = Run(), time.monotonic()
-    with log.open("w", encoding="utf-8") as file, _watched(events, seen, console):
-        done = stream(command, lambda line: None, file, lambda pid: recovery.remember(stack, pid))
+    with log.open("w", encoding="utf-8", buffering=1) as file, _watched(events, seen, console):
+
+        def note(line: str) -> None:
+            file.write(stack.masked(line) + "\n")
+
+        done = stream(command, note, lambda pid: recovery.remember(stack, pid))
     (stack.directory / "pulumi.pid").unlink(missing_ok=True)
-    return Outcome(seen, time.monotonic() - began, log), done.stdout, done.code
+    return Outcome(seen, time.monotonic() - began, log), stack.masked(done.stdout), done.code
 
 
 def _log_base(stack: Stack, operation: str) -> Path:

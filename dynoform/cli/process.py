@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from dynoform.errors import DynoformError
 
@@ -89,10 +88,9 @@ def run(command: Command) -> Finished:
 def stream(
     command: Command,
     on_line: Callable[[str], None],
-    log: IO[str] | None = None,
     on_start: Callable[[int], None] = lambda pid: None,
 ) -> Finished:
-    """Runs to the end; each line of output (standard error mixed in) goes to `on_line` and `log` as it comes.
+    """Runs to the end; each line of output (standard error mixed in) goes to `on_line` as it comes.
 
     `on_start` gets the process id. An interrupt from the keyboard reaches the program too: it has the time to end by
     itself, a second one ends it. Raises as `run` does.
@@ -106,9 +104,6 @@ def stream(
     tail: list[str] = []
     try:
         for line in _lines(process):
-            if log:
-                log.write(line + "\n")
-                log.flush()
             tail = [*tail[-TAIL:], line]
             on_line(line)
         code = process.wait()

@@ -9,7 +9,6 @@ from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
 from dynoform.cli.engine import connect
-from dynoform.cli.process import run as run_command
 from dynoform.cli.stack import Stack
 from dynoform.errors import DynoformError
 
@@ -83,8 +82,7 @@ def _purge(context: Context, stack: Stack) -> None:
         for line in purge.objects(engine) if engine else ():
             context.console.line(f"✓ {line}", "good")
     if stack.exists():
-        words = ("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
-        done = run_command(stack.pulumi(*words, timeout=120))
+        done = stack.ask("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
         if done.code:
             raise DynoformError(f"stack {stack.name}", done.last_words, "bin/dynoform doctor")
     shutil.rmtree(stack.directory, ignore_errors=True)

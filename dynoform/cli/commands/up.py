@@ -45,6 +45,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         existed = bool(stack.state_file and stack.state_file.exists())
         check_host(context, stack, known, existed)
         shared.bring_tools(context)
+        stack.check_not_moved()
         existed = stack.exists()
         stack.create(known)
         away = drift.hosts(stack) if existed and not _engine_answers(stack) else []

@@ -12,6 +12,9 @@ import pytest
 from dynoform.cli.console import Console
 from dynoform.cli.places import CHECKOUT, Places
 from dynoform.cli.stack import Stack
+from tests.unit.cli.checkout import checkout
+
+__all__ = ["checkout"]
 
 
 @pytest.fixture
