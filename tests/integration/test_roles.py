@@ -275,6 +275,11 @@ def test_wrong_name_is_refused(made: Outcome) -> None:
         play("dyno_runtime", dyno_runtime_stack="Bad_Name")
 
 
+def test_engine_that_is_too_old_is_refused(made: Outcome) -> None:
+    with pytest.raises(ProviderError, match=r"Docker: is [0-9.]+.*, older than 99 — upgrade it, it is not touched here"):
+        play("host", docker_engine_minimum_version="99")
+
+
 def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
     remove_containers()
     play("dyno_runtime_absent")

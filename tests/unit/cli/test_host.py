@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,35 @@ def test_without_root_it_is_refused_whatever_sudo_allows(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("USER", "ana")
     assert "user ana: is not root — run it as root" in errors(subject(tmp_path))
+
+
+class Engine:
+    """An engine as far as its version goes; the real ones that CI has are new enough."""
+
+    def __init__(self, version: str) -> None:
+        self.client = self
+        self.api = self
+        self._version = version
+
+    def version(self) -> dict[str, str]:
+        return {"Version": self._version}
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        ("19.03.15", True),
+        ("20.9.1", True),
+        ("1.13.1-cs9", True),
+        ("", True),
+        ("20.10.24+dfsg1", False),
+        ("20.10", False),
+        ("28.5.2", False),
+        ("29.0.0-rc.1", False),
+    ],
+)
+def test_docker_that_is_too_old_is_named_with_its_version(tmp_path: Path, version: str, old: bool) -> None:
+    checked = replace(subject(tmp_path), engine=Engine(version))  # type: ignore[arg-type]
+    error = host._docker(checked)
+    expected = f"Docker engine: is version {version}, 20.10 or newer is needed — upgrade it: apt-get install docker.io"
+    assert (str(error) if error else None) == (expected if old else None)
