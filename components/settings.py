@@ -1,6 +1,7 @@
 """The only reader of ``pulumi.Config``: a stack's settings, typed and checked."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -113,7 +114,7 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
-            apps=_apps(config.get_object("apps") or {}),
+            apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
 
@@ -124,43 +125,17 @@ def _wrong(key: str, why: str) -> pulumi.RunError:
 def _check(config: pulumi.Config) -> None:
     stack_settings.check_ports(*(config.require_int(key) for key in ("httpPort", "httpsPort", "platformPort")))
     stack_settings.check_subnets(config.require("dynoSubnet"), config.require("platformSubnet"))
+    stack_settings.check_domain(config.require("domain"))
+    stack_settings.check_email(config.require("email"))
+    stack_settings.check_listen_address(config.require("listenAddress"))
+    stack_settings.check_apps(config.get_object("apps") or {})
 
 
-def _apps(declared: Any) -> tuple[AppSettings, ...]:
-    if not isinstance(declared, dict):
-        raise _wrong("apps", "must be a map of app names")
-    return tuple(_app(name, value) for name, value in sorted(declared.items()))
-
-
-def _app(name: str, declared: Any) -> AppSettings:
-    path = f"apps.{name}"
-    _only_keys(path, declared, {"source", "config", "formation"})
-    if not isinstance(declared.get("source"), str):
-        raise _wrong(path, "source (the directory of the app) is missing")
-    config = declared.get("config") or {}
-    _only_keys(f"{path}.config", config, set(config) if isinstance(config, dict) else set())
-    formation = declared.get("formation") or {}
-    if not isinstance(formation, dict):
-        raise _wrong(f"{path}.formation", "must be a map")
+def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
+    formation = (declared.get("formation") or {}).items()
     return AppSettings(
         name=name,
         source=declared["source"],
-        config={key: str(value) for key, value in config.items()},
-        formation={kind: _formation(f"{path}.formation.{kind}", value) for kind, value in formation.items()},
+        config={key: str(value) for key, value in (declared.get("config") or {}).items()},
+        formation={kind: FormationSettings(**wanted) for kind, wanted in formation},
     )
-
-
-def _formation(path: str, declared: Any) -> FormationSettings:
-    _only_keys(path, declared, {"quantity", "size"})
-    quantity = declared.get("quantity", 1)
-    if not isinstance(quantity, int) or quantity < 0:
-        raise _wrong(path, f"quantity {quantity!r} is not a number of dynos")
-    return FormationSettings(quantity=quantity, size=str(declared.get("size", "Standard-1X")))
-
-
-def _only_keys(path: str, value: Any, allowed: set[str]) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(path, "must be a map")
-    unknown = sorted(set(value) - allowed)
-    if unknown:
-        raise _wrong(f"{path}.{unknown[0]}", f"is not a setting; there are: {', '.join(sorted(allowed))}")

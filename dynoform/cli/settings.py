@@ -67,6 +67,15 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
 def _check_rules(found: StackSettings) -> None:
     stack_settings.check_ports(*(found.port(key) for key in ("httpPort", "httpsPort", "platformPort")))
     stack_settings.check_subnets(found.text("dynoSubnet"), found.text("platformSubnet"))
+    stack_settings.check_listen_address(found.text("listenAddress"))
+    rules = {
+        "domain": stack_settings.check_domain,
+        "email": stack_settings.check_email,
+        "apps": stack_settings.check_apps,
+    }
+    for key, rule in rules.items():
+        if not _is_secure(found.values[key]):
+            rule(found.values[key])
 
 
 def _mapping(file: Path, section: str) -> dict[str, Any]:
@@ -85,7 +94,7 @@ def _check(where: str, key: str, value: Any, declared: Mapping[str, Any]) -> Non
         near = difflib.get_close_matches(key, declared, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(declared))}"
         raise InvalidInputError(where, "is not a setting", hint)
-    if isinstance(value, dict) and set(value) == {"secure"}:
+    if _is_secure(value):
         if key in READ_FIRST:
             raise InvalidInputError(where, "is encrypted, but needed before anything runs", "set it without --secret")
         return  # only the program can see its type
@@ -95,6 +104,10 @@ def _check(where: str, key: str, value: Any, declared: Mapping[str, Any]) -> Non
     if not isinstance(value, KINDS.get(kind, (object,))) or number_like:
         why = f"must be {_article(kind)}, but is {value!r}"
         raise InvalidInputError(where, why, f"set it with: pulumi config set {key} <value>")
+
+
+def _is_secure(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"secure"}
 
 
 def _read(kind: str, value: Any) -> Any:

@@ -80,6 +80,12 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         ),
         ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
         ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),
+        ({"domain": "münchen.example"}, "dynoform:domain: 'münchen.example' has letters that host names cannot have"),
+        ({"domain": "10.0.0.1"}, "dynoform:domain: '10.0.0.1' is not a domain"),
+        ({"email": "nobody"}, "dynoform:email: 'nobody' is not an e-mail address"),
+        ({"listenAddress": "localhost"}, "dynoform:listenAddress: 'localhost' is no IPv4 or IPv6 address"),
+        ({"apps": {"Shop": {"source": "x"}}}, "dynoform:apps.Shop: Name must start with a letter"),
+        ({"apps": {"api": {"source": "x"}}}, "dynoform:apps.api: is a name of the platform's own"),
         (
             {"apps": {"shop": {"sauce": "x"}}},
             "dynoform:apps.shop.sauce: is not a setting; there are: config, formation, source",
@@ -87,6 +93,14 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         (
             {"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": -1}}}}},
             "dynoform:apps.shop.formation.web: quantity -1",
+        ),
+        (
+            {"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": True}}}}},
+            "dynoform:apps.shop.formation.web: quantity True is not a number of dynos",
+        ),
+        (
+            {"apps": {"shop": {"source": "x", "formation": {"web": {"size": "Huge"}}}}},
+            "dynoform:apps.shop.formation.web: Couldn't find that dyno size (Huge)",
         ),
     ],
 )

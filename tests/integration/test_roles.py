@@ -276,7 +276,9 @@ def test_wrong_name_is_refused(made: Outcome) -> None:
 
 
 def test_engine_that_is_too_old_is_refused(made: Outcome) -> None:
-    with pytest.raises(ProviderError, match=r"Docker: is [0-9.]+.*, older than 99 — upgrade it, it is not touched here"):
+    with pytest.raises(
+        ProviderError, match=r"Docker: is [0-9.]+.*, older than 99 — upgrade it, it is not touched here"
+    ):
         play("host", docker_engine_minimum_version="99")
 
 
