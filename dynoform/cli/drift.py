@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from docker.errors import APIError
+
 from dynoform.cli.engine import DYNO, Engine
 from dynoform.cli.stack import Stack
 
@@ -41,7 +43,10 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
         return "the host was started again"
     if engine is None:
         return "the Docker engine does not answer"
-    return _missing(stack, engine) or _changed(stack, engine)
+    try:
+        return _missing(stack, engine) or _changed(stack, engine)
+    except APIError as error:
+        return f"the Docker engine cannot tell what it has: {error.explanation}"
 
 
 def hosts(stack: Stack) -> list[str]:

@@ -63,7 +63,10 @@ class Engine:
             return None
 
     def everything(self) -> dict[str, set[str]]:
-        """Ids of all objects of the engine, whosever they are, by their Pulumi type's name; networks by name too."""
+        """Ids of all objects of the engine, whosever they are, by their Pulumi type's name; networks by name too.
+
+        Raises `APIError` when the engine is in no swarm.
+        """
         api = self.client.api
         networks = api.networks()
         return {
@@ -77,7 +80,11 @@ class Engine:
 
     def forget_secret(self, name: str) -> bool:
         """Removes this stack's secret called `name` if there is one; the engine refuses while a service uses it."""
-        for found in self.client.api.secrets(self.filters()):
+        try:
+            known = self.client.api.secrets(self.filters())
+        except APIError:
+            return False  # in no swarm there are none
+        for found in known:
             if found["Spec"]["Name"] == name:
                 self.client.api.remove_secret(found["ID"])
                 return True
