@@ -53,7 +53,8 @@ def main(words: Sequence[str]) -> int:
         context.console.line(f"error: {error}", "bad")
         return FAILED
     except KeyboardInterrupt:
-        context.console.line(f"interrupted — run bin/dynoform {options.command} again to go on", "bad")
+        stack = f" --stack {options.stack}" if getattr(options, "stack", None) else ""
+        context.console.line(f"interrupted — run bin/dynoform {options.command}{stack} again to go on", "bad")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 the last stop: a bug is shown in one line too
         if options.verbose:

@@ -21,6 +21,8 @@ POLL_SECONDS = 0.2
 SLOW_SECONDS = 2
 REPEAT_SECONDS = 15
 KEPT_LOGS = 40
+COMMANDS = {"up": "up", "refresh": "up", "preview": "up --preview", "destroy": "down"}
+"""Operation of Pulumi → the command of ours that runs it."""
 SECRET = "docker:index/secret:Secret"  # noqa: S105 a type's name
 
 
@@ -58,7 +60,7 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
         outcome, output, code = _once(stack, operation, words, console)
     if code:
         lines = [stack.masked(line) for line in reasons(outcome.run)] or [_complaint(output)]
-        again = f"mend that, then run bin/dynoform {operation} again"
+        again = f"mend that, then run bin/dynoform {COMMANDS[operation]} --stack {stack.name} again"
         raise OperationError(f"{operation} of stack {stack.name}", lines, outcome.log, again)
     return outcome
 

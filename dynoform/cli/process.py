@@ -13,6 +13,7 @@ from dynoform.errors import DynoformError
 
 PR_SET_PDEATHSIG = 1
 TAIL = 40
+NAMED_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The program's name, for messages."""
-        return os.path.basename(self.argv[0])
+        """The program and the first words that are no options, for messages: ``pulumi stack ls``."""
+        words = [word for word in self.argv[1:] if not word.startswith("-")]
+        return " ".join([os.path.basename(self.argv[0]), *words[:NAMED_WORDS]])
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the process."""
@@ -183,4 +185,4 @@ def _not_started(command: Command, error: OSError) -> DynoformError:
 
 def _too_slow(command: Command) -> DynoformError:
     why = f"did not end within {command.timeout:.0f} s"
-    return DynoformError(" ".join(command.argv[:3]), why, command.if_late)
+    return DynoformError(command.name, why, command.if_late)

@@ -81,7 +81,7 @@ class Stack:
         path = f"{self.places.venv / 'bin'}{os.pathsep}{self.environ.get('PATH', os.defpath)}"
         # PULUMI_DEBUG_COMMANDS is what makes --event-log an option.
         env = {**self.environment(), "PATH": path, "PULUMI_DEBUG_COMMANDS": "true"}
-        argv = [str(self.places.pulumi), "--non-interactive", "--color", "never", *words]
+        argv = [str(self.places.pulumi), "--non-interactive", "--color=never", *words]
         return Command(argv, timeout=timeout, cwd=cwd or self.places.root, env=env, leader=leader)
 
     def ask(self, *words: str, cwd: Path | None = None) -> Finished:

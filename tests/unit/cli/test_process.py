@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dynoform.cli.process import Command, run, stream
+from dynoform.cli.stack import Stack
 from dynoform.errors import DynoformError
 
 
@@ -38,6 +40,12 @@ def test_missing_program_is_named(how: object) -> None:
 def test_program_that_hangs_is_ended(how: object) -> None:
     with pytest.raises(DynoformError, match="did not end within 1 s"):
         how(python("import time; time.sleep(60)", 1))  # type: ignore[operator]
+
+
+def test_program_that_hangs_is_named_with_its_operation(stack: Stack, program: Callable[[Path, str], Path]) -> None:
+    program(stack.places.pulumi, "exec sleep 60")
+    with pytest.raises(DynoformError, match=r"^pulumi stack ls: did not end within 1 s — run it again"):
+        run(stack.pulumi("stack", "ls", "--json", timeout=1))
 
 
 def test_lines_are_streamed() -> None:

@@ -104,5 +104,6 @@ def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> No
 
 
 def test_missing_file_is_named() -> None:
-    with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml"):
+    with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml") as caught:
         settings.load(CHECKOUT, "staging")
+    assert all(key in caught.value.next_step for key in settings.READ_FIRST if key != "listenAddress")

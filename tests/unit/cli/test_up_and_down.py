@@ -29,6 +29,25 @@ def test_up_again_changes_nothing_and_down_removes_everything(checkout: Checkout
     assert "mine: nothing is up" in checkout.run("down", "--yes", "--stack", "mine").stderr
 
 
+def files(checkout: Checkout) -> set[str]:
+    """What there is in the data directory, Pulumi's own home left out."""
+    data = checkout.home / "data"
+    return {str(path.relative_to(data)) for path in data.rglob("*") if "pulumi-home" not in path.parts}
+
+
+def test_preview_of_a_new_stack_leaves_nothing(checkout: Checkout) -> None:
+    done = checkout.run("up", "--preview", "--stack", "mine")
+    assert (done.returncode, done.stdout) == (0, "mine: 9 to create\n"), done.stderr
+    assert files(checkout) == set()
+    (checkout.root / "__main__.py").write_text("raise SystemExit('broken on purpose')", encoding="utf-8")
+    failed = checkout.run("up", "--preview", "--stack", "mine")
+    assert failed.returncode == 1
+    assert "— mend that, then run bin/dynoform up --preview --stack mine again" in failed.stderr
+    log = Path(failed.stderr.partition("the log is ")[2].partition(" — ")[0])
+    assert "broken on purpose" in log.read_text(encoding="utf-8")
+    assert files(checkout) == set()
+
+
 def test_existing_stack_is_not_changed_unasked(checkout: Checkout) -> None:
     checkout.run("up", "--yes", "--stack", "mine")
     program = checkout.root / "__main__.py"
@@ -48,6 +67,7 @@ def test_failing_program_is_told_in_one_line_and_the_log_is_named(checkout: Chec
     assert "✗ dynoform:apps.x: must be a map\n" in done.stderr
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: up of stack mine: did not finish, the log is ")
+    assert line.endswith(" — mend that, then run bin/dynoform up --stack mine again")
     log = Path(line.partition("the log is ")[2].partition(" — ")[0])
     assert "must be a map" in log.read_text(encoding="utf-8")
 
