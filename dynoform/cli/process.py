@@ -62,6 +62,11 @@ class Finished:
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {self.code}, no output"
 
+    def next_step(self, otherwise: str) -> str:
+        """What to do about its failure: `otherwise`, unless it ran out of disk."""
+        full = "no space left on device" in f"{self.stdout}{self.stderr}".lower()
+        return "free disk space, then run the same command again" if full else otherwise
+
 
 def run(command: Command) -> Finished:
     """Runs to the end with the output kept.

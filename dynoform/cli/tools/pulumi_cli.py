@@ -126,7 +126,7 @@ def _build(store: Store, places: Places, path: str, module: Path, target: Path, 
         done = stream(Command(argv, timeout=BUILD_SECONDS, cwd=module, env=env, if_late=PROXY_ANSWERS), note)
     if done.code or version_of(target / "pulumi") != VERSION:
         why = f"did not build: {done.last_words}"
-        raise DynoformError("tools/pulumi", why, PROXY_ANSWERS)
+        raise DynoformError("tools/pulumi", why, done.next_step(PROXY_ANSWERS))
     if own_caches.exists():
         # Go makes its module cache read-only.
         run(Command([str(toolchain.go), "clean", "-modcache"], timeout=300, cwd=module, env=env))

@@ -36,6 +36,15 @@ def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert any("1 MiB are free, 8192 MiB are needed — free some space" in line for line in errors(subject(tmp_path)))
 
 
+def test_full_disk_of_the_data_directory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def usage(place: Path) -> "shutil._ntuple_diskusage":
+        return shutil._ntuple_diskusage(1 << 40, 0, 1 << 20 if place == tmp_path else 1 << 40)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    line = f"disk of {tmp_path / 'data' / 'not-yet'}: 1 MiB are free, 256 MiB are needed — free some space"
+    assert [error for error in errors(subject(tmp_path)) if error.startswith(line)]
+
+
 def test_other_machines_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert "host: is Linux on riscv64, not Linux on x86_64 or aarch64 — use another host" in errors(subject(tmp_path))
