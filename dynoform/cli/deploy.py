@@ -143,6 +143,7 @@ class Reporter:
         self._tail, self._seen, self._console = tail, seen, console
         self._announced: set[str] = set()
         self._began = self._last = time.monotonic()
+        self._waiting = False
 
     def follow(self, over: threading.Event) -> None:
         """Reports until `over`, then what is left."""
@@ -155,19 +156,24 @@ class Reporter:
         for event in self._tail.fresh():
             for progress in self._seen.take(event):
                 self._console.line(progress.text, progress.tone)
-                self._last = time.monotonic()
+                self._last, self._waiting = time.monotonic(), False
 
     def _mention_slow(self) -> None:
         now = time.time()
         running = dict(self._seen.running)
         for urn, operation in running.items():
-            if now - operation.since > SLOW_SECONDS and urn not in self._announced and operation.doing != "reading":
+            if now - operation.since > SLOW_SECONDS and urn not in self._announced:
                 self._announced.add(urn)
-                self._console.line(f"… {operation.doing} {short(urn)}", "dim")
-                self._last = time.monotonic()
-        if time.monotonic() - self._last > REPEAT_SECONDS:
-            self._last = time.monotonic()
-            self._console.line(f"… {duration(self._last - self._began)}: {_busy(running)}", "dim")
+                self._say(f"… {operation.doing} {short(urn)}")
+        # Between two operations it is the program, or Pulumi's start, that takes its time: told as soon as a step is.
+        patience = REPEAT_SECONDS if running or self._waiting else SLOW_SECONDS
+        if time.monotonic() - self._last > patience:
+            self._waiting = not running
+            self._say(f"… {duration(time.monotonic() - self._began)}: {_busy(running)}")
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
+        self._console.line(line, "dim")
 
 
 def _busy(running: dict[str, Operation]) -> str:
