@@ -19,13 +19,22 @@ COMMANDS = {
     "bench": "measure, and write docs/reference/benchmarks.md",
     "completion": "completion for the shell: bash, zsh or fish",
 }
+VARIABLES = """variables:
+  DYNOFORM_HOME      where state, passphrase and logs are kept (~/.local/share/dynoform)
+  DYNOFORM_CACHE     where fetched tools are kept; may go at any time (~/.cache/dynoform)
+  DYNOFORM_OFFICIAL  never: leave Pulumi's own downloads out, use what registries have
+  DYNOFORM_PYTHON    the Python, 3.11 or newer, that the virtualenv is made with"""
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
     """The command line's grammar; `only` leaves the other commands' options out, which saves importing them."""
     top = argparse.ArgumentParser(
-        prog="bin/dynoform", description="Your own Heroku on your own hosts.", allow_abbrev=False
+        prog="bin/dynoform",
+        description="Your own Heroku on your own hosts.",
+        epilog=VARIABLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     top.add_argument("--verbose", action="store_true", help="show tracebacks of unexpected errors")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

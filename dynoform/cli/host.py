@@ -13,6 +13,7 @@ from dynoform.cli.settings import StackSettings
 from dynoform.errors import DynoformError
 
 MINIMUM_DOCKER = (20, 10)
+STORAGE_DRIVERS = ("overlay2", "overlayfs")  # the second is what containerd's image store calls the first
 MINIMUM_MEMORY = 1800 << 20
 FIRST_DISK = 8 << 30
 LATER_DISK = 1 << 30
@@ -107,7 +108,11 @@ def _docker(subject: Subject) -> DynoformError | None:
         return None  # `up` installs or starts it
     version = str(subject.engine.client.version().get("Version", "0"))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers >= MINIMUM_DOCKER:
-        return None
-    why = f"is version {version}, 20.10 or newer is needed"
-    return DynoformError("Docker engine", why, "upgrade it: apt-get install docker.io")
+    if numbers < MINIMUM_DOCKER:
+        why = f"is version {version}, 20.10 or newer is needed"
+        return DynoformError("Docker engine", why, "upgrade it: apt-get install docker.io")
+    driver = str(subject.engine.client.info().get("Driver", ""))
+    if driver not in STORAGE_DRIVERS:
+        why = f"keeps images and containers with {driver or 'no driver'}, not with overlay2"
+        return DynoformError("Docker engine", why, 'set "storage-driver" in /etc/docker/daemon.json')
+    return None

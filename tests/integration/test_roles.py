@@ -285,6 +285,13 @@ def test_engine_that_is_too_old_is_refused(made: Outcome) -> None:
         play("host", docker_engine_minimum_version="99")
 
 
+def test_engine_with_another_storage_driver_is_refused(made: Outcome) -> None:
+    with pytest.raises(
+        ProviderError, match=r'Docker: keeps .* with overlay\w*, not with zfs — set "storage-driver" in'
+    ):
+        play("host", docker_engine_storage_drivers=["zfs"])
+
+
 def assert_nothing_is_left() -> None:
     assert STACK not in docker("network", "ls") + host.check_output("ip -o link show") + host.check_output(
         "nft list tables"

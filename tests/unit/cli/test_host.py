@@ -61,12 +61,16 @@ def test_without_root_it_is_refused_whatever_sudo_allows(tmp_path: Path, monkeyp
 
 
 class Engine:
-    """An engine as far as its version goes; the real ones that CI has are new enough."""
+    """An engine as far as its version and storage go; the real ones that CI has are new enough."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, driver: str = "overlay2") -> None:
         self.client = self
         self.api = self
         self._version = version
+        self._driver = driver
+
+    def info(self) -> dict[str, str]:
+        return {"Driver": self._driver}
 
     def version(self) -> dict[str, str]:
         return {"Version": self._version}
@@ -90,3 +94,13 @@ def test_docker_that_is_too_old_is_named_with_its_version(tmp_path: Path, versio
     error = host._docker(checked)
     expected = f"Docker engine: is version {version}, 20.10 or newer is needed — upgrade it: apt-get install docker.io"
     assert (str(error) if error else None) == (expected if old else None)
+
+
+@pytest.mark.parametrize(("driver", "refused"), [("vfs", True), ("", True), ("overlay2", False), ("overlayfs", False)])
+def test_docker_with_another_storage_driver_is_named(tmp_path: Path, driver: str, refused: bool) -> None:
+    error = host._docker(replace(subject(tmp_path), engine=Engine("28.0.0", driver)))  # type: ignore[arg-type]
+    expected = (
+        f"Docker engine: keeps images and containers with {driver or 'no driver'}, not with overlay2 "
+        '— set "storage-driver" in /etc/docker/daemon.json'
+    )
+    assert (str(error) if error else None) == (expected if refused else None)
