@@ -73,7 +73,8 @@ class Images(pulumi.ComponentResource):
 
     def _build(self, recipe: Recipe, start: pulumi.Output[str]) -> docker.RemoteImage:
         digest = recipe_digest(recipe)
-        # The name changes with everything that goes in: an image that exists is the right one and is not built again.
+        # The name changes with everything that goes in, so a change makes another image. Where Pulumi knows none of the
+        # name it builds: from the engine's cache, if another stack has built the same.
         tag = start.apply(lambda base: hashlib.sha256(f"{base} {digest}".encode()).hexdigest()[:12])
         return docker.RemoteImage(
             f"{self._name}-{recipe.noun}",

@@ -1,10 +1,14 @@
 """The only reader of ``pulumi.Config``: a stack's settings, typed and checked."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pulumi
+
+from dynoform.domain import stack_settings
+from dynoform.errors import InvalidInputError
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ class Settings:
     @property
     def dyno_gateway(self) -> str:
         """The host's own address on the dynos' bridge; dynos publish their ports on it."""
-        return str(next(self.dyno_subnet.hosts()))
+        return stack_settings.gateway(self.dyno_subnet)
 
     @property
     def platform_address(self) -> str:
         """The host's own address on the platform's bridge; platform services publish their ports on it."""
-        return str(next(self.platform_subnet.hosts()))
+        return stack_settings.gateway(self.platform_subnet)
 
     @property
     def api_url(self) -> str:
@@ -96,82 +100,42 @@ class Settings:
             pulumi.RunError: a value is missing, of the wrong type or contradicts another; names the key.
         """
         config = pulumi.Config()
-        settings = cls(
+        try:
+            _check(config)
+        except InvalidInputError as error:
+            raise _wrong(error.what, error.why) from error
+        return cls(
             stack=pulumi.get_stack(),
             domain=config.require("domain"),
-            http_port=_port(config, "httpPort"),
-            https_port=_port(config, "httpsPort"),
+            http_port=config.require_int("httpPort"),
+            https_port=config.require_int("httpsPort"),
             listen_address=config.require("listenAddress"),
             email=config.require("email"),
-            platform_port=_port(config, "platformPort"),
-            dyno_subnet=_subnet(config, "dynoSubnet"),
-            platform_subnet=_subnet(config, "platformSubnet"),
-            apps=_apps(config.get_object("apps") or {}),
+            platform_port=config.require_int("platformPort"),
+            dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
+            platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
+            apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
-        if settings.dyno_subnet.overlaps(settings.platform_subnet):
-            raise _wrong("platformSubnet", f"{settings.platform_subnet} overlaps dynoSubnet {settings.dyno_subnet}")
-        if settings.http_port == settings.https_port:
-            raise _wrong("httpsPort", f"{settings.https_port} is also httpPort")
-        return settings
 
 
 def _wrong(key: str, why: str) -> pulumi.RunError:
     return pulumi.RunError(f"dynoform:{key}: {why}. Set it with: pulumi config set {key} <value>")
 
 
-def _port(config: pulumi.Config, key: str) -> int:
-    value = config.require_int(key)
-    if not 0 < value < 65536:
-        raise _wrong(key, f"{value} is not a port (1 to 65535)")
-    return value
+def _check(config: pulumi.Config) -> None:
+    stack_settings.check_ports(*(config.require_int(key) for key in ("httpPort", "httpsPort", "platformPort")))
+    stack_settings.check_subnets(config.require("dynoSubnet"), config.require("platformSubnet"))
+    stack_settings.check_domain(config.require("domain"))
+    stack_settings.check_email(config.require("email"))
+    stack_settings.check_listen_address(config.require("listenAddress"))
+    stack_settings.check_apps(config.get_object("apps") or {})
 
 
-def _subnet(config: pulumi.Config, key: str) -> ipaddress.IPv4Network:
-    value = config.require(key)
-    try:
-        subnet = ipaddress.IPv4Network(value)
-    except ValueError as error:
-        raise _wrong(key, f"'{value}' is not an IPv4 network ({error})") from error
-    if not subnet.is_private or subnet.prefixlen > 28:
-        raise _wrong(key, f"{value} must be a private network of at least 16 addresses")
-    return subnet
-
-
-def _apps(declared: Any) -> tuple[AppSettings, ...]:
-    if not isinstance(declared, dict):
-        raise _wrong("apps", "must be a map of app names")
-    return tuple(_app(name, value) for name, value in sorted(declared.items()))
-
-
-def _app(name: str, declared: Any) -> AppSettings:
-    path = f"apps.{name}"
-    _only_keys(path, declared, {"source", "config", "formation"})
-    if not isinstance(declared.get("source"), str):
-        raise _wrong(path, "source (the directory of the app) is missing")
-    config = declared.get("config") or {}
-    _only_keys(f"{path}.config", config, set(config) if isinstance(config, dict) else set())
-    formation = declared.get("formation") or {}
-    if not isinstance(formation, dict):
-        raise _wrong(f"{path}.formation", "must be a map")
+def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
+    formation = (declared.get("formation") or {}).items()
     return AppSettings(
         name=name,
         source=declared["source"],
-        config={key: str(value) for key, value in config.items()},
-        formation={kind: _formation(f"{path}.formation.{kind}", value) for kind, value in formation.items()},
+        config={key: str(value) for key, value in (declared.get("config") or {}).items()},
+        formation={kind: FormationSettings(**wanted) for kind, wanted in formation},
     )
-
-
-def _formation(path: str, declared: Any) -> FormationSettings:
-    _only_keys(path, declared, {"quantity", "size"})
-    quantity = declared.get("quantity", 1)
-    if not isinstance(quantity, int) or quantity < 0:
-        raise _wrong(path, f"quantity {quantity!r} is not a number of dynos")
-    return FormationSettings(quantity=quantity, size=str(declared.get("size", "Standard-1X")))
-
-
-def _only_keys(path: str, value: Any, allowed: set[str]) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(path, "must be a map")
-    unknown = sorted(set(value) - allowed)
-    if unknown:
-        raise _wrong(f"{path}.{unknown[0]}", f"is not a setting; there are: {', '.join(sorted(allowed))}")

@@ -19,13 +19,22 @@ COMMANDS = {
     "bench": "measure, and write docs/reference/benchmarks.md",
     "completion": "completion for the shell: bash, zsh or fish",
 }
+VARIABLES = """variables:
+  DYNOFORM_HOME      where state, passphrase and logs are kept (~/.local/share/dynoform)
+  DYNOFORM_CACHE     where fetched tools are kept; may go at any time (~/.cache/dynoform)
+  DYNOFORM_OFFICIAL  never: leave Pulumi's own downloads out, use what registries have
+  DYNOFORM_PYTHON    the Python, 3.11 or newer, that the virtualenv is made with"""
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
     """The command line's grammar; `only` leaves the other commands' options out, which saves importing them."""
     top = argparse.ArgumentParser(
-        prog="bin/dynoform", description="Your own Heroku on your own hosts.", allow_abbrev=False
+        prog="bin/dynoform",
+        description="Your own Heroku on your own hosts.",
+        epilog=VARIABLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     top.add_argument("--verbose", action="store_true", help="show tracebacks of unexpected errors")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -53,7 +62,8 @@ def main(words: Sequence[str]) -> int:
         context.console.line(f"error: {error}", "bad")
         return FAILED
     except KeyboardInterrupt:
-        context.console.line(f"interrupted — run bin/dynoform {options.command} again to go on", "bad")
+        stack = f" --stack {options.stack}" if getattr(options, "stack", None) else ""
+        context.console.line(f"interrupted — run bin/dynoform {options.command}{stack} again to go on", "bad")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 the last stop: a bug is shown in one line too
         if options.verbose:

@@ -21,6 +21,8 @@ POLL_SECONDS = 0.2
 SLOW_SECONDS = 2
 REPEAT_SECONDS = 15
 KEPT_LOGS = 40
+COMMANDS = {"up": "up", "refresh": "up", "preview": "up --preview", "destroy": "down"}
+"""Operation of Pulumi → the command of ours that runs it."""
 SECRET = "docker:index/secret:Secret"  # noqa: S105 a type's name
 
 
@@ -57,8 +59,8 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
         settle(stack, console)
         outcome, output, code = _once(stack, operation, words, console)
     if code:
-        lines = reasons(outcome.run) or [_complaint(output)]
-        again = f"mend that, then run bin/dynoform {operation} again"
+        lines = [stack.masked(line) for line in reasons(outcome.run)] or [_complaint(output)]
+        again = f"mend that, then run bin/dynoform {COMMANDS[operation]} --stack {stack.name} again"
         raise OperationError(f"{operation} of stack {stack.name}", lines, outcome.log, again)
     return outcome
 
@@ -101,10 +103,14 @@ def _once(stack: Stack, operation: str, words: list[str], console: Console) -> t
     events, log = Path(f"{base}.events"), Path(f"{base}.log")
     command = stack.pulumi(operation, *words, "--event-log", str(events), timeout=LIMIT_SECONDS, leader=True)
     seen, began = Run(), time.monotonic()
-    with log.open("w", encoding="utf-8") as file, _watched(events, seen, console):
-        done = stream(command, lambda line: None, file, lambda pid: recovery.remember(stack, pid))
+    with log.open("w", encoding="utf-8", buffering=1) as file, _watched(events, seen, console):
+
+        def note(line: str) -> None:
+            file.write(stack.masked(line) + "\n")
+
+        done = stream(command, note, lambda pid: recovery.remember(stack, pid))
     (stack.directory / "pulumi.pid").unlink(missing_ok=True)
-    return Outcome(seen, time.monotonic() - began, log), done.stdout, done.code
+    return Outcome(seen, time.monotonic() - began, log), stack.masked(done.stdout), done.code
 
 
 def _log_base(stack: Stack, operation: str) -> Path:
@@ -137,6 +143,7 @@ class Reporter:
         self._tail, self._seen, self._console = tail, seen, console
         self._announced: set[str] = set()
         self._began = self._last = time.monotonic()
+        self._waiting = False
 
     def follow(self, over: threading.Event) -> None:
         """Reports until `over`, then what is left."""
@@ -149,19 +156,24 @@ class Reporter:
         for event in self._tail.fresh():
             for progress in self._seen.take(event):
                 self._console.line(progress.text, progress.tone)
-                self._last = time.monotonic()
+                self._last, self._waiting = time.monotonic(), False
 
     def _mention_slow(self) -> None:
         now = time.time()
         running = dict(self._seen.running)
         for urn, operation in running.items():
-            if now - operation.since > SLOW_SECONDS and urn not in self._announced and operation.doing != "reading":
+            if now - operation.since > SLOW_SECONDS and urn not in self._announced:
                 self._announced.add(urn)
-                self._console.line(f"… {operation.doing} {short(urn)}", "dim")
-                self._last = time.monotonic()
-        if time.monotonic() - self._last > REPEAT_SECONDS:
-            self._last = time.monotonic()
-            self._console.line(f"… {duration(self._last - self._began)}: {_busy(running)}", "dim")
+                self._say(f"… {operation.doing} {short(urn)}")
+        # Between two operations it is the program, or Pulumi's start, that takes its time: told as soon as a step is.
+        patience = REPEAT_SECONDS if running or self._waiting else SLOW_SECONDS
+        if time.monotonic() - self._last > patience:
+            self._waiting = not running
+            self._say(f"… {duration(time.monotonic() - self._began)}: {_busy(running)}")
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
+        self._console.line(line, "dim")
 
 
 def _busy(running: dict[str, Operation]) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli.engine import Engine
+from docker.errors import APIError
+
+from dynoform.cli.engine import DYNO, Engine
 from dynoform.cli.stack import Stack
 
 MARK = "settled"
 HOST_PLAYBOOK = "playbooks/host.yml"
-DYNO = "dynoform.dyno"
 TRUST_SECONDS = 24 * 3600
 NETWORKS = ("dynos", "platform")
 
@@ -42,7 +43,10 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
         return "the host was started again"
     if engine is None:
         return "the Docker engine does not answer"
-    return _missing(stack, engine) or _changed(stack, engine)
+    try:
+        return _missing(stack, engine) or _changed(stack, engine)
+    except APIError as error:
+        return f"the Docker engine cannot tell what it has: {error.explanation}"
 
 
 def hosts(stack: Stack) -> list[str]:

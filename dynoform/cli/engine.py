@@ -9,6 +9,8 @@ from docker.errors import APIError, DockerException
 
 SECONDS = 20
 LABEL = "dynoform.stack"
+DYNO = "dynoform.dyno"
+"""Label of what is a dyno's and not the platform's."""
 
 
 class Engine:
@@ -29,6 +31,10 @@ class Engine:
             return list(self.client.api.services(filters=self.filters(), status=True))
         except APIError:
             return []
+
+    def tasks(self, service: str) -> list[dict[str, Any]]:
+        """Tasks of a service, past ones too, as the engine describes them."""
+        return list(self.client.api.tasks(filters={"service": service}))
 
     def containers(self) -> list[dict[str, Any]]:
         """Containers of the stack, running or not, as the engine lists them."""
@@ -57,7 +63,10 @@ class Engine:
             return None
 
     def everything(self) -> dict[str, set[str]]:
-        """Ids of all objects of the engine, whosever they are, by their Pulumi type's name; networks by name too."""
+        """Ids of all objects of the engine, whosever they are, by their Pulumi type's name; networks by name too.
+
+        Raises `APIError` when the engine is in no swarm.
+        """
         api = self.client.api
         networks = api.networks()
         return {
@@ -71,7 +80,11 @@ class Engine:
 
     def forget_secret(self, name: str) -> bool:
         """Removes this stack's secret called `name` if there is one; the engine refuses while a service uses it."""
-        for found in self.client.api.secrets(self.filters()):
+        try:
+            known = self.client.api.secrets(self.filters())
+        except APIError:
+            return False  # in no swarm there are none
+        for found in known:
             if found["Spec"]["Name"] == name:
                 self.client.api.remove_secret(found["ID"])
                 return True

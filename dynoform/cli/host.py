@@ -3,17 +3,17 @@
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynoform.cli import ports
 from dynoform.cli.engine import Engine
-from dynoform.cli.process import Command, run
 from dynoform.cli.settings import StackSettings
 from dynoform.errors import DynoformError
 
 MINIMUM_DOCKER = (20, 10)
+STORAGE_DRIVERS = ("overlay2", "overlayfs")  # the second is what containerd's image store calls the first
 MINIMUM_MEMORY = 1800 << 20
 FIRST_DISK = 8 << 30
 LATER_DISK = 1 << 30
@@ -49,7 +49,7 @@ def checks(subject: Subject) -> Iterator[Check]:
         ("disk", _disk),
         ("kernel", _kernel),
         ("docker", _docker),
-        ("ports", _ports),
+        ("ports", lambda subject: ports.check(subject.stack, subject.settings, subject.engine)),
     ]
     for name, check in table:
         yield Check(name, check(subject))
@@ -65,11 +65,7 @@ def _machine(subject: Subject) -> DynoformError | None:
 def _rights(subject: Subject) -> DynoformError | None:
     if os.geteuid() == 0:
         return None
-    sudo = shutil.which("sudo")
-    if sudo and run(Command([sudo, "-n", "true"], timeout=20)).code == 0:
-        return None
-    why = "is neither root nor allowed to use sudo without a password"
-    return DynoformError(f"user {os.environ.get('USER', os.geteuid())}", why, "run it as root, or allow sudo")
+    return DynoformError(f"user {os.environ.get('USER', os.geteuid())}", "is not root", "run it as root")
 
 
 def _memory(subject: Subject) -> DynoformError | None:
@@ -112,57 +108,11 @@ def _docker(subject: Subject) -> DynoformError | None:
         return None  # `up` installs or starts it
     version = str(subject.engine.client.version().get("Version", "0"))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers >= MINIMUM_DOCKER:
-        return None
-    why = f"is version {version}, 20.10 or newer is needed"
-    return DynoformError("Docker engine", why, "upgrade it: apt-get install docker.io")
-
-
-def _ports(subject: Subject) -> DynoformError | None:
-    address = subject.settings.text("listenAddress") or "127.0.0.1"
-    for key in ("httpPort", "httpsPort"):
-        port = subject.settings.port(key)
-        if not _taken(address, port) or _router_runs(subject):
-            continue
-        why = f"is taken by {_holder(port) or 'another program'}"
-        hint = f"stop that, or choose another: set dynoform:{key} in {subject.settings.file.name}"
-        return DynoformError(f"{key} {address}:{port}", why, hint)
-    return None
-
-
-def _taken(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return True
-    return False
-
-
-def _router_runs(subject: Subject) -> bool:
-    """Whether the stack's own router has the port; one whose service was removed keeps it until it has ended."""
-    name = f"{subject.stack}_router"
-    if subject.engine is None:
-        return False
-    if any(service["Spec"]["Name"] == name for service in subject.engine.services()):
-        return True
-    return bool(subject.engine.client.containers.list(filters={"label": f"com.docker.swarm.service.name={name}"}))
-
-
-def _holder(port: int) -> str | None:
-    """Name and id of the process that listens on `port`, where /proc lets us see it."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text(encoding="utf-8").splitlines()[1:] if Path(table).exists() else []:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(link) in inodes:
-                process = link.parents[1]
-                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})"
-        except OSError:
-            continue
+    if numbers < MINIMUM_DOCKER:
+        why = f"is version {version}, 20.10 or newer is needed"
+        return DynoformError("Docker engine", why, "upgrade it: apt-get install docker.io")
+    driver = str(subject.engine.client.info().get("Driver", ""))
+    if driver not in STORAGE_DRIVERS:
+        why = f"keeps images and containers with {driver or 'no driver'}, not with overlay2"
+        return DynoformError("Docker engine", why, 'set "storage-driver" in /etc/docker/daemon.json')
     return None

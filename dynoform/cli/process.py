@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from dynoform.errors import DynoformError
 
 PR_SET_PDEATHSIG = 1
 TAIL = 40
+NAMED_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The program's name, for messages."""
-        return os.path.basename(self.argv[0])
+        """The program and the first words that are no options, for messages: ``pulumi stack ls``."""
+        words = [word for word in self.argv[1:] if not word.startswith("-")]
+        return " ".join([os.path.basename(self.argv[0]), *words[:NAMED_WORDS]])
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the process."""
@@ -60,6 +61,11 @@ class Finished:
         """Its last line that says something, for error messages."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {self.code}, no output"
+
+    def next_step(self, otherwise: str) -> str:
+        """What to do about its failure: `otherwise`, unless it ran out of disk."""
+        full = "no space left on device" in f"{self.stdout}{self.stderr}".lower()
+        return "free disk space, then run the same command again" if full else otherwise
 
 
 def run(command: Command) -> Finished:
@@ -89,10 +95,9 @@ def run(command: Command) -> Finished:
 def stream(
     command: Command,
     on_line: Callable[[str], None],
-    log: IO[str] | None = None,
     on_start: Callable[[int], None] = lambda pid: None,
 ) -> Finished:
-    """Runs to the end; each line of output (standard error mixed in) goes to `on_line` and `log` as it comes.
+    """Runs to the end; each line of output (standard error mixed in) goes to `on_line` as it comes.
 
     `on_start` gets the process id. An interrupt from the keyboard reaches the program too: it has the time to end by
     itself, a second one ends it. Raises as `run` does.
@@ -106,9 +111,6 @@ def stream(
     tail: list[str] = []
     try:
         for line in _lines(process):
-            if log:
-                log.write(line + "\n")
-                log.flush()
             tail = [*tail[-TAIL:], line]
             on_line(line)
         code = process.wait()
@@ -188,4 +190,4 @@ def _not_started(command: Command, error: OSError) -> DynoformError:
 
 def _too_slow(command: Command) -> DynoformError:
     why = f"did not end within {command.timeout:.0f} s"
-    return DynoformError(" ".join(command.argv[:3]), why, command.if_late)
+    return DynoformError(command.name, why, command.if_late)

@@ -6,23 +6,26 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
-from dynoform.cli.engine import Engine
+from dynoform.cli.engine import DYNO, Engine
 
-DYNO = "dynoform.dyno"
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.5
 
 
-def objects(engine: Engine) -> Iterator[str]:
-    """Removes the stack's services, containers, secrets, configs, volumes and networks; yields a line for each.
+def running(engine: Engine) -> Iterator[str]:
+    """Removes the stack's services and containers; yields a line for each."""
+    # The platform first, to its last container: its reconciler would bring the dynos back.
+    yield from _services(engine, with_dynos=False)
+    yield from _services(engine, with_dynos=True)
+
+
+def kept(engine: Engine) -> Iterator[str]:
+    """Removes the stack's secrets, configs, volumes and networks; yields a line for each.
 
     Volumes and networks are in use for a moment after their last container has gone: they are tried again.
     """
     api = engine.client.api
     filters = engine.filters()
-    # The platform first, to its last container: its reconciler would bring the dynos back.
-    yield from _services(engine, with_dynos=False)
-    yield from _services(engine, with_dynos=True)
     for secret in _swarm(lambda: api.secrets(filters)):
         yield from _removed("secret", secret["Spec"]["Name"], lambda name: api.remove_secret(name))
     for config in _swarm(lambda: api.configs(filters)):

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from dynoform.cli.console import Console
-from dynoform.cli.process import run
 from dynoform.cli.stack import Stack
 from dynoform.errors import ConflictError, DynoformError
 
 LOCKED = re.compile(r"currently locked by")
 OWNER = re.compile(r"created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 PATIENCE = ((signal.SIGINT, 90), (signal.SIGTERM, 15), (signal.SIGKILL, 5))
-CANCEL_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -100,7 +98,7 @@ def break_lock(stack: Stack, output: str, console: Console) -> None:
             next_step = f"wait for it; if it is dead: pulumi cancel --stack {stack.name}"
             raise ConflictError(f"stack {stack.name}", f"is locked by {who}", next_step)
     console.line(f"removing the lock of a killed run from stack {stack.name}", "dim")
-    done = run(stack.pulumi("cancel", "--yes", "--stack", stack.name, timeout=CANCEL_SECONDS))
+    done = stack.ask("cancel", "--yes", "--stack", stack.name)
     if done.code:
         raise DynoformError(f"pulumi cancel --stack {stack.name}", done.last_words, "run it by hand")
 

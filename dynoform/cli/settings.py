@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dynoform.cli.places import PROJECT
+from dynoform.domain import stack_settings
 from dynoform.errors import InvalidInputError, NotFoundError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -19,6 +20,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
+READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
     """The settings of `stack`, from ``Pulumi.<stack>.yaml`` in `root` or from `file`.
 
     Raises `NotFoundError` when there is no such file, `InvalidInputError` naming the first key that is unknown, of the
-    wrong type or not a port.
+    wrong type, or breaks a rule of `stack_settings`.
     """
     place = file or root / f"Pulumi.{stack}.yaml"
     if not place.exists():
-        next_step = f"write one, with httpPort, httpsPort, dynoSubnet and platformSubnet of its own: {place.name}"
+        own = "httpPort, httpsPort, platformPort, dynoSubnet and platformSubnet"
+        next_step = f"write one, with {own} of its own: {place.name}"
         raise NotFoundError(f"stack {stack}", f"there is no {place}", next_step)
     declared = _mapping(root / "Pulumi.yaml", "config")
     values = {key: known["default"] for key, known in declared.items() if "default" in known}
@@ -54,7 +57,26 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
         if namespace in ("", PROJECT):
             _check(f"{place.name}: {PROJECT}:{key}", key, value, declared)
             values[key] = value
-    return StackSettings(place, values)
+    found = StackSettings(place, values)
+    try:
+        _check_rules(found)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{place.name}: {PROJECT}:{error.what}", error.why, error.next_step) from error
+    return found
+
+
+def _check_rules(found: StackSettings) -> None:
+    stack_settings.check_ports(*(found.port(key) for key in ("httpPort", "httpsPort", "platformPort")))
+    stack_settings.check_subnets(found.text("dynoSubnet"), found.text("platformSubnet"))
+    stack_settings.check_listen_address(found.text("listenAddress"))
+    rules = {
+        "domain": stack_settings.check_domain,
+        "email": stack_settings.check_email,
+        "apps": stack_settings.check_apps,
+    }
+    for key, rule in rules.items():
+        if not _is_secure(found.values[key]):
+            rule(found.values[key])
 
 
 def _mapping(file: Path, section: str) -> dict[str, Any]:
@@ -73,16 +95,20 @@ def _check(where: str, key: str, value: Any, declared: Mapping[str, Any]) -> Non
         near = difflib.get_close_matches(key, declared, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(declared))}"
         raise InvalidInputError(where, "is not a setting", hint)
-    if isinstance(value, dict) and set(value) == {"secure"}:
-        return  # encrypted: only the program can see its type
+    if _is_secure(value):
+        if key in READ_FIRST:
+            raise InvalidInputError(where, "is encrypted, but needed before anything runs", "set it without --secret")
+        return  # only the program can see its type
     kind = declared[key].get("type", "string")
     value = _read(kind, value)
     number_like = isinstance(value, bool) and kind in ("integer", "number")
     if not isinstance(value, KINDS.get(kind, (object,))) or number_like:
         why = f"must be {_article(kind)}, but is {value!r}"
         raise InvalidInputError(where, why, f"set it with: pulumi config set {key} <value>")
-    if key.endswith("Port") and not (isinstance(value, int) and 0 < value < 65536):
-        raise InvalidInputError(where, f"{value} is not a port (1 to 65535)", "choose another")
+
+
+def _is_secure(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"secure"}
 
 
 def _read(kind: str, value: Any) -> Any:

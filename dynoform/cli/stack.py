@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynoform.cli import backend as backends
 from dynoform.cli.places import PROJECT, Places
 from dynoform.cli.process import Command, Finished, run
 from dynoform.cli.settings import StackSettings
-from dynoform.errors import DynoformError, InvalidInputError
+from dynoform.errors import ConflictError, DynoformError, InvalidInputError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 SALT = re.compile(r"^encryptionsalt:.*$", re.MULTILINE)
@@ -33,15 +34,16 @@ class Stack:
     def of(cls, name: str, places: Places, environ: Mapping[str, str], backend: str | None = None) -> "Stack":
         """The stack called `name`; the `backend` once given is remembered.
 
-        Raises `InvalidInputError` for a name that Docker objects, networks and host names cannot carry.
+        Raises `InvalidInputError` for a name that Docker objects, networks and host names cannot carry, and for an
+        address that is no backend's.
         """
         if not NAME.fullmatch(name):
             why = "a stack's name is 1 to 20 lower-case letters, digits and hyphens, a letter first"
             raise InvalidInputError(f"--stack {name}", why, "choose another")
-        remembered = places.stack(name) / "backend"
-        if not backend:
-            backend = remembered.read_text(encoding="utf-8").strip() if remembered.exists() else None
-        return cls(name, places, backend or f"file://{places.state}", environ)
+        if backend:
+            backends.check(backend)
+        known = backend or backends.remembered(places.stack(name))
+        return cls(name, places, known or f"file://{places.state}", environ)
 
     @property
     def directory(self) -> Path:
@@ -79,17 +81,44 @@ class Stack:
         path = f"{self.places.venv / 'bin'}{os.pathsep}{self.environ.get('PATH', os.defpath)}"
         # PULUMI_DEBUG_COMMANDS is what makes --event-log an option.
         env = {**self.environment(), "PATH": path, "PULUMI_DEBUG_COMMANDS": "true"}
-        argv = [str(self.places.pulumi), "--non-interactive", "--color", "never", *words]
+        argv = [str(self.places.pulumi), "--non-interactive", "--color=never", *words]
         return Command(argv, timeout=timeout, cwd=cwd or self.places.root, env=env, leader=leader)
+
+    def ask(self, *words: str, cwd: Path | None = None) -> Finished:
+        """Runs ``pulumi <words>`` to its end; what it complains about comes without the backend's password."""
+        done = run(self.pulumi(*words, timeout=QUERY_SECONDS, cwd=cwd))
+        said = self.masked(done.stdout) if done.code else done.stdout
+        return Finished(done.code, said, self.masked(done.stderr))
+
+    def masked(self, text: str) -> str:
+        """`text` without the password of the backend."""
+        return backends.masked(text, self.backend)
 
     def exists(self) -> bool:
         """Whether the backend has such a stack."""
         if self.state_file:
             return self.state_file.exists()
-        done = run(self.pulumi("stack", "ls", "--json", timeout=QUERY_SECONDS))
+        done = self.ask("stack", "ls", "--json")
         if done.code:
             raise _backend_error(self, done)
         return any(found["name"].rpartition("/")[2] == self.name for found in json.loads(done.stdout))
+
+    def check_not_moved(self) -> None:
+        """Raises `ConflictError` while another backend, the one used last, has resources of this stack.
+
+        With a second state, empty, the next `up` would make everything a second time.
+        """
+        before = Stack.of(self.name, self.places, self.environ)
+        if before.backend == self.backend or not before.exists():
+            return
+        count = len(before.deployment().get("resources") or [])
+        if count:
+            why = f"its state, of {count} resources, is in {before.masked(before.backend)}"
+            next_step = (
+                f"leave --backend out; to move, take the state along (pulumi stack export, then import), "
+                f"or remove it first: bin/dynoform down --purge --stack {self.name}"
+            )
+            raise ConflictError(f"stack {self.name}", why, next_step)
 
     def certainly_absent(self) -> bool:
         """Whether a local state file is missing, which can be told without `pulumi`."""
@@ -102,7 +131,6 @@ class Stack:
     def create(self, settings: StackSettings) -> None:
         """Makes the stack if it is not there, and writes its configuration file from `settings`. Safe to repeat."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.directory / "backend").write_text(self.backend + "\n", encoding="utf-8")
         if self.state_file:
             self.state_file.parents[3].mkdir(parents=True, exist_ok=True, mode=0o700)
         make_passphrase(self.places.passphrase)
@@ -110,11 +138,10 @@ class Stack:
             # In a directory of its own: `stack init` writes the salt beside the Pulumi.yaml that it finds.
             project = f"name: {PROJECT}\nruntime: python\n"
             (self.directory / "Pulumi.yaml").write_text(project, encoding="utf-8")
-            done = run(
-                self.pulumi("stack", "init", self.name, "--no-select", timeout=QUERY_SECONDS, cwd=self.directory)
-            )
+            done = self.ask("stack", "init", self.name, "--no-select", cwd=self.directory)
             if done.code and "already exists" not in done.stderr:
                 raise _backend_error(self, done)
+        backends.remember(self.directory, self.backend)
         self.write_config(settings)
 
     def write_config(self, settings: StackSettings) -> None:
@@ -132,8 +159,7 @@ class Stack:
         """All outputs, secrets in clear. Raises `DynoformError` when there is no such stack."""
         if not self.exists():
             raise self.absent()
-        words = ("stack", "output", "--json", "--show-secrets", "--stack", self.name)
-        done = run(self.pulumi(*words, timeout=QUERY_SECONDS))
+        done = self.ask("stack", "output", "--json", "--show-secrets", "--stack", self.name)
         if done.code:
             raise _backend_error(self, done)
         found: dict[str, Any] = json.loads(done.stdout or "{}")
@@ -144,7 +170,7 @@ class Stack:
         if self.state_file:
             content = json.loads(self.state_file.read_text(encoding="utf-8")) if self.state_file.exists() else {}
             return dict((content.get("checkpoint") or {}).get("latest") or {})
-        done = run(self.pulumi("stack", "export", "--stack", self.name, timeout=QUERY_SECONDS))
+        done = self.ask("stack", "export", "--stack", self.name)
         if done.code:
             raise _backend_error(self, done)
         return dict(json.loads(done.stdout).get("deployment") or {})
@@ -168,9 +194,5 @@ def make_passphrase(file: Path) -> None:
 
 def _backend_error(stack: Stack, done: Finished) -> DynoformError:
     why = done.last_words.removeprefix("error: ")
-    return DynoformError(f"stack {stack.name} in {_shown(stack.backend)}", why, "check the backend, then run it again")
-
-
-def _shown(url: str) -> str:
-    """`url` without the password it may carry."""
-    return re.sub(r"//([^:/@]+):[^@/]+@", r"//\1:…@", url)
+    where = stack.masked(stack.backend)
+    return DynoformError(f"stack {stack.name} in {where}", why, "check the backend, then run it again")

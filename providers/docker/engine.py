@@ -19,6 +19,8 @@ OLDEST_API: Final = "1.41"
 """Of Docker 20.10, spoken where the engine shall not be asked for its own."""
 
 NOT_FOUND: Final = 404
+NO_SWARM: Final = 'Use "docker swarm init"'
+"""In the answer, with status 503, of an engine that is in no swarm. A worker, which cannot tell, has other words."""
 
 
 class Engine:
@@ -71,7 +73,9 @@ class Engine:
             yield
         except docker.errors.APIError as error:
             text = f"Error response from daemon: {error.explanation or error}"
-            raise (MissingError if error.status_code == NOT_FOUND else EngineError)(text) from error
+            # Without a swarm there are no services, secrets and configs.
+            missing = error.status_code == NOT_FOUND or NO_SWARM in text
+            raise (MissingError if missing else EngineError)(text) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             self._local.client = None
             raise EngineError(

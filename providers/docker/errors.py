@@ -25,7 +25,7 @@ class EngineError(DockerPluginError):
 
 
 class MissingError(EngineError):
-    """The engine knows no such object (HTTP 404)."""
+    """The engine knows no such object (HTTP 404), or is in no swarm, which all such objects are part of."""
 
 
 class OperationError(DockerPluginError):

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,14 @@ RUN_SECONDS = 1800.0
 """How long a playbook may take when the user sets no timeout: a cold package mirror is slow, a hang is not for ever."""
 LOCK_SECONDS = 600.0
 TERMINATE_SECONDS = 5.0
+ADVICE = (
+    (re.compile(r"no space left on device", re.IGNORECASE), "free disk space on the host, then run 'up' again"),
+    (
+        re.compile(r"\bapt\b|\bapt-get\b|No package matching|\bdpkg\b", re.IGNORECASE),
+        "mend the host's package sources (/etc/apt), see 'apt-get update', then run 'up' again",
+    ),
+)
+"""Sign in a failed task's message → what to do."""
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK", "DEBIAN_FRONTEND")
 """What the child gets of the environment, with proxies and CAs; all else, such as passphrases, stays here."""
 PASSED_ON_ENDINGS = ("_proxy", "_PROXY", "_CA_BUNDLE", "_CERT", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -94,8 +103,16 @@ def _follow(operation: Operation, child: "subprocess.Popen[str]", playbook: str,
     if child.returncode:
         # A task that failed and was rescued is in ``failures`` too: the last one is what ended the run.
         ended = f"ansible-playbook ended with status {child.returncode}: {_last(complaints)}"
-        raise ProviderError(playbook, failures[-1] if failures else ended)
+        why = failures[-1].rstrip(": ") if failures else ended
+        raise ProviderError(playbook, why, _next_step(why))
     return outcome
+
+
+def _next_step(why: str) -> str:
+    """What to do about a play that failed; nothing where its own message says that."""
+    if " — " in why:
+        return ""
+    return next((advice for sign, advice in ADVICE if sign.search(why)), "mend that on the host, then run 'up' again")
 
 
 def _take(operation: Operation, line: str, outcome: Outcome, failures: list[str]) -> None:

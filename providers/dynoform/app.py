@@ -16,10 +16,12 @@ from .values import UNKNOWN
 
 NAME = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
 """Heroku's rule for app names: 3 to 30 characters."""
-BUILD_SECONDS = 900.0
-"""Heroku's limit for a build: 15 minutes."""
+BUILD_SECONDS = 25 * 60.0
+"""The platform's own limit for a build, after which it fails it."""
 PHASE_SECONDS = 3600.0
-"""Heroku's limit for a release command."""
+"""Heroku's limit for a release command, and the platform's."""
+AROUND_SECONDS = 600.0
+"""What a build or a release command may take besides: waiting for its turn, pulling and pushing images."""
 DYNO_SECONDS = 120.0
 """Twice Heroku's limit for a web process to bind its port (60 s, R10): an image may have to be pulled first."""
 READ_PATIENCE = 3.0
@@ -168,7 +170,7 @@ def _set_config(operation: Operation, api: PlatformApi, app: str, olds: Values, 
 
 def _build(operation: Operation, api: PlatformApi, app: str, source: Path, version: str) -> None:
     """Uploads the source, builds it, shows the output. Raises ``ProviderError`` with its last lines when it fails."""
-    deadline = operation.deadline(BUILD_SECONDS)
+    deadline = operation.deadline(BUILD_SECONDS + AROUND_SECONDS)
     operation.status("uploads the source")
     archive = compressed_archive(source)
     blob = api.post("/sources", {})["source_blob"]
@@ -177,12 +179,7 @@ def _build(operation: Operation, api: PlatformApi, app: str, source: Path, versi
     wanted = {"source_blob": {"url": blob["get_url"], "checksum": checksum, "version": version[:12]}}
     build = api.post(f"/apps/{app}/builds", wanted)
     operation.status("builds")
-    last = _show(operation, api, build["output_stream_url"])
-    while build["status"] == "pending":
-        if time.monotonic() > deadline:
-            raise ProviderError(f"build {build['id']}", "took longer than allowed")
-        operation.pause(POLL_SECONDS)
-        build = api.get(f"/apps/{app}/builds/{build['id']}")
+    build, last = _followed(operation, api, f"/apps/{app}/builds/{build['id']}", deadline)
     if build["status"] != "succeeded":
         raise ProviderError(
             f"build of {source}", " / ".join(last) or "failed without output", "mend the source, run 'up' again"
@@ -192,28 +189,37 @@ def _build(operation: Operation, api: PlatformApi, app: str, source: Path, versi
 
 def _wait_for_release(operation: Operation, api: PlatformApi, path: str) -> None:
     """Until the release's command has succeeded, if it has one; its output is shown. Raises when it fails."""
-    deadline = operation.deadline(PHASE_SECONDS)
     release = api.get(path)
-    if release["status"] == "pending":
-        operation.status("runs the release command")
-        last = _show(operation, api, release["output_stream_url"])
-    while release["status"] == "pending":
-        if time.monotonic() > deadline:
-            raise ProviderError(f"release v{release['version']}", "took longer than allowed")
-        operation.pause(POLL_SECONDS)
-        release = api.get(path)
-        if release["status"] == "failed":
-            reason = " / ".join(last) or "failed without output"
-            raise ProviderError(f"release command of v{release['version']}", reason, "mend it, run 'up' again")
+    if release["status"] != "pending":
+        return
+    operation.status("runs the release command")
+    release, last = _followed(operation, api, path, operation.deadline(PHASE_SECONDS + AROUND_SECONDS))
+    if release["status"] == "failed":
+        reason = " / ".join(last) or "failed without output"
+        raise ProviderError(f"release command of v{release['version']}", reason, "mend it, run 'up' again")
 
 
-def _show(operation: Operation, api: PlatformApi, stream: str) -> deque[str]:
-    """Shows output as it comes, until its end; returns the last lines that say something."""
+def _followed(operation: Operation, api: PlatformApi, path: str, deadline: float) -> tuple[Any, deque[str]]:
+    """What is at ``path`` when it has ended, and the last lines of its output that say something; all are shown.
+
+    Its status tells the end. The stream may break, or be given up as silent, before: it is then read anew, from its
+    beginning as it is kept, and what was shown is left out.
+    """
     last: deque[str] = deque(maxlen=LAST_LINES)
-    for line in api.lines(stream):
-        operation.info(line)
-        last.extend([line.strip()] if line.strip() else [])
-    return last
+    shown = 0
+    while True:
+        found = api.get(path)
+        for number, line in enumerate(api.lines(found["output_stream_url"])):
+            if number >= shown:
+                shown = number + 1
+                operation.info(line)
+                last.extend([line.strip()] if line.strip() else [])
+        if found["status"] != "pending":
+            return found, last
+        if time.monotonic() > deadline:
+            why = "has not ended in the time that it is given, and may still go on"
+            raise ProviderError(path, why, "see 'bin/dynoform doctor', then run 'up' again")
+        operation.pause(POLL_SECONDS)
 
 
 def _scale(operation: Operation, api: PlatformApi, app: str, formation: Values) -> None:

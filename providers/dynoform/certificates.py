@@ -69,13 +69,16 @@ class Certificate(_Issued):
     days: ClassVar = LEAF_DAYS
 
     def check(self, inputs: Values) -> Values:
-        """Refuses a certificate for nothing, and addresses that are none."""
+        """Refuses a certificate for nothing, and names and addresses that are none."""
         checked = super().check(inputs)
         if not (checked["dnsNames"] or checked["ipAddresses"] or checked["client"]):
             raise InputError("dnsNames", "are empty, and so are ipAddresses", "name what it serves, or set client")
         if isinstance(checked["ipAddresses"], list):
             for address in checked["ipAddresses"]:
                 _check_address(address)
+        if isinstance(checked["dnsNames"], list):
+            for name in checked["dnsNames"]:
+                _check_name(name)
         return checked
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
@@ -101,6 +104,12 @@ def _check_address(address: Any) -> None:
         ipaddress.ip_address(address)
     except ValueError as error:
         raise InputError("ipAddresses", f"has {address!r}, which is not an IP address") from error
+
+
+def _check_name(name: Any) -> None:
+    if name is UNKNOWN or (isinstance(name, str) and name and name.isascii()):
+        return
+    raise InputError("dnsNames", f"has {name!r}, which is no name of A-labels", "write it in its xn-- form")
 
 
 def _is_due(not_after: Any, days: int) -> bool:

@@ -19,6 +19,8 @@ ACCEPT = "application/vnd.heroku+json; version=3"
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ANSWER_SECONDS = 90.0
 """How long an API that does not answer, or answers 502 to 504, is asked again: it may just have been started."""
+SILENT_SECONDS = 60.0
+"""How long a stream of output may be silent before the caller is asked whether it is still of interest."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 3.0
 
 
@@ -83,9 +85,8 @@ class PlatformApi:
         self._checked("PUT source", lambda: self._client.put(url, content=archive, headers=headers))
 
     def lines(self, url: str) -> Iterator[str]:
-        """Lines of a build's output as they come. Ends when the platform ends it, or when the stream breaks."""
-        # A build may be silent for minutes while a compiler works: the platform ends the stream, not a time-out.
-        timeout = httpx.Timeout(TIMEOUT.connect, read=600.0)
+        """Lines of output as they come. Ends when the platform ends it, when it breaks, or is silent for too long."""
+        timeout = httpx.Timeout(TIMEOUT.connect, read=SILENT_SECONDS)
         try:
             with self._client.stream("GET", url, headers={"Authorization": ""}, timeout=timeout) as response:
                 if response.status_code == httpx.codes.OK:

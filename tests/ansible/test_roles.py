@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from providers.dynoform.ansible_run import Host, run_playbook
+from providers.dynoform.engine import Operation
 from providers.dynoform.playbook import content_hash
 from tests.ansible.role_readme import readme, specs
 
@@ -124,6 +126,29 @@ def test_commands_that_only_read_run_in_check_mode_too(path: Path) -> None:
         if "ansible.builtin.command" in task and task["changed_when"] is False:
             waits = "until" in task
             assert waits or task.get("check_mode") is False, task["name"]
+
+
+def bridges(stack: str, tmp_path: Path) -> list[str]:
+    """Names of the bridges that a stack gets."""
+    told = {"dynoform": {"bridges": "{{ __dyno_runtime_networks.values() | map(attribute='bridge') | list }}"}}
+    tasks = [
+        {"name": "Read", "ansible.builtin.include_vars": str(ROOT / "roles/dyno_runtime/vars/main.yml")},
+        {"name": "Tell", "ansible.builtin.set_stats": {"data": told}},
+    ]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    variables = {name: value for name, value in defaults(ROOT / "roles/dyno_runtime").items() if "{{" not in str(value)}
+    operation = Operation("urn:pulumi:test::dynoform::dynoform:index:Playbook::bridges", lambda *_, **__: None)
+    host = Host("localhost", "127.0.0.4", "local")
+    outcome = run_playbook(operation, str(tmp_path / "play.yml"), host, {**variables, "dyno_runtime_stack": stack})
+    return list(outcome.facts["bridges"])
+
+
+def test_bridges_of_stacks_with_a_long_beginning_in_common_differ(tmp_path: Path) -> None:
+    assert bridges("local", tmp_path) == ["dyn-local", "plt-local"]
+    assert bridges("a-name-of11", tmp_path) == ["dyn-a-name-of11", "plt-a-name-of11"]
+    names = [*bridges("production-east", tmp_path), *bridges("production-east2", tmp_path)]
+    assert len(set(names)) == 4
+    assert all(len(name) <= 15 for name in names)
 
 
 def test_hash_changes_with_every_file_of_a_playbook_and_its_roles(tmp_path: Path) -> None:

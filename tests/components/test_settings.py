@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pulumi
@@ -9,6 +10,7 @@ import pytest
 from pulumi.runtime import config
 
 from components.settings import FormationSettings, PlatformPorts, Settings
+from dynoform.domain import stack_settings
 
 DEFAULTS = {
     "domain": "localhost",
@@ -48,6 +50,10 @@ def test_platform_services_have_a_port_each(load: Any) -> None:
     assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004, 9005, 9006)
 
 
+def test_rule_of_the_platforms_ports_knows_how_many_there_are() -> None:
+    assert len(fields(PlatformPorts)) == stack_settings.PLATFORM_PORTS
+
+
 def test_api_of_a_real_domain_has_a_name_that_the_heroku_cli_accepts(load: Any) -> None:
     assert load(domain="apps.example").api_url == "https://api.localhost.apps.example:8443"
 
@@ -64,6 +70,8 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
     [
         ({"httpPort": "70000"}, "dynoform:httpPort: 70000 is not a port (1 to 65535)"),
         ({"httpPort": "8443"}, "dynoform:httpsPort: 8443 is also httpPort"),
+        ({"platformPort": "65530"}, "dynoform:platformPort: 65530 is not the first of 7 ports (at most 65529)"),
+        ({"httpsPort": "7406"}, "dynoform:httpsPort: 7406 is one of the platform's own, 7400 to 7406 (platformPort)"),
         ({"dynoSubnet": "nonsense"}, "dynoform:dynoSubnet: 'nonsense' is not an IPv4 network"),
         ({"dynoSubnet": "8.8.8.0/24"}, "dynoform:dynoSubnet: 8.8.8.0/24 must be a private network"),
         (
@@ -72,6 +80,12 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         ),
         ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
         ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),
+        ({"domain": "münchen.example"}, "dynoform:domain: 'münchen.example' has letters that host names cannot have"),
+        ({"domain": "10.0.0.1"}, "dynoform:domain: '10.0.0.1' is not a domain"),
+        ({"email": "nobody"}, "dynoform:email: 'nobody' is not an e-mail address"),
+        ({"listenAddress": "localhost"}, "dynoform:listenAddress: 'localhost' is no IPv4 or IPv6 address"),
+        ({"apps": {"Shop": {"source": "x"}}}, "dynoform:apps.Shop: Name must start with a letter"),
+        ({"apps": {"api": {"source": "x"}}}, "dynoform:apps.api: is a name of the platform's own"),
         (
             {"apps": {"shop": {"sauce": "x"}}},
             "dynoform:apps.shop.sauce: is not a setting; there are: config, formation, source",
@@ -79,6 +93,14 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         (
             {"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": -1}}}}},
             "dynoform:apps.shop.formation.web: quantity -1",
+        ),
+        (
+            {"apps": {"shop": {"source": "x", "formation": {"web": {"quantity": True}}}}},
+            "dynoform:apps.shop.formation.web: quantity True is not a number of dynos",
+        ),
+        (
+            {"apps": {"shop": {"source": "x", "formation": {"web": {"size": "Huge"}}}}},
+            "dynoform:apps.shop.formation.web: Couldn't find that dyno size (Huge)",
         ),
     ],
 )

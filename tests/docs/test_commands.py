@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 
-from dynoform.cli.__main__ import COMMANDS, parser
+from dynoform.cli import ports
+from dynoform.cli.__main__ import COMMANDS, VARIABLES, parser
 from dynoform.cli.commands import completion
 from dynoform.cli.places import CHECKOUT
 
@@ -47,6 +48,14 @@ def test_readme_names_only_commands_and_options_that_are_there() -> None:
         assert words[0] in known, line
         options = [word for word in words[1:] if word.startswith("--")]
         assert set(options) <= {*known[words[0]], "--help"}, line
+
+
+def test_every_variable_of_the_command_is_documented() -> None:
+    """All but those of the shell that `env` prints, and the tests' own."""
+    sources = [CHECKOUT / "bin" / "dynoform", *(CHECKOUT / "dynoform" / "cli").rglob("*.py")]
+    read = {name for path in sources for name in re.findall(r"\bDYNOFORM_[A-Z_]+", path.read_text(encoding="utf-8"))}
+    read -= {"DYNOFORM_CA", "DYNOFORM_STACK", *(name for names in ports.ON_THE_HOST.values() for name in names)}
+    assert {name for name in read if name not in README or name not in VARIABLES} == set()
 
 
 def test_readme_is_short() -> None:

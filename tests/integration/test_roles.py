@@ -7,9 +7,11 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from providers.dynoform.errors import ProviderError
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
+ROOT = Path(__file__).resolve().parents[2]
 STACK = "testroles"
 DYNOS, PLATFORM = f"{STACK}_dynos", f"{STACK}_platform"
 GATEWAY, PLATFORM_GATEWAY = "172.29.64.1", "172.29.68.1"
@@ -275,9 +278,21 @@ def test_wrong_name_is_refused(made: Outcome) -> None:
         play("dyno_runtime", dyno_runtime_stack="Bad_Name")
 
 
-def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
-    remove_containers()
-    play("dyno_runtime_absent")
+def test_engine_that_is_too_old_is_refused(made: Outcome) -> None:
+    with pytest.raises(
+        ProviderError, match=r"Docker: is [0-9.]+.*, older than 99 — upgrade it, it is not touched here"
+    ):
+        play("host", docker_engine_minimum_version="99")
+
+
+def test_engine_with_another_storage_driver_is_refused(made: Outcome) -> None:
+    with pytest.raises(
+        ProviderError, match=r'Docker: keeps .* with overlay\w*, not with zfs — set "storage-driver" in'
+    ):
+        play("host", docker_engine_storage_drivers=["zfs"])
+
+
+def assert_nothing_is_left() -> None:
     assert STACK not in docker("network", "ls") + host.check_output("ip -o link show") + host.check_output(
         "nft list tables"
     )
@@ -288,4 +303,20 @@ def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
         f"/etc/init.d/dynoform-{STACK}-network",
     ]
     assert [path for path in left if os.path.exists(path)] == []
+
+
+def test_purge_without_state_leaves_nothing_on_the_host(made: Outcome, dyno: str, tmp_path: Path) -> None:
+    environ = {**os.environ, "DYNOFORM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-P", "-m", "dynoform.cli", "down", "--purge", "--yes", "--stack", STACK]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "✓ bridges and firewall removed" in done.stderr
+    assert_nothing_is_left()
+
+
+def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
+    play("dyno_runtime")
+    remove_containers()
+    play("dyno_runtime_absent")
+    assert_nothing_is_left()
     assert play("dyno_runtime_absent").changes == []

@@ -1,6 +1,6 @@
 """The direction of imports: domain knows nothing of ours, workers know domain and store and not each other.
 
-Pulumi's side (components, providers) and the platform's own software do not meet.
+Pulumi's side (components, providers) and the platform's own software meet in domain alone: both ask the same rules.
 """
 
 import ast
@@ -15,8 +15,8 @@ WORKERS = ("addons", "api", "build", "git", "logplex", "reconcile", "router", "r
 ALLOWED = {
     "dynoform/domain": {"dynoform.domain", "dynoform.errors"},
     "dynoform/store": {"dynoform.domain", "dynoform.store", *SHARED},
-    "dynoform/cli": {"dynoform.cli", "dynoform.errors"},
-    "components": {"components", "providers"},
+    "dynoform/cli": {"dynoform.cli", "dynoform.domain", "dynoform.errors"},
+    "components": {"components", "providers", "dynoform.domain", "dynoform.errors"},
     "providers": {"providers"},
     **{
         f"dynoform/{worker}": {

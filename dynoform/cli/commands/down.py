@@ -3,13 +3,13 @@
 import argparse
 import shutil
 import sys
+from collections.abc import Iterator
 
-from dynoform.cli import deploy, drift, purge, recovery
+from dynoform.cli import deploy, drift, host_network, purge, recovery
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
-from dynoform.cli.engine import connect
-from dynoform.cli.process import run as run_command
+from dynoform.cli.engine import Engine, connect
 from dynoform.cli.stack import Stack
 from dynoform.errors import DynoformError
 
@@ -80,12 +80,21 @@ def _purge(context: Context, stack: Stack) -> None:
             context.console.line(
                 "! the Docker engine does not answer; what it keeps goes when this is run again with it"
             )
-        for line in purge.objects(engine) if engine else ():
+        for line in _removed(context, stack, engine) if engine else ():
             context.console.line(f"✓ {line}", "good")
     if stack.exists():
-        words = ("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
-        done = run_command(stack.pulumi(*words, timeout=120))
+        done = stack.ask("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
         if done.code:
             raise DynoformError(f"stack {stack.name}", done.last_words, "bin/dynoform doctor")
     shutil.rmtree(stack.directory, ignore_errors=True)
     context.console.line(f"✓ {stack.name}: state, logs and certificates removed", "good")
+
+
+def _removed(context: Context, stack: Stack, engine: Engine) -> Iterator[str]:
+    """A line for each thing that is removed, whatever Pulumi knows of it."""
+    yield from purge.running(engine)
+    if host_network.is_left(stack.name):
+        # Between the two: its networks are in use by containers, and use networks that carry the stack's label.
+        host_network.remove(context.places, stack.name, context.console)
+        yield "bridges and firewall removed"
+    yield from purge.kept(engine)

@@ -24,8 +24,8 @@ def bring_tools(context: Context) -> dict[str, str]:
     cli = pulumi_cli.bring(context.places, context.environ, context.console)
     return {
         "pulumi": f"{cli.version} ({cli.source})",
-        "docker plugin": plugins.bring_docker(context.places, cli, context.environ, context.console),
-        "language host": plugins.bring_language_host(context.places, cli),
+        "docker plugin": plugins.bring_docker(context.places, context.environ, context.console),
+        "language host": plugins.bring_language_host(context.places),
     }
 
 

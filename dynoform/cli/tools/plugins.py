@@ -2,28 +2,30 @@
 
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from dynoform.cli.console import Console
 from dynoform.cli.places import Places
 from dynoform.cli.process import Command, run
-from dynoform.cli.tools import download
-from dynoform.cli.tools.pulumi_cli import Cli
+from dynoform.cli.tools import download, probe
 
 DOCKER_VERSION = "5.2.0"
+DOCKER_RELEASES = (
+    "https://get.pulumi.com/releases/plugins",
+    f"https://github.com/pulumi/pulumi-docker/releases/download/v{DOCKER_VERSION}",
+)
+"""Where the official docker plugin is published."""
 INSTALL_SECONDS = 300
+RECORD = "docker-plugin.json"
 MARK = "# made by bin/dynoform"
 
 
-def docker_urls(machine: str) -> tuple[str, ...]:
-    """Where the official docker plugin is published, for a `machine` as uname names it."""
+def docker_archive(machine: str) -> str:
+    """Name of the official docker plugin's archive, for a `machine` as uname names it."""
     kind = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-    name = f"pulumi-resource-docker-v{DOCKER_VERSION}-linux-{kind}.tar.gz"
-    return (
-        f"https://get.pulumi.com/releases/plugins/{name}",
-        f"https://github.com/pulumi/pulumi-docker/releases/download/v{DOCKER_VERSION}/{name}",
-    )
+    return f"pulumi-resource-docker-v{DOCKER_VERSION}-linux-{kind}.tar.gz"
 
 
 def wrapper(program: Path) -> str:
@@ -53,25 +55,50 @@ def is_ours(target: Path) -> bool:
         return False
 
 
-def bring_docker(places: Places, cli: Cli, environ: Mapping[str, str], console: Console) -> str:
-    """The docker plugin in Pulumi's home; returns ``official`` or ``ours``. An answer once found is kept."""
+def bring_docker(
+    places: Places,
+    environ: Mapping[str, str],
+    console: Console,
+    releases: tuple[str, ...] = DOCKER_RELEASES,
+) -> str:
+    """The docker plugin in Pulumi's home; returns ``official`` or ``ours``. An answer once found is kept.
+
+    A program counts as the official one only when it ran here and told the version that was asked for.
+    """
     directory = places.pulumi_home / "plugins" / f"resource-docker-v{DOCKER_VERSION}"
     program = directory / "pulumi-resource-docker"
-    # Pulumi marks a plugin whose installation was broken off.
-    partial = directory.with_name(directory.name + ".partial")
-    if program.exists() and not is_ours(program) and not partial.exists():
+    if _is_official(places, program):
         return "official"
-    if not program.exists() and environ.get("DYNOFORM_OFFICIAL") != "never" and _install_docker(places, console):
-        return "official"
+    if not program.exists() and environ.get("DYNOFORM_OFFICIAL") != "never":
+        for release in releases:
+            if _install_docker(places, release, console) and _is_official(places, program):
+                return "official"
+            shutil.rmtree(directory, ignore_errors=True)
     write_wrapper(program, places.root / "providers" / "docker" / "pulumi-resource-docker")
-    partial.unlink(missing_ok=True)
+    _partial(directory).unlink(missing_ok=True)
     return "ours"
 
 
-def _install_docker(places: Places, console: Console) -> bool:
-    if not any(download.is_reachable(url) for url in docker_urls(platform.machine())):
+def _is_official(places: Places, program: Path) -> bool:
+    # Pulumi marks a plugin whose installation was broken off.
+    if not program.exists() or is_ours(program) or _partial(program.parent).exists():
         return False
-    argv = [str(places.pulumi), "plugin", "install", "resource", "docker", DOCKER_VERSION]
+    record = places.pulumi_home / RECORD
+    if not probe.is_known(program, record):
+        if probe.version(program, probe.PROVIDER) != DOCKER_VERSION:
+            return False
+        probe.note(program, record)
+    return True
+
+
+def _partial(directory: Path) -> Path:
+    return directory.with_name(directory.name + ".partial")
+
+
+def _install_docker(places: Places, release: str, console: Console) -> bool:
+    if not download.is_reachable(f"{release}/{docker_archive(platform.machine())}"):
+        return False
+    argv = [str(places.pulumi), "plugin", "install", "resource", "docker", DOCKER_VERSION, "--server", release]
     env = {"PULUMI_HOME": str(places.pulumi_home), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     with console.step(f"fetching Pulumi's docker plugin {DOCKER_VERSION}"):
         done = run(Command(argv, timeout=INSTALL_SECONDS, cwd=places.root, env=env))
@@ -80,10 +107,13 @@ def _install_docker(places: Places, console: Console) -> bool:
     return done.code == 0
 
 
-def bring_language_host(places: Places, cli: Cli) -> str:
-    """The Python language host: the one beside an official CLI, else ours beside the CLI in the virtualenv."""
+def bring_language_host(places: Places) -> str:
+    """The Python language host: the one beside an official CLI, else ours beside the CLI in the virtualenv.
+
+    `pulumi_cli.install` has linked the CLI when it has one that works.
+    """
     target = places.venv / "bin" / "pulumi-language-python"
-    if (Path(cli.program).parent / "pulumi-language-python").exists():
+    if places.pulumi.is_symlink():
         if is_ours(target):
             target.unlink()
         return "official"

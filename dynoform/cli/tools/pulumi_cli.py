@@ -11,7 +11,7 @@ from pathlib import Path
 from dynoform.cli.console import Console
 from dynoform.cli.places import Places
 from dynoform.cli.process import Command, run, stream
-from dynoform.cli.tools import download, go
+from dynoform.cli.tools import download, go, probe
 from dynoform.cli.tools.store import Store, recipe_digest
 from dynoform.errors import DynoformError, UnavailableError
 
@@ -126,7 +126,7 @@ def _build(store: Store, places: Places, path: str, module: Path, target: Path, 
         done = stream(Command(argv, timeout=BUILD_SECONDS, cwd=module, env=env, if_late=PROXY_ANSWERS), note)
     if done.code or version_of(target / "pulumi") != VERSION:
         why = f"did not build: {done.last_words}"
-        raise DynoformError("tools/pulumi", why, PROXY_ANSWERS)
+        raise DynoformError("tools/pulumi", why, done.next_step(PROXY_ANSWERS))
     if own_caches.exists():
         # Go makes its module cache read-only.
         run(Command([str(toolchain.go), "clean", "-modcache"], timeout=300, cwd=module, env=env))
@@ -158,19 +158,20 @@ def installed(places: Places) -> Cli | None:
         cli = Cli(**record["cli"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return cli if record["file"] == _identity(places.pulumi) else None
+    return cli if record["file"] == probe.identity(places.pulumi) else None
 
 
 def install(places: Places, cli: Cli) -> None:
     """Puts `cli` into the virtualenv.
 
-    Pulumi looks for its language hosts beside its own file: a link keeps the official ones found, a file of its own
-    lets ours be found.
+    Pulumi looks for its language hosts beside its own file: a link keeps the official ones found, if the one for Python
+    works, a file of its own lets ours be found.
     """
     target = places.pulumi
     fresh = target.with_name(f".pulumi.{os.getpid()}")
     fresh.unlink(missing_ok=True)
-    if (Path(cli.program).parent / "pulumi-language-python").exists():
+    host = Path(cli.program).parent / "pulumi-language-python"
+    if host.exists() and probe.version(host, probe.LANGUAGE_HOST) is not None:
         fresh.symlink_to(cli.program)
     else:
         try:
@@ -178,13 +179,5 @@ def install(places: Places, cli: Cli) -> None:
         except OSError:
             shutil.copy2(cli.program, fresh)
     fresh.replace(target)
-    record = {"cli": asdict(cli), "file": _identity(target)}
+    record = {"cli": asdict(cli), "file": probe.identity(target)}
     (places.venv / RECORD).write_text(json.dumps(record), encoding="utf-8")
-
-
-def _identity(program: Path) -> list[int] | None:
-    try:
-        found = program.stat()
-    except OSError:
-        return None
-    return [found.st_size, found.st_mtime_ns]

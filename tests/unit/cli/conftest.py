@@ -1,9 +1,11 @@
 """Places of their own for tests of the operator's command: nothing of this machine's is read or written."""
 
+import http.server
 import io
 import os
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,9 @@ import pytest
 from dynoform.cli.console import Console
 from dynoform.cli.places import CHECKOUT, Places
 from dynoform.cli.stack import Stack
+from tests.unit.cli.checkout import checkout
+
+__all__ = ["checkout"]
 
 
 @pytest.fixture
@@ -63,3 +68,24 @@ def silent_registry() -> Iterator[str]:
     """Address of a registry that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A web server with a directory of releases: its address, the directory."""
+    directory = tmp_path / "releases"
+    directory.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(directory))  # type: ignore[arg-type]
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", directory
+        server.shutdown()
+        thread.join()

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from dynoform.cli import drift
 from dynoform.cli.stack import Stack
@@ -33,8 +34,11 @@ class Lists:
         }
         self.version = 41
         self.labels: dict[str, str] = {}
+        self.refusal: APIError | None = None
 
     def everything(self) -> dict[str, set[str]]:
+        if self.refusal:
+            raise self.refusal
         return self.there
 
     def services(self) -> list[dict[str, Any]]:
@@ -108,3 +112,9 @@ def test_changed_dyno_is_none(settled: Stack) -> None:
 
 def test_engine_that_is_away_is_a_sign(settled: Stack) -> None:
     assert reason(settled, None) == "the Docker engine does not answer"
+
+
+def test_engine_that_left_the_swarm_is_a_sign(settled: Stack) -> None:
+    lists = Lists()
+    lists.refusal = APIError("503 Server Error", explanation="This node is not a swarm manager.")
+    assert reason(settled, lists) == "the Docker engine cannot tell what it has: This node is not a swarm manager."

@@ -117,6 +117,33 @@ def test_package_index_that_does_not_answer_is_given_up(made: Checkout, silent_r
     assert not made.stamp.exists()
 
 
+def test_disk_that_is_full_while_pip_installs_is_told_as_such(made: Checkout) -> None:
+    made.lock("operator", f"some-package==2.0 --hash=sha256:{'0' * 64}\n")
+    made.lock("test", "# changed once more\n")
+    code, out, err = made.run("up", PIP_LOG="/dev/full")
+    assert (code, out) == (1, "")
+    assert err.endswith(
+        "requirements/operator.lock: pip could not install it — free disk space, then run the same command again\n"
+    )
+    assert not made.stamp.exists()
+
+
+def test_too_little_disk_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    listing = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/x 9999999 9999999 10240 99% /\n"
+    (tools / "df").write_text(f"#!/bin/sh\nprintf '{listing}'\n".replace("%", "%%"), encoding="utf-8")
+    (tools / "df").chmod(0o755)
+    code, _, err = checkout.run("up", PATH=f"{tools}{os.pathsep}{os.environ['PATH']}")
+    assert code == 1
+    assert err == (
+        f"dynoform: {checkout.root}: 10 MiB of disk are free, 800 MiB are needed for the virtualenv "
+        "— free disk space, then run the same command again\n"
+    )
+    assert not (checkout.root / ".venv").exists()
+
+
 @pytest.mark.parametrize("found", ["nothing", "an old one"])
 def test_missing_python_is_named(tmp_path: Path, found: str) -> None:
     checkout = Checkout(tmp_path / "checkout")

@@ -1,16 +1,17 @@
 """Programs are run with a time limit and their output is kept or streamed."""
 
-import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dynoform.cli.process import Command, run, stream
+from dynoform.cli.stack import Stack
 from dynoform.errors import DynoformError
 
 
@@ -41,12 +42,22 @@ def test_program_that_hangs_is_ended(how: object) -> None:
         how(python("import time; time.sleep(60)", 1))  # type: ignore[operator]
 
 
-def test_lines_are_streamed_and_logged() -> None:
+def test_program_that_hangs_is_named_with_its_operation(stack: Stack, program: Callable[[Path, str], Path]) -> None:
+    program(stack.places.pulumi, "exec sleep 60")
+    with pytest.raises(DynoformError, match=r"^pulumi stack ls: did not end within 1 s — run it again"):
+        run(stack.pulumi("stack", "ls", "--json", timeout=1))
+
+
+def test_full_disk_has_a_next_step_of_its_own() -> None:
+    full = run(Command(["cp", "/etc/passwd", "/dev/full"], timeout=10))
+    assert full.next_step("check the index") == "free disk space, then run the same command again"
+    assert run(Command(["false"], timeout=10)).next_step("check the index") == "check the index"
+
+
+def test_lines_are_streamed() -> None:
     seen: list[str] = []
-    log = io.StringIO()
-    done = stream(python("import sys; print('a'); print('b', file=sys.stderr)"), seen.append, log)
+    done = stream(python("import sys; print('a'); print('b', file=sys.stderr)"), seen.append)
     assert sorted(seen) == ["a", "b"]
-    assert sorted(log.getvalue().split()) == ["a", "b"]
     assert done.code == 0
 
 
@@ -56,7 +67,7 @@ def test_leader_is_interrupted_when_we_are_killed(tmp_path: Path) -> None:
     )
     code = (
         "import sys\nfrom dynoform.cli.process import Command, stream\n"
-        f"stream(Command([sys.executable, '-c', {child!r}], timeout=60, leader=True), print, None, "
+        f"stream(Command([sys.executable, '-c', {child!r}], timeout=60, leader=True), print, "
         "lambda pid: print('started', flush=True))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -33,6 +33,8 @@ def test_defaults_come_from_the_project(tmp_path: Path) -> None:
         'config:\n  dynoform:httpPort: "9000"\n',
         "config:\n  httpPort: 9000\n",
         "config:\n  docker:host: tcp://elsewhere\n",
+        'config:\n  dynoform:listenAddress: "::1"\n',
+        "config:\n  dynoform:apps: {shop: {source: a, formation: {web: {quantity: 0, size: 1x}}}}\n",
         "config:\n  dynoform:email:\n    secure: v1:abc\n",
         "encryptionsalt: v1:x\nconfig:\n  dynoform:apps: {}\n",
     ],
@@ -52,6 +54,39 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
         ),
         ("dynoform:httpPort: true", "dynoform:httpPort: must be an integer, but is True"),
         ("dynoform:httpPort: 70000", "dynoform:httpPort: 70000 is not a port (1 to 65535) — choose another"),
+        ("dynoform:httpPort: 8443", "dynoform:httpsPort: 8443 is also httpPort — choose another"),
+        ("dynoform:platformPort: 65530", "dynoform:platformPort: 65530 is not the first of 7 ports (at most 65529)"),
+        (
+            "dynoform:httpPort: 7402",
+            "dynoform:httpPort: 7402 is one of the platform's own, 7400 to 7406 (platformPort) — choose another",
+        ),
+        ("dynoform:httpPort: {secure: v1:abc}", "dynoform:httpPort: is encrypted, but needed before anything runs"),
+        ("dynoform:dynoSubnet: 8.8.8.0/24", "dynoform:dynoSubnet: 8.8.8.0/24 must be a private network of at least 16"),
+        ("dynoform:domain: Apps.example", "dynoform:domain: 'Apps.example' is not a domain: lower-case letters"),
+        (f"dynoform:domain: {'a.' * 120}b", "dynoform:domain: 'a.a."),
+        ("dynoform:domain: a..b", "dynoform:domain: 'a..b' is not a domain"),
+        (
+            "dynoform:email: me@",
+            "dynoform:email: 'me@' is not an e-mail address — give one such as operator@example.com",
+        ),
+        (
+            "dynoform:listenAddress: eth0",
+            "dynoform:listenAddress: 'eth0' is no IPv4 or IPv6 address — give one such as 127.0.0.1",
+        ),
+        ("dynoform:apps: {x: {source: a}}", "dynoform:apps.x: Name is too short (minimum is 3 characters) — choose"),
+        ("dynoform:apps: {www: {source: a}}", "dynoform:apps.www: is a name of the platform's own — choose another"),
+        ("dynoform:apps: {123: {source: a}}", "dynoform:apps.123: Name must start with a letter"),
+        ("dynoform:apps: {shop: a}", "dynoform:apps.shop: must be a map — write it as name: value"),
+        ("dynoform:apps: {shop: {source: 1}}", "dynoform:apps.shop: source (the directory of the app) is missing"),
+        ("dynoform:apps: {shop: {source: a, config: [b]}}", "dynoform:apps.shop.config: must be a map"),
+        (
+            "dynoform:apps: {shop: {source: a, formation: {web: {quantity: yes}}}}",
+            "dynoform:apps.shop.formation.web: quantity True is not a number of dynos — give 0 or more",
+        ),
+        (
+            "dynoform:apps: {shop: {source: a, formation: {web: {size: XXL}}}}",
+            "dynoform:apps.shop.formation.web: Couldn't find that dyno size (XXL). Available sizes are: Eco, Basic",
+        ),
         ("dynoform:domain: [a]", "dynoform:domain: must be a string, but is ['a']"),
         ("dynoform:apps: shop", "dynoform:apps: must be an object, but is 'shop'"),
     ],
@@ -69,5 +104,6 @@ def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> No
 
 
 def test_missing_file_is_named() -> None:
-    with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml"):
+    with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml") as caught:
         settings.load(CHECKOUT, "staging")
+    assert all(key in caught.value.next_step for key in settings.READ_FIRST if key != "listenAddress")

@@ -1,12 +1,15 @@
 """A stack's name, backend, passphrase and configuration file."""
 
+import json
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dynoform.cli import backend
 from dynoform.cli.places import Places
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack, make_passphrase
@@ -19,12 +22,71 @@ def test_name_that_docker_cannot_carry_is_refused(places: Places, name: str) -> 
         Stack.of(name, places, {})
 
 
-def test_backend_once_given_is_remembered(places: Places) -> None:
+def test_backend_once_given_is_remembered_for_its_owner_alone(places: Places) -> None:
     stack = Stack.of("team", places, {}, "s3://bucket")
     stack.directory.mkdir(parents=True)
-    (stack.directory / "backend").write_text(stack.backend, encoding="utf-8")
+    for _ in range(2):
+        backend.remember(stack.directory, stack.backend)
     assert Stack.of("team", places, {}).backend == "s3://bucket"
     assert Stack.of("other", places, {}).backend == f"file://{places.state}"
+    assert [stat.S_IMODE(file.stat().st_mode) for file in stack.directory.iterdir()] == [0o600]
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hush@h/d", "/var/state", "state", "https://u:hush@api.example", "postgres:x"]
+)
+def test_address_that_is_no_backend_is_refused(places: Places, url: str) -> None:
+    with pytest.raises(
+        DynoformError, match=r"--backend .*: is no backend .* — give a file://, s3:// or postgres://"
+    ) as no:
+        Stack.of("team", places, {}, url)
+    assert "hush" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("postgres://team:hush@db/x", 'dial "postgres://team:hush@db/x": password hush refused'),
+        ("postgres://team:hu%73h@db/x", "postgres://team:hu%73h@db/x: hush"),
+        (
+            "postgres://db/x?user=team&password=hush&sslmode=disable",
+            "cannot open postgres://db/x?user=team&password=hush",
+        ),
+        ("s3://bucket", "redirected to postgres://other:hush@db"),
+        ("postgres://[", "postgres://team:hush@[: no address"),
+    ],
+)
+def test_password_of_the_backend_is_in_no_message(url: str, text: str) -> None:
+    shown = backend.masked(text, url)
+    assert "hush" not in shown
+    assert "hu%73h" not in shown
+    assert "…" in shown
+
+
+def test_password_is_in_no_error_of_pulumi(places: Places, program: Callable[[Path, str], Path]) -> None:
+    program(places.pulumi, 'echo "error: cannot reach $PULUMI_BACKEND_URL as hush" >&2; exit 1')
+    stack = Stack.of("team", places, {"PATH": os.defpath}, "postgres://team:hush@db/x")
+    with pytest.raises(DynoformError) as caught:
+        stack.exists()
+    assert str(caught.value) == (
+        "stack team in postgres://team:…@db/x: cannot reach postgres://team:…@db/x as … "
+        "— check the backend, then run it again"
+    )
+
+
+def test_another_backend_is_refused_while_the_old_one_has_resources(stack: Stack) -> None:
+    assert stack.state_file
+    stack.state_file.parent.mkdir(parents=True)
+    stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": [{}, {}]}}}), encoding="utf-8")
+    moved = Stack.of("local", stack.places, stack.environ, "s3://bucket")
+    with pytest.raises(DynoformError) as caught:
+        moved.check_not_moved()
+    assert f"stack local: its state, of 2 resources, is in file://{stack.places.state} — leave --backend" in str(
+        caught.value
+    )
+    stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {}}}), encoding="utf-8")
+    moved.check_not_moved()
+    stack.check_not_moved()
 
 
 def test_passphrase_is_made_once_and_private(places: Places) -> None:

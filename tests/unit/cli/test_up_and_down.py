@@ -3,96 +3,16 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from dynoform.cli.places import CHECKOUT, Places
-from dynoform.cli.tools import pulumi_cli
+from tests.unit.cli.checkout import PROGRAM, SECONDS, Checkout
 
 pytestmark = pytest.mark.slow
-SECONDS = 180
-PROGRAM = """
-import time
-import pulumi
-
-class Thing(pulumi.ComponentResource):
-    def __init__(self, name, opts=None):
-        super().__init__("dynoform:index:Thing", name, None, opts)
-        self.register_outputs({})
-
-last = None
-for number in range(8):
-    last = Thing(f"thing-{number}", pulumi.ResourceOptions(parent=last))
-    time.sleep(0.1)
-pulumi.export("apiUrl", "https://localhost:18943")
-pulumi.export("apiKey", pulumi.Output.secret("hush"))
-pulumi.export("caCertPem", "CERTIFICATE")
-pulumi.export("apps", {"shop": "http://shop.localhost:18980"})
-"""
-
-
-@dataclass
-class Checkout:
-    """A checkout with the real command, tools and virtualenv, and a program of the test's own."""
-
-    root: Path
-    home: Path
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        environ = {
-            "HOME": str(self.home),
-            "PATH": os.defpath,
-            "DYNOFORM_HOME": str(self.home / "data"),
-            "DYNOFORM_OFFICIAL": "never",
-            "PYTHONPATH": str(self.root),
-        }
-        argv = [sys.executable, "-P", "-m", "dynoform.cli", *words]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(argv, env=environ, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*words)
-        out, err = process.communicate(timeout=SECONDS)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def resources(self) -> list[str]:
-        file = self.home / "data" / "state" / ".pulumi" / "stacks" / "dynoform" / "mine.json"
-        latest = json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
-        assert not latest.get("pending_operations")
-        return [one["urn"].rpartition("::")[2] for one in latest.get("resources") or []]
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """The command and the providers, copied; a virtualenv of its own with the real one's packages."""
-    root = tmp_path / "checkout"
-    root.mkdir()
-    for name in ("dynoform", "providers"):
-        shutil.copytree(CHECKOUT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tools", "requirements"):
-        (root / name).symlink_to(CHECKOUT / name)
-    real, venv = CHECKOUT / ".venv", root / ".venv"
-    (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").symlink_to(real / "bin" / "python")
-    (venv / "lib").symlink_to(real / "lib")
-    shutil.copy(real / "pyvenv.cfg", venv)
-    cli = pulumi_cli.installed(Places(CHECKOUT, tmp_path, tmp_path))
-    assert cli, "no Pulumi CLI in the virtualenv: run bin/dynoform test, which brings it"
-    pulumi_cli.install(Places(root, tmp_path, tmp_path), cli)
-    project = (CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8")
-    (root / "Pulumi.yaml").write_text(project.replace("path: providers/dynoform", "path: providers"), encoding="utf-8")
-    (root / "__main__.py").write_text(PROGRAM, encoding="utf-8")
-    ports = "config:\n  dynoform:httpPort: 18980\n  dynoform:httpsPort: 18943\n"
-    (root / "Pulumi.mine.yaml").write_text(ports, encoding="utf-8")
-    yield Checkout(root, tmp_path / "home")
 
 
 def test_up_again_changes_nothing_and_down_removes_everything(checkout: Checkout) -> None:
@@ -107,6 +27,25 @@ def test_up_again_changes_nothing_and_down_removes_everything(checkout: Checkout
     assert checkout.run("down", "--yes", "--stack", "mine").returncode == 0
     assert checkout.resources() == []
     assert "mine: nothing is up" in checkout.run("down", "--yes", "--stack", "mine").stderr
+
+
+def files(checkout: Checkout) -> set[str]:
+    """What there is in the data directory, Pulumi's own home left out."""
+    data = checkout.home / "data"
+    return {str(path.relative_to(data)) for path in data.rglob("*") if "pulumi-home" not in path.parts}
+
+
+def test_preview_of_a_new_stack_leaves_nothing(checkout: Checkout) -> None:
+    done = checkout.run("up", "--preview", "--stack", "mine")
+    assert (done.returncode, done.stdout) == (0, "mine: 9 to create\n"), done.stderr
+    assert files(checkout) == set()
+    (checkout.root / "__main__.py").write_text("raise SystemExit('broken on purpose')", encoding="utf-8")
+    failed = checkout.run("up", "--preview", "--stack", "mine")
+    assert failed.returncode == 1
+    assert "— mend that, then run bin/dynoform up --preview --stack mine again" in failed.stderr
+    log = Path(failed.stderr.partition("the log is ")[2].partition(" — ")[0])
+    assert "broken on purpose" in log.read_text(encoding="utf-8")
+    assert files(checkout) == set()
 
 
 def test_existing_stack_is_not_changed_unasked(checkout: Checkout) -> None:
@@ -128,6 +67,7 @@ def test_failing_program_is_told_in_one_line_and_the_log_is_named(checkout: Chec
     assert "✗ dynoform:apps.x: must be a map\n" in done.stderr
     line = done.stderr.splitlines()[-1]
     assert line.startswith("error: up of stack mine: did not finish, the log is ")
+    assert line.endswith(" — mend that, then run bin/dynoform up --stack mine again")
     log = Path(line.partition("the log is ")[2].partition(" — ")[0])
     assert "must be a map" in log.read_text(encoding="utf-8")
 

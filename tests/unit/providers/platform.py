@@ -30,6 +30,8 @@ class Platform:
     crashes: bool = False
     release_command: str = ""
     """What becomes of releases by their command: succeeded, failed; empty for none."""
+    pending: int = 0
+    """How often a build is found not to have ended, its output silent after the first line."""
     away: int = 0
     leaves_after: int | None = None
 
@@ -70,9 +72,12 @@ class Platform:
         return [{"version": number, "current": number == self.version} for number in range(1, self.version + 1)]
 
     def builds(self, document: dict[str, Any], rest: list[str]) -> Any:
-        if not rest and not self.fails:
+        if document and not self.fails:
             self.version += 1
             self.formation = self.formation or {"web": {"type": "web", "quantity": 1, "size": "Basic"}}
+        if rest and self.pending:
+            self.pending -= 1
+            rest = []
         status = "failed" if self.fails else "succeeded" if rest else "pending"
         release = {"id": "r1"} if status == "succeeded" else None
         return {"id": "b1", "status": status, "release": release, "output_stream_url": f"{self.url}/output"}
@@ -103,6 +108,8 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
             if platform.away:
                 platform.away -= 1
                 return self.send(503, b"starting")
+            if parts == ["output"] and platform.pending:
+                return self.stall(b"-----> Python app detected\n")
             if parts == ["output"]:
                 return self.send(
                     200, b"-----> Python app detected\n" + (b" !     No Procfile\n" if platform.fails else b"done\n")
@@ -122,6 +129,14 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def stall(self, body: bytes) -> None:
+            """Sends less than it announces, and then nothing until the client gives up."""
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body) + 1))
+            self.end_headers()
+            self.wfile.write(body)
+            self.rfile.read(1)
 
         def log_message(self, format: str, *arguments: Any) -> None:
             return

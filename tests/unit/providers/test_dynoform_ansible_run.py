@@ -55,8 +55,45 @@ def test_check_mode_tells_commands_that_would_run(tmp_path: Path, operation: Ope
 
 def test_failure_names_host_task_and_reason(tmp_path: Path, operation: Operation) -> None:
     path = playbook(tmp_path, command("Break it", "sh -c 'echo disk full >&2; exit 3'", changed_when=True))
-    with pytest.raises(ProviderError, match=r"play.yml: localhost: Break it: .*non-zero return code: disk full"):
+    told = (
+        r"play.yml: localhost: Break it: .*non-zero return code: disk full — mend that on the host, then run 'up' again"
+    )
+    with pytest.raises(ProviderError, match=told):
         run_playbook(operation, path, LOCAL, {})
+
+
+def test_failure_that_tells_the_next_step_itself_is_left_alone(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, {"name": "Refuse", "ansible.builtin.fail": {"msg": "x: is wrong — set it to y"}})
+    with pytest.raises(ProviderError, match=r"x: is wrong — set it to y$"):
+        run_playbook(operation, path, LOCAL, {})
+
+
+def test_full_disk_of_the_host_has_a_next_step(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, command("Write", "cp /etc/passwd /dev/full"))
+    with pytest.raises(ProviderError, match=r"(?i)no space left on device — free disk space on the host"):
+        run_playbook(operation, path, LOCAL, {})
+
+
+@pytest.mark.slow
+def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation: Operation) -> None:
+    (tmp_path / "lists" / "partial").mkdir(parents=True)
+    (tmp_path / "sources.list").write_text("deb http://127.0.0.1:9/debian stable main\n")
+    settings = {
+        "Etc::sourcelist": "sources.list",
+        "Etc::sourceparts": "none",
+        "State::lists": "lists",
+        "Cache": "cache",
+    }
+    lines = [f'Dir::{name} "{tmp_path / value}";' for name, value in settings.items()]
+    (tmp_path / "apt.conf").write_text("\n".join(lines))
+    task = {
+        "name": "Install",
+        "ansible.builtin.apt": {"update_cache": True, "update_cache_retries": 1},
+        "environment": {"APT_CONFIG": str(tmp_path / "apt.conf")},
+    }
+    told = r"Install: Failed to update apt cache after 1 retries.* — mend the host's package sources \(/etc/apt\)"
+    with pytest.raises(ProviderError, match=told):
+        run_playbook(operation, playbook(tmp_path, task), LOCAL, {})
 
 
 def test_rescued_failure_is_none(tmp_path: Path, operation: Operation) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dynoform.domain import builds, releases
 from providers.dynoform import app as app_module
 from providers.dynoform import platform_api
 from providers.dynoform.app import App
@@ -100,6 +101,30 @@ def test_a_release_command_is_shown_and_waited_for(
     platform[0].release_command = "succeeded"
     App().update(operation, caught.value.identifier, caught.value.outputs, inputs)
     assert lines.info == ["-----> Python app detected", "done"] * 4
+
+
+def test_limits_are_the_platforms() -> None:
+    assert app_module.BUILD_SECONDS == builds.SECONDS
+    assert app_module.PHASE_SECONDS == releases.PHASE_SECONDS
+
+
+def test_silent_build_is_followed_to_its_end_and_no_line_is_shown_twice(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_api, "SILENT_SECONDS", 0.1)
+    platform[0].pending = 3
+    App().create(operation, inputs)
+    assert lines.info == ["-----> Python app detected", "done"]
+
+
+def test_build_that_never_ends_is_given_up(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_api, "SILENT_SECONDS", 0.1)
+    platform[0].pending = 1000
+    operation.timeout = 0.5
+    with pytest.raises(PartialError, match=r"builds/b1: has not ended in the time .* — see 'bin/dynoform doctor'"):
+        App().create(operation, inputs)
 
 
 def test_changed_config_alone_is_no_build(platform: tuple[Platform, str], inputs: Values, operation: Operation) -> None:

@@ -67,6 +67,11 @@ def test_password_stays_until_a_keeper_changes(operation: Operation) -> None:
         ),
         (
             Certificate(),
+            {"commonName": "x", "caCertPem": "", "caKeyPem": "", "dnsNames": ["a.example", "*.münchen.example"]},
+            "dnsNames: has '*.münchen.example', which is no name of A-labels — write it in its xn-- form",
+        ),
+        (
+            Certificate(),
             {"commonName": "x", "caCertPem": "", "caKeyPem": ""},
             "dnsNames: are empty, and so are ipAddresses — name what it serves, or set client",
         ),

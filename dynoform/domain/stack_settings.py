@@ -1,0 +1,137 @@
+"""What an operator may set for a stack. Both readers of the settings ask here, before anything runs."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dynoform.domain import app_names, dyno_sizes, emails
+from dynoform.errors import InvalidInputError
+
+LAST_PORT = 65535
+PLATFORM_PORTS = 7
+"""How many ports the platform's own services take, from ``platformPort`` on."""
+SMALLEST_SUBNET = 28
+LONGEST_DOMAIN = 253 - app_names.MAXIMUM_LENGTH - 1
+"""What a host name of 253 characters (RFC 1035, 2.3.4) leaves beside an app's name."""
+APP_KEYS = ("config", "formation", "source")
+FORMATION_KEYS = ("quantity", "size")
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+
+
+def check_ports(http: int, https: int, platform: int) -> None:
+    """Raises ``InvalidInputError`` naming the setting when a port is none, or two of the stack's are the same."""
+    for key, port in (("httpPort", http), ("httpsPort", https), ("platformPort", platform)):
+        if not 0 < port <= LAST_PORT:
+            raise _wrong(key, f"{port} is not a port (1 to {LAST_PORT})")
+    last = platform + PLATFORM_PORTS - 1
+    if last > LAST_PORT:
+        highest = LAST_PORT - PLATFORM_PORTS + 1
+        raise _wrong("platformPort", f"{platform} is not the first of {PLATFORM_PORTS} ports (at most {highest})")
+    if http == https:
+        raise _wrong("httpsPort", f"{https} is also httpPort")
+    for key, port in (("httpPort", http), ("httpsPort", https)):
+        if platform <= port <= last:
+            raise _wrong(key, f"{port} is one of the platform's own, {platform} to {last} (platformPort)")
+
+
+def check_subnets(dynos: str, platform: str) -> None:
+    """Raises ``InvalidInputError`` naming the setting when a network cannot be used, or both overlap."""
+    first, second = subnet("dynoSubnet", dynos), subnet("platformSubnet", platform)
+    if first.overlaps(second):
+        raise _wrong("platformSubnet", f"{second} overlaps dynoSubnet {first}")
+
+
+def subnet(key: str, value: str) -> ipaddress.IPv4Network:
+    """The network that a setting gives. Raises ``InvalidInputError`` for what is no private IPv4 network."""
+    try:
+        found = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise _wrong(key, f"'{value}' is not an IPv4 network ({error})") from error
+    if not found.is_private or found.prefixlen > SMALLEST_SUBNET:
+        raise _wrong(key, f"{value} must be a private network of at least {1 << 32 - SMALLEST_SUBNET} addresses")
+    return found
+
+
+def gateway(network: ipaddress.IPv4Network) -> str:
+    """The host's own address on the bridge of a network: its first."""
+    return str(next(network.hosts()))
+
+
+def check_domain(value: str) -> None:
+    """Raises ``InvalidInputError`` for what no app's host name can end with."""
+    if not value.isascii():
+        raise _wrong("domain", f"{value!r} has letters that host names cannot have", "write it in its xn-- form")
+    labels = value.split(".")
+    if len(value) > LONGEST_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        why = f"{value!r} is not a domain: lower-case letters, digits and dashes between dots"
+        raise _wrong("domain", why, "give one such as apps.example.com")
+
+
+def check_email(value: str) -> None:
+    """Raises ``InvalidInputError`` for what is no e-mail address."""
+    try:
+        emails.check(value)
+    except InvalidInputError as error:
+        raise _wrong("email", error.what, "give one such as operator@example.com") from error
+
+
+def check_listen_address(value: str) -> None:
+    """Raises ``InvalidInputError`` for what is no IP address."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as error:
+        why = f"{value!r} is no IPv4 or IPv6 address"
+        raise _wrong("listenAddress", why, "give one such as 127.0.0.1") from error
+
+
+def check_apps(declared: Any) -> None:
+    """Raises ``InvalidInputError`` naming the place of the first thing that can be no app, or part of one."""
+    if not isinstance(declared, Mapping):
+        raise _wrong("apps", "must be a map of app names", "declare apps as name: {source: directory}")
+    for name, app in declared.items():
+        _check_app(f"apps.{name}", name, app)
+
+
+def _check_app(path: str, name: Any, app: Any) -> None:
+    if name in app_names.RESERVED:
+        raise _wrong(path, "is a name of the platform's own")
+    try:
+        app_names.check(str(name))
+    except InvalidInputError as error:
+        raise _wrong(path, error.what) from error
+    _check_keys(path, app, APP_KEYS)
+    if not isinstance(app.get("source"), str) or not app["source"]:
+        raise _wrong(path, "source (the directory of the app) is missing", "name it")
+    _check_map(f"{path}.config", app.get("config") or {})
+    formation = app.get("formation") or {}
+    _check_map(f"{path}.formation", formation)
+    for kind, wanted in formation.items():
+        _check_process_type(f"{path}.formation.{kind}", wanted)
+
+
+def _check_process_type(path: str, wanted: Any) -> None:
+    _check_keys(path, wanted, FORMATION_KEYS)
+    quantity, size = wanted.get("quantity", 1), wanted.get("size", dyno_sizes.DEFAULT)
+    if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 0:
+        raise _wrong(path, f"quantity {quantity!r} is not a number of dynos", "give 0 or more")
+    try:
+        dyno_sizes.find(str(size))
+    except InvalidInputError as error:
+        raise _wrong(path, error.what.removesuffix(".")) from error
+
+
+def _check_keys(path: str, value: Any, allowed: tuple[str, ...]) -> None:
+    _check_map(path, value)
+    unknown = sorted(str(key) for key in value if key not in allowed)
+    if unknown:
+        raise _wrong(f"{path}.{unknown[0]}", f"is not a setting; there are: {', '.join(allowed)}", "take it out")
+
+
+def _check_map(path: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise _wrong(path, "must be a map", "write it as name: value")
+
+
+def _wrong(key: str, why: str, next_step: str = "choose another") -> InvalidInputError:
+    return InvalidInputError(key, why, next_step)

@@ -1,0 +1,93 @@
+"""A checkout of its own with the real command, and a program that needs no Docker."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dynoform.cli.places import CHECKOUT, Places
+from dynoform.cli.tools import pulumi_cli
+
+SECONDS = 180
+PROGRAM = """
+import time
+import pulumi
+
+class Thing(pulumi.ComponentResource):
+    def __init__(self, name, opts=None):
+        super().__init__("dynoform:index:Thing", name, None, opts)
+        self.register_outputs({})
+
+last = None
+for number in range(8):
+    last = Thing(f"thing-{number}", pulumi.ResourceOptions(parent=last))
+    time.sleep(0.1)
+pulumi.export("apiUrl", "https://localhost:18943")
+pulumi.export("apiKey", pulumi.Output.secret("hush"))
+pulumi.export("caCertPem", "CERTIFICATE")
+pulumi.export("apps", {"shop": "http://shop.localhost:18980"})
+"""
+
+
+@dataclass
+class Checkout:
+    """A checkout with the real command, tools and virtualenv, and a program of the test's own."""
+
+    root: Path
+    home: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        environ = {
+            "HOME": str(self.home),
+            "PATH": os.defpath,
+            "DYNOFORM_HOME": str(self.home / "data"),
+            "DYNOFORM_OFFICIAL": "never",
+            "PYTHONPATH": str(self.root),
+            **self.environ,
+        }
+        argv = [sys.executable, "-P", "-m", "dynoform.cli", *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(argv, env=environ, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*words)
+        out, err = process.communicate(timeout=SECONDS)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def resources(self) -> list[str]:
+        file = self.home / "data" / "state" / ".pulumi" / "stacks" / "dynoform" / "mine.json"
+        latest = json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
+        assert not latest.get("pending_operations")
+        return [one["urn"].rpartition("::")[2] for one in latest.get("resources") or []]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """The command and the providers, copied; a virtualenv of its own with the real one's packages."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in ("dynoform", "providers"):
+        shutil.copytree(CHECKOUT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tools", "requirements"):
+        (root / name).symlink_to(CHECKOUT / name)
+    real, venv = CHECKOUT / ".venv", root / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(real / "bin" / "python")
+    (venv / "lib").symlink_to(real / "lib")
+    shutil.copy(real / "pyvenv.cfg", venv)
+    cli = pulumi_cli.installed(Places(CHECKOUT, tmp_path, tmp_path))
+    assert cli, "no Pulumi CLI in the virtualenv: run bin/dynoform test, which brings it"
+    pulumi_cli.install(Places(root, tmp_path, tmp_path), cli)
+    project = (CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8")
+    (root / "Pulumi.yaml").write_text(project.replace("path: providers/dynoform", "path: providers"), encoding="utf-8")
+    (root / "__main__.py").write_text(PROGRAM, encoding="utf-8")
+    ports = "config:\n  dynoform:httpPort: 18980\n  dynoform:httpsPort: 18943\n"
+    (root / "Pulumi.mine.yaml").write_text(ports, encoding="utf-8")
+    yield Checkout(root, tmp_path / "home")
