@@ -74,7 +74,7 @@ def engine(address: str, operator: Account) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def other_engine(address: str, stranger: httpx.Client) -> Iterator[httpx.Client]:
-    with docker(address, "token-of-bob") as made:
+    with docker(address, stranger.headers["Authorization"].removeprefix("Bearer ")) as made:
         yield made
 
 
