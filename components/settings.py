@@ -6,6 +6,9 @@ from typing import Any
 
 import pulumi
 
+EXEC_PORT = 80
+"""Built into Heroku's CLI."""
+
 
 @dataclass(frozen=True)
 class FormationSettings:
@@ -57,6 +60,7 @@ class Settings:
     http_port: int
     https_port: int
     listen_address: str
+    exec_address: str
     email: str
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
@@ -84,6 +88,11 @@ class Settings:
         """Where the platform's services are published on the platform address."""
         return PlatformPorts(*range(self.platform_port, self.platform_port + len(fields(PlatformPorts))))
 
+    def router_has(self, address: str, port: int) -> bool:
+        """Whether the router listens there."""
+        listens = self.listen_address in ("0.0.0.0", address) or address == self.dyno_gateway  # noqa: S104 - compared
+        return listens and port in (self.http_port, self.https_port)
+
     def web_url(self, app: str) -> str:
         """Where an app answers over http."""
         return f"http://{app}.{self.domain}{'' if self.http_port == 80 else f':{self.http_port}'}/"
@@ -102,6 +111,7 @@ class Settings:
             http_port=_port(config, "httpPort"),
             https_port=_port(config, "httpsPort"),
             listen_address=config.require("listenAddress"),
+            exec_address=_exec_address(config),
             email=config.require("email"),
             platform_port=_port(config, "platformPort"),
             dyno_subnet=_subnet(config, "dynoSubnet"),
@@ -112,11 +122,25 @@ class Settings:
             raise _wrong("platformSubnet", f"{settings.platform_subnet} overlaps dynoSubnet {settings.dyno_subnet}")
         if settings.http_port == settings.https_port:
             raise _wrong("httpsPort", f"{settings.https_port} is also httpPort")
+        if settings.exec_address and settings.router_has(settings.exec_address, EXEC_PORT):
+            why = f"port {EXEC_PORT} of {settings.exec_address} is the router's, and ps:exec knows no other port"
+            raise _wrong("execAddress", f"{why}. Name an address that listenAddress leaves free, or none: ''")
         return settings
 
 
 def _wrong(key: str, why: str) -> pulumi.RunError:
     return pulumi.RunError(f"dynoform:{key}: {why}. Set it with: pulumi config set {key} <value>")
+
+
+def _exec_address(config: pulumi.Config) -> str:
+    value = config.get("execAddress") or ""
+    try:
+        usable = not value or not ipaddress.IPv4Address(value).is_unspecified
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _wrong("execAddress", f"'{value}' is not one IPv4 address of the host")
+    return value
 
 
 def _port(config: pulumi.Config, key: str) -> int:

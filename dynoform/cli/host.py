@@ -18,6 +18,7 @@ MINIMUM_MEMORY = 1800 << 20
 FIRST_DISK = 8 << 30
 LATER_DISK = 1 << 30
 DATA_DISK = 256 << 20
+EXEC_PORT = 80
 MACHINES = ("x86_64", "aarch64")
 
 
@@ -120,14 +121,23 @@ def _docker(subject: Subject) -> DynoformError | None:
 
 def _ports(subject: Subject) -> DynoformError | None:
     address = subject.settings.text("listenAddress") or "127.0.0.1"
-    for key in ("httpPort", "httpsPort"):
-        port = subject.settings.port(key)
-        if not _taken(address, port) or _router_runs(subject):
-            continue
-        why = f"is taken by {_holder(port) or 'another program'}"
-        hint = f"stop that, or choose another: set dynoform:{key} in {subject.settings.file.name}"
-        return DynoformError(f"{key} {address}:{port}", why, hint)
-    return None
+    ports = {key: subject.settings.port(key) for key in ("httpPort", "httpsPort")}
+    return next((error for key in ports if (error := _free(subject, key, address, ports[key], "router"))), None)
+
+
+def exec_port(subject: Subject) -> DynoformError | None:
+    """What is wrong with where `heroku ps:exec` connects to. The platform comes up without it."""
+    address = subject.settings.text("execAddress")
+    return _free(subject, "execAddress", address, EXEC_PORT, "router-agent") if address else None
+
+
+def _free(subject: Subject, key: str, address: str, port: int, noun: str) -> DynoformError | None:
+    """Whether the stack's service `noun` has or can have a port that the setting `key` is about."""
+    if not _taken(address, port) or _runs(subject, noun):
+        return None
+    why = f"is taken by {_holder(port) or 'another program'}"
+    hint = f"stop that, or choose another: set dynoform:{key} in {subject.settings.file.name}"
+    return DynoformError(f"{key} {address}:{port}", why, hint)
 
 
 def _taken(address: str, port: int) -> bool:
@@ -135,14 +145,16 @@ def _taken(address: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+        except PermissionError:
+            return False  # a port under 1024, asked for without root: nobody can say
         except OSError:
             return True
     return False
 
 
-def _router_runs(subject: Subject) -> bool:
-    """Whether the stack's own router has the port; one whose service was removed keeps it until it has ended."""
-    name = f"{subject.stack}_router"
+def _runs(subject: Subject, noun: str) -> bool:
+    """Whether the stack's own service has the port; one whose service was removed keeps it until it has ended."""
+    name = f"{subject.stack}_{noun}"
     if subject.engine is None:
         return False
     if any(service["Spec"]["Name"] == name for service in subject.engine.services()):

@@ -45,7 +45,8 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
     """
     place = file or root / f"Pulumi.{stack}.yaml"
     if not place.exists():
-        next_step = f"write one, with httpPort, httpsPort, dynoSubnet and platformSubnet of its own: {place.name}"
+        own = "httpPort, httpsPort, platformPort, execAddress, dynoSubnet and platformSubnet"
+        next_step = f"write one, with {own} of its own: {place.name}"
         raise NotFoundError(f"stack {stack}", f"there is no {place}", next_step)
     declared = _mapping(root / "Pulumi.yaml", "config")
     values = {key: known["default"] for key, known in declared.items() if "default" in known}

@@ -42,7 +42,9 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
     if known:
         with connect(stack.name) as engine:
             exists = bool(stack.state_file and stack.state_file.exists())
-            yield from host.checks(host.Subject(stack.name, known[0], context.places.data, exists, engine))
+            subject = host.Subject(stack.name, known[0], context.places.data, exists, engine)
+            yield from host.checks(subject)
+            yield Check("ps:exec", host.exec_port(subject))
             away = DynoformError("Docker engine", "does not answer", f"bin/dynoform up --stack {stack.name}")
             yield Check("engine", None if engine else away)
     yield _attempt("state", lambda: _state(stack))

@@ -33,6 +33,18 @@ def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
     assert line.endswith("— stop that, or choose another: set dynoform:httpPort in Pulumi.local.yaml")
 
 
+def test_what_keeps_ps_exec_from_its_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        monkeypatch.setattr(host, "EXEC_PORT", holder.getsockname()[1])
+        assert host.exec_port(subject(tmp_path, execAddress="127.0.0.2")) is None
+        line = str(host.exec_port(subject(tmp_path, execAddress="127.0.0.1")))
+        assert line.startswith(f"execAddress 127.0.0.1:{host.EXEC_PORT}: is taken by ")
+        assert line.endswith("— stop that, or choose another: set dynoform:execAddress in Pulumi.local.yaml")
+        assert host.exec_port(subject(tmp_path, execAddress="")) is None
+
+
 def test_free_ports_pass(tmp_path: Path) -> None:
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
