@@ -57,6 +57,7 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_LOGPLEX_HTTP_PORT": str(ports.logplex_http),
     "DYNOFORM_RENDEZVOUS_PORT": str(ports.rendezvous),
     "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(ports.rendezvous_dyno),
+    "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
 }
 registry = Registry(

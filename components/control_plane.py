@@ -20,6 +20,11 @@ API_PORT = 8000
 USER = "802"
 """The image's user."""
 ENGINE = Mount("/var/run/docker.sock", "/var/run/docker.sock", bind=True)
+AS_ROUTER = (
+    *("setpriv", f"--reuid={ROUTER_USER}", f"--regid={ROUTER_USER}", "--clear-groups", "--no-new-privs"),
+    *("--inh-caps=-all,+net_bind_service", "--ambient-caps=-all,+net_bind_service", "python3", "-m", "dynoform"),
+)
+"""The image's entrypoint as the router's user, with the one capability that a user can be given in no other way."""
 SOURCES = "/var/lib/dynoform/sources"
 REPOSITORIES = "/var/lib/dynoform/repositories"
 
@@ -69,6 +74,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self.api_key = Password(f"{name}-api-key", PasswordArgs(length=40), self._own).value
         self._encryption_key = self._secret("encryption-key", self._kept_key())
+        self._exec_host_key = self._secret("exec-host-key", self._host_key())
         self._sources = self._volume("sources")
         self._repositories = self._volume("repositories")
         self._api()
@@ -83,8 +89,13 @@ class ControlPlane(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(parent=self, protect=True)
         return Password(f"{self._name}-encryption", PasswordArgs(encoding="urlsafe-base64-32"), options).value
 
+    def _host_key(self) -> pulumi.Output[str]:
+        return Password(f"{self._name}-exec", PasswordArgs(encoding="urlsafe-base64-32"), self._own).value
+
     def _api(self) -> None:
-        secrets = [self._encryption_key_file(), self._api_key_file(), *self._registry_client("api", USER)]
+        # The host key for its public part, which clients are told.
+        own = [self._encryption_key_file(), self._api_key_file(), self._exec_host_key_file(USER)]
+        secrets = [*own, *self._registry_client("api", USER)]
         mounts = [Mount(self._sources.name, SOURCES), Mount(self._repositories.name, REPOSITORIES)]
         ports = {API_PORT: self._args.api_port}
         # Room for git, which runs beside it for each push and fetch.
@@ -106,12 +117,16 @@ class ControlPlane(pulumi.ComponentResource):
         self._process("run-agent", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
 
     def _router_agent(self) -> None:
-        # On the host's network, as the router: `heroku run` comes to its rendezvous relay from outside.
+        # On the host's network, as the router: `heroku run` and `ps:exec` come to it from outside.
         self._process(
             "router-agent",
-            [SecretFile("router.pem", self._args.router.pem, ROUTER_USER)],
+            [
+                SecretFile("router.pem", self._args.router.pem, ROUTER_USER),
+                self._exec_host_key_file(ROUTER_USER),
+            ],
             [Mount(self._args.router.state.name, "/var/lib/dynoform/router")],
             user=ROUTER_USER,
+            low_ports=True,
             everywhere=True,
             network_id=self._args.host_network_id,
             depends_on=[self._args.router],
@@ -125,6 +140,7 @@ class ControlPlane(pulumi.ComponentResource):
         *,
         ports: dict[int, int] | None = None,
         user: str = "0",
+        low_ports: bool = False,
         memory_mib: int = 256,
         everywhere: bool = False,
         network_id: pulumi.Input[str] | None = None,
@@ -135,13 +151,16 @@ class ControlPlane(pulumi.ComponentResource):
             stack=self._args.stack,
             noun=command,
             image=self._args.image,
+            # Port 80 is what the CLI's ps:exec has built in.
+            command=AS_ROUTER if low_ports else (),
+            capabilities=["NET_BIND_SERVICE", "SETGID", "SETUID"] if low_ports else (),
             args=[command],
             network_id=network_id or self._args.network_id,
             environment={**self._args.environment, **(environment or {})},
             secrets=[SecretFile("database_password", self._args.postgres.database_password, user), *secrets],
             mounts=mounts,
             ports=ports or {},
-            user=user,
+            user="0" if low_ports else user,
             memory_mib=memory_mib,
             everywhere=everywhere,
         )
@@ -168,6 +187,9 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _encryption_key_file(self, uid: str = USER) -> SecretFile:
         return SecretFile("encryption_key", self._encryption_key, uid)
+
+    def _exec_host_key_file(self, uid: str) -> SecretFile:
+        return SecretFile("exec_host_key", self._exec_host_key, uid)
 
     def _api_key_file(self) -> SecretFile:
         return SecretFile("operator_api_key", self._secret("api-token", self.api_key), USER)

@@ -49,6 +49,7 @@ class ServiceSpec:
     Parameters:
         stack: name of the stack; the service is called ``<stack>_<noun>``.
         noun: what it is.
+        command: what to start instead of the image's entrypoint; ``args`` are its arguments.
         image: image with tag.
         network_id: engine id of the network its tasks join.
         ports: port in the container → port on the platform's address.
@@ -62,6 +63,7 @@ class ServiceSpec:
     noun: str
     image: pulumi.Input[str]
     network_id: pulumi.Input[str]
+    command: Sequence[str] = ()
     args: Sequence[str] = ()
     environment: dict[str, pulumi.Input[str]] = field(default_factory=dict)
     secrets: Sequence[SecretFile] = ()
@@ -120,6 +122,7 @@ def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
 def _container(spec: ServiceSpec) -> docker.ServiceTaskSpecContainerSpecArgs:
     return docker.ServiceTaskSpecContainerSpecArgs(
         image=spec.image,
+        commands=list(spec.command) or None,
         args=list(spec.args) or None,
         env=spec.environment or None,
         user=spec.user,

@@ -61,6 +61,7 @@ class Settings:
     http_port: int
     https_port: int
     listen_address: str
+    exec_address: str
     email: str
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
@@ -110,6 +111,7 @@ class Settings:
             http_port=config.require_int("httpPort"),
             https_port=config.require_int("httpsPort"),
             listen_address=config.require("listenAddress"),
+            exec_address=config.get("execAddress") or "",
             email=config.require("email"),
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
@@ -128,6 +130,11 @@ def _check(config: pulumi.Config) -> None:
     stack_settings.check_domain(config.require("domain"))
     stack_settings.check_email(config.require("email"))
     stack_settings.check_listen_address(config.require("listenAddress"))
+    stack_settings.check_exec_address(
+        config.get("execAddress") or "",
+        [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
+        [config.require_int(key) for key in ("httpPort", "httpsPort")],
+    )
     stack_settings.check_apps(config.get_object("apps") or {})
 
 

@@ -43,6 +43,8 @@ class Configuration:
     """These six: where the platform's services are published on the platform address."""
     rendezvous_port: int = RENDEZVOUS_PORT
     """Where `heroku run` attaches, on the listen addresses."""
+    exec_address: str = ""
+    """Where `heroku ps:exec` connects to, by SSH on port 80; empty for a stack without."""
     secrets: Path = SECRETS
     sources: Path = SOURCES
     repositories: Path = REPOSITORIES
@@ -79,6 +81,7 @@ class Configuration:
             logplex_http_port=read.port("LOGPLEX_HTTP_PORT", LOGPLEX_HTTP_PORT),
             rendezvous_dyno_port=read.port("RENDEZVOUS_DYNO_PORT", RENDEZVOUS_DYNO_PORT),
             rendezvous_port=read.port("RENDEZVOUS_PORT", RENDEZVOUS_PORT),
+            exec_address=read.text("EXEC_ADDRESS", ""),
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
             repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),

@@ -143,7 +143,7 @@ class HerokuCLI:
                     break
             timer.cancel()
             assert enough(seen), f"heroku {line}: not seen in {seconds:g} s\n{seen}"
-            process.terminate()
+            _end(process)
         ran = Ran(line, 0, seen, "")
         self.ran.append(ran)
         return ran
@@ -209,6 +209,15 @@ def _converse(terminal: int, dialogue: Mapping[str, str]) -> str:
             os.write(terminal, f"{open_questions.pop(question)}\r".encode())
 
 
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a command for good: ``ps:forward`` takes the first signal as the end of a wait, and goes on listening."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+
+
 def environment(url: str, key: str, authority: Path) -> dict[str, str]:
     """The CLI's settings for a platform at ``url`` (https, without a path), as ``bin/dynoform env`` prints them."""
     return {
@@ -216,6 +225,7 @@ def environment(url: str, key: str, authority: Path) -> dict[str, str]:
         "HEROKU_DATA_HOST": url.partition("//")[2].partition(":")[0],
         "HEROKU_PARTICLEBOARD_URL": url,
         "HEROKU_BUILDPACK_REGISTRY_URL": url,
+        "HEROKU_EXEC_URL": url,
         "HEROKU_API_KEY": key,
         "HEROKU_SKIP_NEW_VERSION_CHECK": "true",
         "DISABLE_TELEMETRY": "true",

@@ -57,7 +57,9 @@ def store(migrated: Store) -> Store:
 
 def write_secrets(folder: Path) -> Path:
     """Secrets as services get them; returns the folder."""
-    values = {"database_password": "unused", "encryption_key": "A" * 42 + "s=", "operator_api_key": OPERATOR_KEY}
+    key = "A" * 42 + "s="
+    values = {"database_password": "unused", "encryption_key": key, "operator_api_key": OPERATOR_KEY}
+    values["exec_host_key"] = key
     for name, value in values.items():
         (folder / name).write_text(f"{value}\n")
     return folder

@@ -30,6 +30,7 @@ from dynoform.api import (
     domains,
     dyno_create,
     dynos,
+    exec_manager,
     features,
     filters,
     formation,
@@ -66,7 +67,7 @@ from dynoform.api.registry import errors as registry_errors
 from dynoform.api.registry import front
 from dynoform.api.services import Services
 from dynoform.errors import DynoformError
-from dynoform.store import authorizations, deliveries
+from dynoform.store import authorizations, deliveries, exec_keys
 from dynoform.store import builds as builds_store
 
 RESOURCES = (
@@ -122,7 +123,7 @@ def create_application(services: Services) -> FastAPI:
     application = documented()
     application.state.services = services
     application.state.git_host = git.GitHost(services)
-    for linked in (addon_partners, buildpacks, builds, front, git, log_sessions, releases, sources):
+    for linked in (addon_partners, buildpacks, builds, exec_manager, front, git, log_sessions, releases, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):
@@ -197,6 +198,7 @@ async def _sweep(services: Services) -> None:
             ("rows of sources", lambda: builds_store.sweep_sources(services.store)),
             ("tokens", lambda: authorizations.sweep(services.store)),
             ("webhooks", lambda: deliveries.sweep(services.store)),
+            ("exec keys", lambda: exec_keys.sweep(services.store)),
         ):
             try:
                 removed = await run_in_threadpool(sweep)

@@ -11,9 +11,8 @@ from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.dynos import DynoObject
 from dynoform.api.services import Services, Use
-from dynoform.domain import dyno_lines, dyno_sizes, one_off, process_types, rendezvous
+from dynoform.domain import dyno_lines, dyno_sizes, heroku_exec, one_off, process_types, rendezvous
 from dynoform.domain.permissions import Permission
-from dynoform.errors import ConflictError
 from dynoform.store import hosts, one_off_dynos
 from dynoform.store.one_off_dynos import Wanted
 from dynoform.store.releases import current_release
@@ -76,8 +75,7 @@ def dyno_run_inside(app: str, dyno: str, body: InsideRun, services: Use, caller:
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         place, version = dynos.find_dyno(session, found, dyno)
-        if place.state != "up":
-            raise ConflictError(f"Dyno {dyno[:60]}", f"is {place.state}", "run heroku ps:wait, then try again")
+        heroku_exec.check_up(dyno[:60], place.state)
         row = one_off_dynos.create_inside(session, services.vault, place, wanted)
     services.say(found, dyno_lines.run_by_user(wanted.command, caller.email))
     shown = dynos.show(found, row, version, attach_url=_attach_url(services, wanted.secret))

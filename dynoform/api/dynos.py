@@ -163,6 +163,11 @@ def find_dyno(session: Session, app: App, reference: str) -> tuple[Dyno, int]:
     return row
 
 
+def names_up(session: Session, app: App) -> list[str]:
+    """The names of the formation's dynos that are up."""
+    return [dyno_names.name(dyno.type, dyno.number) for dyno, _ in _formation(session, app, Dyno.state == "up")]
+
+
 def _extended(dyno: Dyno | OneOffDyno, region: str) -> ExtendedObject:
     address, port = (dyno.address, dyno.port) if isinstance(dyno, Dyno) else (None, None)
     return {

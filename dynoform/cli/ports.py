@@ -58,6 +58,24 @@ def check(stack: str, settings: StackSettings, engine: Engine | None) -> Dynofor
     return None
 
 
+def check_exec(stack: str, settings: StackSettings, engine: Engine | None) -> DynoformError | None:
+    """What is wrong with where `heroku ps:exec` connects to. The platform comes up without it."""
+    address = settings.text("execAddress")
+    if not address:
+        return None
+    one = Wanted("execAddress", address, stack_settings.EXEC_PORT, AGENT)
+    problem = _problem(one)
+    if problem is None or (problem.errno == errno.EADDRINUSE and engine and _runs(stack, engine, AGENT)):
+        return None
+    return _told(one, problem, settings.file.name)
+
+
+def _runs(stack: str, engine: Engine, noun: str) -> bool:
+    """Whether the stack's own service has a container."""
+    label = f"com.docker.swarm.service.name={stack}_{noun}"
+    return bool(engine.client.api.containers(filters={"label": label}))
+
+
 def wanted(settings: StackSettings) -> Iterator[Wanted]:
     """All ports of a stack, the router's first."""
     listen = settings.text("listenAddress")
@@ -96,9 +114,8 @@ def _told(one: Wanted, problem: OSError, file: str) -> DynoformError:
         return DynoformError(_what(one), why, f"stop that, or choose another: set dynoform:{one.key} in {file}")
     if problem.errno == errno.EADDRNOTAVAIL:
         why = "is no address of this host"
-        return DynoformError(
-            f"listenAddress {one.address}", why, f"set dynoform:listenAddress in {file} to one (ip address)"
-        )
+        key = one.key if one.key == "execAddress" else "listenAddress"
+        return DynoformError(f"{key} {one.address}", why, f"set dynoform:{key} in {file} to one (ip address)")
     if problem.errno in (errno.EACCES, errno.EPERM):
         return DynoformError(_what(one), f"user {os.geteuid()} has no right to bind it", "run it as root")
     why = f"cannot be bound: {problem.strerror or problem}"

@@ -47,7 +47,7 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
     """
     place = file or root / f"Pulumi.{stack}.yaml"
     if not place.exists():
-        own = "httpPort, httpsPort, platformPort, dynoSubnet and platformSubnet"
+        own = "httpPort, httpsPort, platformPort, execAddress, dynoSubnet and platformSubnet"
         next_step = f"write one, with {own} of its own: {place.name}"
         raise NotFoundError(f"stack {stack}", f"there is no {place}", next_step)
     declared = _mapping(root / "Pulumi.yaml", "config")
@@ -69,6 +69,9 @@ def _check_rules(found: StackSettings) -> None:
     stack_settings.check_ports(*(found.port(key) for key in ("httpPort", "httpsPort", "platformPort")))
     stack_settings.check_subnets(found.text("dynoSubnet"), found.text("platformSubnet"))
     stack_settings.check_listen_address(found.text("listenAddress"))
+    gateway = stack_settings.gateway(stack_settings.subnet("dynoSubnet", found.text("dynoSubnet")))
+    router_ports = [found.port("httpPort"), found.port("httpsPort")]
+    stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
     rules = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,

@@ -30,6 +30,11 @@ def run_by_user(command: str, email: str) -> str:
     return f"Starting process with command `{command}` by user {email}"
 
 
+def exec_by_user(dyno: str, email: str) -> str:
+    """The API's line for a key to a dyno that somebody asked for (``heroku ps:exec``)."""
+    return f"Opening Heroku Exec to {dyno} by user {email}"
+
+
 def exited(code: int) -> str:
     """The line at each end of a process."""
     return f"Process exited with status {code}"

@@ -57,6 +57,8 @@ APP = (
         "Heroku Exec",
         "SSH tunneling and other features for apps",
         "exec",
+        # Dynos need nothing for it. On, so that the CLI does not restart them first.
+        default=True,
     ),
     Feature(
         "runtime-heroku-metrics",

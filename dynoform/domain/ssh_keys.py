@@ -6,10 +6,17 @@ import struct
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_public_key,
+)
 
-from dynoform.errors import InvalidInputError
+from dynoform.errors import ConfigurationError, InvalidInputError
 
 MAXIMUM_LENGTH = 8192
 MINIMUM_RSA_BITS = 2048
@@ -24,6 +31,25 @@ class PublicKey:
     line: str
     comment: str
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """An SSH server's key: the private one as PEM, the public one as a line without a comment."""
+
+    private: bytes
+    public: str
+
+
+def host_key(secret: str) -> HostKey:
+    """The Ed25519 key that 32 bytes in URL-safe base64 are. Raises ``ConfigurationError`` when they are not."""
+    try:
+        key = Ed25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(secret))
+    except ValueError as error:
+        why = "is not 32 bytes in URL-safe base64"
+        raise ConfigurationError("secret exec_host_key", why, "run bin/dynoform up") from error
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return HostKey(private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
 
 
 def parse(text: str) -> PublicKey:

@@ -2,13 +2,15 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynoform.domain import app_names, dyno_sizes, emails
 from dynoform.errors import InvalidInputError
 
 LAST_PORT = 65535
+EXEC_PORT = 80
+"""Where `heroku ps:exec` connects to: built into Heroku's CLI."""
 PLATFORM_PORTS = 7
 """How many ports the platform's own services take, from ``platformPort`` on."""
 SMALLEST_SUBNET = 28
@@ -83,6 +85,24 @@ def check_listen_address(value: str) -> None:
     except ValueError as error:
         why = f"{value!r} is no IPv4 or IPv6 address"
         raise _wrong("listenAddress", why, "give one such as 127.0.0.1") from error
+
+
+def check_exec_address(value: str, router_addresses: Sequence[str], router_ports: Sequence[int]) -> None:
+    """Raises ``InvalidInputError`` for an address on which `heroku ps:exec`, which knows one port, finds no stack's.
+
+    Empty is for a stack without. ``router_addresses`` and ``router_ports`` are where the router listens.
+    """
+    if not value:
+        return
+    try:
+        usable = not ipaddress.IPv4Address(value).is_unspecified
+    except ValueError:
+        usable = False
+    if not usable:
+        raise _wrong("execAddress", f"{value!r} is not one IPv4 address of the host", "give one such as 127.0.0.80")
+    if EXEC_PORT in router_ports and {value, "0.0.0.0", "::"} & set(router_addresses):  # noqa: S104 - compared
+        why = f"port {EXEC_PORT} of {value} is the router's, and ps:exec knows no other port"
+        raise _wrong("execAddress", why, "name an address that listenAddress leaves free, or none: ''")
 
 
 def check_apps(declared: Any) -> None:

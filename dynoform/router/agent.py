@@ -14,7 +14,7 @@ from dynoform.domain import routes
 from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
-from dynoform.router import presence, rendezvous
+from dynoform.router import attachments, presence
 from dynoform.router.files import SOCKET, Directory
 from dynoform.router.haproxy import Master, NotRunningError, Reload
 from dynoform.router.rendering import Rendered, render
@@ -111,7 +111,7 @@ def run(configuration: Configuration) -> None:
     """Keep HAProxy's routes as the store wants them until the process is told to stop."""
     journal = Journal("router-agent")
     store = Store(configuration, "router-agent", pool=1)
-    rendezvous.start(configuration, journal)
+    attachments.start(configuration, journal)
     store.wait_until_ready()
     wake = Wake()
     wake.on_notifications(store, [ROUTES, FORMATION])

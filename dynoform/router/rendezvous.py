@@ -2,31 +2,27 @@
 
 It stands beside the router agent on each router host, outside HAProxy: a reload there ends connections after an hour,
 and this process has neither the engine nor root. Clients come by TLS on the listen addresses, run agents on the
-platform's address, which neither dynos nor the outside reach.
+platform's address, which neither dynos nor the outside reach. The SSH server of ``heroku ps:exec`` is a client from
+within this process.
 """
 
 import asyncio
 import socket
 import ssl
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dynoform.configuration import Configuration
 from dynoform.domain import rendezvous
 from dynoform.errors import ConfigurationError
 from dynoform.journal import Journal
 
-CERTIFICATE = "router.pem"
 HELLO_SECONDS = 10.0
 MOST_WAITING = 256
 """Connections that have not met their other side; more are refused, as nobody has been identified yet."""
 _CHUNK = 64 * 1024
 _DIGEST_LENGTH = 64
-_RETRY_SECONDS = 5.0
-_ANY = "0.0.0.0"  # noqa: S104 - as the operator says
 
 
 class Meeting:
@@ -63,6 +59,7 @@ class Relay:
         self._meetings: dict[str, Meeting] = {}
         self._waiting = 0
         self._servers: list[asyncio.Server] = []
+        self._joined: set[asyncio.Task[None]] = set()
 
     async def start(self, clients: tuple[list[str], int], dynos: tuple[str, int], certificate: Path) -> tuple[int, int]:
         """Take clients and dynos' sides at these addresses and ports (0 asks for any); returns the two ports.
@@ -91,33 +88,53 @@ class Relay:
         for meeting in self._meetings.values():
             meeting.close()
 
+    async def join(self, secret: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Be the client of an attachment, within this process: without a greeting, all bytes are the dyno's."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+
+        async def stay() -> None:
+            async with self._guest(writer):
+                await self._attend(rendezvous.digest(secret), reader, writer, greeted=False)
+
+        task = asyncio.ensure_future(stay())
+        self._joined.add(task)
+        task.add_done_callback(self._joined.discard)
+        return await asyncio.open_connection(sock=ours)
+
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A client: it sends its secret, is greeted when the dyno is there, and is the dyno's terminal from then on."""
         async with self._guest(writer):
-            key = rendezvous.digest((await self._hello(reader, rendezvous.SECRET_LENGTH)).decode("ascii", "replace"))
-            meeting = self._meetings.setdefault(key, Meeting())
-            if meeting.deadline is not None:
-                return  # the secret has been used
-            try:
-                async with asyncio.timeout(self.meeting_seconds) as meeting.deadline:
-                    await self._meet(meeting, writer)
-                    meeting.touch()
-                    await self._pass_input(meeting, reader)
-            finally:
-                self._end(key, meeting)
+            secret = await self._hello(reader, rendezvous.SECRET_LENGTH)
+            key = rendezvous.digest(secret.decode("ascii", "replace"))
+            await self._attend(key, reader, writer, greeted=True)
 
-    async def _meet(self, meeting: Meeting, client: asyncio.StreamWriter) -> None:
+    async def _attend(
+        self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, greeted: bool
+    ) -> None:
+        meeting = self._meetings.setdefault(key, Meeting())
+        if meeting.deadline is not None:
+            return  # the secret has been used
+        try:
+            async with asyncio.timeout(self.meeting_seconds) as meeting.deadline:
+                await self._meet(meeting, writer, greeted=greeted)
+                meeting.touch()
+                await self._pass_input(meeting, reader, first=greeted)
+        finally:
+            self._end(key, meeting)
+
+    async def _meet(self, meeting: Meeting, client: asyncio.StreamWriter, *, greeted: bool) -> None:
         with self._counted():
             dyno = await asyncio.shield(meeting.dyno)
-        client.write(rendezvous.GREETING)
-        await client.drain()
-        await asyncio.sleep(rendezvous.GREETING_SECONDS)
+        if greeted:
+            client.write(rendezvous.GREETING)
+            await client.drain()
+            await asyncio.sleep(rendezvous.GREETING_SECONDS)
         meeting.client.set_result(client)
         dyno.write(rendezvous.MET)
 
-    async def _pass_input(self, meeting: Meeting, reader: asyncio.StreamReader) -> None:
+    async def _pass_input(self, meeting: Meeting, reader: asyncio.StreamReader, *, first: bool) -> None:
         dyno = meeting.dyno.result()
-        first = True
         while data := await reader.read(_CHUNK):
             # The line end after the secret, which not every client sends, and which may come in a chunk of its own.
             data = data.removeprefix(b"\r\n") if first else data
@@ -170,7 +187,7 @@ class Relay:
     @asynccontextmanager
     async def _guest(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         """Whatever a connection does, it ends closed and nobody else is disturbed."""
-        _keep_alive(writer)
+        keep_alive(writer.get_extra_info("socket"))
         try:
             yield
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -185,32 +202,6 @@ class TooManyError(OSError):
     """More strangers wait than may."""
 
 
-def start(configuration: Configuration, journal: Journal) -> None:
-    """Run a relay in a thread of its own, for as long as the process lives."""
-    threading.Thread(target=lambda: asyncio.run(_serve(configuration, journal)), name="rendezvous", daemon=True).start()
-
-
-async def _serve(configuration: Configuration, journal: Journal) -> None:
-    relay = Relay(journal)
-    clients = (_addresses(configuration.listen_addresses), configuration.rendezvous_port)
-    dynos = (configuration.platform_address, configuration.rendezvous_dyno_port)
-    while True:
-        try:
-            await relay.start(clients, dynos, configuration.secret_path(CERTIFICATE))
-        except (OSError, ConfigurationError) as error:
-            # A bridge that is not there yet, a port that another process still holds.
-            journal.warning("rendezvous cannot listen", error=error)
-            await asyncio.sleep(_RETRY_SECONDS)
-            continue
-        journal.info("rendezvous listening", port=configuration.rendezvous_port)
-        await asyncio.Event().wait()
-
-
-def _addresses(configured: Sequence[str]) -> list[str]:
-    """The addresses to listen on: the one that stands for all leaves no room for others."""
-    return [_ANY] if _ANY in configured else list(configured)
-
-
 def _context(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -221,9 +212,8 @@ def _context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Notice within two minutes that the other host is gone."""
-    connection: Any = writer.get_extra_info("socket")
+def keep_alive(connection: Any) -> None:
+    """Notice within two minutes that the host at the other end of a socket is gone."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4)):

@@ -21,6 +21,7 @@ from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.run import places
 from dynoform.run.engine import Engine
+from dynoform.run.exec_session import ExecSession
 from dynoform.run.rows import Rows, Run
 from dynoform.run.session import Parts, Session
 from dynoform.store.secrets import Vault
@@ -58,7 +59,7 @@ class Agent:
 
     def _see(self, run: Run) -> None:
         if run.id not in self._sessions:
-            session = Session(self.parts, run)
+            session = (ExecSession if run.over_ssh else Session)(self.parts, run)
             self._sessions[run.id] = session, asyncio.ensure_future(session.live())
             self.parts.journal.info("one-off dyno", dyno=run.id, name=run.name, app=run.app_name, state=run.state)
         if run.state == "down":

@@ -16,26 +16,31 @@ _NOT_FOUND = 404
 _SERVER_ERROR = 500
 
 
+OUT, ERR = 1, 2
+"""A process's outputs, by the engine's numbers."""
+
+
 class Frames:
-    """Takes the engine's headers out of the output of a process without a terminal; both its outputs become one."""
+    """Takes the engine's headers out of the output of a process without a terminal."""
 
     def __init__(self) -> None:
         """At the beginning of a frame."""
         self._header = b""
+        self._source = OUT
         self._left = 0
 
-    def feed(self, data: bytes) -> bytes:
-        """The output in the next bytes of the stream."""
-        output = b""
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The output in the next bytes of the stream, and which of the two each part of it was written to."""
+        output = []
         while data:
             if self._left:
-                output += data[: self._left]
+                output.append((self._source, data[: self._left]))
                 data, self._left = data[self._left :], max(0, self._left - len(data))
                 continue
             wanted = 8 - len(self._header)
             self._header, data = self._header + data[:wanted], data[wanted:]
             if len(self._header) == 8:
-                self._left = int.from_bytes(self._header[4:])
+                self._source, self._left = self._header[0], int.from_bytes(self._header[4:])
                 self._header = b""
         return output
 
@@ -49,12 +54,16 @@ class Stream:
         self._frames = None if tty else Frames()
 
     async def read(self) -> bytes:
-        """The next output; empty at its end. May be cancelled without a loss."""
+        """The next output, of both kinds together; empty at its end. May be cancelled without a loss."""
+        return b"".join(data for _, data in await self.read_parts())
+
+    async def read_parts(self) -> list[tuple[int, bytes]]:
+        """As ``read``, with which output each part is of; all is ``OUT`` for a terminal."""
         while data := await self._reader.read(_CHUNK):
-            output = self._frames.feed(data) if self._frames else data
+            output = self._frames.feed(data) if self._frames else [(OUT, data)]
             if output:
                 return output
-        return b""
+        return []
 
     async def write(self, data: bytes) -> None:
         """Give the process input. Raises ``OSError`` when it takes no more."""

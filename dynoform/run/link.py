@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Self
 
 from dynoform.domain import rendezvous
 from dynoform.domain.retries import pause
@@ -33,7 +34,7 @@ class Link:
         self._met = False
 
     @classmethod
-    async def dial(cls, address: str, port: int, digest: str) -> "Link":
+    async def dial(cls, address: str, port: int, digest: str) -> Self:
         """Call the relay and name the attachment. Raises ``AttachError`` when it does not answer for 10 s."""
         started, failures = asyncio.get_running_loop().time(), 0
         while True:

@@ -6,8 +6,9 @@ engine and stay in memory, never in the container's description, nor on a disk.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dynoform.domain import dyno_container, one_off
@@ -18,6 +19,8 @@ from dynoform.run.rows import Run
 
 PULL_SECONDS = 600.0
 _LOOK_SECONDS = 0.3
+_RESIZE_SECONDS = (0.02, 0.05, 0.1)
+"""The engine answers before the process is there, and a terminal that is not there yet has no size."""
 RUN_VARIABLE = "DYNOFORM_RUN_ID"
 """By this variable the processes of a command inside a dyno are told from the dyno's own."""
 _USER = f"{DYNO_USER}:{DYNO_USER}"
@@ -83,8 +86,12 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
 
 
 def _command(run: Run) -> list[str]:
-    launcher = dyno_container.launcher(run.name, own_image=run.own_image)
-    return [*launcher, one_off.expand(run.command, run.process_types or {})]
+    return [*launcher(run), one_off.expand(run.command, run.process_types or {})]
+
+
+def launcher(run: Run) -> list[str]:
+    """The program, with its first words, that gives a command the app's config vars."""
+    return dyno_container.launcher(run.name, own_image=run.own_image)
 
 
 class OwnContainer:
@@ -151,23 +158,36 @@ class OwnContainer:
         await self._engine.call("POST", "/images/create", query=query, seconds=PULL_SECONDS)
 
 
+@dataclass(frozen=True)
+class Command:
+    """What runs inside a dyno: a program with its arguments, its own variables, the client's rows and columns."""
+
+    words: Sequence[str]
+    variables: Mapping[str, str]
+    terminal: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, run: Run, variables: Mapping[str, str]) -> "Command":
+        """What a row asks for."""
+        return cls(_command(run), variables, one_off.terminal(variables))
+
+
 class InsideDyno:
     """The container of a formation dyno.
 
     A command whose agent was killed cannot be waited for any more, only removed.
     """
 
-    def __init__(
-        self, engine: Engine, stack: str, run: Run, variables: Mapping[str, str], terminal: tuple[int, int] | None
-    ) -> None:
-        """``variables`` are the command's own, ``terminal`` the client's rows and columns."""
+    def __init__(self, engine: Engine, stack: str, run: Run, command: Command | None) -> None:
+        """``command`` has to be there before ``prepare``."""
         self._engine, self._stack, self._run = engine, stack, run
-        self._variables, self._terminal = variables, terminal
+        self.command = command
         self._exec = ""
 
     async def prepare(self) -> None:
         """Describe the command to the engine."""
-        variables = {**self._variables, RUN_VARIABLE: str(self._run.id)}
+        assert self.command is not None  # noqa: S101 - the session's order
+        variables = {**self.command.variables, RUN_VARIABLE: str(self._run.id)}
         body = {
             "AttachStdin": True,
             "AttachStdout": True,
@@ -175,20 +195,29 @@ class InsideDyno:
             "Tty": self._run.tty,
             "User": _USER,
             "Env": [f"{name}={value}" for name, value in variables.items()],
-            "Cmd": _command(self._run),
+            "Cmd": [*self.command.words],
         }
         made = await self._engine.call("POST", f"{await self._container()}/exec", body)
         self._exec = f"/exec/{made['Id']}"
 
-    async def begin(self, config: Mapping[str, str]) -> Stream | None:
+    async def begin(self, config: Mapping[str, str]) -> Stream:
         """Start it; the dyno has the config vars."""
         body = {"Detach": False, "Tty": self._run.tty}
         stream = await self._engine.stream(f"{self._exec}/start", body, tty=self._run.tty)
-        if self._run.tty and self._terminal:
-            rows, columns = self._terminal
-            with suppress(ConflictError, UnavailableError):  # it has ended
-                await self._engine.call("POST", f"{self._exec}/resize", query={"h": str(rows), "w": str(columns)})
+        if self._run.tty and self.command and self.command.terminal:
+            await self.resize(*self.command.terminal)
         return stream
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Tell the terminal its size, if the command is there and has one."""
+        for seconds in (*_RESIZE_SECONDS, None):
+            try:
+                await self._engine.call("POST", f"{self._exec}/resize", query={"h": str(rows), "w": str(columns)})
+            except (ConflictError, NotFoundError, UnavailableError):  # not quite begun, or ended
+                if seconds is not None:
+                    await asyncio.sleep(seconds)
+            else:
+                return
 
     async def wait(self) -> int:
         """The command's exit code; the engine has to be asked again and again for it."""

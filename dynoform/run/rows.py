@@ -21,8 +21,8 @@ _CHANNELS = ("runs", "formation")
 _CLAIM = "UPDATE one_off_dynos SET agent = %s WHERE agent IS NULL"
 _MINE = """
     SELECT d.id, d.app_id, a.name, r.version, d.type, d.number, d.size, d.command, d.variables, d.attach_digest, d.tty,
-           d.state, d.inside_id, coalesce(s.images ->> d.type, s.image), coalesce(s.stack = %s, false), s.process_types,
-           c.ciphertext,
+           d.over_ssh, d.state, d.inside_id, coalesce(s.images ->> d.type, s.image), coalesce(s.stack = %s, false),
+           s.process_types, c.ciphertext,
            extract(epoch FROM now() - d.created_at)::float8, d.time_to_live
     FROM one_off_dynos d
     JOIN apps a ON a.id = d.app_id
@@ -54,9 +54,10 @@ class Run:
     size: str
     command: str
     variables: bytes
-    """Encrypted, as are ``config``'s."""
+    """Encrypted, as are ``config``'s; empty for one ``over_ssh``."""
     digest: str | None
     tty: bool
+    over_ssh: bool
     state: str
     inside_id: uuid.UUID | None
     image: str | None

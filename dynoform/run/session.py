@@ -17,7 +17,7 @@ from dynoform.errors import ConflictError, DynoformError, NotFoundError, Unavail
 from dynoform.journal import Journal
 from dynoform.run.engine import Engine, Stream
 from dynoform.run.link import AttachError, Link
-from dynoform.run.places import InsideDyno, OwnContainer, Place
+from dynoform.run.places import Command, InsideDyno, OwnContainer, Place
 from dynoform.run.rows import Rows, Run
 from dynoform.store.secrets import Vault
 
@@ -107,10 +107,11 @@ class Session:
                 await self._link.say(_FAILED)
 
     def _place(self, variables: Mapping[str, str]) -> Place:
-        configuration, run, terminal = self.parts.configuration, self.run, one_off.terminal(variables)
+        configuration, run, engine = self.parts.configuration, self.run, self.parts.engine
         if run.inside_id is not None:
-            return InsideDyno(self.parts.engine, configuration.stack, run, variables, terminal)
-        return OwnContainer(self.parts.engine, configuration.stack, configuration.dyno_network, run, terminal)
+            return InsideDyno(engine, configuration.stack, run, Command.of(run, variables))
+        terminal = one_off.terminal(variables)
+        return OwnContainer(engine, configuration.stack, configuration.dyno_network, run, terminal)
 
     async def _run(self, place: Place, variables: Mapping[str, str]) -> None:
         working = asyncio.ensure_future(self._adopted(place) if self._begun else self._new(place, variables))
@@ -206,7 +207,7 @@ class Session:
         await self.parts.rows.forget(self.run.id)
 
     def _open(self, sealed: bytes) -> dict[str, str]:
-        return self.parts.vault.decrypt(self.run.app_id, sealed)
+        return self.parts.vault.decrypt(self.run.app_id, sealed) if sealed else {}
 
     def _say(self, *lines: str) -> None:
         if self.run.inside_id is not None:

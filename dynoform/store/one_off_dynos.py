@@ -38,7 +38,9 @@ def create(session: Session, vault: Vault, app: App, release: Release, wanted: W
     one_off.check_concurrency(session.scalar(select(func.count()).where(*mine)) or 0, wanted.size)
     taken = set(session.scalars(select(OneOffDyno.number).where(*mine, OneOffDyno.type == wanted.type)))
     number = one_off.free_number(taken, secrets.randbits(32))
-    return _add(session, vault, wanted, app_id=app.id, release_id=release.id, number=number, size=wanted.size)
+    variables = vault.encrypt(app.id, dict(wanted.variables))
+    place: dict[str, Any] = {"app_id": app.id, "release_id": release.id, "number": number, "size": wanted.size}
+    return _add(session, wanted, variables, **place)
 
 
 def create_inside(session: Session, vault: Vault, dyno: Dyno, wanted: Wanted) -> OneOffDyno:
@@ -46,11 +48,14 @@ def create_inside(session: Session, vault: Vault, dyno: Dyno, wanted: Wanted) ->
 
     Raises ``InvalidInputError`` when the app has as many as it may have.
     """
-    inside = (OneOffDyno.app_id == dyno.app_id, OneOffDyno.inside_id.is_not(None))
-    one_off.check_concurrency(session.scalar(select(func.count()).where(*inside)) or 0, dyno.size)
-    place: dict[str, Any] = {"number": dyno.number, "size": dyno.size, "inside_id": dyno.id}
-    named = replace(wanted, type=dyno.type)
-    return _add(session, vault, named, app_id=dyno.app_id, release_id=dyno.release_id, **place)
+    variables = vault.encrypt(dyno.app_id, dict(wanted.variables))
+    return _add(session, replace(wanted, type=dyno.type), variables, **_inside(session, dyno))
+
+
+def create_over_ssh(session: Session, dyno: Dyno, secret: str, *, tty: bool) -> OneOffDyno:
+    """Ask for a channel into a dyno, by a client that says the rest when they meet; else as ``create_inside``."""
+    wanted = Wanted(command="", type=dyno.type, secret=secret, tty=tty)
+    return _add(session, wanted, b"", over_ssh=True, **_inside(session, dyno))
 
 
 def stop(session: Session, app_id: uuid.UUID, conditions: Sequence[Any]) -> int:
@@ -69,13 +74,20 @@ def stop(session: Session, app_id: uuid.UUID, conditions: Sequence[Any]) -> int:
     return stopped
 
 
-def _add(session: Session, vault: Vault, wanted: Wanted, *, app_id: uuid.UUID, **place: Any) -> OneOffDyno:
+def _inside(session: Session, dyno: Dyno) -> dict[str, Any]:
+    """Where it is when it is in a dyno. Raises ``InvalidInputError`` when the app has as many as it may have."""
+    inside = (OneOffDyno.app_id == dyno.app_id, OneOffDyno.inside_id.is_not(None))
+    one_off.check_concurrency(session.scalar(select(func.count()).where(*inside)) or 0, dyno.size)
+    place = {"number": dyno.number, "size": dyno.size, "inside_id": dyno.id}
+    return {"app_id": dyno.app_id, "release_id": dyno.release_id, **place}
+
+
+def _add(session: Session, wanted: Wanted, variables: bytes, **place: Any) -> OneOffDyno:
     row = OneOffDyno(
         id=uuid.uuid4(),
-        app_id=app_id,
         type=wanted.type,
         command=wanted.command,
-        variables=vault.encrypt(app_id, dict(wanted.variables)),
+        variables=variables,
         attach_digest=rendezvous.digest(wanted.secret) if wanted.secret else None,
         tty=wanted.tty,
         time_to_live=wanted.seconds,

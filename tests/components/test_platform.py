@@ -18,6 +18,7 @@ def platform(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[
             "dynoform:httpPort": "8080",
             "dynoform:httpsPort": "8443",
             "dynoform:listenAddress": "127.0.0.1",
+            "dynoform:execAddress": "127.0.0.80",
             "dynoform:platformPort": "7400",
             "dynoform:email": "operator@localhost",
             "dynoform:dynoSubnet": "172.29.0.0/22",

@@ -17,6 +17,7 @@ DEFAULTS = {
     "httpPort": "8080",
     "httpsPort": "8443",
     "listenAddress": "127.0.0.1",
+    "execAddress": "127.0.0.80",
     "platformPort": "7400",
     "email": "operator@localhost",
     "dynoSubnet": "172.29.0.0/22",
@@ -46,6 +47,13 @@ def test_defaults_give_addresses_of_both_bridges(load: Any) -> None:
     assert settings.api_url == "https://localhost:8443"
 
 
+def test_ps_exec_has_an_address_or_none(load: Any) -> None:
+    assert load().exec_address == "127.0.0.80"
+    assert load(execAddress="").exec_address == ""
+    assert load(httpPort="80").exec_address == "127.0.0.80"
+    assert load(httpPort="80", listenAddress="0.0.0.0", execAddress="").exec_address == ""  # noqa: S104 - not bound
+
+
 def test_platform_services_have_a_port_each(load: Any) -> None:
     assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004, 9005, 9006)
 
@@ -72,6 +80,13 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         ({"httpPort": "8443"}, "dynoform:httpsPort: 8443 is also httpPort"),
         ({"platformPort": "65530"}, "dynoform:platformPort: 65530 is not the first of 7 ports (at most 65529)"),
         ({"httpsPort": "7406"}, "dynoform:httpsPort: 7406 is one of the platform's own, 7400 to 7406 (platformPort)"),
+        ({"execAddress": "0.0.0.0"}, "dynoform:execAddress: '0.0.0.0' is not one IPv4 address of the host"),  # noqa: S104
+        ({"execAddress": "here"}, "dynoform:execAddress: 'here' is not one IPv4 address of the host"),
+        (
+            {"httpPort": "80", "listenAddress": "0.0.0.0"},  # noqa: S104 - not bound
+            "dynoform:execAddress: port 80 of 127.0.0.80 is the router's, and ps:exec knows no other port",
+        ),
+        ({"httpPort": "80", "execAddress": "127.0.0.1"}, "dynoform:execAddress: port 80 of 127.0.0.1 is the router's"),
         ({"dynoSubnet": "nonsense"}, "dynoform:dynoSubnet: 'nonsense' is not an IPv4 network"),
         ({"dynoSubnet": "8.8.8.0/24"}, "dynoform:dynoSubnet: 8.8.8.0/24 must be a private network"),
         (

@@ -11,17 +11,14 @@ from dynoform.store.session import Store
 
 def test_features_of_an_app_are_turned_on_and_off(client: httpx.Client, app: str, store: Store) -> None:
     listed = client.get(f"/apps/{app}/features").json()
-    assert {feature["name"]: feature["enabled"] for feature in listed} == dict.fromkeys(
-        (
-            "http-session-affinity",
-            "log-runtime-metrics",
-            "preboot",
-            "runtime-dyno-metadata",
-            "runtime-heroku-exec",
-            "runtime-heroku-metrics",
-        ),
-        False,
-    )
+    assert {feature["name"]: feature["enabled"] for feature in listed} == {
+        "http-session-affinity": False,
+        "log-runtime-metrics": False,
+        "preboot": False,
+        "runtime-dyno-metadata": False,
+        "runtime-heroku-exec": True,  # so that the CLI's ps:exec does not restart the dynos first
+        "runtime-heroku-metrics": False,
+    }
     assert all(set(feature) == set(FeatureObject.__annotations__) for feature in listed)
     path = f"/apps/{app}/features/preboot"
     for enabled in (True, True, False):
@@ -32,7 +29,7 @@ def test_features_of_an_app_are_turned_on_and_off(client: httpx.Client, app: str
     identifier = parse_id(client.get(f"/apps/{app}").json()["id"])
     assert identifier is not None
     with store.transaction() as session:
-        assert features.enabled(session, identifier) == {"log-runtime-metrics"}
+        assert features.enabled(session, identifier) == {"log-runtime-metrics", "runtime-heroku-exec"}
 
 
 def test_features_of_an_app_are_its_own(client: httpx.Client, app: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests import heroku_cli
 from tests.e2e.conftest import ROOT, Platform, eventually
 from tests.heroku.invocations import covers
 from tests.heroku_cli import HerokuCLI
+from tests.postgres import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "cli-test"
@@ -65,6 +67,13 @@ def commit(cli: HerokuCLI, folder: Path, message: str) -> str:
     git(cli, folder, "add", "--all")
     git(cli, folder, "commit", "--quiet", "--message", message)
     return git(cli, folder, "rev-parse", "HEAD").strip()
+
+
+def get(connection: socket.socket) -> bytes:
+    """The answer to a request over a connection, to its end."""
+    connection.settimeout(20)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def states(platform: Platform, kind: str = "web") -> dict[str, str]:
@@ -176,6 +185,61 @@ def test_run_detached_leaves_a_dyno_running(heroku: HerokuCLI, platform: Platfor
 def test_run_inside_is_in_the_dyno(heroku: HerokuCLI, platform: Platform) -> None:
     eventually(lambda: states(platform) == {"web.1": "up"}, 60, "one dyno, up")
     assert "DYNO=web.1" in heroku(f"run:inside web.1 env -a {APP}").out.splitlines()
+
+
+@covers("ps:exec -a myapp -- ls")
+def test_exec_is_in_the_dyno_which_goes_on(heroku: HerokuCLI, platform: Platform) -> None:
+    before = eventually(lambda: platform.only_dyno(APP), 60, "one container")
+    ran = heroku(f"ps:exec -a {APP} -- ls")
+    assert "Procfile" in ran.out.split()
+    assert "dyno restart" not in ran.text
+    variables = heroku(f"ps:exec -a {APP} --dyno web.1 -- env").out.splitlines()
+    assert {"DYNO=web.1", "PORT=5000"} <= set(variables)
+    assert ["web.1", "up", "running"] in heroku(f"ps:exec -a {APP} --status").table
+    assert platform.only_dyno(APP).id == before.id
+    assert "Could not connect to dyno!" in heroku(f"ps:exec -a {APP} --dyno web.9 -- ls", code=2).text
+
+
+def test_exec_without_a_command_is_a_shell(heroku: HerokuCLI) -> None:
+    typed = heroku(f"ps:exec -a {APP}", stdin='echo "$((6*7)) in $DYNO"; (exit 3); echo "status $?"\n')
+    assert {"42 in web.1", "status 3"} <= set(typed.out.splitlines())
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh: install the Debian package openssh-client")
+def test_exec_by_the_systems_own_ssh(heroku: HerokuCLI) -> None:
+    assert heroku(f"ps:exec -a {APP} --ssh -- printenv DYNO").out == "web.1\n"
+
+
+def test_copy_gets_a_file_of_the_dyno(heroku: HerokuCLI, tmp_path: Path) -> None:
+    heroku(f"ps:exec -a {APP} -- dd if=/dev/zero of=/tmp/dump bs=1M count=2")
+    heroku(f"ps:copy Procfile -a {APP}", cwd=tmp_path)
+    heroku(f"ps:copy /tmp/dump -a {APP} --output copied", cwd=tmp_path)
+    assert (tmp_path / "Procfile").read_text() == (ROOT / "examples/apps/python/Procfile").read_text()
+    assert (tmp_path / "copied").read_bytes() == bytes(2 << 20)
+    assert "Could not" in heroku(f"ps:copy nothing -a {APP}", cwd=tmp_path, code=2).text
+
+
+def test_forward_and_socks_reach_the_dynos_ports(heroku: HerokuCLI) -> None:
+    port, answers = free_port(), list[bytes]()
+
+    def forwarded(seen: str) -> bool:
+        if "to stop port forwarding" in seen and not answers:
+            with socket.create_connection(("127.0.0.1", port), 20) as connection:
+                answers.append(get(connection))
+        return bool(answers)
+
+    def proxied(seen: str) -> bool:
+        if "to stop the proxy" in seen and len(answers) == 1:
+            with socket.create_connection(("127.0.0.1", 1080), 20) as connection:
+                connection.sendall(b"\x05\x01\x00" + b"\x05\x01\x00\x01\x7f\x00\x00\x01" + (5000).to_bytes(2))
+                assert connection.recv(2, socket.MSG_WAITALL) == b"\x05\x00"
+                assert connection.recv(10, socket.MSG_WAITALL)[:2] == b"\x05\x00"
+                answers.append(get(connection))
+        return len(answers) == 2
+
+    heroku.until(f"ps:forward {port}:5000 -a {APP}", forwarded)
+    heroku.until(f"ps:socks -a {APP}", proxied)
+    assert all(answer.startswith(b"HTTP/1") and b" 200 " in answer.splitlines()[0] for answer in answers)
 
 
 @covers("logs -a myapp", "logs -a myapp --dyno-name web.1 -n 5 -s app")

@@ -32,10 +32,11 @@ from dynoform.logplex.server import Logplex
 from dynoform.logplex_client import LogplexClient
 from dynoform.router.rendezvous import Relay
 from dynoform.store.accounts import ensure_operator
+from dynoform.store.session import Store
 from dynoform.store.tables import App
 from tests.integration import certificates
-from tests.integration.dyno_platform import NETWORK, STACK, DynoPlatform
-from tests.integration.engine_parts import ROOT
+from tests.integration.dyno_platform import NETWORK, STACK, DynoPlatform, dyno_network, remove_dynos
+from tests.integration.engine_parts import ROOT, EngineParts
 from tests.postgres import free_port
 from tests.store_fixtures import EMAIL, OPERATOR_KEY
 
@@ -109,6 +110,7 @@ class RunPlatform:
         self.configuration = replace(
             configuration,
             stack=STACK,
+            exec_address=LOCAL,
             rendezvous_port=outer,
             rendezvous_dyno_port=inner,
             logplex_syslog_port=syslog,
@@ -218,3 +220,17 @@ class RunPlatform:
         while not condition():
             assert time.monotonic() < deadline, (self.folder / "run-agent.log").read_text()[-2000:]
             time.sleep(0.05)
+
+
+@contextmanager
+def running(parts: EngineParts, store: Store, configuration: Configuration, folder: Path) -> Iterator[RunPlatform]:
+    """All of it, with the API and the run agent at work; nothing of it is left at the end."""
+    image = parts.image("stack-13")
+    remove_dynos(parts)
+    with dyno_network(parts):
+        made = RunPlatform(DynoPlatform(parts, store, configuration, image), configuration, folder)
+        with made.api():
+            made.start_agent()
+            yield made
+        made.stop_agent()
+        remove_dynos(parts)

@@ -12,9 +12,8 @@ from sqlalchemy import text
 
 from dynoform.configuration import Configuration
 from dynoform.store.session import Store
-from tests.integration.dyno_platform import DynoPlatform, dyno_network, remove_dynos
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.run_platform import RunPlatform, Terminal
+from tests.integration.run_platform import RunPlatform, Terminal, running
 from tests.store_fixtures import configuration, migrated
 
 __all__ = ["configuration", "migrated", "parts"]
@@ -26,16 +25,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 def dynos(
     parts: EngineParts, migrated: Store, configuration: Configuration, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunPlatform]:
-    image = parts.image("stack-13")
-    remove_dynos(parts)
-    with dyno_network(parts):
-        platform = DynoPlatform(parts, migrated, configuration, image)
-        made = RunPlatform(platform, configuration, tmp_path_factory.mktemp("run"))
-        with made.api():
-            made.start_agent()
-            yield made
-        made.stop_agent()
-        remove_dynos(parts)
+    with running(parts, migrated, configuration, tmp_path_factory.mktemp("run")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import argparse
 import shutil
 from collections.abc import Callable, Iterator
 
-from dynoform.cli import host, recovery, settings
+from dynoform.cli import host, ports, recovery, settings
 from dynoform.cli.commands import shared
 from dynoform.cli.commands.status import collect
 from dynoform.cli.context import Context
@@ -42,7 +42,9 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
     if known:
         with connect(stack.name) as engine:
             exists = bool(stack.state_file and stack.state_file.exists())
-            yield from host.checks(host.Subject(stack.name, known[0], context.places.data, exists, engine))
+            subject = host.Subject(stack.name, known[0], context.places.data, exists, engine)
+            yield from host.checks(subject)
+            yield Check("ps:exec", ports.check_exec(stack.name, known[0], engine))
             away = DynoformError("Docker engine", "does not answer", f"bin/dynoform up --stack {stack.name}")
             yield Check("engine", None if engine else away)
     yield _attempt("state", lambda: _state(stack))

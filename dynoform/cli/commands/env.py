@@ -59,6 +59,7 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
         "HEROKU_DATA_HOST": name,
         "HEROKU_PARTICLEBOARD_URL": host,
         "HEROKU_BUILDPACK_REGISTRY_URL": host,
+        "HEROKU_EXEC_URL": host,
         "HEROKU_API_KEY": str(outputs.get("apiKey", "")),
         "HEROKU_SKIP_NEW_VERSION_CHECK": "true",
         "DISABLE_TELEMETRY": "true",

@@ -12,6 +12,7 @@ from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Slug, Source
 from dynoform.store.tables.domains import Domain, SniEndpoint
+from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.hosts import Host
@@ -50,6 +51,7 @@ __all__ = [
     "Config",
     "Domain",
     "Dyno",
+    "ExecKey",
     "Formation",
     "Host",
     "Identified",

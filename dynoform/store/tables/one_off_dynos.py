@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dynoform.store.tables.base import Base, Identified, now
@@ -28,6 +28,9 @@ class OneOffDyno(Identified, Base):
     attach_digest: Mapped[str | None] = mapped_column(String(64))
     """Of the secret in its attach_url, see ``dynoform.domain.rendezvous``; None for a detached one."""
     tty: Mapped[bool] = mapped_column(default=True)
+    over_ssh: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether its client is the SSH server, which says what to run when they meet: ``dynoform.domain.exec_channels``.
+    Then it has no variables, and no command."""
     time_to_live: Mapped[int]
     """Seconds after which it is ended."""
     state: Mapped[str] = mapped_column(String(10), default="starting")

@@ -152,3 +152,21 @@ def test_an_ipv6_address_is_bound_as_one(tmp_path: Path) -> None:
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("IPv6 is missing: the kernel has none")
     assert check(tmp_path, listenAddress="::1", httpPort=free_port(), httpsPort=free_port()) is None
+
+
+def test_what_keeps_ps_exec_from_its_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_exec(address: str) -> DynoformError | None:
+        settings = StackSettings(tmp_path / "Pulumi.local.yaml", {**VALUES, "execAddress": address})
+        return ports.check_exec("local", settings, None)
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        monkeypatch.setattr(ports.stack_settings, "EXEC_PORT", port)
+        assert check_exec("127.0.0.2") is None
+        line = str(check_exec("127.0.0.1"))
+        assert line.startswith(f"execAddress 127.0.0.1:{port}: is taken by ")
+        assert line.endswith("— stop that, or choose another: set dynoform:execAddress in Pulumi.local.yaml")
+        assert check_exec("") is None
+    assert "execAddress 192.0.2.1: is no address of this host" in str(check_exec("192.0.2.1"))

@@ -166,8 +166,3 @@ def test_only_so_many_may_wait(relayed: Relayed, monkeypatch: pytest.MonkeyPatch
 def test_without_a_certificate_nobody_is_served(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"certificate router\.pem"):
         asyncio.run(Relay(Journal("test")).start(([LOCAL], 0), (LOCAL, 0), tmp_path / "router.pem"))
-
-
-def test_the_address_for_all_stands_alone() -> None:
-    assert relay_module._addresses((relay_module._ANY, "172.29.0.1")) == ["0.0.0.0"]  # noqa: S104 - not bound
-    assert relay_module._addresses(("127.0.0.1", "172.29.0.1")) == ["127.0.0.1", "172.29.0.1"]

@@ -8,8 +8,8 @@ from tests.unit.reconcile.test_specification import SHOP
 
 ONE = Run(
     id=uuid.UUID(int=7), app_id=SHOP.app_id, app_name="shop", version=5, type="run", number=1234, size=SHOP.size,
-    command="rake x", variables=b"", digest="0" * 64, tty=True, state="starting", inside_id=None, image=SHOP.image,
-    own_image=False,
+    command="rake x", variables=b"", digest="0" * 64, tty=True, over_ssh=False, state="starting",
+    inside_id=None, image=SHOP.image, own_image=False,
     process_types={"rake": "bundle exec rake"}, config=b"", age=0.0, time_to_live=60,
 )  # fmt: skip
 
