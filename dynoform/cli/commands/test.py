@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
 
-FAST = "not engine and not slow and not chaos and not bench"
 FULL = "not chaos and not bench"
+REST = f"not engine and {FULL}"
+ENGINE = f"engine and {FULL}"
+FAST = f"not slow and {REST}"
+ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+"""What needs no engine keeps out of its neighbours' way, file by file; there is one engine."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,13 +26,19 @@ def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command; the exit code is pytest's. The Pulumi CLI is brought first: tests use the real one."""
     shared.bring_tools(context)
     environ = {**context.environ, "PATH": f"{context.places.venv / 'bin'}{os.pathsep}{context.environ.get('PATH', '')}"}
-    argv = [str(context.places.venv / "bin" / "python"), *words(options.rest, options.fast)]
-    # No time limit of ours: pytest-timeout has one per test, and its output belongs on this terminal.
-    return subprocess.run(argv, cwd=context.places.root, env=environ, check=False).returncode  # noqa: S603 ours
+    python = str(context.places.venv / "bin" / "python")
+    codes = []
+    for words in runs(options.rest, options.fast):
+        # No time limit of ours: pytest-timeout has one per test, and its output belongs on this terminal.
+        argv = [python, "-m", "pytest", *words]
+        codes.append(subprocess.run(argv, cwd=context.places.root, env=environ, check=False).returncode)  # noqa: S603 ours
+    return next((code for code in codes if code), 0)
 
 
-def words(rest: Sequence[str], fast: bool) -> list[str]:
-    """Words for Python: pytest with our markers, unless the caller chose some; linters come first."""
-    chosen = any(word.startswith("-m") for word in rest)
-    markers = [] if chosen else ["-m", FAST if fast else FULL]
-    return ["-m", "pytest", *markers, *rest]
+def runs(rest: Sequence[str], fast: bool) -> list[list[str]]:
+    """Words for pytest, for each of its runs: what the caller chose, in one, or else everything, engine tests last."""
+    if any(not word.startswith("-") or word.startswith("-m") for word in rest):
+        chosen = any(word.startswith("-m") for word in rest)
+        return [[*([] if chosen else ["-m", FAST if fast else FULL]), *rest]]
+    parallel = [*ON_ALL_CORES, "-m", FAST if fast else REST, *rest]
+    return [parallel] if fast else [parallel, ["-m", ENGINE, *rest]]

@@ -64,17 +64,24 @@ def test_closing_words_tell_where_things_are() -> None:
     assert 'eval "$(bin/dynoform env --stack two)"' in up.closing_words("two", {})
 
 
+CORES = list(test.ON_ALL_CORES)
+
+
 @pytest.mark.parametrize(
     ("rest", "fast", "expected"),
     [
-        ([], True, ["-m", "pytest", "-m", "not engine and not slow and not chaos and not bench"]),
-        ([], False, ["-m", "pytest", "-m", "not chaos and not bench"]),
-        (["-k", "x"], True, ["-m", "pytest", "-m", "not engine and not slow and not chaos and not bench", "-k", "x"]),
-        (["-m", "chaos"], False, ["-m", "pytest", "-m", "chaos"]),
+        ([], True, [[*CORES, "-m", test.FAST]]),
+        ([], False, [[*CORES, "-m", test.REST], ["-m", test.ENGINE]]),
+        (["-q"], False, [[*CORES, "-m", test.REST, "-q"], ["-m", test.ENGINE, "-q"]]),
+        (["-k", "x"], True, [["-m", test.FAST, "-k", "x"]]),
+        (["tests/e2e"], False, [["-m", test.FULL, "tests/e2e"]]),
+        (["-m", "chaos"], False, [["-m", "chaos"]]),
     ],
 )
-def test_words_for_pytest(rest: list[str], fast: bool, expected: list[str]) -> None:
-    assert test.words(rest, fast) == expected
+def test_all_tests_run_on_all_cores_but_for_those_of_the_one_engine(
+    rest: list[str], fast: bool, expected: list[list[str]]
+) -> None:
+    assert test.runs(rest, fast) == expected
 
 
 def found_of(**more: Any) -> dict[str, Any]:
