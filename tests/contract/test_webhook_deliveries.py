@@ -53,6 +53,7 @@ def test_what_happened_later_is_told_later(
     assert first["next_attempt_at"] > first["last_attempt"]["created_at"]
     assert [each["num_attempts"] for each in others] == [0] * 4
     hurry(store)
+    until(lambda: deliveries_of(client, app)[0]["num_attempts"] == 2)
     until_statuses(client, app, "retrying", *["pending"] * 4)
     assert len(hooks.requests) == 2
     hurry(store)
