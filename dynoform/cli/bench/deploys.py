@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dynoform.cli import running, trust
-from dynoform.cli.bench.measure import Bench
+from dynoform.cli.bench.measure import Bench, Taken
 from dynoform.cli.bench.platform import answers, deploy
 from dynoform.cli.commands.env import git_config
 from dynoform.cli.process import Command, run
@@ -24,7 +24,7 @@ SAMPLE = "examples/apps/python"
 BUILDPACK_BEGINS, BUILDPACK_ENDS = "app detected", "Discovering process types"
 
 
-def config_set(bench: Bench) -> float:
+def config_set(bench: Bench) -> Taken:
     """From ``PATCH config-vars`` until every dyno runs the new release, less the slowest dyno's own boot.
 
     A client asks all the while: a request that fails is an error, not a number.
@@ -39,10 +39,11 @@ def config_set(bench: Bench) -> float:
             api.patch(f"/apps/{name}/config-vars", {"BENCH": uuid.uuid4().hex})
             _until_up(api, name, before)
             took = time.monotonic() - began
-        return took - _slowest_boot(api, name)
+        boot = _slowest_boot(api, name)
+        return Taken(took - boot, {"in all": took, "boot of the slowest dyno": boot, "the rest": took - boot})
 
 
-def git_push(bench: Bench) -> float:
+def git_push(bench: Bench) -> Taken:
     """A second ``git push`` with one changed line, less the time between the buildpack's first and last words."""
     with _app(bench) as (api, name), tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
         environment = _git(bench, api)
@@ -52,8 +53,10 @@ def git_push(bench: Bench) -> float:
             run(Command(["git", *git], timeout=60, cwd=work))
         remote = f"{str(api.client.base_url).rstrip('/')}/{name}.git"
         _commit_and_push(work, remote, environment)
-        began, words = time.monotonic(), _commit_and_push(work, remote, environment)
-        return time.monotonic() - began - _buildpack_seconds(words)
+        began = time.monotonic()
+        words = _commit_and_push(work, remote, environment)
+        took, buildpack = time.monotonic() - began, _buildpack_seconds(words)
+        return Taken(took - buildpack, {"in all": took, "buildpack": buildpack, "the rest": took - buildpack})
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """What a measurement is, and what it works with."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dynoform.cli import running, trust
@@ -21,10 +21,10 @@ class Bench:
     context: Context
     stack: Stack
 
-    def dynoform(self, *words: str, environ: dict[str, str] | None = None) -> Finished:
+    def dynoform(self, *words: str, environ: dict[str, str] | None = None, seconds: float = UP_SECONDS) -> Finished:
         """Runs ``bin/dynoform <words>`` as an operator does. Raises `DynoformError` when it fails."""
         program = str(self.context.places.root / "bin" / "dynoform")
-        done = run(Command([program, *words], timeout=UP_SECONDS, env=environ or {}))
+        done = run(Command([program, *words], timeout=seconds, env=environ or {}))
         if done.code:
             raise DynoformError(f"bin/dynoform {' '.join(words)}", done.last_words, "see bin/dynoform doctor")
         return done
@@ -47,6 +47,14 @@ class Bench:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """One run of a measurement: the number that counts, and the longer time that it is a part of, with all parts."""
+
+    number: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Measure:
     """A measurement: what it is called, its unit, the goal (at most), and how it is taken.
 
@@ -57,5 +65,10 @@ class Measure:
     title: str
     unit: str
     goal: float
-    take: Callable[[Bench], float]
+    take: Callable[[Bench], float | Taken]
     once: bool = False
+
+    def run(self, bench: Bench) -> Taken:
+        """Takes it once."""
+        taken = self.take(bench)
+        return taken if isinstance(taken, Taken) else Taken(taken)

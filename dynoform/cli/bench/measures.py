@@ -1,4 +1,4 @@
-"""The measurements by name. Each takes a `Bench` and returns one number; the median of its runs counts."""
+"""The measurements by name: the median of the runs of each counts."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,7 @@ MEASURES = (
     Measure("memory", "platform processes, resident", "MiB", 400, platform.resident_memory),
     Measure("first-answer", "Python sample: source to first 200, warm cache", "s", 20, platform.first_answer),
     Measure("fast-tests", "`test --fast`", "s", 120, platform.fast_tests, once=True),
+    Measure("all-tests", "`test`", "s", 2400, platform.all_tests, once=True),
     Measure("app-info", "`GET /apps/{app}` with 1,000 apps, 99th percentile", "ms", 30, api.app_info),
     Measure("app-list", "`GET /apps`, 1,000 apps in one page", "ms", 300, api.app_list),
     Measure("config-set", "`config:set` to every dyno on the new release, less its boot", "s", 3, deploys.config_set),

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.cli.bench.measure import Measure
+from dynoform.cli.bench.measure import Measure, Taken
 from dynoform.cli.bench.measures import MEASURES
 
 HEAD = """# Benchmarks
 
 Written by `bin/dynoform bench`; a number is the median of its runs. Goals are for two cores and package registries.
 
-| name | what | median | runs | goal | date | machine |
-|---|---|---|---|---|---|---|
+| name | what | median | parts | runs | goal | date | machine |
+|---|---|---|---|---|---|---|---|
 """
 TAIL = """
 Run one again with `bin/dynoform bench NAME`. Measurements work on a stack of their own, which they throw away.
@@ -24,20 +24,28 @@ ROW = re.compile(r"^\| `(?P<name>[a-z-]+)` \|.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of one measurement's runs, when (ISO date) and where (one line) they were taken."""
+    """One measurement's runs, when (ISO date) and where (one line) they were taken."""
 
     measure: Measure
-    numbers: Sequence[float]
+    taken: Sequence[Taken]
     date: str
     machine: str
+
+    @property
+    def median(self) -> float:
+        """What counts against the goal."""
+        return statistics.median(run.number for run in self.taken)
 
     def row(self) -> str:
         """The result as a line of the table."""
         unit = self.measure.unit
-        runs = ", ".join(f"{number:.1f}" for number in self.numbers)
-        median = statistics.median(self.numbers)
-        cells = [f"`{self.measure.name}`", self.measure.title, f"{median:.1f} {unit}", runs]
+        runs = ", ".join(f"{run.number:.1f}" for run in self.taken)
+        cells = [f"`{self.measure.name}`", self.measure.title, f"{self.median:.1f} {unit}", self._parts(), runs]
         return f"| {' | '.join([*cells, f'{self.measure.goal:g} {unit}', self.date, self.machine])} |"
+
+    def _parts(self) -> str:
+        medians = {name: statistics.median(run.parts[name] for run in self.taken) for name in self.taken[0].parts}
+        return ", ".join(f"{name} {number:.1f} {self.measure.unit}" for name, number in medians.items())
 
 
 def rewritten(old: str, results: Sequence[Result]) -> str:

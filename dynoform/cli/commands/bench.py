@@ -29,12 +29,12 @@ def run(options: argparse.Namespace, context: Context) -> int:
         raise InvalidInputError(f"bench {unknown[0]}", "is not a measurement", f"there are {names}")
     missed = 0
     for measure in chosen:
-        numbers = []
+        taken = []
         with context.console.step(f"measuring {measure.name}"):
             for _ in range(1 if measure.once else max(1, options.runs)):
-                numbers.append(measure.take(bench))
-        result = page.Result(measure, numbers, f"{datetime.now(UTC):%Y-%m-%d}", measures.machine())
+                taken.append(measure.run(bench))
+        result = page.Result(measure, taken, f"{datetime.now(UTC):%Y-%m-%d}", measures.machine())
         page.write(context.places.root / PAGE, [result])
         context.console.result(result.row())
-        missed += sorted(numbers)[len(numbers) // 2] > measure.goal
+        missed += result.median > measure.goal
     return 1 if missed else 0

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dynoform.cli.bench import measures, page, platform
+from dynoform.cli.bench.measure import Taken
 from dynoform.cli.commands import completion, status, test, up
 from dynoform.cli.places import CHECKOUT
 
@@ -125,11 +126,18 @@ def test_completion_knows_every_command_and_option() -> None:
 
 def test_benchmark_page_keeps_rows_that_were_not_measured() -> None:
     first, second = measures.MEASURES[2], measures.MEASURES[0]
-    old = page.rewritten("", [page.Result(first, [3.0, 1.0, 2.0], "2026-01-01", "m")])
-    new = page.rewritten(old, [page.Result(second, [500.0], "2026-01-02", "m")])
+    old = page.rewritten("", [page.Result(first, [Taken(3.0), Taken(1.0), Taken(2.0)], "2026-01-01", "m")])
+    new = page.rewritten(old, [page.Result(second, [Taken(500.0)], "2026-01-02", "m")])
     rows = [line for line in new.splitlines() if line.startswith("| `")]
     assert [row.split("|")[1].strip() for row in rows] == ["`cold-up`", "`unchanged-up`"]
-    assert "| 2.0 s | 3.0, 1.0, 2.0 | 8 s | 2026-01-01 | m |" in rows[1]
+    assert "| 2.0 s |  | 3.0, 1.0, 2.0 | 8 s | 2026-01-01 | m |" in rows[1]
+
+
+def test_benchmark_shows_the_parts_beside_the_whole() -> None:
+    (measure,) = (one for one in measures.MEASURES if one.name == "git-push")
+    runs = [Taken(rest, {"in all": rest + 2, "buildpack": 2.0, "the rest": rest}) for rest in (1.5, 1.0, 2.0)]
+    row = page.Result(measure, runs, "2026-01-01", "m").row()
+    assert "| 1.5 s | in all 3.5 s, buildpack 2.0 s, the rest 1.5 s | 1.5, 1.0, 2.0 | 3 s |" in row
 
 
 def test_answers_tells_200_from_the_rest() -> None:
