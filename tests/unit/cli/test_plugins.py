@@ -98,7 +98,11 @@ def test_official_docker_plugin_is_installed_from_its_release(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cli")
-@pytest.mark.parametrize("content", [archive_of(DOCKER)[:100], b"no archive", *(archive_of(no) for no in NO_PLUGINS)])
+@pytest.mark.parametrize(
+    "content",
+    [archive_of(DOCKER)[:100], b"no archive", *(archive_of(no) for no in NO_PLUGINS)],
+    ids=["truncated", "no archive", *(f"no plugin {number}" for number, _ in enumerate(NO_PLUGINS))],
+)
 def test_bad_release_of_the_docker_plugin_leaves_ours(
     places: Places, console: Console, release: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
