@@ -8,6 +8,7 @@ from typing import Any, Final
 import docker
 import docker.errors
 import requests
+import urllib3
 
 from .configuration import Configuration
 from .errors import EngineError, MissingError
@@ -82,3 +83,8 @@ class Engine:
                 "failed to create Docker client: Error pinging Docker server, please make sure that "
                 f"{self.configuration.host} is reachable and has a  '_ping' endpoint. Error: {error}"
             ) from error
+        except urllib3.exceptions.HTTPError as error:
+            # In the middle of a stream, of a build's output for instance, where requests has no say any more.
+            self._local.client = None
+            why = f"the Docker engine at {self.configuration.host} broke off its answer ({error})"
+            raise EngineError(f"{why}; see whether it runs, then run 'pulumi up' again") from error
