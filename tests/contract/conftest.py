@@ -39,6 +39,13 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 Person = Callable[..., httpx.Client]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A thousand requests of a real API to a real PostgreSQL take minutes, however fast each is.
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 class Recorder:
     """Keeps the lines that the API writes to apps' logs."""
 
