@@ -96,6 +96,13 @@ class HerokuCLI:
     programs: Path | None = None
     ran: list[Ran] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Let the CLI have done already what it does once: tell of its terms of service, look for a newer self."""
+        cache = self.home / "cache" / "heroku"
+        cache.mkdir(parents=True, exist_ok=True)
+        for name in ("terms-of-service", "autoupdate"):
+            (cache / name).touch()
+
     def __call__(
         self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None, seconds: float = COMMAND_SECONDS
     ) -> Ran:

@@ -53,7 +53,8 @@ def _service(engine: Engine, described: Mapping[str, Any], containers: list[dict
     return Service(
         name=spec["Name"],
         running=int(status.get("RunningTasks", len(containers))),
-        wanted=int(status.get("DesiredTasks", len(containers))),
+        # Each of the platform's services has work to do: one that somebody scaled to nothing lacks its task.
+        wanted=max(1, int(status.get("DesiredTasks", len(containers)))),
         image=spec["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0],
         uptime_seconds=int(datetime.now(UTC).timestamp() - oldest) if oldest else None,
         memory_bytes=sum(memory(engine, one["Id"]) for one in containers),

@@ -19,6 +19,8 @@ from tests.e2e.conftest import LABEL, ROOT, STACK, Platform, Run, dynoform, even
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
 BROKEN = ROOT / "examples/apps/broken"
+NET_BIND_SERVICE = 1 << 10
+"""CAP_NET_BIND_SERVICE, as a bit of /proc/PID/status."""
 
 
 def tarball(directory: Path) -> bytes:
@@ -84,17 +86,24 @@ def test_secrets_are_clear_neither_in_the_state_nor_in_the_logs(platform: Platfo
 
 
 @pytest.mark.parametrize(
-    ("noun", "user", "listens"),
-    [("api", "802", 8000), ("registry", "801", 5000), ("postgres", "800", 5432), ("router", "990", 18443)],
+    ("noun", "user", "capabilities", "listens"),
+    [
+        ("api", "802", 0, 8000),
+        ("registry", "801", 0, 5000),
+        ("postgres", "800", 0, 5432),
+        ("router", "990", NET_BIND_SERVICE, 18443),
+    ],
 )
-def test_service_runs_unprivileged_on_a_read_only_root(platform: Platform, noun: str, user: str, listens: int) -> None:
+def test_service_runs_unprivileged_on_a_read_only_root(
+    platform: Platform, noun: str, user: str, capabilities: int, listens: int
+) -> None:
     (container,) = platform.engine.containers.list(
         filters={"label": f"com.docker.swarm.service.name={STACK}_{noun}", "status": "running"}
     )
     inside = testinfra.get_host(f"docker://{container.id}")
     assert inside.run("id -u").stdout.strip() == user
     assert container.attrs["HostConfig"]["ReadonlyRootfs"]
-    assert int(inside.run("grep CapEff /proc/1/status").stdout.split()[1], 16) == 0
+    assert int(inside.run("grep CapEff /proc/1/status").stdout.split()[1], 16) == capabilities
     listening = {int(line.split()[1].rpartition(":")[2], 16) for line in listeners(inside)}
     assert listens in listening
 
