@@ -213,8 +213,10 @@ def test_broken_source_of_a_declared_app_fails_up_and_the_app_still_runs(platfor
     finally:
         declared.write_text(before)
     assert failed.code == 1
-    (line,) = (line for line in failed.err.splitlines() if "No default language could be detected" in line)
-    assert "python" in line
+    lines = [line for line in failed.err.splitlines() if "mend the source, run 'up' again" in line]
+    assert len(lines) == 1, failed.err
+    assert "build of " in lines[0]
+    assert "broken/no-buildpack" in lines[0]
     assert platform.serves("python")
     again = dynoform("up", "--stack", STACK, "--yes")
     assert again.code == 0, again.err
