@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK = "testroles"
 DYNOS, PLATFORM = f"{STACK}_dynos", f"{STACK}_platform"
 GATEWAY, PLATFORM_GATEWAY = "172.29.64.1", "172.29.68.1"
-ROUTER_PORT, CLOSED_PORT = 18980, 18981
+ROUTER_PORT, CLOSED_PORT, ADDON_PORT = 18980, 18981, 18982
 BRIDGE, PLATFORM_BRIDGE = "dyn-testroles", "plt-testroles"
 SERVE = """use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort => 5000, Listen => 9) or die;
 while (my $client = $server->accept) { print $client "HTTP/1.0 200 OK\\r\\n\\r\\n"; close $client }"""
@@ -38,6 +38,7 @@ VARIABLES: dict[str, Any] = {
     "dyno_runtime_dyno_subnet": "172.29.64.0/22",
     "dyno_runtime_platform_subnet": "172.29.68.0/24",
     "dyno_runtime_router_ports": [ROUTER_PORT],
+    "dyno_runtime_addon_ports": [ADDON_PORT],
     "dyno_runtime_registry_ca_certificate": "ca",
     "dyno_runtime_registry_client_certificate": "certificate",
     "dyno_runtime_registry_client_key": "key",
@@ -92,8 +93,9 @@ class Hello(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def listeners(made: Outcome) -> Iterator[None]:
-    """Something of the host's on the router's port and on another, on all its addresses."""
-    servers = [http.server.ThreadingHTTPServer(("0.0.0.0", port), Hello) for port in (ROUTER_PORT, CLOSED_PORT)]  # noqa: S104 - the point
+    """Something of the host's on the ports of router and add-on, and on another, on all its addresses."""
+    ports = (ROUTER_PORT, ADDON_PORT, CLOSED_PORT)
+    servers = [http.server.ThreadingHTTPServer(("0.0.0.0", port), Hello) for port in ports]  # noqa: S104 - the point
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     yield
@@ -155,6 +157,18 @@ def host_addresses() -> list[str]:
     """The host's own IPv4 addresses but loopback and this stack's."""
     shown = re.findall(r"inet ([0-9.]+)/", host.check_output("ip -4 -o address show"))
     return [address for address in shown if not address.startswith(("127.", "172.29."))]
+
+
+def test_an_engine_that_is_there_is_left_as_it_is(made: Outcome) -> None:
+    def engine() -> tuple[object, ...]:
+        settings = host.file("/etc/docker/daemon.json")
+        described = docker("version", "--format", "{{.Server.Version}}")
+        return described, host.process.get(comm="dockerd").pid, settings.exists and settings.content_string
+
+    before = engine()
+    outcome = play("host")
+    assert outcome.changes == []
+    assert engine() == before
 
 
 def test_play_tells_what_it_made(made: Outcome) -> None:
@@ -220,8 +234,9 @@ def test_dyno_reaches_names_and_internet(dyno: str) -> None:
     assert reaches(dyno, found[1])
 
 
-def test_dyno_reaches_the_router_and_nothing_else_of_the_host(dyno: str, listeners: None) -> None:
+def test_dyno_reaches_router_and_addons_and_nothing_else_of_the_host(dyno: str, listeners: None) -> None:
     assert reaches(dyno, f"http://{GATEWAY}:{ROUTER_PORT}/")
+    assert reaches(dyno, f"http://{GATEWAY}:{ADDON_PORT}/")
     closed = [f"http://{GATEWAY}:{CLOSED_PORT}/", f"http://{PLATFORM_GATEWAY}:{ROUTER_PORT}/"]
     closed += [f"http://{address}:{port}/" for address in host_addresses() for port in (ROUTER_PORT, CLOSED_PORT)]
     assert [url for url in closed if reaches(dyno, url)] == []
