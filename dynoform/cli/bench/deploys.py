@@ -121,7 +121,10 @@ def _traffic(host: str, port: int) -> Iterator[None]:
 def _git(bench: Bench, api: running.Api) -> dict[str, str]:
     key = api.client.headers["Authorization"].removeprefix("Bearer ")
     host = str(api.client.base_url).rstrip("/")
-    return {**git_config(host, trust.certificate(bench.stack), {}), "HEROKU_API_KEY": key, "GIT_TERMINAL_PROMPT": "0"}
+    authority = trust.certificate(bench.stack)
+    # Where GIT_SSL_CAINFO is set for other hosts, git does not look at its settings.
+    own = {"HEROKU_API_KEY": key, "GIT_TERMINAL_PROMPT": "0", "GIT_SSL_CAINFO": str(authority)}
+    return {**git_config(host, authority, {}), **own}
 
 
 def _commit_and_push(work: Path, remote: str, environment: dict[str, str]) -> list[tuple[float, str]]:
