@@ -489,6 +489,27 @@ def test_a_push_of_unknown_length_over_the_limit_is_refused(
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 1_000_000
 
 
+def test_a_source_over_the_limit_is_refused_with_the_limit(
+    work: Checkout, url: str, services: Services, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynoform.api import upload
+
+    opened = upload.Upload.__init__
+
+    def nearly_full(self: upload.Upload, folder: Path, name: str) -> None:
+        opened(self, folder, name)
+        self.size = upload.MAXIMUM_BYTES - 100  # as if a gigabyte had been written
+
+    monkeypatch.setattr(upload.Upload, "__init__", nearly_full)
+    refused = work.git("push", url, "main")
+    assert refused.code == 1
+    assert (
+        "remote: !\tPush rejected, its files are larger than 1073741824 bytes when compressed, which is the most that "
+        "is built: keep what need not be deployed out of the repository"
+    ) in refused.said
+    assert (work.remote(url), builds(store), list(services.configuration.sources.iterdir())) == ("", [], [])
+
+
 def test_repositories_of_deleted_apps_are_swept(
     work: Checkout, url: str, client: httpx.Client, services: Services, address: str, store: Store
 ) -> None:

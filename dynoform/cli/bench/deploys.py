@@ -122,7 +122,7 @@ def _git(bench: Bench, api: running.Api) -> dict[str, str]:
     key = api.client.headers["Authorization"].removeprefix("Bearer ")
     host = str(api.client.base_url).rstrip("/")
     authority = trust.certificate(bench.stack)
-    # Where GIT_SSL_CAINFO is set for other hosts, git does not look at its settings.
+    # Whatever the shell has it set to.
     own = {"HEROKU_API_KEY": key, "GIT_TERMINAL_PROMPT": "0", "GIT_SSL_CAINFO": str(authority)}
     return {**git_config(host, authority, {}), **own}
 
