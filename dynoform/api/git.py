@@ -27,6 +27,7 @@ from dynoform.git.command import Git, GitError
 from dynoform.git.http import FETCH, PUSH, Call, HttpBackend
 from dynoform.git.repository import Repository
 from dynoform.git.tree import Trees
+from dynoform.store.builds import announce
 from dynoform.store.tables import Account, App
 
 _TRANSFER = re.compile(rf"/[^/]+\.git/({PUSH}|{FETCH})")
@@ -174,6 +175,8 @@ def _answer(
 ) -> Response:
     with services.store.transaction() as session:
         found = find(session, caller, app, _NEEDS[service])
+        if service == PUSH and advertising:
+            announce(session, found.id)
     return _Answer(host, found, caller, Call(service, advertising, request.headers, caller.email))
 
 

@@ -82,14 +82,18 @@ class Deployment:
                 await push.say(pushes.QUEUED)
             told = True
         trees, environment = self.settlement.trees, _environment(push)
-        present = await trees.current(environment, update.ref)
+        present, is_commit, is_whole = await asyncio.gather(
+            trees.current(environment, update.ref),
+            trees.is_commit(environment, update.new),
+            trees.is_whole(environment, update.new),
+        )
         if present == update.new:
             raise InvalidInputError(pushes.DEPLOYED.format(branch=update.branch))
         if present != ("" if pushes.is_none(update.old) else update.old):
             raise InvalidInputError(f"{update.branch} was changed by another push: fetch it, then push again")
-        if not await trees.is_commit(environment, update.new):
+        if not is_commit:
             raise InvalidInputError(f"{update.branch} must be a commit")
-        if not await trees.is_whole(environment, update.new):
+        if not is_whole:
             raise InvalidInputError(pushes.SHALLOW)
 
     async def _earlier(self, push: Push) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynoform.build import stack_image
-from dynoform.build.container import BuildContainer
+from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.slug import SlugLayer
@@ -149,10 +149,9 @@ class BuildJob(Job):
     def _compile(self, order: Order, source: Source) -> slugs.Result:
         environment = {"SOURCE_VERSION": order.version or ""}
         self.container = self.tools.engine.build_container(self.claim.id, self.claim.app_id, environment)
-        self.container.put_config(self._config())
-        self.container.put_buildpacks(order.buildpacks)
-        self.container.put("/app", source.stream())
-        for piece in self.container.run():
+        self.container.start()
+        self.container.give(self._config(), order.buildpacks, source.members(APP))
+        for piece in self.container.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)
         code, out_of_memory = self.container.wait()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DYNO = 1000
 """Uid and gid of the user ``dyno`` in the stack images."""
+TAR_END = b"\0" * (2 * tarfile.BLOCKSIZE)
 _CHUNK = 256 * 1024
 # Twice as fast as the default for 3 % more bytes; the wait for a release is mostly this.
 _LEVEL = 4
@@ -89,7 +90,7 @@ class SlugLayer:
                 archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
                 if member.type in _KINDS:
                     yield from _normalised(archive, member)
-        yield b"\0" * (2 * tarfile.BLOCKSIZE)
+        yield TAR_END
 
 
 def _normalised(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
