@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from dynoform.api import builds as build_resource
 from dynoform.api import releases as release_resource
 from dynoform.api.errors import ApiError
+from dynoform.api.output_streams import patiently
 from dynoform.api.services import Services
 from dynoform.api.settlement import Settlement
 from dynoform.api.upload import Upload
@@ -60,7 +61,7 @@ class Deployment:
             await push.say(pushes.rejected(pushes.TOO_LATE))
         except DynoformError as error:
             self.services.journal.warning("push failed", app=self.app.name, error=error)
-            await push.say(pushes.rejected("the platform could not deploy it: push again"))
+            await push.say(pushes.rejected(pushes.INTERRUPTED))
         return False
 
     async def _deploy(self, push: Push, update: pushes.Update) -> bool:
@@ -157,7 +158,7 @@ class Deployment:
 
     async def _verify(self, push: Push, build_id: uuid.UUID) -> bool:
         await push.say(pushes.VERIFYING)
-        build, release = await run_in_threadpool(self._outcome, build_id)
+        build, release = await patiently(self._outcome, build_id)
         succeeded = build is not None and build.status == builds.SUCCEEDED
         if succeeded:
             await push.say(pushes.DONE)
@@ -183,7 +184,7 @@ class Deployment:
         await push.say(pushes.RUNNING)
         async for text in release_resource.OUTPUT.follow(self.services, release_id):
             await push.say(text)
-        succeeded = await run_in_threadpool(self._status, release_id) == releases.SUCCEEDED
+        succeeded = await patiently(self._status, release_id) == releases.SUCCEEDED
         await push.say(pushes.WAITING + (pushes.DONE if succeeded else pushes.FAILED))
         return succeeded
 

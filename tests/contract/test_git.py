@@ -10,9 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -374,6 +376,35 @@ def test_what_a_killed_push_left_is_no_obstacle(work: Checkout, url: str, servic
     with Builder(store, succeed):
         assert work.git("push", url, "main").code == 0
     assert not (folder / "objects/tmp_objdir-incoming-abc123").exists()
+
+
+def test_a_store_that_is_away_for_a_moment_is_waited_for(
+    work: Checkout, url: str, store: Store, services: Services
+) -> None:
+    def script(builder: Builder, build_id: uuid.UUID) -> None:
+        with no_store(services):
+            time.sleep(2)  # a follower looks each second
+        until(store.answers)
+        succeed(builder, build_id)
+
+    with Builder(store, script):
+        pushed = work.git("push", url, "main")
+    assert pushed.code == 0, pushed.said
+    assert "remote: Verifying deploy... done." in pushed.said
+    assert work.remote(url) == work.head()
+
+
+@contextmanager
+def no_store(services: Services) -> Iterator[None]:
+    """The database takes no connection and has none."""
+    url = services.configuration.database_url.replace("+psycopg", "").rpartition("/")[0]
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+        connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS false")
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dynoform'")
+            yield
+        finally:
+            connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS true")
 
 
 def test_an_app_deleted_during_the_build_ends_the_push(
