@@ -205,6 +205,8 @@ class BuildContainer:
 
     def remove(self) -> None:
         """Remove it with all that was in it, except the cache."""
+        if self._connection is not None:
+            self._connection.close()
         with engine_errors("removal of the build container"), suppress(NotFound):
             self._container.remove(force=True, v=True)
 

@@ -64,9 +64,8 @@ class SlugLayer:
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes for the registry. Raises ``InvalidInputError`` when the slug gets too large."""
-        compressor = isal_zlib.compressobj(
-            _LEVEL, isal_zlib.DEFLATED, 31
-        )  # 31: gzip, with no name and no time in its header
+        # 31: gzip, with no name and no time in its header.
+        compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, 31)
         for data in self._members():
             self._plain.update(data)
             yield from self._count(compressor.compress(data))
