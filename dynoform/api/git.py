@@ -19,6 +19,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError
 from dynoform.api.pushes import Deployment
 from dynoform.api.services import Services, Use
+from dynoform.api.settlement import Settlement
 from dynoform.domain import pushes
 from dynoform.domain.permissions import Permission
 from dynoform.errors import DynoformError
@@ -26,6 +27,7 @@ from dynoform.git.command import Git, GitError
 from dynoform.git.http import FETCH, PUSH, Call, HttpBackend
 from dynoform.git.repository import Repository
 from dynoform.git.tree import Trees
+from dynoform.store.builds import announce
 from dynoform.store.tables import Account, App
 
 _TRANSFER = re.compile(rf"/[^/]+\.git/({PUSH}|{FETCH})")
@@ -40,15 +42,19 @@ class GitHost:
         git = Git(services.configuration.repositories)
         self._services = services
         self._backend = HttpBackend(git, services.journal)
-        self._trees = Trees(git, {services.configuration.platform_address})
+        trees = Trees(git, {services.configuration.platform_address})
+        self._settlement = Settlement(services, git, trees)
 
     async def serve(self, app: App, caller: Account, call: Call, receive: Receive, send: Send) -> None:
         """Answer one request of a caller who may do this."""
-        deployment = Deployment(self._services, self._trees, app, caller)
+        deployment = Deployment(self._services, self._settlement, app, caller)
+        await self._settlement.visit(app.id)
         try:
             await self._backend.serve(app.id, call, receive, send, deployment.judge)
         finally:
             if call.service == PUSH and not call.advertise:
+                with suppress(DynoformError):  # whoever looks at the repository next settles it
+                    await self._settlement.visit(app.id)
                 await run_in_threadpool(self._measure, app.id)
 
     async def sweep(self) -> None:
@@ -169,6 +175,8 @@ def _answer(
 ) -> Response:
     with services.store.transaction() as session:
         found = find(session, caller, app, _NEEDS[service])
+        if service == PUSH and advertising:
+            announce(session, found.id)
     return _Answer(host, found, caller, Call(service, advertising, request.headers, caller.email))
 
 

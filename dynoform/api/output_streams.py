@@ -1,10 +1,11 @@
 """Output as it comes: of builds and of release commands, under links that need no token."""
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute
@@ -13,7 +14,8 @@ from starlette.responses import StreamingResponse
 
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.services import Services
-from dynoform.errors import InvalidInputError
+from dynoform.domain.retries import pause
+from dynoform.errors import InvalidInputError, UnavailableError
 from dynoform.store.apps import parse_id
 from dynoform.store.output import Table, owner
 from dynoform.store.tables import Build, Release
@@ -21,6 +23,8 @@ from dynoform.store.tables import Build, Release
 _LIFETIME = 24 * 3600
 _POLL = 1.0
 _BATCH = 500
+_PATIENCE = 60.0
+T = TypeVar("T")
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -57,7 +61,7 @@ class Stream:
         with services.wakers.subscribe(subject_id) as wake:
             while True:
                 wake.clear()
-                read = await run_in_threadpool(self._read, services, subject_id, sequence)
+                read = await patiently(self._read, services, subject_id, sequence)
                 if read is None:
                     return
                 finished, pieces = read
@@ -84,6 +88,22 @@ class Stream:
             mine = (owner(self.table) == subject_id, self.table.sequence > after)
             pieces = session.execute(query.where(*mine).order_by(self.table.sequence).limit(_BATCH))
             return present != "pending", list(pieces.all())
+
+
+async def patiently(ask: Callable[..., T], *arguments: Any) -> T:
+    """What a question to the store gives; asked again for a minute while the store is away, as during its restart.
+
+    Raises ``UnavailableError`` after that.
+    """
+    deadline, failures = time.monotonic() + _PATIENCE, 0
+    while True:
+        try:
+            return await run_in_threadpool(ask, *arguments)
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(pause(failures))
+        failures += 1
 
 
 async def _wait(wake: asyncio.Event) -> None:

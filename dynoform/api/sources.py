@@ -16,6 +16,7 @@ from dynoform.api.upload import MAXIMUM_BYTES, Upload
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
+from dynoform.store.builds import announce
 from dynoform.store.tables import Account, Source
 
 router = APIRouter(tags=["sources"])
@@ -93,6 +94,7 @@ def _create(services: Services, caller: Account) -> SourceObject:
     source = Source(id=uuid.uuid4(), account_id=caller.id)
     with services.store.transaction() as session:
         session.add(source)
+        announce(session, source.id)
     return {"source_blob": {"get_url": link(services, GET, source.id), "put_url": link(services, PUT, source.id)}}
 
 

@@ -3,12 +3,13 @@
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynoform.build import stack_image
-from dynoform.build.container import BuildContainer
+from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.slug import SlugLayer
@@ -114,12 +115,17 @@ class BuildJob(Job):
                 "runs images, which the platform does not build",
                 f"use heroku container:push and container:release, or heroku stack:set {stacks.DEFAULT} and push again",
             )
-        source = Source.inspect(self._tarball(order))
-        parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
+        tarball = self._tarball(order)
+        with ThreadPoolExecutor() as beside:
+            starting, mounting = beside.submit(self._start, order), beside.submit(self._mount)
+            source = Source.inspect(tarball)
+            parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
+            starting.result()
+            stack = mounting.result()
         result = self._compile(order, source)
         declared = parse_procfile(self._container.read("/app/Procfile") or "")
         self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
-        layer, image = self._push(self.tools.stack_images.get())
+        layer, image = self._push(stack)
         return Slug(
             id=uuid.uuid4(),
             app_id=self.claim.app_id,
@@ -146,22 +152,31 @@ class BuildJob(Job):
         self.tools.downloader.fetch(order.source_url, path, order.checksum)
         return path
 
-    def _compile(self, order: Order, source: Source) -> slugs.Result:
+    def _start(self, order: Order) -> None:
         environment = {"SOURCE_VERSION": order.version or ""}
         self.container = self.tools.engine.build_container(self.claim.id, self.claim.app_id, environment)
-        self.container.put_config(self._config())
-        self.container.put_buildpacks(order.buildpacks)
-        self.container.put("/app", source.stream())
-        for piece in self.container.run():
+        self.container.start()
+
+    def _mount(self) -> stack_image.StackImage:
+        """Have the stack's layers ready in the app's repository."""
+        stack, repository = self.tools.stack_images.get(), images.app_repository(self.claim.app_id)
+        for digest in stack.layers:
+            self.tools.registry.mount(repository, digest, stack_image.REPOSITORY)
+        return stack
+
+    def _compile(self, order: Order, source: Source) -> slugs.Result:
+        container = self._container
+        container.give(self._config(), order.buildpacks, source.members(APP))
+        for piece in container.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)
-        code, out_of_memory = self.container.wait()
+        code, out_of_memory = container.wait()
         self.keeper.check()
         if self.keeper.late:
             raise BuildRejectedError(f"the build took longer than {builds.SECONDS // 60} minutes")
         if out_of_memory and code:
             raise BuildRejectedError(f"the build needed more than {builds.megabytes(builds.MEMORY_BYTES)} of memory")
-        text = self.container.read("/run/dynoform/result.json")
+        text = container.read("/run/dynoform/result.json")
         result = slugs.read_result(text or '{"failure": "the build ended without a result"}')
         if result.failure or code:
             raise BuildRejectedError(result.failure or f"the build ended with code {code}")
@@ -174,8 +189,6 @@ class BuildJob(Job):
     def _push(self, stack: stack_image.StackImage) -> tuple[images.Layer, str]:
         self.output.say("-----> Compressing...\n")
         registry, repository = self.tools.registry, images.app_repository(self.claim.app_id)
-        for digest in stack.layers:
-            registry.mount(repository, digest, stack_image.REPOSITORY)
         layer = registry.upload(repository, self._layer)
         manifest = images.with_slug(stack.manifest, stack.config, layer)
         digest = registry.push(repository, str(self.claim.id), manifest)

@@ -1,6 +1,8 @@
 """Build containers on the host's engine: unprivileged, limited, and never left behind."""
 
+import itertools
 import os
+import socket
 import tarfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +14,9 @@ import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
+from docker.utils.socket import frames_iter
 
-from dynoform.build.slug import DYNO, ByteStream, member_bytes
+from dynoform.build.slug import DYNO, TAR_END, ByteStream, member_bytes
 from dynoform.configuration import Configuration
 from dynoform.domain import builds
 from dynoform.domain.images import EPOCH
@@ -26,6 +29,11 @@ _TIMEOUT = 120
 _CHUNK = 512 * 1024
 _LARGEST_FILE = 2048 * builds.MIB
 _CORES = 2
+CONFIG = "run/dynoform/env"
+"""Where a build finds its config vars, a file each, relative to its container's root. It is in memory."""
+BUILDPACKS = "run/dynoform/buildpacks"
+"""Where it finds the buildpacks to use; none means those that detect the app."""
+APP = "app"
 
 
 @contextmanager
@@ -106,6 +114,8 @@ class Engine:
                 environment=environment,
                 mounts=[Mount("/cache", cache)],
                 network=self.configuration.dyno_network,
+                stdin_open=True,
+                tmpfs={f"/{CONFIG}": f"rw,noexec,nosuid,nodev,size=64m,mode=0700,uid={DYNO},gid={DYNO}"},
                 **_limits(),
             )
         return BuildContainer(container)
@@ -140,26 +150,29 @@ class BuildContainer:
     def __init__(self, container: Container) -> None:
         """Made by ``Engine.build_container``."""
         self._container = container
+        self._connection: Any = None
 
-    def put(self, folder: str, tar: Iterable[bytes]) -> None:
-        """Unpack a tar stream in a folder of the container."""
-        with engine_errors("copy into the build container"):
-            self._container.put_archive(folder, tar)
-
-    def put_config(self, config: dict[str, str]) -> None:
-        """Give the build its config vars as files, one each: environment would show in ``docker inspect``."""
-        self.put("/run/dynoform", files_tar({f"env/{name}": value.encode() for name, value in config.items()}))
-
-    def put_buildpacks(self, buildpacks: Sequence[str]) -> None:
-        """Say which buildpacks to use, by name or URL; none means those that detect the app."""
-        self.put("/run/dynoform", files_tar({"buildpacks": "".join(f"{one}\n" for one in buildpacks).encode()}))
-
-    def run(self) -> Iterator[bytes]:
-        """Start it; its output in pieces, until it ends."""
+    def start(self) -> None:
+        """Let it wait for what it is to build."""
         with engine_errors("build container"):
-            output = self._container.attach(stdout=True, stderr=True, stream=True, logs=False)
+            streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            self._connection = self._container.attach_socket(params=streams)
             self._container.start()
-            yield from output
+
+    def give(self, config: Mapping[str, str], buildpacks: Sequence[str], source: Iterable[bytes]) -> None:
+        """Let it build: ``source`` are members of a tar, below ``APP``.
+
+        They come in by its standard input, so that config vars show neither in ``docker inspect`` nor on a disk.
+        """
+        files = {f"{CONFIG}/{name}": value.encode() for name, value in config.items()}
+        files[BUILDPACKS] = "".join(f"{one}\n" for one in buildpacks).encode()
+        with engine_errors("copy into the build container"):
+            send(self._connection, itertools.chain(members(files), source, [TAR_END]))
+
+    def output(self) -> Iterator[bytes]:
+        """Its output in pieces, until it ends."""
+        with engine_errors("build container"):
+            yield from (data for _, data in frames_iter(self._connection, tty=False))
 
     def wait(self) -> tuple[int, bool]:
         """Its exit code, and whether it ran out of memory."""
@@ -192,6 +205,8 @@ class BuildContainer:
 
     def remove(self) -> None:
         """Remove it with all that was in it, except the cache."""
+        if self._connection is not None:
+            self._connection.close()
         with engine_errors("removal of the build container"), suppress(NotFound):
             self._container.remove(force=True, v=True)
 
@@ -200,10 +215,22 @@ class BuildContainer:
         yield from stream
 
 
-def files_tar(files: Mapping[str, bytes]) -> Iterator[bytes]:
-    """A tar of small files that only ``dyno`` can read."""
+def members(files: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Small files that only ``dyno`` can read, for a tar."""
     for name, data in files.items():
         member = tarfile.TarInfo(name)
         member.size, member.mode, member.uid, member.gid, member.mtime = len(data), 0o400, DYNO, DYNO, EPOCH
         yield member_bytes(member) + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
-    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def send(connection: Any, data: Iterable[bytes]) -> None:
+    """Write all of it to a process that the engine has connected us with, and let it see the end.
+
+    One that ends before its input does will have said why.
+    """
+    stream = getattr(connection, "_sock", connection)  # the client hands out a file for reading
+    with suppress(BrokenPipeError, ConnectionResetError):
+        for piece in data:
+            stream.sendall(piece)
+    with suppress(OSError):
+        stream.shutdown(socket.SHUT_WR)

@@ -1,6 +1,9 @@
-"""The one-off dyno of a release command, on the host's engine: found again by whoever takes the job over."""
+"""The one-off dyno of a release command, on the host's engine: found again by whoever takes the job over.
 
-import shlex
+It is started before its command: that begins when the dyno has its config vars, which come in through the engine and
+stay in memory, never in its description, nor on a disk.
+"""
+
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,14 +13,17 @@ import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig
+from docker.utils.socket import frames_iter
 
-from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, files_tar
+from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, send
 from dynoform.domain import dyno_container, dyno_sizes
 from dynoform.domain.builds import MIB
+from dynoform.errors import UnavailableError
 
 RELEASE_LABEL = "dynoform.release-phase"
 _TIMEOUT = 120
 _PORT = 5000
+_USER = f"{dyno_container.DYNO_USER}:{dyno_container.DYNO_USER}"
 _READABLE_LOG = {"max-size": "20m", "max-file": "1"}
 """What is kept of the output on the host, from where an attempt that takes over reads it: more than is ever stored."""
 
@@ -47,15 +53,27 @@ class ReleaseDyno:
         """Made by ``find`` or ``create``."""
         self._container = container
 
-    @property
-    def started(self) -> bool:
-        """Whether its process has begun, and perhaps ended."""
-        return bool(self._container.status != "created")
-
     def start(self) -> None:
-        """Let the command begin."""
+        """Let it wait for its config vars; no more than that if it does already."""
         with engine_errors("release dyno"):
             self._container.start()
+
+    def begin(self, config: Mapping[str, str]) -> None:
+        """Let the command begin, with these config vars. One that has begun, or ended, goes on as it was."""
+        api = self._container.client.api
+        with engine_errors("release dyno"):
+            self._container.reload()
+            if self._container.status != "running":
+                return
+            command = ["/bin/sh", "-c", dyno_container.TAKE]
+            made = api.exec_create(self._container.id, command, stdin=True, user=_USER)["Id"]
+            connection = api.exec_start(made, socket=True)
+            send(connection, [dyno_container.config_file(config)])
+            said = b"".join(data for _, data in frames_iter(connection, tty=False))
+            code = api.exec_inspect(made)["ExitCode"]
+        if code:
+            why = f"does not take its config vars (exit code {code}): {said[-200:].decode(errors='replace').strip()}"
+            raise UnavailableError("release dyno", why)
 
     def output(self) -> Iterator[bytes]:
         """All that it has written, from the beginning on, and what it writes until it ends."""
@@ -93,12 +111,13 @@ def create(engine: Engine, phase: Phase) -> ReleaseDyno:
     with engine_errors(f"release dyno {phase.dyno}"):
         container = engine.client.containers.create(
             phase.image,
-            [phase.command],
-            entrypoint=dyno_container.launcher(phase.dyno, own_image=phase.own_image),
+            [*dyno_container.launcher(phase.dyno, own_image=phase.own_image), phase.command],
+            entrypoint=dyno_container.WAIT,
             name=f"{stack}_release_{phase.release_id}",
             labels={STACK_LABEL: stack, APP_LABEL: str(phase.app_id), RELEASE_LABEL: str(phase.release_id)},
             environment={"PORT": str(_PORT), "DYNO": phase.dyno},
-            user="1000:1000",
+            user=_USER,
+            tmpfs={dyno_container.SECRETS: dyno_container.SECRETS_OPTIONS},
             network=engine.configuration.dyno_network,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
@@ -109,7 +128,6 @@ def create(engine: Engine, phase: Phase) -> ReleaseDyno:
             # Without the labels by which the log agent files lines: the worker has them, in order with its own.
             log_config=LogConfig(type="json-file", config=_READABLE_LOG),
         )
-        container.put_archive("/run", b"".join(_secrets(phase.config)))
     return ReleaseDyno(container)
 
 
@@ -127,8 +145,3 @@ def _pull(engine: Engine, image: str) -> None:
             engine.client.images.get(image)
         except ImageNotFound:
             engine.client.images.pull(image)
-
-
-def _secrets(config: Mapping[str, str]) -> Iterator[bytes]:
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(config.items())]
-    return files_tar({"secrets/config": "".join(lines).encode()})

@@ -113,13 +113,15 @@ class ReleaseJob(Job):
         if self.claim.started_at and found is None:
             raise PhaseFailedError("the dyno of the release command was lost with its host")
         self.dyno = dyno = found or release_dyno.create(self.tools.engine, phase)
-        if dyno.started:
+        if self.claim.started_at:
             self.output.resume()
+            dyno.begin(phase.config)  # the earlier attempt may have died on the way to this
             return dyno
+        dyno.start()
         jobs.begin(self.tools.store, self.claim)
         self.log(releases.running_command(phase.version, phase.email))
         self._dyno_lines(dyno_lines.starting(phase.command))
-        dyno.start()
+        dyno.begin(phase.config)
         self._dyno_lines(dyno_lines.state_changed("starting", "up"))
         if self.keeper.lost or self.keeper.late:
             self.end()  # it was told to end before there was anything to end

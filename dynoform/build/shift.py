@@ -7,6 +7,7 @@ Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothin
 import signal
 import ssl
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -23,14 +24,14 @@ from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.store import retention
 from dynoform.store.secrets import Vault
-from dynoform.store.session import JOBS, Store
+from dynoform.store.session import DEPLOYS, JOBS, Store
 
 _IDLE_SECONDS = 15
 _PUSH_SECONDS = 600
 
 
 def run(configuration: Configuration, journal: Journal) -> None:
-    """Clean up after dead builders, then work until the queue has been empty for 15 s. Raises ``DynoformError``."""
+    """Work until the queue has been empty for 15 s, and clean up after dead builders. Raises ``DynoformError``."""
     store = Store(configuration, "builder", pool=5)
     registry = Registry(configuration)
     logs = LogplexClient(configuration)
@@ -42,23 +43,33 @@ def run(configuration: Configuration, journal: Journal) -> None:
     try:
         store.wait_until_ready()
         prepared = stack_images.prepare()
-        leftovers.remove(engine, store, journal)
-        retention.queue(store)
+        tidying = threading.Thread(target=_tidy, args=(tools,), name="tidying", daemon=True)
+        tidying.start()
         _work(tools)
-        prepared.join(_PUSH_SECONDS)
+        for thread in (prepared, tidying):
+            thread.join(_PUSH_SECONDS)
     finally:
         logs.close()
         registry.close()
         store.close()
 
 
+def _tidy(tools: Tools) -> None:
+    """Clean up after dead builders, and find what has had its time; nobody waits for this."""
+    try:
+        leftovers.remove(tools.engine, tools.store, tools.journal)
+        retention.queue(tools.store)
+    except DynoformError as error:
+        tools.journal.warning("left-overs stay", error=error)
+
+
 def _work(tools: Tools) -> None:
     crew = Crew(tools)
     idle = -1
     try:
-        for _ in tools.store.notifications([JOBS], idle=_IDLE_SECONDS):
+        for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
             # The first turn comes at once, on connecting; one without work after that means a whole idle time.
-            idle = 0 if crew.look() or crew.busy else idle + 1
+            idle = 0 if crew.look() or crew.busy or heard else idle + 1
             if idle > 0:
                 return
     finally:

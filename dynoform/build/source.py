@@ -60,15 +60,14 @@ class Source:
             raise InvalidInputError("source", "has no files in it", "pack the app's folder with tar")
         return source
 
-    def stream(self) -> Iterator[bytes]:
-        """The source as a plain tar for the container: owned by ``dyno``, without what is ignored."""
+    def members(self, folder: str) -> Iterator[bytes]:
+        """The source as members of a plain tar, below ``folder``: owned by ``dyno``, without what is ignored."""
         patterns = slugs.ignore_patterns(self.texts.get(slugs.IGNORE_FILE, ""))
         for archive, member, name in self._members():
             if name and not _ignored(name, member, patterns):
-                yield member_bytes(_for_container(member, name))
+                yield member_bytes(_for_container(member, name, folder))
                 if member.isreg():
                     yield from contents(archive, member)
-        yield b"\0" * (2 * tarfile.BLOCKSIZE)
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
         try:
@@ -115,11 +114,11 @@ def _ignored(name: str, member: tarfile.TarInfo, patterns: list[re.Pattern[str]]
     return slugs.is_ignored(f"{name}/" if member.isdir() else name, patterns)
 
 
-def _for_container(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
-    clean = tarfile.TarInfo(name)
+def _for_container(member: tarfile.TarInfo, name: str, folder: str) -> tarfile.TarInfo:
+    clean = tarfile.TarInfo(f"{folder}/{name}")
     clean.type = tarfile.REGTYPE if member.isreg() else member.type
     clean.size = member.size if member.isreg() else 0
-    clean.linkname = slugs.safe_path(member.linkname) if member.islnk() else member.linkname
+    clean.linkname = f"{folder}/{slugs.safe_path(member.linkname)}" if member.islnk() else member.linkname
     # Whatever the pusher's umask was: the build has to read and replace its own files.
     clean.mode = member.mode & 0o777 | (0o700 if member.isdir() else 0o600)
     clean.uid = clean.gid = DYNO

@@ -21,7 +21,10 @@ from dynoform.journal import Journal
 _PORTION = 5.0
 _STOP_SECONDS = 8.0
 _SWEEP_SECONDS = 600.0
+_FIRST_GRAB = 0.2
 _MOST = 4
+_JOBS, _DEPLOYS = "jobs", "deploys"
+"""Channels, as ``dynoform.store.session`` calls them: that has the object mapper with it."""
 _WORK = """
     SELECT EXISTS (
         SELECT FROM jobs j WHERE (lease_expires_at IS NULL OR lease_expires_at < now())
@@ -38,10 +41,15 @@ class Shifts:
         self._limit = limit
         self._running: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        self._running = [shift for shift in self._running if shift.poll() is None]
+        return bool(self._running)
+
     def start(self) -> bool:
         """Start one more; False when there are enough."""
-        self._running = [shift for shift in self._running if shift.poll() is None]
-        if len(self._running) >= self._limit:
+        if self.any and len(self._running) >= self._limit:
             return False
         self._running.append(subprocess.Popen([sys.executable, "-m", "dynoform.build.shift"]))
         return True
@@ -64,8 +72,8 @@ def run(configuration: Configuration) -> None:
     shifts = Shifts(min(os.cpu_count() or 1, _MOST))
     with _stopping(shifts):
         swept = float("-inf")
-        for has_work in _looks(configuration, journal):
-            if has_work or time.monotonic() - swept > _SWEEP_SECONDS:
+        for is_wanted in _looks(configuration, journal, shifts):
+            if is_wanted or time.monotonic() - swept > _SWEEP_SECONDS:
                 # A shift begins by removing what dead builders left, so one comes now and then without work, too.
                 swept = time.monotonic()
                 shifts.start()
@@ -83,20 +91,26 @@ def _stopping(shifts: Shifts) -> Iterator[None]:
         shifts.stop()
 
 
-def _looks(configuration: Configuration, journal: Journal) -> Iterator[bool]:
-    """Endless answers to "is there a job that nobody works on?": when one is announced, and every 5 s."""
+def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> Iterator[bool]:
+    """Endless answers to "is one more shift wanted?": when a job or a deploy is announced, and every 5 s.
+
+    It is when there is a job that nobody works on, or will be soon and there is no shift that could wait for it.
+    """
     failures = 0
     while True:
         try:
             with _connect(configuration) as connection:
-                connection.execute("LISTEN jobs")
+                for channel in (_JOBS, _DEPLOYS):
+                    connection.execute(f"LISTEN {channel}")
+                soon = False
                 while True:
                     row = connection.execute(_WORK).fetchone()
                     failures = 0
-                    yield bool(row and row[0])
-                    # A shift that waits for work hears the same notification: it gets the first grab.
-                    list(connection.notifies(timeout=_PORTION, stop_after=1))
-                    time.sleep(0.2)
+                    yield bool(row and row[0]) or (soon and not shifts.any)
+                    heard = connection.notifies(timeout=_PORTION, stop_after=1)
+                    soon = _DEPLOYS in [each.channel for each in heard]
+                    if shifts.any:
+                        time.sleep(_FIRST_GRAB)  # it hears the same, and may have waited for it
         except psycopg.Error as error:
             if failures == 0:
                 journal.warning("store does not answer", error=str(error).strip().splitlines()[0])

@@ -24,6 +24,13 @@ DYNO_USER = "1000"
 CONFIG = "config"
 """Name of the file in ``SECRETS``, which the stack image's entrypoint reads."""
 SECRETS = "/run/secrets"
+SECRETS_OPTIONS = f"rw,noexec,nosuid,nodev,size=1m,mode=0700,uid={DYNO_USER},gid={DYNO_USER}"
+"""How a container of our own has ``SECRETS``: in memory, for its user alone."""
+# Ctrl-C before the command has begun is not its end; the trap is gone once it has.
+WAIT = ["/bin/sh", "-c", f'trap : INT; until [ -e {SECRETS}/{CONFIG} ]; do sleep 0.05; done; exec "$@"', "sh"]
+"""A program that becomes the one after it once the container has its config vars."""
+TAKE = f"umask 077; cat > {SECRETS}/.new && mv {SECRETS}/.new {SECRETS}/{CONFIG}"
+"""Shell for taking them, the text of ``config_file``, from standard input."""
 START = "/opt/dynoform/dyno"
 """The stack image's entrypoint: config vars, .profile.d, then the command in a shell."""
 LOG_DRIVER = "json-file"

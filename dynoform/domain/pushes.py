@@ -6,6 +6,7 @@ https://devcenter.heroku.com/articles/git: only ``main`` and ``master`` deploy, 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dynoform.domain import builds, releases
 from dynoform.errors import InvalidInputError
 
 BRANCHES = ("main", "master")
@@ -21,6 +22,14 @@ WAITING = "Waiting for release...."
 DONE = " done.\n"
 FAILED = " failed.\n"
 SHALLOW = "source repository is a shallow clone. Unshallow it with `git fetch --all --unshallow` and try pushing again."
+_UNKNOWN = "see `heroku releases` whether it was deployed all the same, and push again if it was not"
+TOO_LATE = f"it took too long: {_UNKNOWN}"
+INTERRUPTED = f"the platform was interrupted: {_UNKNOWN}"
+TOO_LARGE = (
+    f"its files are larger than {MAXIMUM_BYTES} bytes when compressed, which is the most that is built: keep what need "
+    "not be deployed out of the repository"
+)
+DEPLOYED = "{branch} is at this commit already: an earlier push whose connection broke has deployed it"
 QUEUED = "Waiting for another push to this app to end...\n"
 _HEADS = "refs/heads/"
 _MAXIMUM_SHOWN = 80
@@ -57,6 +66,13 @@ def to_build(updates: Sequence[Update]) -> Update | None:
     if len(deploying) > 1:
         raise InvalidInputError(f"cannot deploy {' and '.join(BRANCHES)} at once: push one of them")
     return deploying[0] if deploying else None
+
+
+def accepted(build: str, release: str | None) -> bool | None:
+    """Whether what was pushed is deployed, by the status of its build and of its release; None while that is open."""
+    if build == builds.PENDING or (build == builds.SUCCEEDED and release == releases.PENDING):
+        return None
+    return build == builds.SUCCEEDED and release != releases.FAILED
 
 
 def is_none(object_id: str) -> bool:

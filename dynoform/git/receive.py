@@ -21,10 +21,11 @@ def main() -> int:
         sys.stdout.buffer.flush()
         if mark:
             return 0 if (verdict or connection.recv(1)) == b"+" else 1
-    print("\n!\tPush rejected, the platform was interrupted: push again\n")
+    print(_INTERRUPTED)
     return 1
 
 
+_INTERRUPTED = "\n!\tThe platform was interrupted: push again, and it says whether this was deployed\n"
 _OBJECTS = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 """Where the pushed objects are until the push has succeeded."""
 

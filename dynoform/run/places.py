@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dynoform.domain import dyno_container, one_off
-from dynoform.domain.dyno_container import CONFIG, DYNO_ID_LABEL, DYNO_USER, RUN_ID_LABEL, SECRETS, STACK_LABEL
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, DYNO_USER, RUN_ID_LABEL, SECRETS, STACK_LABEL
 from dynoform.errors import ConflictError, NotFoundError, UnavailableError
 from dynoform.run.engine import SECONDS, Engine, Stream
 from dynoform.run.rows import Run
@@ -24,9 +24,6 @@ _RESIZE_SECONDS = (0.02, 0.05, 0.1)
 RUN_VARIABLE = "DYNOFORM_RUN_ID"
 """By this variable the processes of a command inside a dyno are told from the dyno's own."""
 _USER = f"{DYNO_USER}:{DYNO_USER}"
-# Ctrl-C before the command has begun is not its end; the trap is gone once it has.
-_WAIT = f'trap : INT; until [ -e {SECRETS}/{CONFIG} ]; do sleep 0.05; done; exec "$@"'
-_TAKE = f"umask 077; cat > {SECRETS}/.new && mv {SECRETS}/.new {SECRETS}/{CONFIG}"
 _SIGNAL_ALL = "kill -s {signal} -- -1"
 _SIGNAL_RUN = (
     f'for p in /proc/[0-9]*; do if grep -qsz "^{RUN_VARIABLE}={{run}}$" "$p/environ"; '
@@ -64,7 +61,7 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
     labels = dyno_container.labels(stack, run.app_id, run.name, run.version)
     return {
         "Image": run.image,
-        "Entrypoint": ["/bin/sh", "-c", _WAIT, "sh"],
+        "Entrypoint": dyno_container.WAIT,
         "Cmd": _command(run),
         "Env": dyno_container.environment(run.name),
         "Labels": labels | {RUN_ID_LABEL: str(run.id)},
@@ -80,7 +77,7 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
             "PidsLimit": limits.pids,
             # What is attached is seen by who attaches, and by nobody else.
             "LogConfig": {"Type": "none"} if attached else logged,
-            "Tmpfs": {SECRETS: f"rw,noexec,nosuid,nodev,size=1m,mode=0700,uid={DYNO_USER},gid={DYNO_USER}"},
+            "Tmpfs": {SECRETS: dyno_container.SECRETS_OPTIONS},
         },
     }
 
@@ -124,7 +121,7 @@ class OwnContainer:
 
     async def begin(self, config: Mapping[str, str]) -> Stream | None:
         """Hand the config vars over."""
-        code = await run_in(self._engine, self._path, _TAKE, dyno_container.config_file(config))
+        code = await run_in(self._engine, self._path, dyno_container.TAKE, dyno_container.config_file(config))
         if code:
             raise UnavailableError(f"dyno {self._run.name}", f"does not take its config vars (exit code {code})")
         return self._stream

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import builds
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs, output, webhooks
-from dynoform.store.session import BUILD_OUTPUT, Store, notify
+from dynoform.store.session import BUILD_OUTPUT, DEPLOYS, Store, notify
 from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source, now
 
 
@@ -35,6 +35,11 @@ def add_build(
     jobs.add(session, app.id, Kind.BUILD, build.id)
     webhooks.build_changed(session, build)
     return build
+
+
+def announce(session: Session, subject_id: uuid.UUID) -> None:
+    """Let the builder get ready: a build is likely to be asked for within seconds. Says of what, an app or a source."""
+    notify(session, DEPLOYS, subject_id)
 
 
 def cancel(session: Session, build: Build) -> bool:

@@ -23,6 +23,7 @@ from dynoform.domain.retries import pause as pause
 from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
 
 JOBS = "jobs"
+DEPLOYS = "deploys"
 FORMATION = "formation"
 ROUTES = "routes"
 BUILD_OUTPUT = "build_output"
@@ -30,9 +31,11 @@ ADDON_WORK = "addon_work"
 ADDON_DONE = "addon_done"
 WEBHOOKS = "webhooks"
 RUNS = "runs"
-"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app."""
+"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app.
 
-SCHEMA = "0010"
+Deploys are told of before there is a job, so that somebody is there to take it."""
+
+SCHEMA = "0015"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"

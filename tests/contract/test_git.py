@@ -10,9 +10,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -376,6 +378,35 @@ def test_what_a_killed_push_left_is_no_obstacle(work: Checkout, url: str, servic
     assert not (folder / "objects/tmp_objdir-incoming-abc123").exists()
 
 
+def test_a_store_that_is_away_for_a_moment_is_waited_for(
+    work: Checkout, url: str, store: Store, services: Services
+) -> None:
+    def script(builder: Builder, build_id: uuid.UUID) -> None:
+        with no_store(services):
+            time.sleep(2)  # a follower looks each second
+        until(store.answers)
+        succeed(builder, build_id)
+
+    with Builder(store, script):
+        pushed = work.git("push", url, "main")
+    assert pushed.code == 0, pushed.said
+    assert "remote: Verifying deploy... done." in pushed.said
+    assert work.remote(url) == work.head()
+
+
+@contextmanager
+def no_store(services: Services) -> Iterator[None]:
+    """The database takes no connection and has none."""
+    url = services.configuration.database_url.replace("+psycopg", "").rpartition("/")[0]
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+        connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS false")
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dynoform'")
+            yield
+        finally:
+            connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS true")
+
+
 def test_an_app_deleted_during_the_build_ends_the_push(
     work: Checkout, url: str, store: Store, client: httpx.Client
 ) -> None:
@@ -487,6 +518,27 @@ def test_a_push_of_unknown_length_over_the_limit_is_refused(
     assert builds(store) == []
     (folder,) = list(services.configuration.repositories.glob("*.git"))
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 1_000_000
+
+
+def test_a_source_over_the_limit_is_refused_with_the_limit(
+    work: Checkout, url: str, services: Services, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynoform.api import upload
+
+    opened = upload.Upload.__init__
+
+    def nearly_full(self: upload.Upload, folder: Path, name: str) -> None:
+        opened(self, folder, name)
+        self.size = upload.MAXIMUM_BYTES - 100  # as if a gigabyte had been written
+
+    monkeypatch.setattr(upload.Upload, "__init__", nearly_full)
+    refused = work.git("push", url, "main")
+    assert refused.code == 1
+    assert (
+        "remote: !\tPush rejected, its files are larger than 1073741824 bytes when compressed, which is the most that "
+        "is built: keep what need not be deployed out of the repository"
+    ) in refused.said
+    assert (work.remote(url), builds(store), list(services.configuration.sources.iterdir())) == ("", [], [])
 
 
 def test_repositories_of_deleted_apps_are_swept(

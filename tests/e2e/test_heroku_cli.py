@@ -87,6 +87,13 @@ def release_of(platform: Platform) -> dict[str, object]:
     return newest
 
 
+def current_release(platform: Platform) -> dict[str, object]:
+    """The release that serves, with its slug's commit."""
+    (found,) = [each for each in platform.api.get(f"/apps/{APP}/releases").json() if each["current"]]
+    slug = platform.api.get(f"/apps/{APP}/slugs/{found['slug']['id']}").json()
+    return {"version": found["version"], "slug_commit": slug["commit"]}
+
+
 def test_push_builds_while_one_watches_and_releases(
     cli: HerokuCLI, push: str, checkout: Path, platform: Platform
 ) -> None:
@@ -106,6 +113,22 @@ def test_refused_push_keeps_what_serves(heroku: HerokuCLI, checkout: Path, platf
         git(heroku, checkout, "push", "heroku", "main")
     git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")
     assert release_of(platform) == before
+    assert platform.serves(APP)
+
+
+def test_failed_release_command_refuses_the_push_and_keeps_what_serves(
+    heroku: HerokuCLI, checkout: Path, platform: Platform
+) -> None:
+    served = current_release(platform)
+    with (checkout / "Procfile").open("a", encoding="utf-8") as procfile:
+        procfile.write("release: echo no such table; exit 3\n")
+    commit(heroku, checkout, "Migrate")
+    said = r"(?s)no such table.*Waiting for release\.\.\.\. failed\..*Push rejected to cli-test"
+    with pytest.raises(AssertionError, match=said):
+        git(heroku, checkout, "push", "heroku", "main")
+    git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")
+    assert git(heroku, checkout, "ls-remote", "heroku", "main").split()[0] == served["slug_commit"]
+    assert (release_of(platform)["status"], current_release(platform)) == ("failed", served)
     assert platform.serves(APP)
 
 

@@ -179,6 +179,14 @@ class BuildPlatform:
         )
         return found
 
+    def on_disk(self, container: Container, text: str) -> list[Path]:
+        """Files with this text in them in the container's own layer, its description and its log."""
+        container.reload()
+        root = Path(self.engine.info()["DockerRootDir"])
+        places = (root / "containers" / container.id, Path(container.attrs["GraphDriver"]["Data"]["UpperDir"]))
+        files = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+        return [path for path in files if text.encode() in path.read_bytes()]
+
     def run_slug(self, image: str, command: str, **arguments: Any) -> Container:
         """A container of the slug's image, with the command that a dyno would get."""
         container: Container = self.engine.containers.run(

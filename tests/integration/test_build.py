@@ -183,6 +183,8 @@ def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: 
     platform.wait_for(build_id, "red")
     (container,) = [item for item in platform.build_containers() if item.labels["dynoform.build"] == str(build_id)]
     assert "not-for-inspection" not in str(container.attrs)
+    assert platform.on_disk(container, "not-for-inspection") == []
+    assert platform.on_disk(container, "API_KEY.length")  # where the app's own files are
     assert platform.wait(build_id).status == "succeeded"
     output = platform.output(build_id)
     assert re.search(r"uid 1000 CapBnd:\s*0{16}\n", output)

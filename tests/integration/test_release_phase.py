@@ -31,7 +31,7 @@ def logs(platform: BuildPlatform) -> Iterator[LogPlane]:
 @pytest.fixture
 def app(platform: BuildPlatform, logs: LogPlane) -> uuid.UUID:
     """An app that serves something."""
-    app_id = platform.create_app({"GREETING": "it's me"})
+    app_id = platform.create_app({"GREETING": "it's me", "API_KEY": "not-for-a-disk"})
     deploy(platform, app_id, {"web": "true"})
     return app_id
 
@@ -113,6 +113,8 @@ def test_a_command_that_succeeds_makes_its_release_current(
     (dyno,) = dynos(platform, made.id)
     attributes = dyno.attrs
     assert "it's me" not in str(attributes), "config vars must not show in docker inspect"
+    assert platform.on_disk(dyno, "not-for-a-disk") == []
+    assert platform.on_disk(dyno, "migrating,")  # where its output is
     assert (attributes["HostConfig"]["Memory"], attributes["HostConfig"]["PidsLimit"]) == (1024**3, 256)
     assert (attributes["HostConfig"]["CapDrop"], attributes["Config"]["User"]) == (["ALL"], "1000:1000")
     assert serving(platform, app) == 2

@@ -26,6 +26,8 @@ IN_THE_WAY = (
 )
 # The key stays in the shell's environment: it is no part of the setting.
 GIT_CREDENTIALS = '!f() { test "$1" != get || printf "username=heroku\\npassword=%s\\n" "$HEROKU_API_KEY"; }; f'
+# Where it is set, git looks at no setting about authorities, whatever the address.
+GIT_AUTHORITY = "GIT_SSL_CAINFO"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
 
@@ -72,7 +74,7 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
         **git_config(host, trust.certificate(stack), environ),
     }
     exports = [f"export {key}={shlex.quote(value)}" for key, value in values.items() if value]
-    removed = [*IN_THE_WAY, *(key for key, value in values.items() if not value)]
+    removed = [*IN_THE_WAY, GIT_AUTHORITY, *(key for key, value in values.items() if not value)]
     return [*exports, f"unset {' '.join(removed)}"]
 
 
@@ -95,9 +97,12 @@ def _no_proxy(host: str, environ: Mapping[str, str]) -> dict[str, str]:
 def git_config(host: str, authority: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Variables with git's settings for the platform's address: its `authority`'s file and the API key.
 
-    `host` is ``https://name:port``. Settings that `environ` has already are kept.
+    `host` is ``https://name:port``. Settings that `environ` has already are kept; so is its authority for all other
+    addresses, as a setting, because its variable `GIT_AUTHORITY` has to go.
     """
+    general = environ.get(GIT_AUTHORITY, "")
     ours = {
+        **({"http.sslCAInfo": general} if general else {}),
         f"http.{host}/.sslCAInfo": str(authority),
         f"credential.{host}.helper": GIT_CREDENTIALS,
     }

@@ -10,7 +10,7 @@ from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthCli
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
-from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Slug, Source
+from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Push, Slug, Source
 from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
@@ -67,6 +67,7 @@ __all__ = [
     "PipelinePromotion",
     "Plan",
     "PromotionTarget",
+    "Push",
     "Release",
     "ReleaseOutput",
     "Slug",

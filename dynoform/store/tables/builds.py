@@ -79,6 +79,19 @@ class Build(Identified, Base):
     __table_args__ = (Index("ix_builds_app", "app_id", "created_at"), Index("ix_builds_source", "source_id"))
 
 
+class Push(Base):
+    """A git push that deploys: a row until its branch says what became of it. See ``dynoform.store.pushes``."""
+
+    __tablename__ = "pushes"
+    build_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("builds.id", ondelete="CASCADE"), primary_key=True)
+    ref: Mapped[str] = mapped_column(Text)
+    """``refs/heads/main``"""
+    old: Mapped[str] = mapped_column(String(64))
+    """The object that it named before, in hexadecimal; zeros for none."""
+    new: Mapped[str] = mapped_column(String(64))
+    """The commit that is built."""
+
+
 class BuildOutput(Base):
     """A piece of a build's output, in order."""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dynoform.build.slug import TAR_END
 from dynoform.build.source import Source
 from dynoform.domain import builds
 from dynoform.errors import InvalidInputError
@@ -25,8 +26,8 @@ def pack(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz"
 
 
 def unpack(source: Source) -> dict[str, tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(b"".join(source.stream()))) as tar:
-        return {item.name: item for item in tar}
+    with tarfile.open(fileobj=io.BytesIO(b"".join([*source.members("app"), TAR_END]))) as tar:
+        return {item.name.removeprefix("app/"): item for item in tar}
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -47,7 +48,7 @@ def test_a_source_is_passed_on_for_the_dyno_to_build(tmp_path: Path, mode: str) 
     assert list(found) == ["bin", "Procfile", "bin/link", "bin/hard"]
     assert {(item.uid, item.gid) for item in found.values()} == {(1000, 1000)}
     assert [found["bin"].mode, found["Procfile"].mode] == [0o700, 0o600]
-    assert found["bin/hard"].linkname == "Procfile"
+    assert found["bin/hard"].linkname == "app/Procfile"
 
 
 def test_what_is_ignored_stays_out(tmp_path: Path) -> None:

@@ -2,7 +2,12 @@
 
 import json
 import shlex
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 from dynoform.cli import trust
 from dynoform.cli.commands import env
 from dynoform.cli.stack import Stack
+from tests.integration.certificates import Authority
 
 OUTPUTS = {"apiUrl": "https://localhost:8443", "apiKey": "it's secret", "caCertPem": "OURS\n"}
 
@@ -60,6 +66,52 @@ def test_git_finds_the_stack_and_keeps_what_it_had(stack: Stack) -> None:
     wanted = {"input": "protocol=https\nhost=localhost:8443\n\n", **run}
     filled = subprocess.run(["git", "credential", "fill"], **wanted).stdout  # type: ignore[call-overload]
     assert filled.splitlines()[2:] == ["username=heroku", "password=it's secret"]
+
+
+def test_git_trusts_the_stack_and_whom_its_user_made_it_trust(stack: Stack, tmp_path: Path) -> None:
+    """Theirs is in ``GIT_SSL_CAINFO``, beside which git reads no setting."""
+    ours, theirs, company = Authority(), Authority(), tmp_path / "company.pem"
+    company.write_bytes(theirs.pem)
+    stack.directory.mkdir(parents=True)
+    before = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GIT_SSL_CAINFO": str(company), "LANG": "C"}
+    with serving(ours, tmp_path / "ours") as api, serving(theirs, tmp_path / "theirs") as other:
+        outputs = {**OUTPUTS, "apiUrl": api, "caCertPem": ours.pem.decode()}
+        trust.write(stack, outputs)
+        lines = env.lines(stack, outputs, before)
+        again = env.lines(stack, outputs, {**exported(lines)})
+        for text in ("\n".join(lines), "\n".join([*lines, *again])):
+            for url in (api, other):
+                script = f"{text}\nexec git ls-remote {url}/shop.git"
+                asked = subprocess.run(["/bin/sh", "-euc", script], env=before, capture_output=True, text=True)
+                assert f"fatal: repository '{url}/shop.git/' not found" in asked.stderr
+
+
+@contextmanager
+def serving(authority: Authority, folder: Path) -> Iterator[str]:
+    """The https address of a server that has nothing."""
+    certificate, key = authority.issue("localhost", "127.0.0.1")
+    folder.mkdir()
+    (folder / "pair.pem").write_bytes(certificate + key)
+    server = HTTPServer(("127.0.0.1", 0), Nothing)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "pair.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """Answers 404."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
 
 
 def exported(lines: list[str]) -> dict[str, str]:
