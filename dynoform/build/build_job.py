@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.build import stack_image
+from dynoform.build import slug_image, stack_image
 from dynoform.build.container import BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
@@ -173,12 +173,7 @@ class BuildJob(Job):
 
     def _push(self, stack: stack_image.StackImage) -> tuple[images.Layer, str]:
         self.output.say("-----> Compressing...\n")
-        registry, repository = self.tools.registry, images.app_repository(self.claim.app_id)
-        for digest in stack.layers:
-            registry.mount(repository, digest, stack_image.REPOSITORY)
-        layer = registry.upload(repository, self._layer)
-        manifest = images.with_slug(stack.manifest, stack.config, layer)
-        digest = registry.push(repository, str(self.claim.id), manifest)
+        layer, digest = slug_image.push(self.tools, self.claim, stack, self._layer)
         self.output.say(f"       Done: {builds.megabytes(layer.size)}\n-----> Launching...\n")
         return layer, digest
 
