@@ -56,7 +56,7 @@ def lock(session: Session, repository: str, digest: str) -> Image | None:
     if session.scalars(query).one_or_none() is None:
         return None
     app_id = garbage.owner(repository)
-    works = (Job.app_id == app_id, Job.kind.in_([Kind.BUILD, Kind.RELEASE]))
+    works = (Job.app_id == app_id, Job.kind.in_([Kind.BUILD, Kind.RELEASE, Kind.SLUG]))
     has_app, has_job = select(App.id).where(App.id == app_id).exists(), select(Job.id).where(*works).exists()
     # A statement of its own: it sees what was committed until the lock was there.
     age = type_coerce(func.now() - PushedImage.used_at, Interval())
