@@ -45,8 +45,17 @@ def running(folder: Path, secrets: Path) -> Iterator[int]:
 
     A client's certificate for it goes to ``secrets``, under the names that services use.
     """
-    program = binary()
-    assert program is not None
+    port = configure(folder, secrets)
+    process = start(folder, port)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def configure(folder: Path, secrets: Path) -> int:
+    """Write the platform's configuration and certificates to ``folder``; returns the port that it is for."""
     authority = Authority()
     certificate, key = authority.issue("registry", LOCAL)
     (folder / "ca.crt").write_bytes(authority.pem)
@@ -60,14 +69,28 @@ def running(folder: Path, secrets: Path) -> Iterator[int]:
     settings = (ROOT / "images/registry/config.yml").read_text().replace("/var/lib/registry", str(folder / "data"))
     settings = settings.replace("/run/secrets", str(folder)).replace("addr: :5000", f"addr: {LOCAL}:{port}")
     (folder / "config.yml").write_text(settings.replace(f"{LOCAL}:5001", f"{LOCAL}:{free_port()}"))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log)
-        try:
-            _wait(port, folder / "log")
-            yield port
-        finally:
-            process.terminate()
-            process.wait(20)
+    (folder / "data").mkdir()
+    return port
+
+
+def start(folder: Path, port: int, **environment: str) -> "subprocess.Popen[bytes]":
+    """Start it as its image does, in a session of its own; ``environment`` is the entrypoint's."""
+    program = binary()
+    assert program is not None
+    variables = {
+        "PATH": f"{Path(program).parent}:{os.environ['PATH']}",
+        "DATA": str(folder / "data"),
+        **environment,
+    }
+    with (folder / "log").open("ab") as log:
+        entrypoint = [ROOT / "images/registry/entrypoint", folder / "config.yml"]
+        process = subprocess.Popen(entrypoint, env=variables, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(port, folder / "log")
+    except BaseException:
+        process.terminate()
+        raise
+    return process
 
 
 def _wait(port: int, log: Path) -> None:

@@ -123,7 +123,9 @@ def create_application(services: Services) -> FastAPI:
     application = documented()
     application.state.services = services
     application.state.git_host = git.GitHost(services)
-    for linked in (addon_partners, buildpacks, builds, exec_manager, front, git, log_sessions, releases, sources):
+    for linked in (addon_partners, buildpacks, builds, exec_manager, front, git, log_sessions):
+        application.include_router(linked.links)
+    for linked in (releases, slugs, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):

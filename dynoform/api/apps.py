@@ -112,7 +112,7 @@ def app_info(app: str, services: Use, caller: Caller) -> JSONResponse:
 @router.patch("/apps/{app}", response_model=AppObject)
 def app_update(app: str, body: AppChange, services: Use, caller: Caller) -> JSONResponse:
     """Rename the app, turn maintenance mode on or off, choose the stack of its next deploy."""
-    stack = None if body.build_stack is None else _stack_name(body.build_stack)
+    stack = None if body.build_stack is None else stack_name(body.build_stack)
     with services.store.transaction() as session:
         row = find_row(session, caller, app)
         if body.name is not None:
@@ -156,7 +156,7 @@ def create(session: Session, services: Services, caller: Account, new: NewApp) -
     """Make the app that ``new`` asks for, the caller's own; returns it with its first releases."""
     if new.region not in (None, services.configuration.stack):
         raise InvalidInputError(f"Couldn't find that region ({new.region[:40] if new.region else ''}).")
-    stack = stacks.DEFAULT if new.stack is None else _stack_name(new.stack)
+    stack = stacks.DEFAULT if new.stack is None else stack_name(new.stack)
     owner = session.merge(caller, load=False)
     app, made = store.create_app(session, services.vault, owner, new.name, stack)
     notify(session, ROUTES, app.id)
@@ -254,6 +254,6 @@ def _tell(session: Session, app: App) -> None:
     notify(session, FORMATION, app.id)
 
 
-def _stack_name(reference: str) -> str:
+def stack_name(reference: str) -> str:
     """The stack with this name or id."""
     return stacks.check(next((name for name in stacks.ALL if fixed(name)["id"] == reference), reference))

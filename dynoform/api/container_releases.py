@@ -10,6 +10,7 @@ from dynoform.api.services import Services
 from dynoform.domain import container_images, formations, stacks
 from dynoform.domain.container_images import Image
 from dynoform.domain.permissions import Permission
+from dynoform.store import pushed_images
 from dynoform.store.releases import create_release, slug_to_come
 from dynoform.store.tables import Account, App, Release, Slug
 
@@ -50,7 +51,14 @@ def _image(services: Services, app_id: uuid.UUID, process_type: str, identifier:
         raise formations.unknown_type(process_type[:60])
     if identifier is None:
         return None
-    return services.registry.image(app_id, process_type, container_images.check_identifier(identifier))
+    container_images.check_identifier(identifier)
+    image = services.registry.image(app_id, process_type, identifier)
+    repository = container_images.repository(app_id, process_type)
+    with services.store.transaction() as session:
+        known = pushed_images.use(session, repository, image.digest)
+        pushed_images.note(session, repository, image.digest)
+    # From now on it stays for long enough. Was it removed a moment ago, then it is not found any more.
+    return image if known else services.registry.image(app_id, process_type, identifier)
 
 
 def _slug(services: Services, app: App, present: Slug | None, images: Images) -> Slug:

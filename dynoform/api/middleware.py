@@ -153,7 +153,7 @@ def _taggable(message: Message) -> bool:
 
 
 def _limits_itself(method: str, path: str) -> bool:
-    upload = method == "PUT" and path.startswith("/sources/")
+    upload = method == "PUT" and path.startswith(("/sources/", "/slugs/"))
     return upload or path.startswith(_REGISTRY) or is_transfer(method, path)
 
 

@@ -33,6 +33,7 @@ from dynoform.store.tables import (
     PipelinePromotion,
     PromotionTarget,
     Release,
+    Slug,
 )
 
 router = APIRouter(tags=["pipeline promotions"])
@@ -154,6 +155,11 @@ def show_target(row: PromotionTarget) -> PromotionTargetObject:
 
 def _release(session: Session, source: App, wanted: ById | None) -> Release:
     release = find_release(session, source, wanted.id) if wanted else current_release(session, source.id)
+    if release is not None:
+        # Not to expire, nor to go with its app, before the targets have it: with its last slug its image goes, too.
+        query = select(Slug).where(Slug.id == release.slug_id).with_for_update(read=True)
+        if session.scalars(query.execution_options(populate_existing=True)).one_or_none() is None:
+            release = None
     if release is None or no_rollback(release):
         raise InvalidInputError(f"App {source.name} has no release with a slug to promote. Deploy it first.")
     return release

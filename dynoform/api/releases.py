@@ -20,8 +20,8 @@ from dynoform.api.services import Services, Use
 from dynoform.domain import config_vars, releases
 from dynoform.domain.permissions import Permission
 from dynoform.domain.process_types import RELEASE
-from dynoform.errors import InvalidInputError
-from dynoform.store import attached
+from dynoform.errors import ConflictError, InvalidInputError
+from dynoform.store import attached, jobs
 from dynoform.store.apps import parse_id
 from dynoform.store.releases import add_config, config_of, create_release, newest_release
 from dynoform.store.tables import App, Config, Release, ReleaseOutput, Slug
@@ -172,8 +172,18 @@ def _release_slug(session: Session, app: App, account_id: uuid.UUID, text: str, 
     slug = find_slug(session, app, text)
     if slug.expired_at is not None:
         raise InvalidInputError("The slug has expired: deploy that commit again")
+    if not slug.image:
+        raise _not_made(session, slug)
     description = description or releases.deployed(slug.commit)
     return create_release(session, app, description=description, account_id=account_id, slug=slug)
+
+
+def _not_made(session: Session, slug: Slug) -> InvalidInputError | ConflictError:
+    if slug.failure is not None:
+        return InvalidInputError(f"The slug cannot be released: {slug.failure}")
+    if jobs.is_queued(session, slug.id):
+        return ConflictError("The slug is not ready yet: it was uploaded a moment ago. Try again in some seconds.")
+    return InvalidInputError("The slug has no contents yet: upload its tarball to its blob's url, then release it")
 
 
 def no_rollback(release: Release) -> str | None:

@@ -1,10 +1,9 @@
 """Sources: uploaded tarballs, kept in the sources volume under their id until they are built."""
 
 import uuid
+from functools import partial
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 from typing_extensions import TypedDict
 
@@ -12,7 +11,7 @@ from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.services import Services, Use
-from dynoform.api.upload import MAXIMUM_BYTES, Upload
+from dynoform.api.upload import Upload, receive
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
@@ -23,7 +22,6 @@ router = APIRouter(tags=["sources"])
 links = APIRouter(include_in_schema=False)
 PUT, GET = "put source", "get source"
 _LIFETIME = 3600
-_CHUNK = 1024 * 1024
 
 
 class SourceBlobObject(TypedDict):
@@ -57,22 +55,9 @@ def app_source_create(app: str, services: Use, caller: Caller) -> JSONResponse:
 async def source_upload(source: str, request: Request, services: Use, token: str = "") -> Response:
     """Take the tarball, as the raw body. The link is the permission; a whole upload replaces an earlier one."""
     identifier = _check_link(services, PUT, source, token)
-    _check_length(request.headers.get("content-length", ""))
-    upload = await run_in_threadpool(Upload, services.configuration.sources, str(identifier))
-    try:
-        pending = bytearray()
-        async for chunk in request.stream():
-            pending += chunk
-            if len(pending) >= _CHUNK:
-                await run_in_threadpool(upload.write, bytes(pending))
-                pending.clear()
-        await run_in_threadpool(upload.write, bytes(pending))
-        await run_in_threadpool(_finish, services, identifier, upload)
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody is there to read it
-    finally:
-        await run_in_threadpool(upload.discard)
-    return Response(status_code=200)
+    finish = partial(_finish, services, identifier)
+    received = await receive(request, services.configuration.sources, str(identifier), "source", finish)
+    return Response(status_code=200 if received else 400)
 
 
 @links.get("/sources/{source}")
@@ -108,13 +93,6 @@ def _check_link(services: Services, purpose: str, source: str, token: str) -> uu
     if identifier is None or claims.get("source") != str(identifier):
         raise not_found("source")
     return identifier
-
-
-def _check_length(declared: str) -> None:
-    if declared.isdecimal() and int(declared[:20]) > MAXIMUM_BYTES:
-        raise ApiError(
-            413, "request_too_large", f"Sources are limited to {MAXIMUM_BYTES} bytes.", {"Connection": "close"}
-        )
 
 
 def _finish(services: Services, identifier: uuid.UUID, upload: Upload) -> None:

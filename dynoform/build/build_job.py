@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.build import stack_image
+from dynoform.build import slug_image, stack_image
 from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
@@ -159,9 +159,8 @@ class BuildJob(Job):
 
     def _mount(self) -> stack_image.StackImage:
         """Have the stack's layers ready in the app's repository."""
-        stack, repository = self.tools.stack_images.get(), images.app_repository(self.claim.app_id)
-        for digest in stack.layers:
-            self.tools.registry.mount(repository, digest, stack_image.REPOSITORY)
+        stack = self.tools.stack_images.get()
+        slug_image.mount(self.tools, self.claim, stack)
         return stack
 
     def _compile(self, order: Order, source: Source) -> slugs.Result:
@@ -188,10 +187,7 @@ class BuildJob(Job):
 
     def _push(self, stack: stack_image.StackImage) -> tuple[images.Layer, str]:
         self.output.say("-----> Compressing...\n")
-        registry, repository = self.tools.registry, images.app_repository(self.claim.app_id)
-        layer = registry.upload(repository, self._layer)
-        manifest = images.with_slug(stack.manifest, stack.config, layer)
-        digest = registry.push(repository, str(self.claim.id), manifest)
+        layer, digest = slug_image.push(self.tools, self.claim, stack, self._layer)
         self.output.say(f"       Done: {builds.megabytes(layer.size)}\n-----> Launching...\n")
         return layer, digest
 

@@ -7,6 +7,7 @@ from dynoform.build.expiry_job import ExpiryJob
 from dynoform.build.job import Job
 from dynoform.build.purge_job import PurgeJob
 from dynoform.build.release_job import ReleaseJob
+from dynoform.build.slug_job import SlugJob
 from dynoform.domain.jobs import Kind
 
 CLASSES: Mapping[Kind, type[Job]] = {
@@ -14,7 +15,8 @@ CLASSES: Mapping[Kind, type[Job]] = {
     Kind.RELEASE: ReleaseJob,
     Kind.EXPIRE_SLUGS: ExpiryJob,
     Kind.PURGE_CACHE: PurgeJob,
+    Kind.SLUG: SlugJob,
 }
-HEAVY = frozenset({Kind.BUILD})
+HEAVY = frozenset({Kind.BUILD, Kind.SLUG})
 """They need a processor: one at a time in a shift. The others mostly wait for something."""
 LIGHT = frozenset(Kind) - HEAVY

@@ -3,8 +3,9 @@
 https://distribution.github.io/distribution/spec/api/
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import httpx
 
@@ -15,7 +16,20 @@ from dynoform.registry_access import client_context
 from dynoform.store.session import attempts
 
 _RETRY_SECONDS = 15.0
+_CLOSED_SECONDS = 180.0
+"""How long a push waits while the registry collects its garbage."""
+_CLOSED = 405
+_PORTION = 1000
 _TIMEOUT = httpx.Timeout(30, connect=5)
+T = TypeVar("T")
+
+
+class ClosedError(UnavailableError):
+    """The registry takes no pushes for a moment: it collects its garbage."""
+
+
+class LayerGoneError(UnavailableError):
+    """A layer of an image that was pushed is not there any more: it has to be pushed again, all of it."""
 
 
 class Registry:
@@ -44,6 +58,20 @@ class Registry:
         found: dict[str, Any] = self._try("GET", f"{repository}/blobs/{digest}", {200}).json()
         return found
 
+    def repositories(self) -> Iterator[str]:
+        """All repositories."""
+        return self._listed("_catalog", "repositories")
+
+    def tags(self, repository: str) -> Iterator[str]:
+        """A repository's tags."""
+        return self._listed(f"{repository}/tags/list", "tags")
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """The digest of the image with this tag; None when there is none."""
+        accept = {"Accept": f"{MANIFEST}, {OCI_MANIFEST}"}
+        answer = self._try("HEAD", f"{repository}/manifests/{reference}", {200, 404}, headers=accept)
+        return answer.headers.get("Docker-Content-Digest") if answer.status_code == 200 else None
+
     def mount(self, repository: str, digest: str, source: str) -> None:
         """Let ``repository`` have a layer of ``source`` without moving a byte."""
         if self._has(repository, digest):
@@ -56,51 +84,64 @@ class Registry:
         ``make`` starts the layer anew: its bytes, and a function that says what they were once all are read. It is
         called again when an upload breaks.
         """
-        failure: UnavailableError | None = None
-        for _ in attempts(_RETRY_SECONDS):
+
+        def attempt() -> Layer:
             chunks, result = make()
-            try:
-                place = self._send("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
-                place = self._send("PATCH", place, {202}, content=chunks, headers=_BINARY).headers["Location"]
-                layer = result()
-                self._send("PUT", place, {201}, params=_with(place, digest=layer.digest))
-                return layer
-            except UnavailableError as error:
-                failure = error
-        raise failure or self._unavailable("no attempt was made")
+            place = self._send("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
+            place = self._send("PATCH", place, {202}, content=chunks, headers=_BINARY).headers["Location"]
+            layer = result()
+            self._send("PUT", place, {201}, params=_with(place, digest=layer.digest))
+            return layer
+
+        return _patiently(attempt)
 
     def push(self, repository: str, tag: str, manifest: Manifest) -> str:
-        """Put config and manifest there, under the tag too; returns the digest to pull by. Layers have to be there."""
+        """Put config and manifest there, under the tag too; returns the digest to pull by. Layers have to be there.
+
+        Raises ``LayerGoneError`` when they are not.
+        """
         self._upload_bytes(repository, manifest.config)
         headers = {"Content-Type": manifest.media_type}
-        self._try("PUT", f"{repository}/manifests/{tag}", {201}, content=manifest.body, headers=headers)
+        path = f"{repository}/manifests/{tag}"
+        answer = self._try("PUT", path, {201, 400}, content=manifest.body, headers=headers)
+        if answer.status_code == 400:
+            raise LayerGoneError(f"registry {self.address}", f"refuses {path}: {answer.text[:200]}", "push again")
         return manifest.digest
 
     def delete(self, repository: str, digest: str) -> None:
         """Forget the image with this digest, and its tags; one that is not there is fine.
 
-        Its layers go when the registry collects its garbage.
+        Its layers go when the registry collects its garbage. Tried once: who removes what is not needed comes again.
         """
-        self._try("DELETE", f"{repository}/manifests/{digest}", {202, 404})
+        self._send("DELETE", f"{repository}/manifests/{digest}", {202, 404})
+
+    def _listed(self, path: str, what: str) -> Iterator[str]:
+        """All names of a list, which comes in pages; of a repository that is not there, none."""
+        last: dict[str, str] = {}
+        while True:
+            answer = self._try("GET", path, {200, 404}, params={"n": str(_PORTION), **last})
+            names = list(map(str, answer.json().get(what) or [])) if answer.status_code == 200 else []
+            yield from names
+            if "Link" not in answer.headers or not names:
+                return
+            last = {"last": names[-1]}
 
     def _upload_bytes(self, repository: str, data: bytes) -> None:
         digest = sha256(data)
+
+        def attempt() -> None:
+            place = self._send("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
+            self._send("PUT", place, {201}, params=_with(place, digest=digest), content=data, headers=_BINARY)
+
         if not self._has(repository, digest):
-            place = self._try("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
-            self._try("PUT", place, {201}, params=_with(place, digest=digest), content=data, headers=_BINARY)
+            _patiently(attempt)
 
     def _has(self, repository: str, digest: str) -> bool:
         return self._try("HEAD", f"{repository}/blobs/{digest}", {200, 404}).status_code == 200
 
     def _try(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
         """A call whose repetition does no harm, repeated for a while."""
-        failure: UnavailableError | None = None
-        for _ in attempts(_RETRY_SECONDS):
-            try:
-                return self._send(method, path, expected, **arguments)
-            except UnavailableError as error:
-                failure = error
-        raise failure or self._unavailable("no attempt was made")
+        return _patiently(lambda: self._send(method, path, expected, **arguments))
 
     def _send(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
         try:
@@ -108,12 +149,30 @@ class Registry:
             answer = self._client.request(method, path if path.startswith("/") else f"/v2/{path}", **arguments)
         except httpx.HTTPError as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
+        if answer.status_code == _CLOSED:
+            raise ClosedError(f"registry {self.address}", "collects its garbage", "try again in a minute")
         if answer.status_code not in expected:
             raise self._unavailable(f"{method} {path.split('?')[0]} answered {answer.status_code} {answer.text[:200]}")
         return answer
 
     def _unavailable(self, why: str) -> UnavailableError:
         return UnavailableError(f"registry {self.address}", why, "look at the registry with bin/dynoform status")
+
+
+def _patiently(action: Callable[[], T]) -> T:
+    """The action's result; tried for a while, and for longer while the registry is closed."""
+    deadline = time.monotonic() + _RETRY_SECONDS
+    failure = UnavailableError("registry", "no attempt was made")
+    for _ in attempts(_CLOSED_SECONDS):
+        try:
+            return action()
+        except UnavailableError as error:
+            failure = error
+        if isinstance(failure, ClosedError):
+            deadline = time.monotonic() + _RETRY_SECONDS
+        elif time.monotonic() > deadline:
+            break
+    raise failure
 
 
 _BINARY = {"Content-Type": "application/octet-stream"}

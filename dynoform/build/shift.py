@@ -15,6 +15,7 @@ from dynoform.build import leftovers
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
 from dynoform.build.download import Downloader
+from dynoform.build.garbage import Collector
 from dynoform.build.job import Tools
 from dynoform.build.registry import Registry
 from dynoform.build.stack_image import StackImages
@@ -39,16 +40,19 @@ def run(configuration: Configuration, journal: Journal) -> None:
     engine = Engine(configuration)
     stack_images = StackImages(engine, registry)
     downloader = Downloader(ssl.create_default_context())
+    collector = Collector(store, registry, journal)
     tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
     try:
         store.wait_until_ready()
         prepared = stack_images.prepare()
         tidying = threading.Thread(target=_tidy, args=(tools,), name="tidying", daemon=True)
         tidying.start()
+        collected = collector.begin()
         _work(tools)
-        for thread in (prepared, tidying):
+        for thread in (prepared, tidying, collected):
             thread.join(_PUSH_SECONDS)
     finally:
+        collector.stop()
         logs.close()
         registry.close()
         store.close()

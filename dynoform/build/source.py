@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from dynoform.build.slug import DYNO, contents, member_bytes
 from dynoform.domain import builds, slugs
@@ -44,7 +45,7 @@ class Source:
     links: set[str] = field(default_factory=set)
 
     @classmethod
-    def inspect(cls, path: Path) -> "Source":
+    def inspect(cls, path: Path) -> Self:
         """Read the whole tarball (plain or compressed) at ``path`` once.
 
         Raises ``InvalidInputError``: not a tarball, too large, too many files, a path or link out of the root,

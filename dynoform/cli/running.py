@@ -4,15 +4,22 @@ import io
 import re
 import ssl
 import tarfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dynoform.cli.engine import Engine
+from dynoform.domain.retries import pause
+
+if TYPE_CHECKING:
+    import httpx
 
 API_SECONDS = 15
+ATTEMPTS = 4
+"""How often a call is made whose connection breaks."""
 ACCEPT = "application/vnd.heroku+json; version=3"
 
 
@@ -90,16 +97,29 @@ def _proportional(pid: int) -> int | None:
 class Api:
     """The Platform API of a stack, as its operator."""
 
-    def __init__(self, url: str, key: str, certificate: Path) -> None:
-        """`url` as in HEROKU_HOST, `key` the operator's API key, `certificate` the stack's authority."""
+    def __init__(self, url: str, key: str, certificate: Path | None) -> None:
+        """`url` as in HEROKU_HOST, `key` the operator's API key, `certificate` the stack's authority; None: a public
+        one signed for the API."""
         import httpx
 
-        context = ssl.create_default_context(cafile=str(certificate))
+        context = ssl.create_default_context(cafile=str(certificate) if certificate else None)
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {key}"}
-        # trust_env=False: a proxy cannot reach this machine's loopback address.
-        self.client = httpx.Client(
-            base_url=url, headers=headers, verify=context, timeout=API_SECONDS, trust_env=_is_remote(url)
-        )
+
+        def client(limits: httpx.Limits) -> httpx.Client:
+            # trust_env=False: a proxy cannot reach this machine's loopback address.
+            return httpx.Client(
+                base_url=url,
+                headers=headers,
+                verify=context,
+                timeout=API_SECONDS,
+                limits=limits,
+                trust_env=_is_remote(url),
+            )
+
+        self.client = client(httpx.Limits())
+        # What must not be done twice gets a connection of its own: an idle one may be closed in the moment in which it
+        # is used again, and nobody could tell whether the call was heard.
+        self._once = client(httpx.Limits(max_keepalive_connections=0))
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """What `path` answers, as JSON. Raises `OSError` when it does not, or says no; so do the others."""
@@ -125,11 +145,30 @@ class Api:
         import httpx
 
         try:
-            answer = self.client.request(method, path, **what)
+            answer = self._answer(method, path, **what)
             answer.raise_for_status()
         except httpx.HTTPError as error:
             raise OSError(f"{method} {path.partition('?')[0]}: {error}") from error
         return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
+
+    def _answer(self, method: str, path: str, **what: Any) -> "httpx.Response":
+        """The answer; asked for again, a few times, when the connection broke and it does no harm."""
+        import httpx
+
+        client, failures = (self._once if method == "POST" else self.client), 0
+        while True:
+            try:
+                answer = client.request(method, path, **what)
+            except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+                failures += 1
+                again = method != "POST" or isinstance(error, httpx.ConnectError)
+                if not again or failures >= ATTEMPTS:
+                    raise
+                time.sleep(pause(failures - 1))
+                continue
+            if method == "DELETE" and failures and answer.status_code == httpx.codes.NOT_FOUND:
+                return httpx.Response(httpx.codes.NO_CONTENT, request=answer.request)  # it was heard before
+            return answer
 
     def apps(self) -> list[dict[str, Any]]:
         """Apps with their address and dynos: ``{"name", "web_url", "dynos": [{"name", "state"}]}``."""

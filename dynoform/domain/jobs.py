@@ -15,4 +15,6 @@ class Kind(StrEnum):
     RELEASE = "release"
     """Runs a release's command, then makes the release current."""
     EXPIRE_SLUGS = "expire-slugs"
+    SLUG = "slug"
+    """Makes an image of a slug that was uploaded."""
     PURGE_CACHE = "purge-cache"

@@ -12,6 +12,10 @@ from dynoform.errors import InvalidInputError
 
 BYTES = 1024 * 1024 * 1024
 """Largest slug, compressed (https://devcenter.heroku.com/articles/slug-compiler#slug-size)."""
+PROCESS_TYPES = 100
+"""Most process types of a slug that a user makes."""
+COMMAND_CHARACTERS = 4000
+_CHECKSUM = re.compile(r"SHA256:[0-9a-f]{64}")
 IGNORE_FILE = ".slugignore"
 ALWAYS_IGNORED = ("/.git/",)
 
@@ -61,6 +65,32 @@ def check_link(path: str, target: str) -> None:
     reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     if target.startswith("/") or reached == ".." or reached.startswith("../"):
         raise InvalidInputError("source", f"link {path[:80]!r} points out of the app's folder", "remove the link")
+
+
+def check_process_types(given: Mapping[str, str]) -> dict[str, str]:
+    """Process type → command as a user declares them; ``InvalidInputError`` for a name or a command that cannot be."""
+    for name, command in given.items():
+        check_name(name)
+        if not command.strip() or "\0" in command or len(command) > COMMAND_CHARACTERS:
+            raise InvalidInputError(
+                f"process type {name}", f"needs a command of 1 to {COMMAND_CHARACTERS} characters", "give it one"
+            )
+    return dict(given)
+
+
+def check_checksum(text: str) -> str:
+    """A slug's checksum as Heroku writes it. Raises ``InvalidInputError`` for another form."""
+    prefix, _, digest = text.strip().partition(":")
+    checksum = f"{prefix.upper()}:{digest.lower()}"
+    if not _CHECKSUM.fullmatch(checksum):
+        raise InvalidInputError("checksum must be SHA256: and the 64 hexadecimal digits of the tarball's SHA-256.")
+    return checksum
+
+
+def compare(expected: str, found: str) -> None:
+    """Raise ``InvalidInputError`` when an upload is not what was announced; ``expected`` may be empty."""
+    if expected and expected != found:
+        raise InvalidInputError(f"The slug has the checksum {found}, not {expected}. Upload the right one.")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Level-triggered: every pass compares routes, files and the running worker, and m
 """
 
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -15,16 +16,18 @@ from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router import attachments, presence
-from dynoform.router.files import SOCKET, Directory
+from dynoform.router.files import SOCKET, Directory, Files
 from dynoform.router.haproxy import Master, NotRunningError, Reload
-from dynoform.router.rendering import Rendered, render
+from dynoform.router.rendering import GENERATION_KEY, HOSTS, MOUNT, Rendered, render
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.store.tables import App, Domain, Dyno
 from dynoform.wake import Wake
 
 INTERVAL_SECONDS = 2.0
 GATHER_SECONDS = 0.05
-"""Changes come in bursts (all dynos of a release): waiting this long makes one reload of them."""
+"""Changes come in bursts (all dynos of a release): waiting this long makes one of them."""
+BETWEEN_RELOADS_SECONDS = 0.4
+"""What comes sooner after a reload is gathered: each one ends idle connections, and old workers pile up."""
 
 
 class RefusedError(DynoformError):
@@ -43,6 +46,8 @@ class Agent:
         self.journal = journal
         self.router = socket.gethostname()
         self._refused = ""
+        self.reloaded = float("-inf")
+        """When HAProxy was last told to reload, by the monotonic clock."""
 
     def step(self) -> bool:
         """Bring files and HAProxy to the routes of this moment; True if that changed anything.
@@ -73,33 +78,48 @@ class Agent:
         return moment, found
 
     def apply(self, rendered: Rendered) -> bool:
-        """Write what differs on disk, and reload when HAProxy runs something else than the file says."""
-        before = self.directory.current()
-        written = not self.directory.holds(rendered)
+        """Write what differs on disk, and have HAProxy take over what it does not run yet; True if anything differed.
+
+        The map of host names is exchanged in the running worker. Another configuration takes a reload, which ends idle
+        connections of clients, so it is for dynos that came and went alone.
+        """
+        before, wanted = self.directory.current(), Files(rendered.configuration, rendered.hosts)
+        written = before != wanted
         if written:
             if rendered.generation == self._refused:
                 raise RefusedError(f"routes {rendered.generation}", "HAProxy refused them before", "see its log")
-            self.directory.write(rendered)
+            self.directory.write(wanted)
         try:
-            loaded = self.master.generation()
-            if loaded == rendered.generation:
-                self.directory.tidy(rendered)
+            if self._is_loaded(rendered):
                 return written
-            outcome = self.master.reload()
-            loaded = self.master.generation()
+            if self.master.generation() == rendered.generation:
+                self.master.replace(MOUNT / HOSTS, rendered.hosts.splitlines())
+                if self._is_loaded(rendered):
+                    self.journal.info("hosts loaded", generation=rendered.hosts_generation)
+                    return True
+            outcome = self._reload()
+            loaded = self._is_loaded(rendered)
         except NotRunningError:
-            return written  # it reads the file when it starts
-        if not outcome.succeeded or loaded != rendered.generation:
+            return written  # it reads the files when it starts
+        if not outcome.succeeded or not loaded:
             self._back_out(rendered, before if written else None, outcome)
         self._refused = ""
-        self.directory.tidy(rendered)
-        self.journal.info("routes loaded", generation=rendered.generation)
+        self.journal.info("routes loaded", generation=rendered.generation, hosts=rendered.hosts_generation)
         return True
 
-    def _back_out(self, rendered: Rendered, before: str | None, outcome: Reload) -> None:
-        """Put the last good configuration back, on disk and into the master, and say why the new one is out."""
+    def _is_loaded(self, rendered: Rendered) -> bool:
+        hosts = self.master.value(MOUNT / HOSTS, GENERATION_KEY)
+        return (self.master.generation(), hosts) == (rendered.generation, rendered.hosts_generation)
+
+    def _reload(self) -> Reload:
+        outcome = self.master.reload()
+        self.reloaded = time.monotonic()
+        return outcome
+
+    def _back_out(self, rendered: Rendered, before: Files | None, outcome: Reload) -> None:
+        """Put the last good files back, on disk and into the master, and say why the new ones are out."""
         if before is not None:
-            self.directory.restore(before)
+            self.directory.write(before)
             self._refused = rendered.generation
             self.master.reload()
         raise RefusedError(
@@ -125,4 +145,4 @@ def run(configuration: Configuration) -> None:
             journal.warning("pass failed", error=error, failures=failures)
             failures += 1
         if wake.wait(pause(failures) if failures else INTERVAL_SECONDS):
-            wake.wait(GATHER_SECONDS)
+            time.sleep(max(GATHER_SECONDS, agent.reloaded + BETWEEN_RELOADS_SECONDS - time.monotonic()))

@@ -1,14 +1,22 @@
 """The router's directory: the configuration in force, written so that a reader never sees half of it."""
 
 import os
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.router.rendering import Rendered
+from dynoform.router.rendering import HOSTS
 
 CONFIGURATION = "haproxy.cfg"
 SOCKET = "master.sock"
 READERS = 0o644
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is on disk; None for a file that is not there."""
+
+    configuration: str | None
+    hosts: str | None
 
 
 class Directory:
@@ -18,35 +26,23 @@ class Directory:
         """``path`` exists and is writable."""
         self.path = path
 
-    def current(self) -> str | None:
-        """The configuration on disk; None when there is none yet."""
+    def current(self) -> Files:
+        """Both files as they are."""
+        return Files(self._read(CONFIGURATION), self._read(HOSTS))
+
+    def write(self, wanted: Files) -> None:
+        """Put both files in place, the map first, since the configuration names it. ``None`` takes one away."""
+        for name, text in ((HOSTS, wanted.hosts), (CONFIGURATION, wanted.configuration)):
+            if text is None:
+                (self.path / name).unlink(missing_ok=True)
+            elif text != self._read(name):
+                self._replace(name, text)
+
+    def _read(self, name: str) -> str | None:
         try:
-            return (self.path / CONFIGURATION).read_text()
+            return (self.path / name).read_text()
         except FileNotFoundError:
             return None
-
-    def holds(self, rendered: Rendered) -> bool:
-        """Whether both files are there as rendered."""
-        return self.current() == rendered.configuration and (self.path / rendered.hosts_name).exists()
-
-    def write(self, rendered: Rendered) -> None:
-        """Put both files in place, the map first, since the configuration names it."""
-        self._replace(rendered.hosts_name, rendered.hosts)
-        self._replace(CONFIGURATION, rendered.configuration)
-
-    def restore(self, configuration: str | None) -> None:
-        """Put an earlier configuration back (its map is still there), or none."""
-        if configuration is None:
-            (self.path / CONFIGURATION).unlink(missing_ok=True)
-        else:
-            self._replace(CONFIGURATION, configuration)
-
-    def tidy(self, rendered: Rendered) -> None:
-        """Remove maps that the configuration in force does not name."""
-        for path in self.path.glob("hosts-*.map"):
-            if path.name != rendered.hosts_name:
-                with suppress(FileNotFoundError):
-                    path.unlink()
 
     def _replace(self, name: str, text: str) -> None:
         temporary = self.path / f".{name}.new"

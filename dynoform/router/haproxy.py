@@ -3,12 +3,17 @@
 import re
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 10
 RELOAD_SECONDS = 60
 _GENERATION = re.compile(r"proc\.generation: type=str value=<([0-9a-z]+)>")
+_VALUE = re.compile(r'found=yes, .*value="([^"]*)"')
+_VERSION = re.compile(r"New version created: (\d+)")
+_PORTION = 8192
+"""Bytes of one command, whose rest is short: HAProxy reads no more than its buffer has, 16 KiB."""
 _RELOAD = "reload"
 _SUCCESS = "Success=1"
 _OLD_WORKERS = re.compile(r"^# old workers\n((?:\d+ .*\n)*)", re.MULTILINE)
@@ -42,6 +47,23 @@ class Master:
         """
         match = _GENERATION.search(self._ask("@1 get var proc.generation", SECONDS))
         return match[1] if match else ""
+
+    def value(self, file: Path, key: str) -> str:
+        """What the running worker's copy of a map has for a key; empty for none. Raises as ``generation`` does."""
+        match = _VALUE.search(self._ask(f"@1 get map {file} {key}", SECONDS))
+        return match[1] if match else ""
+
+    def replace(self, file: Path, lines: Iterable[str]) -> None:
+        """Put these lines in the place of all that the running worker's copy of a map has, at once and for good.
+
+        Whether it did is seen by ``value``: a worker without that map does nothing. Raises as ``generation`` does.
+        """
+        version = _VERSION.search(self._ask(f"@1 prepare map {file}", SECONDS))
+        if version is None:
+            return
+        for portion in _portions(lines):
+            self._ask(f"@1 add map @{version[1]} {file} <<\n{portion}", SECONDS)
+        self._ask(f"@1 commit map @{version[1]} {file}", SECONDS)
 
     def reload(self) -> Reload:
         """Load the configuration file anew: a new worker takes the listeners over, the old one finishes its requests.
@@ -94,3 +116,14 @@ class Master:
                 time.sleep(0.01)
             else:
                 return
+
+
+def _portions(lines: Iterable[str]) -> Iterator[str]:
+    portion = ""
+    for line in lines:
+        if portion and len(portion) + len(line) > _PORTION:
+            yield portion
+            portion = ""
+        portion += f"{line}\n"
+    if portion:
+        yield portion

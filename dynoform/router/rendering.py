@@ -17,6 +17,9 @@ PAGES = (
     (routes.CRASHED, "H10", "application-error"),
     (routes.MAINTENANCE, "H80", "maintenance"),
 )
+HOSTS = "hosts.map"
+GENERATION_KEY = "/generation"
+"""The map's own digest stands in it under this name, which no host can have."""
 WEIGHT = " weight 64"
 """``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly uneven shares."""
 
@@ -29,21 +32,22 @@ LEVELS = 4
 
 @dataclass(frozen=True)
 class Rendered:
-    """Two files that belong together; ``generation`` tells these two from any other two."""
+    """Two files that belong together. ``generation`` tells the configuration from any other, ``hosts_generation`` the
+    map: most changes are of the map alone, and the running HAProxy takes them without a reload."""
 
     generation: str
     configuration: str
-    hosts_name: str
+    hosts_generation: str
     hosts: str
 
 
 def render(wanted: Routes) -> Rendered:
     """The files for these routes; the same routes give the same bytes."""
     hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
-    hosts_name = f"hosts-{_digest(hosts)}.map"
+    hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
-        "hosts_file": MOUNT / hosts_name,
+        "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,
         "pools": wanted.pools,
@@ -52,7 +56,8 @@ def render(wanted: Routes) -> Rendered:
     }
     # The generation cannot be part of what it is the digest of.
     generation = _digest(_template().render(generation="", **values))
-    return Rendered(generation, _template().render(generation=generation, **values), hosts_name, hosts)
+    configuration = _template().render(generation=generation, **values)
+    return Rendered(generation, configuration, hosts_generation, f"{GENERATION_KEY} {hosts_generation}\n{hosts}")
 
 
 @cache

@@ -128,6 +128,11 @@ def waits(store: Store, subject_id: uuid.UUID) -> bool:
         return session.get(Job, subject_id) is not None
 
 
+def is_queued(session: Session, subject_id: uuid.UUID) -> bool:
+    """Whether there is a job about it that is not finished, for a transaction of the caller's."""
+    return session.get(Job, subject_id) is not None
+
+
 def cancel(session: Session, subject_id: uuid.UUID) -> bool:
     """Take the job away, from its worker too, which notices when it renews its lease; False when it is finished."""
     done = session.execute(delete(Job).where(Job.id == subject_id))

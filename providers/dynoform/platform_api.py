@@ -48,7 +48,12 @@ class PlatformApi:
         self._patience = ANSWER_SECONDS if patience is None else patience
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {token}"}
         # The platform is asked directly: an HTTP proxy knows nothing of a local address.
-        self._client = httpx.Client(base_url=url, verify=trust, headers=headers, timeout=TIMEOUT, trust_env=False)
+        # A connection for each call: an idle one may be closed, by a router that reloads, in the moment in which it is
+        # used again, and nobody could tell whether the call was heard.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(
+            base_url=url, verify=trust, headers=headers, timeout=TIMEOUT, limits=limits, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         """The client itself."""

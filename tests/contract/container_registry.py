@@ -16,6 +16,7 @@ import uvicorn
 
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
+from dynoform.api.wake import Wakers
 from dynoform.domain.images import MANIFEST
 from dynoform.store.tables import Account
 from tests import registry as real
@@ -31,7 +32,8 @@ def services(services: Services, tmp_path_factory: pytest.TempPathFactory) -> It
     if real.binary() is None:
         pytest.skip("no docker-registry, and no apt-get that could bring Debian's")
     with real.running(tmp_path_factory.mktemp("registry"), services.configuration.secrets) as port:
-        yield replace(services, configuration=replace(services.configuration, registry_port=port))
+        configuration = replace(services.configuration, registry_port=port)
+        yield replace(services, configuration=configuration, wakers=Wakers(services.store))
 
 
 @pytest.fixture(scope="module")

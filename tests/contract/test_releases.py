@@ -90,15 +90,6 @@ def test_a_slug_of_another_app_cannot_be_released(client: httpx.Client, app: str
         assert (answer.status_code, answer.json()["message"]) == (404, "Couldn't find that slug.")
 
 
-def test_a_slug_cannot_be_uploaded_and_the_answer_says_what_to_do_instead(client: httpx.Client, app: str) -> None:
-    answer = client.post(f"/apps/{app}/slugs", json={"process_types": {"web": "./run"}})
-    message = (
-        "A slug that was made elsewhere cannot be uploaded to myapp: slugs are images here. Build one with "
-        "POST /apps/{app}/builds or git push, or deploy an image of your own with heroku container:push"
-    )
-    assert (answer.status_code, answer.json()) == (422, {"id": "invalid_params", "message": message})
-
-
 @pytest.fixture
 def pending(client: httpx.Client, app: str, slug: uuid.UUID, store: Store, operator: Account) -> dict[str, str]:
     """Release 4, whose command has not ended; release 3 serves."""

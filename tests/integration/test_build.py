@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dynoform.store.tables import Build
+from dynoform.domain.jobs import Kind
+from dynoform.store import jobs
+from dynoform.store.releases import create_release, lock_app
+from dynoform.store.tables import App, Build, Slug
 from tests.integration.build_platform import (
     STACK,
     BuildPlatform,
@@ -122,6 +125,31 @@ def test_the_same_source_makes_the_same_image_from_a_cold_and_from_a_warm_cache(
     assert "from the cache" in platform.output(warm)
     assert platform.slug(deployed.app).image == image
     assert platform.releases(deployed.app) == [1, 2, 3]
+
+
+def test_a_slug_made_elsewhere_becomes_an_image_that_serves(platform: BuildPlatform, config: Path) -> None:
+    app, identity = platform.create_app(), uuid.uuid4()
+    server = "from http.server import *\nHTTPServer(('', 5000), SimpleHTTPRequestHandler).serve_forever()\n"
+    data = tarball({"./app/serve.py": server, "./app/index.html": "Hej from a slug"})
+    (platform.folder / "sources" / str(identity)).write_bytes(data)
+    with platform.store.transaction() as session:
+        assert lock_app(session, app)
+        slug = Slug(id=identity, app_id=app, image="", size=0, checksum="", stack="dynoform-13")
+        slug.process_types = {"web": "python3 serve.py"}
+        session.add(slug)
+        session.flush()
+        jobs.add(session, app, Kind.SLUG, identity)
+    deadline = time.monotonic() + 60
+    while platform.job(identity) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with platform.store.transaction() as session:
+        made = session.get_one(Slug, identity)
+        assert (made.failure, made.size > 0) == (None, True)
+        create_release(
+            session, session.get_one(App, app), description="Deploy", account_id=platform.account_id, slug=made
+        )
+    assert serve(platform, app, config) == "Hej from a slug"
 
 
 @pytest.mark.parametrize(

@@ -392,10 +392,33 @@ def test_the_same_routes_are_not_loaded_twice(router: RouterUnderTest) -> None:
     assert router.agent.apply(rendered) is False
 
 
+def test_apps_and_names_come_and_go_without_a_reload(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001))
+    reloaded = router.agent.reloaded
+    kept = http.client.HTTPConnection("127.0.0.1", router.http, timeout=10)
+    names = [CustomDomain(f"www-{number}.example.com", router.shop) for number in range(2000)]
+    for domains in ((), names[:1], names, names[1:]):
+        rendered = router.route(router.dyno(1, 21001), domains=domains)
+        statuses = []
+        for name in ("www-0.example.com", "www-1999.example.com", "shop.localhost"):
+            kept.request("GET", "/", headers={"Host": name})
+            response = kept.getresponse()
+            response.read()
+            statuses.append(response.status)
+        assert statuses == [200 if names[0] in domains else 404, 200 if names[1999] in domains else 404, 200]
+        assert router.agent.apply(rendered) is False
+    kept.close()
+    assert router.agent.reloaded == reloaded
+    router.container.restart(timeout=5)  # it reads the same from its files
+    wait_for_tcp(router.http)
+    assert router.get("www-1999.example.com").status == 200
+    assert router.agent.apply(rendered) is False
+
+
 def test_a_configuration_that_haproxy_refuses_changes_nothing(router: RouterUnderTest) -> None:
     good = router.route(router.dyno(1, 21001))
     broken = Rendered(
-        "b" * 16, good.configuration.replace("balance random(1)", "balance moon"), good.hosts_name, good.hosts
+        "b" * 16, good.configuration.replace("balance random(1)", "balance moon"), good.hosts_generation, good.hosts
     )
     for _ in range(2):
         with pytest.raises(RefusedError) as caught:

@@ -17,11 +17,13 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError
 from dynoform.api.registry.errors import VERSION, RegistryError
 from dynoform.api.registry.passage import Passage
+from dynoform.api.registry.upstream import MAXIMUM_DOCUMENT
 from dynoform.api.services import Services, Use
-from dynoform.domain import container_images, registry_paths, stacks
+from dynoform.domain import container_images, images, registry_paths, stacks
 from dynoform.domain.permissions import Permission
 from dynoform.domain.registry_paths import Target
 from dynoform.errors import NotFoundError
+from dynoform.store import pushed_images
 from dynoform.store.tables import Account, Slug
 
 links = APIRouter(include_in_schema=False)
@@ -50,7 +52,26 @@ async def registry(path: str, request: Request, services: Use, caller: Caller) -
     if target.kind == registry_paths.UPLOADS:
         query += await run_in_threadpool(_mount, services, caller, request)
     passage = Passage(services.registry, target.name, inner)
-    return await passage.take(request, target.rest, query, named=target.kind == registry_paths.TAGS)
+    body = None
+    if target.kind == registry_paths.MANIFESTS and request.method == "PUT":
+        body = await _manifest(request)
+        # Before the registry has it: what is written down too often is looked for and forgotten.
+        await run_in_threadpool(_note, services, inner, images.sha256(body))
+    return await passage.take(request, target.rest, query, body, named=target.kind == registry_paths.TAGS)
+
+
+async def _manifest(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAXIMUM_DOCUMENT:
+            raise RegistryError(413, "SIZE_INVALID", f"A manifest has at most {MAXIMUM_DOCUMENT} bytes.")
+    return body
+
+
+def _note(services: Services, repository: str, digest: str) -> None:
+    with services.store.transaction() as session:
+        pushed_images.note(session, repository, digest)
 
 
 async def _check(services: Services, request: Request, target: Target, app_id: uuid.UUID) -> None:

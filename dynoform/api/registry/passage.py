@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from dynoform.api.registry.errors import VERSION, RegistryError
-from dynoform.api.registry.upstream import MAXIMUM_DOCUMENT, Upstream, unavailable
+from dynoform.api.registry.upstream import MAXIMUM_DOCUMENT, Upstream, closed, unavailable
 from dynoform.domain.container_images import MANIFESTS
 from dynoform.errors import UnavailableError
 
@@ -33,6 +33,9 @@ _ANSWERED = (
 _NAMES = ("link", "location")
 _BODIES = {"PATCH", "POST", "PUT"}
 _GONE = 400
+_CLOSED = 405
+"""The registry's answer to what would change it while it collects its garbage: the methods that it never takes do not
+get here."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,27 @@ class Passage:
     public: str
     inner: str
 
-    async def take(self, request: Request, rest: str, query: Sequence[tuple[str, str]], *, named: bool) -> Response:
+    async def take(
+        self, request: Request, rest: str, query: Sequence[tuple[str, str]], body: bytes | None = None, *, named: bool
+    ) -> Response:
         """Ask the registry for ``rest`` of the repository. ``named`` says that the answer's body has its name in it.
+
+        ``body`` is the request's, if it has been read.
 
         Raises ``UnavailableError`` when the registry does not answer, ``RegistryError`` when its answer is too long.
         """
         import httpx
 
         client = self.upstream.client
-        body = request.stream() if request.method in _BODIES else None
+        content = body if body is not None else request.stream() if request.method in _BODIES else None
         asked = client.build_request(
-            request.method, f"/v2/{self.inner}/{rest}", params=list(query), headers=_headers(request), content=body
+            request.method, f"/v2/{self.inner}/{rest}", params=list(query), headers=_headers(request), content=content
         )
         try:
             answer = await client.send(asked, stream=True)
+            if answer.status_code == _CLOSED:
+                await answer.aclose()
+                raise closed()
             if named or answer.status_code >= 400:
                 return await self._whole(answer)
         except httpx.HTTPError as error:

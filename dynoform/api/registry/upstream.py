@@ -91,6 +91,11 @@ def unavailable() -> UnavailableError:
     return UnavailableError("The container registry", "does not answer", "try again in a few seconds")
 
 
+def closed() -> UnavailableError:
+    """What a user is told who pushes while the registry collects its garbage."""
+    return UnavailableError("The container registry", "cleans up", "push again in a minute")
+
+
 def _tags(client: "httpx.Client", repository: str) -> Iterator[str]:
     """The tag that the CLI uses, then the others that there are; not more than a user would wait for."""
     yield container_images.TAG

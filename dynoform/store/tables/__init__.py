@@ -27,6 +27,7 @@ from dynoform.store.tables.pipelines import (
     PipelinePromotion,
     PromotionTarget,
 )
+from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
@@ -68,6 +69,7 @@ __all__ = [
     "Plan",
     "PromotionTarget",
     "Push",
+    "PushedImage",
     "Release",
     "ReleaseOutput",
     "Slug",

@@ -33,17 +33,24 @@ class BuildpackInstallation(Base):
 
 
 class Slug(Identified, Base):
-    """What a release runs: an image that a build made, or images that a user pushed; by digest, with process types."""
+    """What a release runs: an image that a build made, or images that a user pushed; by digest, with process types.
+
+    Or a slug that a user made elsewhere, which becomes an image once it is uploaded.
+    """
 
     __tablename__ = "slugs"
     app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"), index=True)
     image: Mapped[str]
-    """``registry/repository@sha256:…``"""
+    """``registry/repository@sha256:…``; empty for one that is not uploaded, or not made yet."""
     size: Mapped[int] = mapped_column(BigInteger)
     """Compressed bytes of the slug's own layer."""
     checksum: Mapped[str]
+    """``SHA256:…``; empty for one that is not uploaded, if it was not given."""
     stack: Mapped[str]
     commit: Mapped[str | None]
+    commit_description: Mapped[str | None]
+    failure: Mapped[str | None]
+    """Why what was uploaded is no slug, in one line."""
     buildpack_provided_description: Mapped[str | None]
     process_types: Mapped[dict[str, Any]]
     """Process type → command."""

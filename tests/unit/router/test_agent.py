@@ -9,7 +9,7 @@ from dynoform.journal import Journal
 from dynoform.reconcile import declared
 from dynoform.router import presence
 from dynoform.router.agent import Agent
-from dynoform.router.files import Directory
+from dynoform.router.files import Files
 from dynoform.router.rendering import render
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
@@ -56,13 +56,13 @@ def agent(store: Store, tmp_path: Path) -> Agent:
 def test_a_pass_writes_what_the_store_wants_and_a_second_changes_nothing(agent: Agent, store: Store) -> None:
     app_id = app_with_dyno(store, 20001)
     assert agent.step() is True
-    assert f"backend app_{app_id}\n" in (agent.directory.current() or "")
-    assert " 172.29.0.1:20001\n" in (agent.directory.current() or "")
+    assert f"backend app_{app_id}\n" in (agent.directory.current().configuration or "")
+    assert " 172.29.0.1:20001\n" in (agent.directory.current().configuration or "")
     assert agent.step() is False
     with store.transaction() as session:
         session.delete(session.get_one(App, app_id))
     assert agent.step() is True
-    assert str(app_id) not in (agent.directory.current() or "")
+    assert str(app_id) not in (agent.directory.current().configuration or "")
 
 
 def test_a_domain_that_is_added_and_removed_is_routed_and_not(agent: Agent, store: Store) -> None:
@@ -73,14 +73,14 @@ def test_a_domain_that_is_added_and_removed_is_routed_and_not(agent: Agent, stor
         )
     assert agent.step() is True
     before = render(agent.read()[1])
-    assert agent.directory.holds(before)
+    assert agent.directory.current() == Files(before.configuration, before.hosts)
     assert f"www.example.com {app_id}|app_{app_id}\n" in before.hosts
     assert f".example.org {app_id}|app_{app_id}\n" in before.hosts
     with store.transaction() as session:
         session.delete(session.scalars(select(Domain).where(Domain.hostname == "www.example.com")).one())
     assert agent.step() is True
     after = render(agent.read()[1])
-    assert agent.directory.holds(after)
+    assert agent.directory.current() == Files(after.configuration, after.hosts)
     assert "www.example.com" not in after.hosts
 
 
@@ -89,11 +89,9 @@ def test_files_damaged_by_hand_are_written_anew(agent: Agent, store: Store) -> N
     agent.step()
     wanted = agent.directory.current()
     (agent.directory.path / "haproxy.cfg").write_text("nonsense\n")
-    for path in agent.directory.path.glob("hosts-*"):
-        path.unlink()
+    (agent.directory.path / "hosts.map").unlink()
     assert agent.step() is True
     assert agent.directory.current() == wanted
-    assert Directory(agent.directory.path).holds(render(agent.read()[1]))
 
 
 def test_the_reconciler_learns_which_moments_routes_are_in_force(agent: Agent, store: Store) -> None:

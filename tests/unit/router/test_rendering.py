@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dynoform.domain.routes import RoutedApp, WebDyno, compute
-from dynoform.router.files import Directory
+from dynoform.router.files import Directory, Files
 from dynoform.router.rendering import Rendered, render
 
 A = uuid.UUID(int=0xA)
@@ -36,32 +36,46 @@ def test_a_lone_dyno_is_retried_once_others_ten_times(dynos: int, retries: int) 
     assert f"retries {retries}" in lines
 
 
-def test_the_generation_names_exactly_this_content() -> None:
+def test_the_generations_name_exactly_this_content() -> None:
     one, same, other, renamed = rendered(20001), rendered(20001), rendered(20002), rendered(20001, name="other")
     assert one == same
-    assert len({one.generation, other.generation, renamed.generation}) == 3
+    assert one.generation != other.generation
     assert f"set-var proc.generation str({one.generation})" in one.configuration
-    assert one.hosts_name in one.configuration
+    assert one.hosts.startswith(f"/generation {one.hosts_generation}\n")
+    # A name is in the map alone, which a running HAProxy exchanges: no reload for it.
+    assert (renamed.generation, renamed.configuration) == (one.generation, one.configuration)
+    assert renamed.hosts_generation != one.hosts_generation == other.hosts_generation
 
 
-def test_the_files_are_replaced_together_and_old_maps_go(tmp_path: Path) -> None:
+def test_an_app_without_dynos_changes_the_map_alone() -> None:
+    app, none = RoutedApp(A, "shop"), RoutedApp(uuid.UUID(int=0xB), "empty")
+    dynos = [WebDyno(uuid.UUID(int=1), A, 1, "up", "172.29.0.1", 20001)]
+    one, two = render(compute([app], dynos, "localhost")), render(compute([app, none], dynos, "localhost"))
+    assert one.configuration == two.configuration
+    assert f"empty.localhost {none.id}|no_dynos\n" in two.hosts
+
+
+def files(of: Rendered) -> Files:
+    return Files(of.configuration, of.hosts)
+
+
+def test_the_files_are_replaced_and_can_be_put_back(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
-    first, second = rendered(20001), rendered(20001, name="other")
-    assert directory.current() is None
+    first, second = files(rendered(20001)), files(rendered(20002, name="other"))
+    assert directory.current() == Files(None, None)
     directory.write(first)
-    assert directory.holds(first)
+    assert directory.current() == first
     directory.write(second)
-    assert (directory.holds(first), directory.holds(second)) == (False, True)
-    directory.tidy(second)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["haproxy.cfg", second.hosts_name])
+    assert directory.current() == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["haproxy.cfg", "hosts.map"]
     assert (tmp_path / "haproxy.cfg").stat().st_mode & 0o777 == 0o644
-    assert (tmp_path / second.hosts_name).read_text() == second.hosts
+    directory.write(Files(None, None))
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_earlier_configuration_can_be_put_back(tmp_path: Path) -> None:
+def test_a_file_that_does_not_change_is_not_written(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
-    directory.write(rendered(20001))
-    directory.restore("earlier\n")
-    assert directory.current() == "earlier\n"
-    directory.restore(None)
-    assert directory.current() is None
+    directory.write(files(rendered(20001)))
+    before = (tmp_path / "haproxy.cfg").stat().st_ino
+    directory.write(files(rendered(20001, name="other")))
+    assert (tmp_path / "haproxy.cfg").stat().st_ino == before

@@ -1,0 +1,48 @@
+"""A slug that was uploaded, made an image."""
+
+from collections.abc import Callable, Iterable
+
+from dynoform.build import slug_image
+from dynoform.build.job import Job
+from dynoform.build.slug import SlugLayer
+from dynoform.build.uploaded_slug import UploadedSlug
+from dynoform.domain import images
+from dynoform.errors import DynoformError, UnavailableError
+from dynoform.store import jobs
+from dynoform.store.session import BUILD_OUTPUT, notify
+from dynoform.store.tables import Slug
+
+
+class SlugJob(Job):
+    """The work on one tarball. None of it is unpacked: it is read, checked, and written as a layer."""
+
+    def work(self) -> None:
+        """Look through it, push it, write down where it is."""
+        found = UploadedSlug.inspect(self.tools.configuration.sources / str(self.claim.id))
+
+        def make() -> tuple[Iterable[bytes], Callable[[], images.Layer]]:
+            layer = SlugLayer(found.stream())
+            return layer, lambda: layer.layer
+
+        stack = self.tools.stack_images.get()
+        slug_image.mount(self.tools, self.claim, stack)
+        layer, digest = slug_image.push(self.tools, self.claim, stack, make)
+        self.keeper.check()
+        place = f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{digest}"
+        self.until_stored(lambda: self._finish(image=place, size=layer.size))
+        self.tools.journal.info("slug made", slug=self.claim.id, app=self.claim.app_id, size=layer.size)
+
+    def fail(self, error: DynoformError) -> None:
+        """Say why to whoever uploaded it, or tries to release it."""
+        platform = isinstance(error, UnavailableError)
+        why = "the platform could not read it — upload it again" if platform else f"{error.why} — {error.next_step}"
+        self.until_stored(lambda: self._finish(failure=why))
+        self.tools.journal.warning("slug refused", slug=self.claim.id, app=self.claim.app_id, error=error)
+
+    def _finish(self, **outcome: object) -> None:
+        with self.tools.store.transaction() as session:
+            jobs.finish(session, self.claim)
+            slug = session.get_one(Slug, self.claim.id)
+            for name, value in outcome.items():
+                setattr(slug, name, value)
+            notify(session, BUILD_OUTPUT, slug.id)
