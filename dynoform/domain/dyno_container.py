@@ -32,14 +32,18 @@ START = "/opt/dynoform/dyno"
 LOG_DRIVER = "json-file"
 LOG_OPTIONS = {"max-size": "10m", "max-file": "2", "labels": f"{STACK_LABEL},{APP_LABEL},{DYNO_LABEL}"}
 """The log agent files lines by these labels."""
-_MIB = 1024 * 1024
-
-
 CPU_PERIOD = 100_000
 """Microseconds over which the processors that a dyno may use are counted."""
 NO_NEW_PRIVILEGES = "no-new-privileges:true"
 OOM_SCORE = 500
 """When the host itself has no memory left, the kernel ends dynos before the platform (0) and the engine (less)."""
+_MIB = 1024 * 1024
+# As in the stack image's launcher, for an image that has the program (util-linux, or BusyBox).
+_CONFINE = f"""\
+echo {OOM_SCORE} >/proc/self/oom_score_adj
+confined='setpriv --no-new-privs'
+$confined true 2>/dev/null || confined=
+"""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ def launcher(dyno: str, *, own_image: bool, words: bool = False) -> list[str]:
     if not own_image:
         return [START]
     platform = " ".join(shlex.quote(variable) for variable in environment(dyno))
-    become = 'eval "exec $1"' if words else 'exec /bin/sh -c "$1"'
-    return ["/bin/sh", "-c", f". {SECRETS}/{CONFIG}\nexport {platform}\n{become}", "sh"]
+    become = 'eval "exec $confined $1"' if words else 'exec $confined /bin/sh -c "$1"'
+    return ["/bin/sh", "-c", f". {SECRETS}/{CONFIG}\nexport {platform}\n{_CONFINE}{become}", "sh"]
 
 
 def limits(size: str) -> Limits:
