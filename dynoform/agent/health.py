@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dynoform.agent.ledger import Ledger, Report
 from dynoform.agent.watcher import Watcher
-from dynoform.domain import runtime_metrics
+from dynoform.domain import disk, runtime_metrics
 from dynoform.errors import DynoformError
 from dynoform.run.engine import Engine
 
@@ -21,7 +21,10 @@ class Health:
         self._node_id = ""
 
     async def report(self) -> None:
-        """Write it down, also that the engine does not answer. Raises ``UnavailableError`` when the store does not."""
+        """Write it down, also that the engine does not answer; make room when the disk is nearly full.
+
+        Raises ``UnavailableError`` when the store does not answer.
+        """
         version, dynos = "", 0
         try:
             described = await self._engine.call("GET", "/info")
@@ -30,20 +33,23 @@ class Health:
             dynos = len(await self._watcher.residents("running"))
         except DynoformError:
             version = ""  # which is the news
-        await self._ledger.report(_report(self._node_id, version, dynos), self._watcher.events_until)
+        report = _report(self._node_id, version, dynos)
+        await self._ledger.report(report, self._watcher.events_until)
+        if disk.is_short(report.free_disk_bytes, report.disk_bytes):
+            await self._watcher.stop_largest()
 
 
 def _report(node_id: str, engine: str, dynos: int) -> Report:
     memory = runtime_metrics.flat(Path("/proc/meminfo").read_text().replace(":", "").replace(" kB", ""))
     # A container's root is on the disk that the engine keeps all of them on.
-    disk = os.statvfs("/")
+    space = os.statvfs("/")
     return Report(
         node_id=node_id,
         engine=engine,
         memory_bytes=memory["MemTotal"] * _KIB,
         free_memory_bytes=memory["MemAvailable"] * _KIB,
-        disk_bytes=disk.f_blocks * disk.f_frsize,
-        free_disk_bytes=disk.f_bavail * disk.f_frsize,
+        disk_bytes=space.f_blocks * space.f_frsize,
+        free_disk_bytes=space.f_bavail * space.f_frsize,
         load=os.getloadavg()[0],
         dynos=dynos,
     )

@@ -48,10 +48,10 @@ async def _work(configuration: Configuration) -> None:
     sampler = Sampler(watcher, Cgroups(configuration.cgroups, engine), ledger, logs, journal)
     health = Health(engine, ledger, watcher)
     works = [
-        _repeat("look", sessions.look, LOOK_SECONDS, journal, wake),
-        _repeat("events", watcher.follow, 0, journal),
-        _repeat("samples", sampler.sample, SAMPLE_SECONDS, journal),
-        _repeat("health", health.report, SAMPLE_SECONDS, journal),
+        repeat("look", sessions.look, LOOK_SECONDS, journal, wake),
+        repeat("events", watcher.follow, 0, journal),
+        repeat("samples", sampler.sample, SAMPLE_SECONDS, journal),
+        repeat("health", health.report, SAMPLE_SECONDS, journal),
     ]
     tasks = [asyncio.ensure_future(work) for work in works]
     stop = asyncio.ensure_future(stopping.wait())
@@ -68,7 +68,7 @@ async def _work(configuration: Configuration) -> None:
         logs.close()
 
 
-async def _repeat(
+async def repeat(
     name: str, work: Callable[[], Awaitable[None]], seconds: float, journal: Journal, wake: asyncio.Event | None = None
 ) -> None:
     """Do ``work`` every ``seconds``, at once when ``wake`` is set, after a growing pause when it has failed."""

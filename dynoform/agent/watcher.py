@@ -13,16 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dynoform.agent.ledger import Ledger
-from dynoform.domain import dyno_container, dyno_ends, runtime_metrics
+from dynoform.domain import disk, dyno_container, dyno_ends, dyno_lines, runtime_metrics
 from dynoform.domain.dyno_container import DYNO_LABEL, STACK_LABEL
 from dynoform.domain.dyno_ends import KILLED, End, Event, Resident
 from dynoform.errors import ConflictError, NotFoundError
 from dynoform.journal import Journal
-from dynoform.run.engine import Engine
+from dynoform.run.engine import SECONDS, Engine
 from dynoform.run.session import Logs
 
 SILENT_SECONDS = 60.0
 """How long the stream of events may say nothing before it is opened anew: an engine that hangs ends no connection."""
+SIZE_SECONDS = 180.0
 _ACTIONS = ("start", "kill", "oom", "die")
 _EARLIER = timedelta(seconds=60)
 """How long before the last event that was dealt with a container may have ended and still be unknown."""
@@ -63,11 +64,15 @@ class Watcher:
         await self._catch_up(datetime.fromtimestamp(since / 1e9, UTC) - _EARLIER)
         await self._take_all(self._query(now))
 
-    async def residents(self, *statuses: str) -> list[tuple[Resident, Mapping[str, Any]]]:
-        """The dynos on this host in one of these states (``running``), as the engine lists their containers."""
+    async def residents(self, *statuses: str, sizes: bool = False) -> list[tuple[Resident, Mapping[str, Any]]]:
+        """The dynos on this host in one of these states (``running``), as the engine lists their containers.
+
+        ``sizes`` adds what each has written, for which the engine reads the whole disk.
+        """
         filters = {"label": [f"{STACK_LABEL}={self._stack}", DYNO_LABEL], "status": list(statuses)}
-        query = {"all": "1", "filters": json.dumps(filters)}
-        listed = await self.engine.call("GET", "/containers/json", query=query)
+        query = {"all": "1", "filters": json.dumps(filters)} | ({"size": "1"} if sizes else {})
+        seconds = SIZE_SECONDS if sizes else SECONDS
+        listed = await self.engine.call("GET", "/containers/json", query=query, seconds=seconds)
         found = [(dyno_ends.resident(each["Id"], each["Labels"]), each) for each in listed]
         return [(resident, each) for resident, each in found if resident is not None]
 
@@ -90,7 +95,22 @@ class Watcher:
         self._journal.info("memory", dyno=resident.id, name=resident.name, container=resident.container[:12])
         if not resident.formation and resident.size is not None:
             self._say(resident, *runtime_metrics.killed_lines(resident.size))
-        with suppress(NotFoundError, ConflictError):  # the kernel has already ended its first process
+        await self._kill(resident)
+
+    async def stop_largest(self) -> None:
+        """End the dyno that has written most to this host's disk, if that is much."""
+        found = {
+            each["Id"]: (dyno, int(each.get("SizeRw", 0))) for dyno, each in await self.residents("running", sizes=True)
+        }
+        largest = disk.to_stop({container: written for container, (_, written) in found.items()})
+        if largest is not None:
+            resident, written = found[largest]
+            self._journal.warning("disk", dyno=resident.id, name=resident.name, written=written)
+            self._say(resident, *dyno_lines.disk_full(written))
+            await self._kill(resident)
+
+    async def _kill(self, resident: Resident) -> None:
+        with suppress(NotFoundError, ConflictError):  # its first process has ended already
             await self.engine.call("POST", f"/containers/{resident.container}/kill")
 
     def _query(self, since: int, until: int | None = None) -> dict[str, str]:

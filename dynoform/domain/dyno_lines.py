@@ -37,6 +37,12 @@ def exec_by_user(dyno: str, email: str) -> str:
     return f"Opening Heroku Exec to {dyno} by user {email}"
 
 
+def disk_full(written_bytes: int) -> list[str]:
+    """The lines for a dyno that is stopped as its host's disk is nearly full; Heroku has no error of its own for it."""
+    reason = f"The disk of its host is full, and the dyno has written {written_bytes // 1_000_000} MB"
+    return [f"Error R99 (Platform error) -> {reason}", KILLING]
+
+
 def exited(code: int) -> str:
     """The line at each end of a process."""
     return f"Process exited with status {code}"

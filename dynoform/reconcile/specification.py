@@ -127,6 +127,8 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
         "Init": True,
         "StopGracePeriod": EXIT_SECONDS * SECOND,
         "CapabilityDrop": ["ALL"],
+        # Engines before 25 leave it aside; the launchers do it for all.
+        "Privileges": {"NoNewPrivileges": True},
         "Ulimits": dyno_container.limits(dyno.size).ulimits,
         "Secrets": [{"SecretID": secret_id, "SecretName": dyno.secret_name, "File": file}],
     }

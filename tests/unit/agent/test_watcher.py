@@ -100,7 +100,7 @@ class Host:
 
         self.agent(work)
 
-    def ends(self) -> list[tuple[str, int, str]]:
+    def ends(self) -> list[tuple[Any, ...]]:
         with self.store.transaction() as session:
             query = select(DynoEnd.container_id, DynoEnd.exit_code, DynoEnd.error).order_by(DynoEnd.container_id)
             return [tuple(row) for row in session.execute(query)]
@@ -283,6 +283,23 @@ def test_a_host_tells_how_it_is(host: Host) -> None:
     host.agent(without_engine)
     with host.store.transaction() as session:
         assert session.scalars(select(HostReport.engine)).one() == ""
+
+
+def test_when_the_disk_is_nearly_full_the_dyno_that_wrote_most_goes(host: Host) -> None:
+    for container, written in (("c1", 3_000_000_000), ("c2", 4_000_000_000), ("c3", 1000)):
+        host.has(container, "running", Running=True)
+        host.engine.containers[container]["SizeRw"] = written
+    host.agent(lambda watcher, ledger, engine: watcher.stop_largest())
+    assert host.engine.done == ["kill c2"]
+    reason = "The disk of its host is full, and the dyno has written 4000 MB"
+    assert host.logs.lines == [
+        f"heroku[web.1]: Error R99 (Platform error) -> {reason}",
+        "heroku[web.1]: Stopping process with SIGKILL",
+    ]
+    for container in ("c1", "c2"):
+        del host.engine.containers[container]
+    host.agent(lambda watcher, ledger, engine: watcher.stop_largest())
+    assert host.engine.done == ["kill c2"], "who wrote little is not to blame"
 
 
 def test_a_host_has_one_agent(host: Host) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynoform.domain import dyno_sizes, runtime_metrics
+from dynoform.domain import disk, dyno_sizes, runtime_metrics
 from dynoform.domain.runtime_metrics import Load, Usage
 
 MIB = 1024 * 1024
@@ -98,3 +98,13 @@ def test_load_comes_to_what_is_used_and_goes_again() -> None:
 @given(st.floats(0.001, 3600), st.floats(-1, 100_000))
 def test_a_load_is_never_below_nothing(seconds: float, cpu: float) -> None:
     assert all(0 <= average < math.inf for average in Load((1.0, 0.5, 0.0)).after(seconds, cpu).averages)
+
+
+def test_room_is_made_on_a_disk_that_is_nearly_full_and_not_before() -> None:
+    gib = 1 << 30
+    assert disk.is_short(4 * gib, 100 * gib)
+    assert not disk.is_short(6 * gib, 100 * gib)
+    assert disk.is_short(gib - 1, 8 * gib)
+    assert disk.to_stop({}) is None
+    assert disk.to_stop({"a": gib}) is None
+    assert disk.to_stop({"a": 2 * gib, "b": 3 * gib, "c": 0}) == "b"

@@ -39,6 +39,7 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
         {"Name": "core", "Soft": 0, "Hard": 0},
     ]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
+    assert container["Privileges"] == {"NoNewPrivileges": True}
     assert container["StopGracePeriod"] == 30 * 10**9
     assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
     assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
