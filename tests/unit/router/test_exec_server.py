@@ -1,4 +1,4 @@
-"""The SSH server of `ps:exec` on the loopback, over a real store and a real relay; the runtime agent's side is played."""
+"""The SSH server of `ps:exec` on the loopback, over a real store and a real relay; the agent's side is played."""
 
 import asyncio
 import uuid
