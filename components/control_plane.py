@@ -25,6 +25,8 @@ AS_ROUTER = (
     *("--inh-caps=-all,+net_bind_service", "--ambient-caps=-all,+net_bind_service", "python3", "-m", "dynoform"),
 )
 """The image's entrypoint as the router's user, with the one capability that a user can be given in no other way."""
+CGROUPS = Mount("/sys/fs/cgroup", "/host/cgroup", bind=True, read_only=True)
+"""What the kernel counts of each dyno."""
 SOURCES = "/var/lib/dynoform/sources"
 REPOSITORIES = "/var/lib/dynoform/repositories"
 
@@ -62,7 +64,7 @@ class ControlPlaneArgs:
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """API, reconciler, builder, run agent and router agent."""
+    """API, reconciler, builder, runtime agent and router agent."""
 
     api_key: pulumi.Output[str]
     """Token of the operator's account, secret."""
@@ -80,7 +82,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._api()
         self._reconciler()
         self._builder()
-        self._run_agent()
+        self._runtime_agent()
         self._router_agent()
         self.register_outputs({"apiKey": self.api_key})
 
@@ -112,9 +114,15 @@ class ControlPlane(pulumi.ComponentResource):
         images = {"DYNOFORM_RUN_IMAGE": self._args.run_image, "DYNOFORM_BUILD_IMAGE": self._args.build_image}
         self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
 
-    def _run_agent(self) -> None:
+    def _runtime_agent(self) -> None:
         # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by.
-        self._process("run-agent", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
+        self._process(
+            "runtime-agent",
+            [self._encryption_key_file("0")],
+            [ENGINE, CGROUPS],
+            everywhere=True,
+            network_id=self._args.host_network_id,
+        )
 
     def _router_agent(self) -> None:
         # On the host's network, as the router: `heroku run` and `ps:exec` come to it from outside.

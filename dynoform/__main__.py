@@ -24,7 +24,7 @@ PROCESSES = {
     "builder": "dynoform.build.worker",
     "router-agent": "dynoform.router.agent",
     "logplex": "dynoform.logplex.server",
-    "run-agent": "dynoform.run.agent",
+    "runtime-agent": "dynoform.agent.process",
 }
 COMPANIONS = {"api": "dynoform.addons.worker"}
 """Workers that need no process of their own: they run in a thread of one that is always there."""

@@ -11,6 +11,7 @@ SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
 REPOSITORIES = Path("/var/lib/dynoform/repositories")
 ROUTER = Path("/var/lib/dynoform/router")
+CGROUPS = Path("/host/cgroup")
 POSTGRES_PORT = 5432
 LOGPLEX_SYSLOG_PORT = 6514
 LOGPLEX_HTTP_PORT = 8001
@@ -49,6 +50,8 @@ class Configuration:
     sources: Path = SOURCES
     repositories: Path = REPOSITORIES
     router: Path = ROUTER
+    cgroups: Path = CGROUPS
+    """Where the host's /sys/fs/cgroup is seen."""
     webhook_private: bool = False
     """Whether webhooks may lead to private addresses: loopback, the hosts' networks, the platform itself."""
     webhook_authorities: Path | None = None
@@ -86,6 +89,7 @@ class Configuration:
             sources=Path(read.text("SOURCES", str(SOURCES))),
             repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
+            cgroups=Path(read.text("CGROUPS", str(CGROUPS))),
             webhook_private=read.flag("WEBHOOK_PRIVATE"),
             webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,
             database=read.text("DATABASE", ""),

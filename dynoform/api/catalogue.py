@@ -142,7 +142,7 @@ def _size(size: dyno_sizes.DynoSize) -> DynoSizeObject:
     return {
         **fixed(size.name),
         "architecture": "amd64",
-        "compute": size.cpu_shares // 1024,
+        "compute": size.compute,
         "cost": {"cents": size.price_cents, "unit": "month"},
         "dedicated": size.dedicated,
         "dyno_units": max(1, round(size.dyno_units)),

@@ -1,7 +1,7 @@
 """Dynos: what runs now, restarting and stopping it.
 
-A restart marks rows ``down``; the reconciler starts new dynos in their place and removes the old ones, the run agent
-ends one-off dynos.
+A restart marks rows ``down``; the reconciler starts new dynos in their place and removes the old ones, the runtime
+agent ends one-off dynos.
 """
 
 from collections.abc import Iterable, Sequence

@@ -131,7 +131,7 @@ def _limits() -> dict[str, Any]:
         "pids_limit": builds.PROCESSES,
         "nano_cpus": min(os.cpu_count() or 1, _CORES) * 10**9,
         # Dynos come first when the processors are busy.
-        "cpu_shares": 256,
+        "cpu_shares": 128,
         # Only lower ones: a host may not allow to raise any.
         "ulimits": [
             Ulimit(name="core", soft=0, hard=0),

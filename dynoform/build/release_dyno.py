@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import LogConfig
+from docker.types import LogConfig, Ulimit
 from docker.utils.socket import frames_iter
 
 from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, send
-from dynoform.domain import dyno_container, dyno_sizes
-from dynoform.domain.builds import MIB
+from dynoform.domain import dyno_container
 from dynoform.errors import UnavailableError
 
 RELEASE_LABEL = "dynoform.release-phase"
@@ -106,7 +105,7 @@ def find(engine: Engine, release_id: uuid.UUID) -> ReleaseDyno | None:
 
 def create(engine: Engine, phase: Phase) -> ReleaseDyno:
     """Make it as any other dyno is made: same image, config vars, limits, network. It is not started."""
-    stack, size = engine.configuration.stack, dyno_sizes.find(phase.size)
+    stack, limits = engine.configuration.stack, dyno_container.limits(phase.size)
     _pull(engine, phase.image)
     with engine_errors(f"release dyno {phase.dyno}"):
         container = engine.client.containers.create(
@@ -120,10 +119,16 @@ def create(engine: Engine, phase: Phase) -> ReleaseDyno:
             tmpfs={dyno_container.SECRETS: dyno_container.SECRETS_OPTIONS},
             network=engine.configuration.dyno_network,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
-            mem_limit=size.kill_mb * MIB,
-            memswap_limit=size.kill_mb * MIB,
-            pids_limit=size.pids,
+            security_opt=[dyno_container.NO_NEW_PRIVILEGES],
+            oom_score_adj=dyno_container.OOM_SCORE,
+            mem_limit=limits.memory_bytes,
+            mem_reservation=limits.quota_bytes,
+            memswap_limit=limits.memory_bytes,
+            cpu_shares=limits.cpu_shares,
+            cpu_period=dyno_container.CPU_PERIOD,
+            cpu_quota=limits.cpus * dyno_container.CPU_PERIOD,
+            pids_limit=limits.pids,
+            ulimits=[Ulimit(**limit) for limit in limits.ulimits],
             init=True,
             # Without the labels by which the log agent files lines: the worker has them, in order with its own.
             log_config=LogConfig(type="json-file", config=_READABLE_LOG),

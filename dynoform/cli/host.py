@@ -24,10 +24,11 @@ MACHINES = ("x86_64", "aarch64")
 
 @dataclass(frozen=True)
 class Check:
-    """A check by name; `error` says what is wrong, None that it passed."""
+    """A check by name; `error` says what is wrong, None that it passed; `note` is what else there is to know."""
 
     name: str
     error: DynoformError | None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """What every dyno's container has, formation dyno or one-off: labels, environment, limits, config vars, user.
 
-The reconciler makes Swarm services of it, the run agent containers.
+The reconciler makes Swarm services of it, the runtime agent containers.
 """
 
 import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dynoform.domain import dyno_sizes
 
@@ -19,7 +20,9 @@ RELEASE_LABEL = "dynoform.release"
 DYNO_ID_LABEL = "dynoform.dyno-id"
 """Formation dynos only; the reconciler acts on what carries it."""
 RUN_ID_LABEL = "dynoform.run-id"
-"""One-off dynos only; the run agent acts on what carries it."""
+"""One-off dynos only; the runtime agent makes and removes what carries it."""
+SIZE_LABEL = "dynoform.size"
+"""The dyno's size: the runtime agent measures by it."""
 DYNO_USER = "1000"
 CONFIG = "config"
 """Name of the file in ``SECRETS``, which the stack image's entrypoint reads."""
@@ -36,7 +39,18 @@ START = "/opt/dynoform/dyno"
 LOG_DRIVER = "json-file"
 LOG_OPTIONS = {"max-size": "10m", "max-file": "2", "labels": f"{STACK_LABEL},{APP_LABEL},{DYNO_LABEL}"}
 """The log agent files lines by these labels."""
+CPU_PERIOD = 100_000
+"""Microseconds over which the processors that a dyno may use are counted."""
+NO_NEW_PRIVILEGES = "no-new-privileges:true"
+OOM_SCORE = 500
+"""When the host itself has no memory left, the kernel ends dynos before the platform (0) and the engine (less)."""
 _MIB = 1024 * 1024
+# As in the stack image's launcher, for an image that has the program (util-linux, or BusyBox).
+_CONFINE = f"""\
+echo {OOM_SCORE} >/proc/self/oom_score_adj
+confined='setpriv --no-new-privs'
+$confined true 2>/dev/null || confined=
+"""
 
 
 @dataclass(frozen=True)
@@ -44,12 +58,55 @@ class Limits:
     """What the kernel holds a dyno to."""
 
     memory_bytes: int
+    """Above it the kernel ends processes (R15)."""
+    quota_bytes: int
+    """Above it memory is taken back first when the host needs some (R14)."""
     pids: int
+    cpus: int
+    cpu_shares: int
+    files: int
+
+    @property
+    def adjustable(self) -> dict[str, int]:
+        """In the engine's words, those that a running container can be given: Swarm's services have none of them.
+
+        No swap: what a dyno uses beyond its quota slows nobody down, and its end is at the same size on every host.
+        """
+        return {
+            "CpuShares": self.cpu_shares,
+            "Memory": self.memory_bytes,
+            "MemoryReservation": self.quota_bytes,
+            "MemorySwap": self.memory_bytes,
+        }
+
+    @property
+    def container(self) -> dict[str, Any]:
+        """All of them, as the ``HostConfig`` of a container that is made without Swarm."""
+        return self.adjustable | {
+            "CpuPeriod": CPU_PERIOD,
+            "CpuQuota": self.cpus * CPU_PERIOD,
+            "PidsLimit": self.pids,
+            "Ulimits": self.ulimits,
+        }
+
+    @property
+    def ulimits(self) -> list[dict[str, Any]]:
+        """Limits of each single process, as container and service take them: open files, and no core dumps."""
+        return [
+            {"Name": "nofile", "Soft": self.files, "Hard": self.files},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ]
 
 
-def labels(stack: str, app_id: uuid.UUID, dyno: str, version: int) -> dict[str, str]:
+def labels(stack: str, app_id: uuid.UUID, dyno: str, version: int, size: str) -> dict[str, str]:
     """What tells our containers from others', and what the log agent files lines by; ``dyno`` is ``web.1``."""
-    return {STACK_LABEL: stack, APP_LABEL: str(app_id), DYNO_LABEL: dyno, RELEASE_LABEL: f"v{version}"}
+    return {
+        STACK_LABEL: stack,
+        APP_LABEL: str(app_id),
+        DYNO_LABEL: dyno,
+        RELEASE_LABEL: f"v{version}",
+        SIZE_LABEL: size,
+    }
 
 
 def environment(dyno: str) -> list[str]:
@@ -66,14 +123,21 @@ def launcher(dyno: str, *, own_image: bool, words: bool = False) -> list[str]:
     if not own_image:
         return [START]
     platform = " ".join(shlex.quote(variable) for variable in environment(dyno))
-    become = 'eval "exec $1"' if words else 'exec /bin/sh -c "$1"'
-    return ["/bin/sh", "-c", f". {SECRETS}/{CONFIG}\nexport {platform}\n{become}", "sh"]
+    become = 'eval "exec $confined $1"' if words else 'exec $confined /bin/sh -c "$1"'
+    return ["/bin/sh", "-c", f". {SECRETS}/{CONFIG}\nexport {platform}\n{_CONFINE}{become}", "sh"]
 
 
 def limits(size: str) -> Limits:
     """The limits of a size. Raises ``InvalidInputError`` for one that Heroku has not."""
     found = dyno_sizes.find(size)
-    return Limits(found.kill_mb * _MIB, found.pids)
+    return Limits(
+        memory_bytes=found.kill_mb * _MIB,
+        quota_bytes=found.memory_mb * _MIB,
+        pids=found.pids,
+        cpus=found.cpus,
+        cpu_shares=found.cpu_shares,
+        files=dyno_sizes.FILES,
+    )
 
 
 def config_file(config: Mapping[str, str]) -> bytes:

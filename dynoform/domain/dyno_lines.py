@@ -8,6 +8,8 @@ STOPPING = "Stopping all processes with SIGTERM"
 KILLING = "Stopping process with SIGKILL"
 BOOT_TIMEOUT = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
 EXIT_TIMEOUT = "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
+MEMORY_EXCEEDED = "Error R14 (Memory quota exceeded)"
+MEMORY_VASTLY_EXCEEDED = "Error R15 (Memory quota vastly exceeded)"
 ATTACH_FAILED = "Error R13 (Attach error) -> Failed to attach to process"
 AWAITING_CLIENT = "Awaiting client"
 HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
@@ -33,6 +35,12 @@ def run_by_user(command: str, email: str) -> str:
 def exec_by_user(dyno: str, email: str) -> str:
     """The API's line for a key to a dyno that somebody asked for (``heroku ps:exec``)."""
     return f"Opening Heroku Exec to {dyno} by user {email}"
+
+
+def disk_full(written_bytes: int) -> list[str]:
+    """The lines for a dyno that is stopped as its host's disk is nearly full; Heroku has no error of its own for it."""
+    reason = f"The disk of its host is full, and the dyno has written {written_bytes // 1_000_000} MB"
+    return [f"Error R99 (Platform error) -> {reason}", KILLING]
 
 
 def exited(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Channels of an SSH client into a dyno: what runs there for each, and how SSH server and run agent talk about it.
+"""Channels of an SSH client into a dyno: what runs there for each, and how SSH server and runtime agent talk about it.
 
 They meet at the rendezvous relay, which passes bytes. Here these are frames: a letter, a length, and as many bytes. The
 first one says what to run. The clients of ``heroku run`` need no frames, since a terminal is all that they are.

@@ -1,7 +1,5 @@
 """Doing what was decided, so that doing an action again, or only half of it, does no harm."""
 
-import time
-import uuid
 from datetime import timedelta
 from typing import Protocol
 
@@ -32,7 +30,6 @@ from dynoform.store.tables import App, Dyno, Release
 
 REFUSED_AGAIN = timedelta(seconds=30)
 """When a service that the engine refused is tried again."""
-_FORGET_SECONDS = 300
 
 
 class Logs(Protocol):
@@ -53,7 +50,6 @@ class Executor:
         """Host ports that services use, as of the last look."""
         self.counted: set[str] = set()
         """Tasks whose end was counted as a crash."""
-        self._stopping: dict[uuid.UUID, float] = {}
 
     def do(self, action: Action) -> None:
         """Do one action. Raises ``UnavailableError`` when store or engine do not answer: leave the rest for later."""
@@ -76,15 +72,6 @@ class Executor:
                 self._remove(action)
             case RemoveService():
                 self.swarm.remove(action.service_id)
-
-    def exited(self, app_id: str, dyno: str, dyno_id: str, code: int) -> None:
-        """A dyno's process has ended with this exit code."""
-        try:
-            asked = self._stopping.pop(uuid.UUID(dyno_id), None)
-        except ValueError:
-            return
-        for line in dyno_lines.stopped(code, None if asked is None else time.monotonic() - asked):
-            self.logs.line(app_id, "heroku", dyno, line)
 
     def _add(self, action: AddDyno) -> None:
         with self.store.transaction() as session:
@@ -221,7 +208,6 @@ class Executor:
             return
         if dyno.service_id:
             self._say(dyno, dyno_lines.STOPPING)
-            self._remember_stopping(dyno.id)
             self.swarm.remove(dyno.service_id)
         with self.store.transaction() as session:
             gone = session.get(Dyno, action.dyno_id)
@@ -238,11 +224,6 @@ class Executor:
         notify(session, ROUTES, dyno.app_id)
         if state != before:
             webhooks.dyno_changed(session, dyno, before)
-
-    def _remember_stopping(self, dyno_id: uuid.UUID) -> None:
-        now = time.monotonic()
-        self._stopping = {key: at for key, at in self._stopping.items() if now - at < _FORGET_SECONDS}
-        self._stopping[dyno_id] = now
 
     def _say(self, dyno: Dyno, *lines: str) -> None:
         for line in lines:

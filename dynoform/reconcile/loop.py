@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
-from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
@@ -118,7 +116,7 @@ def run(configuration: Configuration) -> None:
     leadership = Leadership(store)
     wake = Wake()
     wake.on_notifications(store, [FORMATION, ROUTES])
-    _watch_events(configuration, executor, leadership, wake)
+    _watch_events(configuration, wake)
     try:
         _loop(Reconciler(store, swarm, executor, leadership), wake, journal)
     finally:
@@ -162,8 +160,8 @@ def _connect(configuration: Configuration, journal: Journal) -> Swarm:
             failures += 1
 
 
-def _watch_events(configuration: Configuration, executor: Executor, leadership: Leadership, wake: Wake) -> None:
-    """Follow the engine's events in a thread: they end waits early and carry exit codes of what is already gone."""
+def _watch_events(configuration: Configuration, wake: Wake) -> None:
+    """Follow the engine's events in a thread: they end waits early."""
 
     def follow() -> None:
         failures = 0
@@ -171,9 +169,7 @@ def _watch_events(configuration: Configuration, executor: Executor, leadership: 
             started = time.monotonic()
             try:
                 with closing(Swarm(configuration.stack, seconds=EVENT_SECONDS)) as swarm:
-                    for event in swarm.events():
-                        if leadership.held():
-                            _tell_exit(configuration.stack, event, executor)
+                    for _ in swarm.events():
                         wake.ring()
             except DynoformError:
                 pass  # the loop says so itself; and a quiet engine ends the stream too
@@ -181,15 +177,6 @@ def _watch_events(configuration: Configuration, executor: Executor, leadership: 
             time.sleep(pause(failures))
 
     threading.Thread(target=follow, name="engine-events", daemon=True).start()
-
-
-def _tell_exit(stack: str, event: Mapping[str, Any], executor: Executor) -> None:
-    if event.get("Type") != "container" or event.get("Action") != "die":
-        return
-    labels = event.get("Actor", {}).get("Attributes", {})
-    if labels.get(STACK_LABEL) == stack and DYNO_ID_LABEL in labels:
-        app_id, dyno = labels.get(APP_LABEL, ""), labels.get(DYNO_LABEL, "")
-        executor.exited(app_id, dyno, labels[DYNO_ID_LABEL], int(labels.get("exitCode", 0)))
 
 
 def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> list[tuple[Any, str, int]]:

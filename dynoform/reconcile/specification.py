@@ -58,7 +58,7 @@ class DynoService:
 
     def labels(self) -> dict[str, str]:
         """What tells our services and containers from others', and what the log agent files lines by."""
-        labels = dyno_container.labels(self.stack, self.app_id, self.dyno, self.version)
+        labels = dyno_container.labels(self.stack, self.app_id, self.dyno, self.version, self.size)
         return labels | {DYNO_ID_LABEL: str(self.dyno_id)}
 
 
@@ -127,6 +127,9 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
         "Init": True,
         "StopGracePeriod": EXIT_SECONDS * SECOND,
         "CapabilityDrop": ["ALL"],
+        # Engines before 25 leave it aside; the launchers do it for all.
+        "Privileges": {"NoNewPrivileges": True},
+        "Ulimits": dyno_container.limits(dyno.size).ulimits,
         "Secrets": [{"SecretID": secret_id, "SecretName": dyno.secret_name, "File": file}],
     }
 
@@ -138,8 +141,9 @@ def _start(dyno: DynoService) -> dict[str, list[str]]:
 
 
 def _limits(size: str) -> dict[str, int]:
+    """What Swarm passes on to the container; the runtime agent adds the rest when it runs."""
     limits = dyno_container.limits(size)
-    return {"MemoryBytes": limits.memory_bytes, "Pids": limits.pids}
+    return {"MemoryBytes": limits.memory_bytes, "NanoCPUs": limits.cpus * 10**9, "Pids": limits.pids}
 
 
 def _restart_policy(dyno: DynoService) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import docker
@@ -14,6 +13,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
+from dynoform.domain.dyno_ends import moment
 from dynoform.domain.reconciliation import Service, Task
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
@@ -158,7 +158,7 @@ def _task(task: Mapping[str, Any], addresses: Mapping[str, str]) -> Task:
     return Task(
         task["ID"],
         status["State"],
-        _moment(status["Timestamp"]),
+        moment(status["Timestamp"]),
         addresses.get(task.get("NodeID", "")) if port else None,
         port,
         str(status.get("Err") or (f"exit code {exit_code}" if exit_code else "")),
@@ -180,12 +180,6 @@ def _hosts(nodes: Iterable[Mapping[str, Any]], addresses: Mapping[str, str]) -> 
         if node["ID"] in addresses:
             description = node["Description"]
             yield HostState(node["ID"], description["Hostname"], int(description["Resources"]["MemoryBytes"]))
-
-
-def _moment(text: str) -> datetime:
-    """The engine's time, in nine digits of a second or fewer, with ``Z``."""
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{seconds}.{fraction:0<6.6}").replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Ways into dynos for the SSH server: keys from the store, and channels through the relay to the run agent."""
+"""Ways into dynos for the SSH server: keys from the store, and channels through the relay to the runtime agent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -52,7 +52,7 @@ class Doors:
     """All ways into dynos. Calls raise ``DynoformError`` when the store does not answer."""
 
     def __init__(self, configuration: Configuration, relay: Relay) -> None:
-        """``relay`` is where the run agent is met."""
+        """``relay`` is where the runtime agent is met."""
         self.configuration, self._relay = configuration, relay
 
     async def find(self, user: str) -> Door | None:

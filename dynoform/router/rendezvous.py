@@ -1,7 +1,7 @@
 """The rendezvous relay: brings the client of ``heroku run`` and its dyno together, by a secret that works once.
 
 It stands beside the router agent on each router host, outside HAProxy: a reload there ends connections after an hour,
-and this process has neither the engine nor root. Clients come by TLS on the listen addresses, run agents on the
+and this process has neither the engine nor root. Clients come by TLS on the listen addresses, runtime agents on the
 platform's address, which neither dynos nor the outside reach. The SSH server of ``heroku ps:exec`` is a client from
 within this process.
 """

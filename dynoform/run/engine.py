@@ -1,8 +1,8 @@
-"""The engine's API over its socket, as far as one-off dynos need it: calls, and connections that carry raw bytes."""
+"""The engine's API over its socket, as far as the runtime agent needs it: calls, events, connections of raw bytes."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -112,6 +112,32 @@ class Engine:
             raise _unavailable(method, path, error) from error
         _check(method, path, status, answer)
         return _value(answer)
+
+    async def values(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncGenerator[Any]:
+        """JSON values that the engine sends one after another, until it ends or says nothing for ``seconds``."""
+        target = f"{path}?{urlencode(query)}"
+        try:
+            async with asyncio.timeout(SECONDS):
+                reader, writer, status = await self._request("GET", target, None)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+            raise _unavailable("GET", path, error) from error
+        try:
+            if status >= 300:
+                _check("GET", path, status, await reader.read())
+            while line := await self._line(path, reader, seconds):
+                yield json.loads(line)
+        finally:
+            writer.close()
+
+    async def _line(self, path: str, reader: asyncio.StreamReader, seconds: float) -> bytes:
+        """The next line; empty at the end, and after silence."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await reader.readline()
+        except TimeoutError:
+            return b""
+        except (OSError, ValueError) as error:  # the second: a line that has no end
+            raise _unavailable("GET", path, error) from error
 
     async def stream(self, path: str, body: Mapping[str, Any] | None = None, *, tty: bool) -> Stream:
         """A connection that carries a process's input and output."""

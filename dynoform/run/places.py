@@ -58,7 +58,7 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
     attached = run.digest is not None
     limits = dyno_container.limits(run.size)
     logged = {"Type": dyno_container.LOG_DRIVER, "Config": dyno_container.LOG_OPTIONS}
-    labels = dyno_container.labels(stack, run.app_id, run.name, run.version)
+    labels = dyno_container.labels(stack, run.app_id, run.name, run.version, run.size)
     return {
         "Image": run.image,
         "Entrypoint": dyno_container.WAIT,
@@ -73,8 +73,9 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
             "Init": True,
             "CapDrop": ["ALL"],
             "NetworkMode": network,
-            "Memory": limits.memory_bytes,
-            "PidsLimit": limits.pids,
+            "SecurityOpt": [dyno_container.NO_NEW_PRIVILEGES],
+            "OomScoreAdj": dyno_container.OOM_SCORE,
+            **limits.container,
             # What is attached is seen by who attaches, and by nobody else.
             "LogConfig": {"Type": "none"} if attached else logged,
             "Tmpfs": {SECRETS: dyno_container.SECRETS_OPTIONS},
@@ -219,7 +220,7 @@ class InsideDyno:
     async def wait(self) -> int:
         """The command's exit code; the engine has to be asked again and again for it."""
         if not self._exec:
-            raise NotFoundError(f"command in dyno {self._run.name}", "was begun by another run agent")
+            raise NotFoundError(f"command in dyno {self._run.name}", "was begun by another agent")
         while True:
             found = await self._engine.call("GET", f"{self._exec}/json")
             if found["ExitCode"] is not None and not found["Running"]:

@@ -1,24 +1,18 @@
-"""One-off dynos in the store, over one connection: what is asked for, and how far it is."""
+"""One-off dynos in the store: what is asked for, and how far it is."""
 
-import asyncio
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
-
-from dynoform.configuration import Configuration
 from dynoform.domain import dyno_names, stacks
-from dynoform.domain.retries import pause
-from dynoform.errors import ConflictError, UnavailableError
+from dynoform.run.connection import Connection
 
-SECONDS = 15.0
-PATIENCE_SECONDS = 60.0
-"""How long a change that has to be written down is tried for."""
-_CHANNELS = ("runs", "formation")
-_CLAIM = "UPDATE one_off_dynos SET agent = %s WHERE agent IS NULL"
+# What runs inside a dyno is for the agent of its host. If that one does not take it, any other says that it is gone.
+_CLAIM = """
+    UPDATE one_off_dynos SET agent = %s
+    WHERE agent IS NULL
+      AND (inside_id IS NULL OR inside_id = ANY(%s::uuid[]) OR created_at < now() - interval '5 seconds')
+"""
 _MINE = """
     SELECT d.id, d.app_id, a.name, r.version, d.type, d.number, d.size, d.command, d.variables, d.attach_digest, d.tty,
            d.over_ssh, d.state, d.inside_id, coalesce(s.images ->> d.type, s.image), coalesce(s.stack = %s, false),
@@ -76,104 +70,26 @@ class Run:
 
 
 class Rows:
-    """The agent's connection. Calls raise ``UnavailableError`` while the store does not answer."""
+    """Those of this host. Calls raise what ``Connection``'s do."""
 
-    def __init__(self, configuration: Configuration, agent: str, wake: asyncio.Event) -> None:
-        """``agent`` names this host's agent; ``wake`` is set when something may have changed."""
-        self._configuration, self.agent, self._wake = configuration, agent, wake
-        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
-        self._lock = asyncio.Lock()
+    def __init__(self, connection: Connection) -> None:
+        """In the name of the connection's agent."""
+        self._connection = connection
 
-    async def mine(self) -> list[Run]:
+    async def mine(self, here: Collection[uuid.UUID]) -> list[Run]:
         """The one-off dynos that this agent has, those that nobody had yet included.
 
-        Raises ``ConflictError`` while another agent of this name is alive.
+        ``here`` are the formation dynos that run on this host.
         """
-        await self._execute(_CLAIM, self.agent)
-        await self._execute(_FORGET, self.agent)
-        return [Run(*row) for row in await self._execute(_MINE, stacks.CONTAINER, self.agent)]
+        agent = self._connection.agent
+        await self._connection.execute(_CLAIM, agent, list(here))
+        await self._connection.execute(_FORGET, agent)
+        return [Run(*row) for row in await self._connection.execute(_MINE, stacks.CONTAINER, agent)]
 
     async def mark_up(self, run_id: uuid.UUID) -> None:
         """Write down that its command begins now."""
-        await self._patiently(_UP, run_id)
+        await self._connection.patiently(_UP, run_id)
 
     async def forget(self, run_id: uuid.UUID) -> None:
         """Write down that it is over."""
-        await self._patiently("DELETE FROM one_off_dynos WHERE id = %s", run_id)
-
-    async def close(self) -> None:
-        """Hang up; a successor need not wait."""
-        async with self._lock:
-            await self._hang_up()
-
-    async def _patiently(self, statement: str, *values: object) -> None:
-        started, failures = time.monotonic(), 0
-        while True:
-            try:
-                await self._execute(statement, *values)
-                return
-            except UnavailableError:
-                if time.monotonic() - started > PATIENCE_SECONDS:
-                    raise
-            await asyncio.sleep(pause(failures))
-            failures += 1
-
-    async def _execute(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
-        async with self._lock:
-            try:
-                async with asyncio.timeout(SECONDS):
-                    connection = await self._connected()
-                    asyncio.get_running_loop().remove_reader(connection.fileno())
-                    cursor = await connection.execute(statement, values)
-                    rows = await cursor.fetchall() if cursor.description else []
-                self._listen(connection)
-                return rows
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                await self._hang_up()
-                why = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise UnavailableError("store", why, "tried again in a moment") from error
-
-    def _listen(self, connection: "psycopg.AsyncConnection[tuple[Any, ...]]") -> None:
-        """Wake the agent when the connection has something to say between statements: a notification, or its end."""
-        loop, descriptor = asyncio.get_running_loop(), connection.fileno()
-
-        def arrived() -> None:
-            loop.remove_reader(descriptor)  # the next statement takes it in
-            self._wake.set()
-
-        loop.add_reader(descriptor, arrived)
-
-    async def _connected(self) -> "psycopg.AsyncConnection[tuple[Any, ...]]":
-        if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(
-                self._configuration.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
-                password=self._configuration.secret("database_password"),
-                autocommit=True,
-                connect_timeout=5,
-                application_name="dynoform-run-agent",
-                options="-c statement_timeout=10s -c lock_timeout=5s",
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=20_000,
-            )
-            self._connection = connection
-            await self._lock_name(connection)
-            connection.add_notify_handler(lambda _: self._wake.set())  # of what comes in during a statement
-            for channel in _CHANNELS:
-                await connection.execute(f"LISTEN {channel}")
-        return self._connection
-
-    async def _lock_name(self, connection: "psycopg.AsyncConnection[tuple[Any, ...]]") -> None:
-        """One agent per name: the lock goes with the connection, so with its process, however that ends."""
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (self.agent,))
-        row = await cursor.fetchone()
-        if not row or not row[0]:
-            await self._hang_up()
-            raise ConflictError(f"run agent {self.agent}", "another one is alive", "stop it")
-
-    async def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and not connection.closed:
-            asyncio.get_running_loop().remove_reader(connection.fileno())
-            await connection.close()
+        await self._connection.patiently("DELETE FROM one_off_dynos WHERE id = %s", run_id)

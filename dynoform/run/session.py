@@ -23,7 +23,7 @@ from dynoform.store.secrets import Vault
 
 FLUSH_SECONDS = 10.0
 """How long a process that was killed, or output that nobody may end, is waited for."""
-_FAILED = b"\r\n !     The dyno could not be started. Try again; your operator's log of run-agent has the reason.\r\n"
+_FAILED = b"\r\n !     The dyno could not be started. Try again; your operator's log of runtime-agent says why.\r\n"
 
 
 class Logs(Protocol):

@@ -52,7 +52,7 @@ def find(session: Session, key_id: uuid.UUID) -> Door | None:
 
 
 def enter(session: Session, key_id: uuid.UUID, secret: str, *, tty: bool) -> None:
-    """Ask the run agent for a channel into the key's dyno; it meets whoever has the ``secret``. The key is in use.
+    """Ask the runtime agent for a channel into the key's dyno; it meets whoever has the ``secret``. The key is in use.
 
     Raises ``NotFoundError`` when the key is over, ``ConflictError`` when the dyno is not up, ``InvalidInputError`` when
     the app has as many as it may have.

@@ -1,4 +1,4 @@
-"""Asking for one-off dynos; the run agent, told by a notification, does the rest."""
+"""Asking for one-off dynos; the runtime agent, told by a notification, does the rest."""
 
 import secrets
 import uuid

@@ -1,4 +1,4 @@
-"""One-off dynos: asking for them, seeing and stopping them; the run agent is not there."""
+"""One-off dynos: asking for them, seeing and stopping them; the runtime agent is not there."""
 
 import re
 import uuid

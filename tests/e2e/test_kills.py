@@ -77,7 +77,7 @@ def test_up_that_was_killed_ten_times_converges() -> None:
         "registry",
         "router",
         "router-agent",
-        "run-agent",
+        "runtime-agent",
     ]
     assert names(platform) == {f"{STACK}_{noun}" for noun in nouns}
     updates_that_are_killed_fail_no_request(platform, moments)

@@ -137,18 +137,19 @@ def test_first_release_is_in_the_users_name(platform: Platform) -> None:
 
 def test_log_has_app_router_and_system_lines(platform: Platform) -> None:
     platform.app("python", "/?marker=log-test")
-
-    def lines() -> str:
-        session = platform.api.post("/apps/python/log-sessions", json={"lines": 500, "tail": False}).json()
-        return platform.api.get(session["logplex_url"]).text
-
     pattern = {
         "router": r"heroku\[router\]: at=info method=GET path=\"/\?marker=log-test\"",
         "system": r"heroku\[web\.1\]: State changed from starting to up",
         "app": r"app\[web\.1\]: ",
     }
     for kind, expression in pattern.items():
-        eventually(lambda e=expression: re.search(e, lines()), 15, f"{kind} line in the log")  # type: ignore[misc]
+        eventually(lambda e=expression: re.search(e, log(platform)), 15, f"{kind} line in the log")  # type: ignore[misc]
+
+
+def log(platform: Platform) -> str:
+    """The log of the app ``python``."""
+    session = platform.api.post("/apps/python/log-sessions", json={"lines": 500, "tail": False}).json()
+    return platform.api.get(session["logplex_url"]).text
 
 
 def test_killed_process_is_replaced(platform: Platform) -> None:
@@ -293,6 +294,9 @@ def test_everything_is_back_after_a_restart_of_the_engine(platform: Platform) ->
     start_engine()  # and nothing else: the rest comes back by itself, as at boot
     for app in ("python", "node"):
         eventually(lambda a=app: platform.serves(a), 90, f"{app} answers after the restart")  # type: ignore[misc]
+    # The engine has forgotten its events, and the agent was away with it: nobody saw this end.
+    exited = r"heroku\[web\.1\]: Process exited with status \d+"
+    eventually(lambda: re.search(exited, log(platform)), 30, "the end of the dyno in the log")
     settled = dynoform("up", "--stack", STACK, "--yes")
     assert settled.code == 0, f"{settled.out}\n{settled.err}"
 

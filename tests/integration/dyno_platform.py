@@ -1,17 +1,22 @@
 """As much of a platform as dynos need: a store, a bridge, and a reconciler that the test drives."""
 
+import asyncio
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import docker
 import httpx
 from docker.errors import APIError, NotFound
 from sqlalchemy import select, update
 
+from dynoform.agent.ledger import Ledger
+from dynoform.agent.process import repeat
+from dynoform.agent.watcher import Watcher
 from dynoform.configuration import Configuration
 from dynoform.domain.dyno_container import DYNO_ID_LABEL, RUN_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
@@ -20,6 +25,8 @@ from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.loop import Reconciler, _watch_events
 from dynoform.reconcile.swarm import Swarm
+from dynoform.run.connection import Connection
+from dynoform.run.engine import Engine
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -57,7 +64,7 @@ class DynoPlatform:
         self.executor = Executor(store, self.swarm, self.vault, self.logs, NETWORK, Journal("reconcile"))
         self.reconciler = Reconciler(store, self.swarm, self.executor, self.leadership)
         self.wake = Wake()
-        _watch_events(replace(configuration, stack=STACK), self.executor, self.leadership, self.wake)
+        _watch_events(replace(configuration, stack=STACK), self.wake)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -160,6 +167,31 @@ class DynoPlatform:
                 self.executor.journal.warning("pass failed", error=error)
                 due = 0.5
             self.wake.wait(due)
+
+
+@contextmanager
+def watched(platform: DynoPlatform) -> Iterator[None]:
+    """The runtime agent's part that tells of dynos' ends, into the platform's log."""
+    loop = asyncio.new_event_loop()
+
+    async def watch() -> None:
+        connection = Connection(platform.configuration, f"{STACK}-watcher", asyncio.Event())
+        journal = Journal("runtime-agent")
+        watcher = Watcher(STACK, Engine(), Ledger(connection), platform.logs, journal, datetime.now(UTC))
+        try:
+            await repeat("events", watcher.follow, 0, journal)
+        finally:
+            await connection.close()
+
+    watching = loop.create_task(watch())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield
+    loop.call_soon_threadsafe(watching.cancel)
+    platform.wait(watching.done)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
 
 
 @contextmanager

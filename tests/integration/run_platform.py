@@ -1,4 +1,4 @@
-"""What one-off dynos need besides the dyno platform: API, relay with TLS, log plane, and the run agent itself."""
+"""What one-off dynos need besides the dyno platform: API, relay with TLS, log plane, and the runtime agent itself."""
 
 import asyncio
 import os
@@ -147,14 +147,15 @@ class RunPlatform:
             "PATH": os.environ["PATH"],
             "DYNOFORM_STACK": STACK,
             "DYNOFORM_DYNO_NETWORK": NETWORK,
+            "DYNOFORM_CGROUPS": "/sys/fs/cgroup",
             "DYNOFORM_DATABASE": configuration.database,
             "DYNOFORM_SECRETS": str(configuration.secrets),
             "DYNOFORM_PLATFORM_ADDRESS": LOCAL,
             "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(configuration.rendezvous_dyno_port),
             "DYNOFORM_LOGPLEX_SYSLOG_PORT": str(configuration.logplex_syslog_port),
         }
-        output = (self.folder / "run-agent.log").open("ab")
-        command = [sys.executable, "-m", "dynoform", "run-agent"]
+        output = (self.folder / "runtime-agent.log").open("ab")
+        command = [sys.executable, "-m", "dynoform", "runtime-agent"]
         self._agent = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
         output.close()
         return self._agent.pid
@@ -218,13 +219,13 @@ class RunPlatform:
         """Until it holds."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, (self.folder / "run-agent.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, (self.folder / "runtime-agent.log").read_text()[-2000:]
             time.sleep(0.05)
 
 
 @contextmanager
 def running(parts: EngineParts, store: Store, configuration: Configuration, folder: Path) -> Iterator[RunPlatform]:
-    """All of it, with the API and the run agent at work; nothing of it is left at the end."""
+    """All of it, with the API and the runtime agent at work; nothing of it is left at the end."""
     image = parts.image("stack-13")
     remove_dynos(parts)
     with dyno_network(parts):

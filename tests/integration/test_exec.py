@@ -1,4 +1,4 @@
-"""Heroku Exec on a real engine, through the real relay and run agent: what a client of `ps:exec` has in a dyno."""
+"""Heroku Exec on a real engine, through the real relay and runtime agent: what a client of `ps:exec` has in a dyno."""
 
 import asyncio
 import hashlib

@@ -15,7 +15,7 @@ from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.loop import SETTLING
 from dynoform.store.session import Store
 from dynoform.store.tables import Dyno, Lease
-from tests.integration.dyno_platform import GATEWAY, SERVER, DynoPlatform, dyno_network, remove_dynos
+from tests.integration.dyno_platform import GATEWAY, SERVER, DynoPlatform, dyno_network, remove_dynos, watched
 from tests.integration.engine_parts import EngineParts, parts
 from tests.store_fixtures import configuration, migrated
 
@@ -33,7 +33,8 @@ def platform(parts: EngineParts, migrated: Store, configuration: Configuration) 
         made.start()
         made.wait(lambda: made.leadership.held())
         time.sleep(SETTLING.total_seconds())  # from here on, ends of processes are crashes
-        yield made
+        with watched(made):
+            yield made
         made.stop()
         remove_dynos(parts)
 

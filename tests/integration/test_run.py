@@ -231,8 +231,8 @@ def test_a_store_that_goes_away_for_a_moment_ends_nothing(dynos: RunPlatform, ap
     terminal = dynos.attach(app, "echo ready; cat")
     terminal.read_until(b"ready")
     with dynos.platform.store.transaction() as session:
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dynoform-run-agent'"
-        assert session.execute(text(query)).all()
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"
+        assert session.execute(text(query), {"name": "dynoform-runtime-agent"}).all()
     terminal.send(b"still here\n\x04")
     assert b"still here\r\nstill here\r\n" in terminal.read()
     dynos.wait(lambda: dynos.dynos(app) == [])

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = {f"dynoform.{path.stem}" for path in (ROOT / "dynoform").glob("[a-z]*.py")}
 """Small modules that every process uses: errors, configuration, journal …"""
-WORKERS = ("addons", "api", "build", "git", "logplex", "reconcile", "router", "run")
+WORKERS = ("addons", "agent", "api", "build", "git", "logplex", "reconcile", "router", "run")
 ALLOWED = {
     "dynoform/domain": {"dynoform.domain", "dynoform.errors"},
     "dynoform/store": {"dynoform.domain", "dynoform.store", *SHARED},
@@ -31,6 +31,8 @@ ALLOWED = {
 }
 ALLOWED["dynoform/api"].add("dynoform.git")
 """The API serves git; git knows nothing of the API."""
+ALLOWED["dynoform/agent"].add("dynoform.run")
+"""The runtime agent runs one-off dynos; they know nothing of it."""
 
 
 def imported(path: Path) -> set[str]:

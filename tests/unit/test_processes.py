@@ -81,9 +81,8 @@ def test_an_error_is_one_line() -> None:
 def test_an_unknown_process_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["nope"], ["api", "api"]):
         assert entry.main(arguments) == 64
-    assert (
-        "usage: python3 -m dynoform {api|reconcile|builder|router-agent|logplex|run-agent}" in capsys.readouterr().err
-    )
+    processes = "api|reconcile|builder|router-agent|logplex|runtime-agent"
+    assert f"usage: python3 -m dynoform {{{processes}}}" in capsys.readouterr().err
 
 
 def test_a_process_that_lacks_a_secret_says_so_in_one_line(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import argparse
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from dynoform.cli import host, ports, recovery, settings
+from dynoform.cli import host, isolation, ports, recovery, settings
 from dynoform.cli.commands import shared
 from dynoform.cli.commands.status import collect
 from dynoform.cli.context import Context
@@ -25,12 +26,21 @@ def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command. The exit code is 1 when a check failed."""
     checks = list(diagnose(context, context.stack(options.stack)))
     if options.json:
-        found = [{"check": one.name, "ok": one.error is None, "error": str(one.error or "")} for one in checks]
+        found = [
+            {"check": one.name, "ok": one.error is None, "error": str(one.error or ""), "note": one.note}
+            for one in checks
+        ]
         shared.print_json(context.console, found)
     else:
         for one in checks:
-            context.console.result(f"✗ {one.name}: {one.error}" if one.error else f"✓ {one.name}")
+            context.console.result(_line(one))
     return 1 if any(one.error for one in checks) else 0
+
+
+def _line(check: Check) -> str:
+    if check.error:
+        return f"✗ {check.name}: {check.error}"
+    return f"✓ {check.name}: {check.note}" if check.note else f"✓ {check.name}"
 
 
 def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
@@ -47,6 +57,8 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
             yield Check("ps:exec", ports.check_exec(stack.name, known[0], engine))
             away = DynoformError("Docker engine", "does not answer", f"bin/dynoform up --stack {stack.name}")
             yield Check("engine", None if engine else away)
+            if engine:
+                yield from isolation.checks(engine.client.info(), Path("/proc/mounts").read_text(encoding="utf-8"))
     yield _attempt("state", lambda: _state(stack))
     yield from _platform(context, stack)
 

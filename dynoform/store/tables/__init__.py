@@ -15,7 +15,7 @@ from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
-from dynoform.store.tables.hosts import Host
+from dynoform.store.tables.hosts import DynoEnd, Host, HostReport
 from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.log_drains import LogDrain
@@ -52,9 +52,11 @@ __all__ = [
     "Config",
     "Domain",
     "Dyno",
+    "DynoEnd",
     "ExecKey",
     "Formation",
     "Host",
+    "HostReport",
     "Identified",
     "Job",
     "Key",

@@ -1,8 +1,9 @@
-"""Hosts that dynos run on."""
+"""Hosts that dynos run on, how they are, and how dynos ended on them."""
 
+import uuid
 from datetime import datetime
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dynoform.store.tables.base import Base, now
@@ -17,3 +18,41 @@ class Host(Base):
     name: Mapped[str]
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class HostReport(Base):
+    """What the runtime agent of a host last told of it."""
+
+    __tablename__ = "host_reports"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    node_id: Mapped[str]
+    """Swarm's id of the node; empty while the engine has not told."""
+    reported_at: Mapped[datetime]
+    engine: Mapped[str]
+    """The engine's version; empty while it does not answer."""
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    free_memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    disk_bytes: Mapped[int] = mapped_column(BigInteger)
+    free_disk_bytes: Mapped[int] = mapped_column(BigInteger)
+    load: Mapped[float]
+    """Of the last minute."""
+    dynos: Mapped[int]
+    events_until: Mapped[int] = mapped_column(BigInteger)
+    """Up to when the engine's events were dealt with, in nanoseconds since 1970."""
+
+
+class DynoEnd(Base):
+    """The end of a formation dyno's container: written once, by the agent of its host."""
+
+    __tablename__ = "dyno_ends"
+    container_id: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"), index=True)
+    dyno_id: Mapped[uuid.UUID]
+    """Of a dyno that may be gone."""
+    name: Mapped[str]
+    """``web.1``"""
+    host: Mapped[str] = mapped_column(index=True)
+    exit_code: Mapped[int]
+    error: Mapped[str]
+    """Heroku's code, R12 or R15; empty for an ordinary end."""
+    ended_at: Mapped[datetime]

@@ -10,7 +10,7 @@ from dynoform.store.tables.base import Base, Identified, now
 
 
 class OneOffDyno(Identified, Base):
-    """A command that somebody runs: the run agent's memory of one container, until the command has ended."""
+    """A command that somebody runs: the runtime agent's memory of one container, until the command has ended."""
 
     __tablename__ = "one_off_dynos"
     app_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("apps.id", ondelete="CASCADE"))
@@ -37,7 +37,7 @@ class OneOffDyno(Identified, Base):
     """starting, up, down (Heroku's words); ``down`` is to be ended."""
     state_changed_at: Mapped[datetime] = mapped_column(default=now)
     agent: Mapped[str | None]
-    """The run agent that has it."""
+    """The runtime agent that has it."""
     __table_args__ = (
         Index(
             "ix_one_off_dynos_name", "app_id", "type", "number", unique=True, postgresql_where=text("inside_id IS NULL")

@@ -128,11 +128,12 @@ def test_what_is_accepted_can_be_exported_by_a_shell(patch: dict[str, str | None
 
 def test_sizes_are_found_in_any_case() -> None:
     size = dyno_sizes.find("sTANDARD-2x")
-    assert (size.name, size.memory_mb, size.kill_mb, size.cpu_shares, size.pids) == (
+    assert (size.name, size.memory_mb, size.kill_mb, size.compute, size.cpus, size.pids) == (
         "Standard-2X",
         1024,
         2048,
-        2048,
+        2,
+        2,
         512,
     )
     assert dyno_sizes.find("1X").name == dyno_sizes.DEFAULT

@@ -28,9 +28,18 @@ def test_a_web_dyno_publishes_its_port_on_the_host_and_a_worker_none() -> None:
 
 def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
     template = specification.service(SHOP, "secret", 20001)["task_template"]
-    assert template["Resources"]["Limits"] == {"MemoryBytes": 2048 * 1024 * 1024, "Pids": 512}
+    assert template["Resources"]["Limits"] == {
+        "MemoryBytes": 2048 * 1024 * 1024,
+        "NanoCPUs": 2 * 10**9,
+        "Pids": 512,
+    }
     container = template["ContainerSpec"]
+    assert container["Ulimits"] == [
+        {"Name": "nofile", "Soft": 10_000, "Hard": 10_000},
+        {"Name": "core", "Soft": 0, "Hard": 0},
+    ]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
+    assert container["Privileges"] == {"NoNewPrivileges": True}
     assert container["StopGracePeriod"] == 30 * 10**9
     assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
     assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
@@ -39,8 +48,10 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
 def test_a_users_own_image_gets_its_config_vars_from_the_secret_and_keeps_its_command() -> None:
     own = replace(SHOP, container=True, command="serve --name 'two words'")
     container = specification.service(own, "secret", 20001)["task_template"]["ContainerSpec"]
-    script = '. /run/secrets/config\nexport PORT=5000 DYNO=web.1\neval "exec $1"'
-    assert container["Command"] == ["/bin/sh", "-c", script, "sh"]
+    shell, option, script, name = container["Command"]
+    assert (shell, option, name) == ("/bin/sh", "-c", "sh")
+    assert script.startswith(". /run/secrets/config\nexport PORT=5000 DYNO=web.1\n")
+    assert script.endswith('\neval "exec $confined $1"')
     assert container["Args"] == ["serve --name 'two words'"]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
     assert container["Env"] == ["PORT=5000", "DYNO=web.1"], "no config var is in the service"

@@ -1,4 +1,4 @@
-"""The SSH server of `ps:exec` on the loopback, over a real store and a real relay; the run agent's side is played."""
+"""The SSH server of `ps:exec` on the loopback, over a real store and a real relay; the agent's side is played."""
 
 import asyncio
 import uuid
@@ -95,7 +95,7 @@ class Site:
             await link.close()
 
     def rows(self) -> list[OneOffDyno]:
-        """What the run agent is asked for."""
+        """What the runtime agent is asked for."""
         with self.store.transaction() as session:
             return list(session.scalars(select(OneOffDyno)))
 

@@ -1,4 +1,4 @@
-"""The run agent's side of a channel: what it makes of what the SSH server says."""
+"""The runtime agent's side of a channel: what it makes of what the SSH server says."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

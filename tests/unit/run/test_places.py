@@ -1,6 +1,7 @@
 import uuid
 from dataclasses import replace
 
+from dynoform.domain import dyno_container
 from dynoform.reconcile import specification
 from dynoform.run import places
 from dynoform.run.rows import Run
@@ -24,7 +25,12 @@ def test_a_one_off_dyno_is_contained_as_one_of_the_formation_is() -> None:
         formation["CapabilityDrop"],
         formation["Init"],
     )
-    assert {"MemoryBytes": host["Memory"], "Pids": host["PidsLimit"]} == limits
+    processors = host["CpuQuota"] * 10**9 // host["CpuPeriod"]
+    assert {"MemoryBytes": host["Memory"], "NanoCPUs": processors, "Pids": host["PidsLimit"]} == limits
+    assert host["Ulimits"] == formation["Ulimits"]
+    adjusted = dyno_container.limits(SHOP.size).adjustable
+    assert adjusted.items() <= host.items(), "what the agent gives the dynos that Swarm makes"
+    assert (host["SecurityOpt"], host["OomScoreAdj"]) == (["no-new-privileges:true"], 500)
     assert (made["Image"], host["NetworkMode"]) == (formation["Image"], SHOP.network)
     assert made["Env"] == ["PORT=5000", "DYNO=run.1234"]
     assert made["Cmd"] == ["/opt/dynoform/dyno", "bundle exec rake x"]
@@ -52,5 +58,8 @@ def test_a_users_own_image_starts_by_its_shell_with_the_config_vars() -> None:
     assert script.splitlines() == [
         ". /run/secrets/config",
         "export PORT=5000 DYNO=run.1234",
-        'exec /bin/sh -c "$1"',
+        "echo 500 >/proc/self/oom_score_adj",
+        "confined='setpriv --no-new-privs'",
+        "$confined true 2>/dev/null || confined=",
+        'exec $confined /bin/sh -c "$1"',
     ]

@@ -1,37 +1,28 @@
-"""The run agent's process: takes the one-off dynos that are asked for, and leaves nothing behind of those that ended.
+"""The one-off dynos of a host: takes those that are asked for, and leaves nothing behind of those that ended.
 
-Level-triggered: every look compares rows, sessions and the engine's containers. SIGTERM leaves all as it is, as kill -9
-does: detached dynos go on, and the next agent, a moment later, takes over.
+Level-triggered: every look compares rows, sessions and the engine's containers.
 """
 
 import asyncio
 import json
-import signal
-import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dynoform.configuration import Configuration
-from dynoform.domain.dyno_container import RUN_ID_LABEL, STACK_LABEL
-from dynoform.domain.retries import pause
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, DYNO_LABEL, RUN_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
-from dynoform.journal import Journal
-from dynoform.logplex_client import LogplexClient
 from dynoform.run import places
-from dynoform.run.engine import Engine
 from dynoform.run.exec_session import ExecSession
-from dynoform.run.rows import Rows, Run
+from dynoform.run.rows import Run
 from dynoform.run.session import Parts, Session
-from dynoform.store.secrets import Vault
 
 LOOK_SECONDS = 5.0
 LOG_SECONDS = 60.0
 """How long a detached dyno's container stays after its end, for the log agent to read the last lines."""
 
 
-class Agent:
+class Sessions:
     """The sessions of this host."""
 
     def __init__(self, parts: Parts) -> None:
@@ -41,14 +32,15 @@ class Agent:
 
     async def look(self) -> None:
         """Compare what is asked for with what there is, and begin to mend the difference. Raises ``DynoformError``."""
-        runs = {run.id: run for run in await self.parts.rows.mine()}
+        containers = await self._containers()
+        runs = {run.id: run for run in await self.parts.rows.mine(_running(containers))}
         self._forget_ended()
         for run in runs.values():
             self._see(run)
         for run_id, (session, _) in self._sessions.items():
             if run_id not in runs:
                 session.stop()  # its app is gone
-        await self._sweep(runs)
+        await self._sweep(runs, containers)
 
     async def stop(self) -> None:
         """Let go of all sessions; what they run goes on."""
@@ -73,15 +65,19 @@ class Agent:
                 if error is not None:
                     self.parts.journal.error("session failed", dyno=run_id, error=repr(error))
 
-    async def _sweep(self, runs: Mapping[uuid.UUID, Run]) -> None:
-        """Remove containers that nobody has a row or a session for."""
-        labels = [f"{STACK_LABEL}={self.parts.configuration.stack}", RUN_ID_LABEL]
+    async def _containers(self) -> Sequence[Mapping[str, Any]]:
+        """All of this stack's dynos on this host, those that have ended too."""
+        labels = [f"{STACK_LABEL}={self.parts.configuration.stack}", DYNO_LABEL]
         query = {"all": "1", "filters": json.dumps({"label": labels})}
-        for found in await self.parts.engine.call("GET", "/containers/json", query=query):
-            try:
-                run_id: uuid.UUID | None = uuid.UUID(found["Labels"][RUN_ID_LABEL])
-            except ValueError:
-                run_id = None
+        found: list[dict[str, Any]] = await self.parts.engine.call("GET", "/containers/json", query=query)
+        return found
+
+    async def _sweep(self, runs: Mapping[uuid.UUID, Run], containers: Sequence[Mapping[str, Any]]) -> None:
+        """Remove containers of one-off dynos that nobody has a row or a session for."""
+        for found in containers:
+            if RUN_ID_LABEL not in found["Labels"]:
+                continue
+            run_id = _id(found["Labels"][RUN_ID_LABEL])
             if run_id not in runs and run_id not in self._sessions and await self._is_over(found["Id"]):
                 await places.remove(self.parts.engine, f"/containers/{found['Id']}")
 
@@ -97,40 +93,14 @@ class Agent:
         return (datetime.now(UTC) - ended).total_seconds() > LOG_SECONDS
 
 
-def run(configuration: Configuration) -> None:
-    """Take care of one-off dynos until SIGTERM."""
-    asyncio.run(_work(configuration))
+def _running(containers: Sequence[Mapping[str, Any]]) -> list[uuid.UUID]:
+    """The formation dynos among them that run."""
+    running = [found["Labels"].get(DYNO_ID_LABEL, "") for found in containers if found["State"] == "running"]
+    return [dyno_id for label in running if (dyno_id := _id(label)) is not None]
 
 
-async def _work(configuration: Configuration) -> None:
-    journal = Journal("run-agent")
-    stopping, wake = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _ask_to_stop, stopping, wake)
-    rows = Rows(configuration, socket.gethostname(), wake)
-    logs = LogplexClient(configuration)
-    vault = Vault(configuration.secret("encryption_key"))
-    agent = Agent(Parts(configuration, Engine(), rows, vault, logs, journal))
-    failures = 0
-    while not stopping.is_set():
-        wake.clear()
-        try:
-            await agent.look()
-            failures = 0
-        except DynoformError as error:
-            journal.warning("look failed", error=error, failures=failures)
-            failures += 1
-        try:
-            async with asyncio.timeout(pause(failures) if failures else LOOK_SECONDS):
-                await wake.wait()
-        except TimeoutError:
-            continue
-    await agent.stop()
-    await rows.close()
-    logs.close()
-
-
-def _ask_to_stop(stopping: asyncio.Event, wake: asyncio.Event) -> None:
-    stopping.set()
-    wake.set()
+def _id(label: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(label)
+    except ValueError:
+        return None

@@ -1,0 +1,24 @@
+"""Dynos' disks: all of a host's are one, and a dyno that fills it takes it from every other and from the platform.
+
+Few file systems can hold a container to a part of the disk (overlay2 on XFS with project quotas). So this goes for all:
+while a host has little left, the dyno that has written most is stopped. Its next start has an empty disk, as on Heroku.
+"""
+
+from collections.abc import Mapping
+
+_GIB = 1 << 30
+ALLOWANCE = _GIB
+"""Bytes that a dyno may have written and never be stopped for it."""
+_LEAST = _GIB
+_SHARE = 0.05
+
+
+def is_short(free: int, total: int) -> bool:
+    """Whether a disk of ``total`` bytes has so little left that room has to be made."""
+    return free < max(_LEAST, int(total * _SHARE))
+
+
+def to_stop(written: Mapping[str, int]) -> str | None:
+    """Which container, of those with the bytes that each has ``written``; None when none has much."""
+    largest = max(written, key=lambda container: (written[container], container), default=None)
+    return largest if largest is not None and written[largest] > ALLOWANCE else None
