@@ -15,7 +15,7 @@ from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
-from dynoform.reconcile import declared, probes, specification
+from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
@@ -46,6 +46,7 @@ class Reconciler:
         self._watched_since: datetime | None = None
         self._tidied = 0.0
         self._hosts: frozenset[HostState] | None = None
+        self._times = clocks.TaskTimes()
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
@@ -56,16 +57,19 @@ class Reconciler:
             self._watched_since = None
             return IDLE_SECONDS
         wanted = declared.read(self.store)
+        if clocks.is_ahead(wanted.dynos, wanted.now):
+            clocks.restamp(self.store)
+            return 0
         try:
             actual = self.swarm.actual()
         except UnavailableError:
             self._watched_since = None
             raise
-        if self._watched_since is None:
+        if self._watched_since is None or self._watched_since > wanted.now + SETTLING:
             self._watched_since = wanted.now + SETTLING
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
-        actions = decide(self._snapshot(wanted, actual.services))
+        actions = decide(self._snapshot(wanted, self._times.corrected(actual.services, wanted.now)))
         for action in actions:
             if not self.leadership.held():
                 return 0

@@ -108,12 +108,15 @@ def altered(service: Mapping[str, Any]) -> str:
     replicas = spec.get("Mode", {}).get("Replicated", {}).get("Replicas", 1)
     if replicas != 1:
         return f"{replicas} replicas"
-    if spec["TaskTemplate"].get("ForceUpdate", 0):
-        return ""  # a forced restart: the same dyno
     previous = service.get("PreviousSpec")
-    if previous is not None and previous.get("TaskTemplate") != spec["TaskTemplate"]:
+    if previous is not None and _template(previous) != _template(spec):
         return "its specification"
     return ""
+
+
+def _template(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the dyno runs; a forced restart alone changes none of it."""
+    return {key: value for key, value in spec.get("TaskTemplate", {}).items() if key != "ForceUpdate"}
 
 
 def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
@@ -132,9 +135,8 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
 
 
 def _start(dyno: DynoService) -> dict[str, list[str]]:
-    if not dyno.container:
-        return {"Args": [dyno.command]}  # after the image's entrypoint, which reads the config vars first
-    return {"Command": dyno_container.launcher(dyno.dyno, own_image=True, words=True), "Args": [dyno.command]}
+    launcher = dyno_container.launcher(dyno.dyno, own_image=dyno.container, words=dyno.container)
+    return {"Command": dyno_container.supervised(launcher), "Args": [dyno.command]}
 
 
 def _limits(size: str) -> dict[str, int]:

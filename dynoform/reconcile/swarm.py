@@ -70,8 +70,13 @@ class Swarm:
             except APIError as error:
                 if error.status_code != _CONFLICT:
                     raise
+            found = self.client.inspect_service(dyno.name)
+            if (found["Spec"].get("Labels") or {}).get(DYNO_ID_LABEL) != str(dyno.dyno_id):
+                # Somebody took the label off, without which no look would find it.
+                self.client.remove_service(found["ID"])
+                return str(self.client.create_service(**arguments)["ID"])
             # A predecessor of this process was killed after creating it: the same name is the same dyno.
-            return str(self.client.inspect_service(dyno.name)["ID"])
+            return str(found["ID"])
 
     def remove(self, service_id: str) -> None:
         """Remove a service: its processes get SIGTERM, and SIGKILL after the stop grace. One that is gone is fine."""

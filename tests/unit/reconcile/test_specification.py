@@ -32,6 +32,7 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
     container = template["ContainerSpec"]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
     assert container["StopGracePeriod"] == 30 * 10**9
+    assert container["Command"] == dyno_container.supervised(["/opt/dynoform/dyno"])
     assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
     assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
 
@@ -40,7 +41,7 @@ def test_a_users_own_image_gets_its_config_vars_from_the_secret_and_keeps_its_co
     own = replace(SHOP, container=True, command="serve --name 'two words'")
     container = specification.service(own, "secret", 20001)["task_template"]["ContainerSpec"]
     script = '. /run/secrets/config\nexport PORT=5000 DYNO=web.1\neval "exec $1"'
-    assert container["Command"] == ["/bin/sh", "-c", script, "sh"]
+    assert container["Command"] == dyno_container.supervised(["/bin/sh", "-c", script, "sh"])
     assert container["Args"] == ["serve --name 'two words'"]
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
     assert container["Env"] == ["PORT=5000", "DYNO=web.1"], "no config var is in the service"
@@ -104,6 +105,10 @@ def test_no_port_left_is_said() -> None:
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {}}}, ""),
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 0}}, "TaskTemplate": {}}}, "0 replicas"),
         ({"Spec": {"TaskTemplate": {"ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {}}}, ""),
+        (
+            {"Spec": {"TaskTemplate": {"a": 1, "ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}},
+            "its specification",
+        ),
         ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}}, "its specification"),
         ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 1}}}, ""),
     ],
@@ -123,3 +128,15 @@ def test_changes_by_hand_are_seen(service: dict[str, object], found: str) -> Non
 )
 def test_the_end_of_a_process_reads_as_on_heroku(code: int, seconds: float | None, lines: list[str]) -> None:
     assert dyno_lines.stopped(code, seconds) == lines
+
+
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [
+        ("No such image: x@sha256:0", ": its image is gone, deploy the app again"),
+        ("manifest unknown", ": its image is gone, deploy the app again"),
+        ("network x is not ready", ""),
+    ],
+)
+def test_a_dyno_that_cannot_be_launched_says_what_to_do(why: str, advice: str) -> None:
+    assert dyno_lines.launch_failed(why) == f"Error R99 (Platform error) -> Failed to launch the dyno{advice}"
