@@ -53,6 +53,7 @@ class Reconciler:
 
         Raises ``DynoformError`` when store or engine do not answer; what was running goes on.
         """
+        began = time.monotonic()
         if not self.leadership.acquire():
             self._watched_since = None
             return IDLE_SECONDS
@@ -75,7 +76,7 @@ class Reconciler:
                 return 0
             self.executor.do(action)
         self._tidy(wanted)
-        return 0 if actions else _due(wanted)
+        return 0 if actions else _due(wanted, time.monotonic() - began)
 
     def _tell_hosts(self, found: frozenset[HostState]) -> None:
         """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
@@ -207,7 +208,8 @@ def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> lis
     return found
 
 
-def _due(wanted: Declared) -> float:
+def _due(wanted: Declared, took: float) -> float:
+    """Seconds until the next pass; where one takes long (many dynos), passes do not fill a processor."""
     moving = (dyno for dyno in wanted.dynos if dyno.state in {"starting", "down"})
     leaving = any(wanted.now - dyno.since < BUSY_FOR for dyno in moving)
-    return BUSY_SECONDS if leaving else IDLE_SECONDS
+    return max(BUSY_SECONDS, took) if leaving else max(IDLE_SECONDS, 10 * took)

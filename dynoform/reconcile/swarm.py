@@ -38,12 +38,15 @@ class Actual:
 class Swarm:
     """Services and secrets of one stack's dynos."""
 
-    def __init__(self, stack: str, seconds: float = SECONDS) -> None:
-        """Connect to the local engine, which has to be a Swarm manager; ``seconds`` is how long a call may take."""
+    def __init__(self, stack: str, seconds: float = SECONDS, engine: str | None = None) -> None:
+        """Connect to ``engine`` (an address; None is the local one), which has to be a Swarm manager.
+
+        ``seconds`` is how long a call may take.
+        """
         self.stack = stack
         self.address_label = f"dynoform.{stack}.dyno-address"
         with _explained("connect"):
-            self.client = docker.APIClient(timeout=seconds, version="auto")
+            self.client = docker.APIClient(engine, timeout=seconds, version="auto")
 
     def actual(self) -> Actual:
         """All dyno services with their tasks. Raises ``UnavailableError``."""
