@@ -1,3 +1,4 @@
+import copy
 import re
 import subprocess
 import uuid
@@ -104,17 +105,33 @@ def test_no_port_left_is_said() -> None:
     [
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {}}}, ""),
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 0}}, "TaskTemplate": {}}}, "0 replicas"),
-        ({"Spec": {"TaskTemplate": {"ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {}}}, ""),
-        (
-            {"Spec": {"TaskTemplate": {"a": 1, "ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}},
-            "its specification",
-        ),
-        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}}, "its specification"),
-        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 1}}}, ""),
     ],
 )
 def test_changes_by_hand_are_seen(service: dict[str, object], found: str) -> None:
     assert specification.altered(service) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("ContainerSpec", "Image"), "nginx"),
+        (("ContainerSpec", "Args"), ["sleep 1"]),
+        (("ContainerSpec", "Env"), ["PORT=1"]),
+        (("ContainerSpec", "User"), "0"),
+        (("Resources", "Limits"), {"Pids": 0}),
+    ],
+)
+def test_a_changed_service_is_known_however_often_it_was_updated(path: tuple[str, str], value: object) -> None:
+    made = specification.service(SHOP, "secret", 20001)
+    spec = {"Labels": made["labels"], "TaskTemplate": made["task_template"]}
+    assert specification.altered({"Spec": spec}) == ""
+    restarted = {**spec, "TaskTemplate": {**spec["TaskTemplate"], "ForceUpdate": 2}}
+    assert specification.altered({"Spec": restarted, "PreviousSpec": spec}) == ""
+    changed = copy.deepcopy(spec)
+    changed["TaskTemplate"][path[0]][path[1]] = value
+    assert specification.altered({"Spec": changed, "PreviousSpec": changed}) == "its specification"
+    unlabelled = {**spec, "Labels": {}}
+    assert specification.altered({"Spec": unlabelled, "PreviousSpec": spec}) == "its specification"
 
 
 @pytest.mark.parametrize(
