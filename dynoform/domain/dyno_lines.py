@@ -14,7 +14,7 @@ AWAITING_CLIENT = "Awaiting client"
 HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
 LAUNCH_FAILED = "Error R99 (Platform error) -> Failed to launch the dyno"
 _KILLED = 137
-_GONE = ("no such image", "manifest unknown", "not found")
+_NO_IMAGE = ("no such image", "manifest unknown", "not found")
 
 
 def state_changed(before: str, after: str) -> str:
@@ -29,8 +29,8 @@ def starting(command: str) -> str:
 
 def launch_failed(why: str) -> str:
     """The line for a dyno that the engine could not start, for the reason ``why``, with what the app's owner can do."""
-    if any(words in why.lower() for words in _GONE):
-        return f"{LAUNCH_FAILED}: its image is gone, deploy the app again"
+    if any(words in why.lower() for words in _NO_IMAGE):  # the engine's words also when the registry is away
+        return f"{LAUNCH_FAILED}: its image cannot be had, tried again soon; if this stays so, deploy the app again"
     return LAUNCH_FAILED
 
 

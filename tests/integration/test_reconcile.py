@@ -259,7 +259,7 @@ def test_a_dyno_that_has_had_its_day_is_cycled_while_it_serves(platform: DynoPla
 
 def test_a_dyno_whose_image_is_gone_says_so_and_is_tried_again(platform: DynoPlatform, app: uuid.UUID) -> None:
     platform.release(app, {"web": SERVER}, image="dynoform/gone:never")
-    gone = "heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: its image is gone"
+    gone = "heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: its image cannot be had"
     platform.wait(lambda: said(platform, gone, "heroku[web.1]: State changed from starting to crashed"))
     platform.wait(lambda: platform.states(app) == ["web.1 crashed"])
     (dyno,) = platform.dynos(app)

@@ -150,8 +150,11 @@ def test_the_end_of_a_process_reads_as_on_heroku(code: int, seconds: float | Non
 @pytest.mark.parametrize(
     ("why", "advice"),
     [
-        ("No such image: x@sha256:0", ": its image is gone, deploy the app again"),
-        ("manifest unknown", ": its image is gone, deploy the app again"),
+        (
+            "No such image: x@sha256:0",
+            ": its image cannot be had, tried again soon; if this stays so, deploy the app again",
+        ),
+        ("manifest unknown", ": its image cannot be had, tried again soon; if this stays so, deploy the app again"),
         ("network x is not ready", ""),
     ],
 )
