@@ -111,7 +111,7 @@ def test_a_dyno_whose_image_is_gone_says_so_and_crashes_once(
     for number in range(2):
         action = MarkCrashed(dyno.id, 0, now(), "No such image: x@sha256:0", f"task-{number}", launch_failed=True)
         executor.do(action)
-    gone = f"heroku[web.1]: {dyno_lines.LAUNCH_FAILED}: its image cannot be had, tried again soon; if this stays so, deploy the app again"
+    gone = f"heroku[web.1]: {dyno_lines.launch_failed('No such image')}"
     assert lines.said == [gone, "heroku[web.1]: State changed from starting to crashed", gone]
 
 
