@@ -8,6 +8,8 @@ from datetime import timedelta
 
 DELAYS = tuple(timedelta(minutes=minutes) for minutes in (0, 10, 20, 40, 80, 160, 320, 640, 1280, 1440))
 """Cool-off after the 1st, 2nd, … crash; the last one repeats."""
+RELAUNCH = timedelta(seconds=30)
+"""When a dyno is tried again that the platform could not start: the app is not to blame, its cool-off does not grow."""
 GOOD_RUN = timedelta(hours=1)
 """A dyno that was up for this long has recovered: its next crash is a first one."""
 

@@ -17,7 +17,15 @@ class AddDyno:
     command: str
     reason: str
     restart: bool = False
-    """Whether it takes the place of one of the same release, as a user asked for."""
+    """Whether it takes the place of one that runs."""
+
+
+@dataclass(frozen=True)
+class CycleDyno:
+    """Make a new dyno in the place of one that has had its day, which leaves when the new one takes traffic."""
+
+    dyno_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -87,4 +95,4 @@ class RemoveService:
     reason: str
 
 
-Action = AddDyno | StartDyno | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService
+Action = AddDyno | CycleDyno | StartDyno | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService

@@ -5,7 +5,7 @@ The reconciler makes Swarm services of it, the runtime agent containers.
 
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,26 @@ _CONFINE = f"""\
 echo {OOM_SCORE} >/proc/self/oom_score_adj
 confined='setpriv --no-new-privs'
 $confined true 2>/dev/null || confined=
+"""
+# The engine's init signals one process and ends with it: a shell between an app and its init would end at SIGTERM, and
+# the app be killed with it. INT and QUIT are given back to the app, as a shell takes them from what it runs beside
+# itself; an env that cannot do that (before coreutils 8.31, and BusyBox's) leaves them ignored. A signal ends `wait`.
+_SUPERVISE = """\
+stopping=
+trap 'stopping=1 again=1; kill -TERM -1' TERM
+if env --default-signal=INT,QUIT true 2>/dev/null; then set -- env --default-signal=INT,QUIT "$@"; fi
+"$@" &
+exec 2>/dev/null
+[ "$stopping" ] && kill -TERM $!
+again=1 code=127
+while [ "$again" ]; do
+  again=
+  wait $!
+  ended=$?
+  [ $ended = 127 ] || code=$ended
+done
+while [ "$stopping" ] && kill -0 -1; do sleep 0.1; done
+exit $code
 """
 
 
@@ -125,6 +145,15 @@ def launcher(dyno: str, *, own_image: bool, words: bool = False) -> list[str]:
     platform = " ".join(shlex.quote(variable) for variable in environment(dyno))
     become = 'eval "exec $confined $1"' if words else 'exec $confined /bin/sh -c "$1"'
     return ["/bin/sh", "-c", f". {SECRETS}/{CONFIG}\nexport {platform}\n{_CONFINE}{become}", "sh"]
+
+
+def supervised(words: Sequence[str]) -> list[str]:
+    """The program ``words``, further ones may follow, run as Heroku stops dynos: SIGTERM reaches every process.
+
+    The container ends with the program's exit code: when the program ends by itself, at once; after SIGTERM, not before
+    all its processes have ended (https://devcenter.heroku.com/articles/dyno-shutdown-behavior).
+    """
+    return ["/bin/sh", "-c", _SUPERVISE, "dyno", *words]
 
 
 def limits(size: str) -> Limits:

@@ -4,6 +4,7 @@ EXIT_SECONDS = 30
 """Time between SIGTERM and SIGKILL."""
 
 RESTARTING = "Restarting"
+CYCLING = "Cycling"
 STOPPING = "Stopping all processes with SIGTERM"
 KILLING = "Stopping process with SIGKILL"
 BOOT_TIMEOUT = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
@@ -15,6 +16,7 @@ AWAITING_CLIENT = "Awaiting client"
 HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
 LAUNCH_FAILED = "Error R99 (Platform error) -> Failed to launch the dyno"
 _KILLED = 137
+_NO_IMAGE = ("no such image", "manifest unknown", "not found")
 
 
 def state_changed(before: str, after: str) -> str:
@@ -25,6 +27,13 @@ def state_changed(before: str, after: str) -> str:
 def starting(command: str) -> str:
     """The line at each start of a process."""
     return f"Starting process with command `{command}`"
+
+
+def launch_failed(why: str) -> str:
+    """The line for a dyno that the engine could not start, for the reason ``why``, with what the app's owner can do."""
+    if any(words in why.lower() for words in _NO_IMAGE):  # the engine's words also when the registry is away
+        return f"{LAUNCH_FAILED}: its image cannot be had, tried again soon; if this stays so, deploy the app again"
+    return LAUNCH_FAILED
 
 
 def run_by_user(command: str, email: str) -> str:

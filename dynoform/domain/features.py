@@ -5,6 +5,7 @@ The CLI shows those in state ``general`` under ``features``, all others under ``
 
 from dataclasses import dataclass
 
+PREBOOT = "preboot"
 _ARTICLES = "https://devcenter.heroku.com/articles/"
 
 
@@ -40,7 +41,7 @@ APP = (
         state="beta",
     ),
     Feature(
-        "preboot",
+        PREBOOT,
         "Preboot",
         "Provide seamless web dyno deploys",
         "preboot",

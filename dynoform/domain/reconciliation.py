@@ -1,8 +1,8 @@
 """The dyno manager's decisions: from one snapshot of what is wanted and what runs to a list of actions with reasons.
 
-Rules are Heroku's (https://devcenter.heroku.com/articles/dynos, /preboot): new dynos first, the old ones leave when all
-new ones of their type are up and routed; a release that does not boot takes nothing down; a process that ends is a
-crash and starts again at once, then after a growing cool-off.
+Rules are Heroku's (https://devcenter.heroku.com/articles/dynos, /preboot, /dyno-restarts): new dynos first, the old
+ones leave when all new ones of their type are up and routed; a release that does not boot takes nothing down; a process
+that ends is a crash and starts again at once, then after a growing cool-off; every dyno is replaced once a day.
 """
 
 from collections import defaultdict
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dynoform.domain import backoff
+from dynoform.domain import backoff, cycling
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
+    CycleDyno,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -36,6 +37,11 @@ SWARM_TURN = timedelta(seconds=3)
 """How long Swarm may take to begin its own restart before it is taken to have given up."""
 NO_TASK = timedelta(seconds=15)
 """How long a new service may be without a task."""
+PREBOOT = timedelta(minutes=2)
+"""With preboot, how long all web dynos of a release have to be up before the old ones leave: of Heroku's 3 minutes, one
+is for booting."""
+MOVING = timedelta(minutes=5)
+"""For this long a dyno that starts or leaves is taken for one that is being replaced."""
 
 _ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 _CRASHED = frozenset({"complete", "failed", "rejected"})
@@ -57,6 +63,8 @@ class AppState:
 
     id: UUID
     wanted: Mapping[tuple[str, int], Wanted]
+    preboot: bool = False
+    """Whether a release's web dynos prove themselves beside the old ones before these leave."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class DynoState:
     port: int | None = None
     crashes: int = 0
     start_after: datetime | None = None
+    created: datetime | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -157,9 +166,22 @@ def decide(snapshot: Snapshot) -> list[Action]:
     by_app: dict[UUID, list[DynoState]] = defaultdict(list)
     for dyno in snapshot.dynos:
         by_app[dyno.app_id].append(dyno)
-    for app in snapshot.apps:
-        actions += _Formation(snapshot, app, by_app[app.id], services).decide()
-    return actions
+    formations = [_Formation(snapshot, app, by_app[app.id], services) for app in snapshot.apps]
+    for formation in formations:
+        actions += formation.decide()
+    return actions + _cycles(snapshot, formations)
+
+
+def _cycles(snapshot: Snapshot, formations: "Iterable[_Formation]") -> list[Action]:
+    """The dynos that are due to be replaced, oldest first and few at a time."""
+    due = sorted((moment, str(dyno.id)) for formation in formations for moment, dyno in formation.due())
+    if not due:
+        return []
+    moving = sum(
+        1 for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
+    )
+    room = cycling.room(len(snapshot.dynos), moving)
+    return [CycleDyno(UUID(dyno_id), "has had its day") for _, dyno_id in due[:room]]
 
 
 class _Formation:
@@ -181,16 +203,31 @@ class _Formation:
     def decide(self) -> Iterator[Action]:
         """All actions for the app: first the new and the living, then those that go."""
         restarting = {dyno.key for dyno in self.leaving if dyno.state == "down" and self._same_release(dyno)}
+        replaced = restarting | {dyno.key for dyno in self.leaving if dyno.state == "up"}
         for key, wanted in self.app.wanted.items():
             if key not in self.current:
                 reason = "restart" if key in restarting else "declared and not there"
                 yield AddDyno(
-                    self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in restarting
+                    self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in replaced
                 )
         for dyno in self.current.values():
             yield from self._live(dyno)
         for dyno in self.leaving:
             yield from self._leave(dyno)
+
+    def due(self) -> Iterator[tuple[datetime, DynoState]]:
+        """Dynos that have had their day, with since when; at most one of a type, and none while others are moving."""
+        busy = {dyno.type for dyno in self.leaving} | {
+            dyno.type for dyno in self.current.values() if dyno.state == "starting"
+        }
+        first: dict[str, tuple[datetime, DynoState]] = {}
+        for dyno in self.current.values():
+            if dyno.type in busy or dyno.state != "up" or dyno.created is None:
+                continue
+            moment = cycling.due(dyno.id, dyno.created)
+            if moment <= self.snapshot.now and (dyno.type not in first or moment < first[dyno.type][0]):
+                first[dyno.type] = moment, dyno
+        yield from first.values()
 
     def _fits(self, dyno: DynoState) -> bool:
         wanted = self.app.wanted.get(dyno.key)
@@ -208,6 +245,12 @@ class _Formation:
         """Whether the dyno is up and, if it takes traffic, every router sends it some."""
         return dyno is not None and dyno.state == "up" and (dyno.type != WEB or self.snapshot.routed(dyno.since))
 
+    def _proven(self, dyno: DynoState | None) -> bool:
+        """Whether the dyno may take over from an older release's: with preboot, it has served for a while."""
+        if dyno is None or not self._settled(dyno):
+            return False
+        return dyno.type != WEB or not self.app.preboot or self.snapshot.now - dyno.since >= PREBOOT
+
     def _leave(self, dyno: DynoState) -> Iterator[Action]:
         """A dyno that is not wanted any more, or is to be replaced."""
         service = self.services.get(dyno.id)
@@ -223,7 +266,7 @@ class _Formation:
             yield Retire(dyno.id, "replaced before it was up" if dyno.state == "starting" else "replaced, not running")
         elif self._same_release(dyno) and self._settled(self.current.get(dyno.key)):
             yield Retire(dyno.id, "replaced by a new dyno")
-        elif all(self._settled(self.current.get(key)) for key in self.app.wanted if key[0] == dyno.type):
+        elif all(self._proven(self.current.get(key)) for key in self.app.wanted if key[0] == dyno.type):
             yield Retire(dyno.id, "replaced by the new release")
 
     def _ended(self, service: Service) -> bool:
@@ -242,17 +285,22 @@ class _Formation:
             return
         crash = next((task for task in service.tasks if self._is_new_crash(task)), None)
         if crash is not None:
-            ran_for = crash.at - dyno.since if dyno.state == "up" else timedelta(0)
-            crashes = backoff.count(dyno.crashes, ran_for)
-            reason = crash.error or f"its process ended ({crash.state})"
-            after = self.snapshot.now + backoff.delay(crashes)
-            yield MarkCrashed(dyno.id, crashes, after, reason, crash.id, launch_failed=crash.state == "rejected")
+            yield self._crashed(dyno, crash)
             return
         latest = service.tasks[-1] if service.tasks else None
         if latest is None or not latest.live:
             yield from self._restart_ended(dyno, latest)
         else:
             yield from self._observe(dyno, latest)
+
+    def _crashed(self, dyno: DynoState, task: Task) -> MarkCrashed:
+        reason = task.error or f"its process ended ({task.state})"
+        if task.state == "rejected":
+            after = self.snapshot.now + backoff.RELAUNCH
+            return MarkCrashed(dyno.id, dyno.crashes, after, reason, task.id, launch_failed=True)
+        ran_for = task.at - dyno.since if dyno.state == "up" else timedelta(0)
+        crashes = backoff.count(dyno.crashes, ran_for)
+        return MarkCrashed(dyno.id, crashes, self.snapshot.now + backoff.delay(crashes), reason, task.id)
 
     def _is_new_crash(self, task: Task) -> bool:
         if task.state not in _CRASHED or task.id in self.snapshot.counted or _port_taken(task):

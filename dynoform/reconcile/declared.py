@@ -8,8 +8,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dynoform.domain.features import PREBOOT
 from dynoform.domain.reconciliation import AppState, DynoState, Wanted
 from dynoform.domain.routes import PRESENCE
+from dynoform.reconcile.clocks import SKEW
+from dynoform.store import features
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Formation, Lease, Release, Slug
 
@@ -46,7 +49,8 @@ def _apps(session: Session) -> tuple[AppState, ...]:
             if command := commands.get(scale.type):
                 run = Wanted(release_id, scale.size, command)
                 wanted[app_id] |= {(scale.type, number): run for number in range(1, scale.quantity + 1)}
-    return tuple(AppState(app_id, wanted[app_id]) for app_id in session.scalars(select(App.id)))
+    preboot = features.enabled_for(session, PREBOOT)
+    return tuple(AppState(app_id, wanted[app_id], app_id in preboot) for app_id in session.scalars(select(App.id)))
 
 
 def _dynos(session: Session) -> tuple[DynoState, ...]:
@@ -63,6 +67,7 @@ def _dynos(session: Session) -> tuple[DynoState, ...]:
         Dyno.port,
         Dyno.crashes,
         Dyno.start_after,
+        Dyno.created_at,
     )
     return tuple(DynoState(*row) for row in session.execute(select(*columns)))
 
@@ -71,5 +76,6 @@ def _routers(session: Session, now: datetime) -> tuple[datetime | None, bool]:
     """The oldest moment whose routes are in force on some router, and whether routers are known but none reports."""
     query = select(Lease.holder, Lease.expires_at).where(Lease.name.startswith(PRESENCE))
     leases = session.execute(query).all()
-    reporting = [datetime.fromisoformat(lease.holder) for lease in leases if lease.expires_at > now]
+    moments = [datetime.fromisoformat(lease.holder) for lease in leases if lease.expires_at > now]
+    reporting = [moment for moment in moments if moment <= now + SKEW]  # or said before the clock was set back
     return (min(reporting) if reporting else None), bool(leases) and not reporting

@@ -10,6 +10,7 @@ from dynoform.domain import dyno_lines, dyno_names, stacks
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
+    CycleDyno,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -58,6 +59,8 @@ class Executor:
         match action:
             case AddDyno():
                 self._add(action)
+            case CycleDyno():
+                self._cycle(action)
             case StartDyno():
                 self._start(action)
             case MarkUp():
@@ -95,6 +98,22 @@ class Executor:
             webhooks.dyno_created(session, app, dyno, release.version)
         if action.restart:
             self._say(dyno, dyno_lines.RESTARTING, dyno_lines.state_changed("up", "starting"))
+
+    def _cycle(self, action: CycleDyno) -> None:
+        with self.store.transaction() as session:
+            old = session.get(Dyno, action.dyno_id, with_for_update=True)
+            if old is None or old.state != "up":
+                return
+            # Its address stays: it serves until the new one does.
+            old.state, old.state_changed_at = "down", func.clock_timestamp()
+            webhooks.dyno_changed(session, old, "up")
+            columns = ("app_id", "release_id", "type", "number", "size", "command")
+            dyno = Dyno(**{name: getattr(old, name) for name in columns}, state_changed_at=func.clock_timestamp())
+            session.add(dyno)
+            session.flush()
+            app, release = session.get_one(App, old.app_id), session.get_one(Release, old.release_id)
+            webhooks.dyno_created(session, app, dyno, release.version)
+        self._say(dyno, dyno_lines.CYCLING, _changed("up", "starting"))
 
     def _start(self, action: StartDyno) -> None:
         with self.store.transaction() as session:
@@ -188,8 +207,9 @@ class Executor:
             if service_id:
                 self.swarm.remove(service_id)
         if action.launch_failed:
-            self._say(dyno, dyno_lines.LAUNCH_FAILED)
-        self._say(dyno, _changed(before, "crashed"))
+            self._say(dyno, dyno_lines.launch_failed(action.reason))
+        if before != "crashed":
+            self._say(dyno, _changed(before, "crashed"))
 
     def _retire(self, action: Retire) -> None:
         with self.store.transaction() as session:

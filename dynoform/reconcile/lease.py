@@ -4,8 +4,9 @@ import os
 import socket
 import time
 import uuid
+from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dynoform.errors import DynoformError
@@ -29,6 +30,8 @@ class Leadership:
         self.holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._until = 0.0
         self._renew_at = 0.0
+        self._other: tuple[str, datetime] | None = None
+        self._other_since = 0.0
 
     def held(self) -> bool:
         """Whether the lease is ours at this moment, by our own clock, which started before the store's did."""
@@ -63,12 +66,19 @@ class Leadership:
     def _take(self) -> bool:
         expires = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, self.seconds)
         values = {"holder": self.holder, "expires_at": expires}
+        free = [Lease.holder == self.holder, Lease.expires_at < func.now()]
+        if self._other is not None and time.monotonic() - self._other_since > self.seconds:
+            holder, until = self._other
+            free.append(and_(Lease.holder == holder, Lease.expires_at == until))
         statement = insert(Lease).values(name=self.name, **values)
-        statement = statement.on_conflict_do_update(
-            index_elements=[Lease.name],
-            set_=values,
-            where=or_(Lease.holder == self.holder, Lease.expires_at < func.now()),
-        )
+        statement = statement.on_conflict_do_update(index_elements=[Lease.name], set_=values, where=or_(*free))
         with self.store.transaction() as session:
             session.execute(statement)
-            return session.scalar(select(Lease.holder).where(Lease.name == self.name)) == self.holder
+            holder, until = session.execute(select(Lease.holder, Lease.expires_at).where(Lease.name == self.name)).one()
+        self._watch(holder, until)
+        return bool(holder == self.holder)
+
+    def _watch(self, holder: str, until: datetime) -> None:
+        """Remember since when nobody has renewed the lease: the store's clock, by which it ends, may be set back."""
+        if (holder, until) != self._other:
+            self._other, self._other_since = (holder, until), time.monotonic()

@@ -13,7 +13,7 @@ from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
-from dynoform.reconcile import declared, probes, specification
+from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
@@ -44,32 +44,37 @@ class Reconciler:
         self._watched_since: datetime | None = None
         self._tidied = 0.0
         self._hosts: frozenset[HostState] | None = None
+        self._times = clocks.TaskTimes()
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
 
         Raises ``DynoformError`` when store or engine do not answer; what was running goes on.
         """
+        began = time.monotonic()
         if not self.leadership.acquire():
             self._watched_since = None
             return IDLE_SECONDS
         wanted = declared.read(self.store)
+        if clocks.is_ahead(wanted.dynos, wanted.now):
+            clocks.restamp(self.store)
+            return 0
         try:
             actual = self.swarm.actual()
         except UnavailableError:
             self._watched_since = None
             raise
-        if self._watched_since is None:
+        if self._watched_since is None or self._watched_since > wanted.now + SETTLING:
             self._watched_since = wanted.now + SETTLING
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
-        actions = decide(self._snapshot(wanted, actual.services))
+        actions = decide(self._snapshot(wanted, self._times.corrected(actual.services, wanted.now)))
         for action in actions:
             if not self.leadership.held():
                 return 0
             self.executor.do(action)
         self._tidy(wanted)
-        return 0 if actions else _due(wanted)
+        return 0 if actions else _due(wanted, time.monotonic() - began)
 
     def _tell_hosts(self, found: frozenset[HostState]) -> None:
         """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
@@ -190,7 +195,8 @@ def _booting(dynos: tuple[DynoState, ...], services: tuple[Service, ...]) -> lis
     return found
 
 
-def _due(wanted: Declared) -> float:
+def _due(wanted: Declared, took: float) -> float:
+    """Seconds until the next pass; where one takes long (many dynos), passes do not fill a processor."""
     moving = (dyno for dyno in wanted.dynos if dyno.state in {"starting", "down"})
     leaving = any(wanted.now - dyno.since < BUSY_FOR for dyno in moving)
-    return BUSY_SECONDS if leaving else IDLE_SECONDS
+    return max(BUSY_SECONDS, took) if leaving else max(IDLE_SECONDS, 10 * took)

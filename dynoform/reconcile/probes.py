@@ -1,37 +1,42 @@
-"""Does a dyno listen on its port? Asked of all booting dynos at once."""
+"""Does a dyno listen on its port? Asked of all booting dynos at once: however many, it takes as long as one."""
 
-import socket
+import asyncio
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 SECONDS = 1.0
 QUIET_SECONDS = 0.1
 """Docker's own proxy may take a connection for a dyno that does not listen yet, and hangs up at once."""
-WORKERS = 16
+AT_ONCE = 500
+"""Connections at a time, well below what a process may have open."""
 
 
 def answering(targets: Iterable[tuple[UUID, str, int]]) -> frozenset[UUID]:
     """Those of (dyno, address, port) whose port takes a connection and keeps it."""
     wanted = list(targets)
-    if not wanted:
-        return frozenset()
-    with ThreadPoolExecutor(min(WORKERS, len(wanted))) as pool:
-        results = pool.map(lambda target: answers(target[1], target[2]), wanted)
-        return frozenset(target[0] for target, result in zip(wanted, results, strict=True) if result)
+    return asyncio.run(_answering(wanted)) if wanted else frozenset()
 
 
-def answers(address: str, port: int) -> bool:
+async def _answering(wanted: list[tuple[UUID, str, int]]) -> frozenset[UUID]:
+    room = asyncio.Semaphore(AT_ONCE)
+    results = await asyncio.gather(*(_answers(room, address, port) for _, address, port in wanted))
+    return frozenset(target[0] for target, answers in zip(wanted, results, strict=True) if answers)
+
+
+async def _answers(room: asyncio.Semaphore, address: str, port: int) -> bool:
     """Whether the port takes a connection and does not hang up on it at once."""
-    try:
-        connection = socket.create_connection((address, port), timeout=SECONDS)
-    except OSError:
-        return False
-    with connection:
-        connection.settimeout(QUIET_SECONDS)
+    async with room:
         try:
-            return connection.recv(1) != b""
+            async with asyncio.timeout(SECONDS):
+                reader, writer = await asyncio.open_connection(address, port)
+        except OSError:  # a timeout is one too
+            return False
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                return await reader.read(1) != b""
         except TimeoutError:
             return True  # it waits for a request, as a server should
         except OSError:
             return False
+        finally:
+            writer.close()

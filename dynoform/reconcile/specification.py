@@ -1,5 +1,6 @@
 """The Swarm service of one dyno, as the engine's API wants it; pure, so that it can be compared and tested."""
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ PUBLISHED = range(20_000, 30_000)
 """Ports on the dyno address. Below the kernel's ephemeral ports, so that no outgoing connection sits on one."""
 SECOND = 1_000_000_000
 _MAXIMUM_NAME = 63
+MADE_LABEL = "dynoform.made"
+"""What the service was made as, by which a change by hand is known."""
+_AS_GIVEN = ("Image", "Command", "Args", "Env", "User", "Init", "StopGracePeriod")
 
 
 @dataclass(frozen=True)
@@ -68,19 +72,20 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
     ``port`` is the host port of a web dyno. It stays the dyno's own, also when Swarm restarts it or the engine comes
     back: so a route that is a moment out of date never leads to another app's dyno.
     """
+    template = {
+        "ContainerSpec": _container(dyno, secret_id),
+        "Resources": {"Limits": _limits(dyno.size)},
+        "RestartPolicy": _restart_policy(dyno),
+        "Networks": [{"Target": dyno.network}],
+        "LogDriver": {"Name": dyno_container.LOG_DRIVER, "Options": dyno_container.LOG_OPTIONS},
+    }
     ports = [{"Protocol": "tcp", "TargetPort": PORT, "PublishedPort": port, "PublishMode": "host"}] if port else []
     return {
         "name": dyno.name,
-        "labels": dyno.labels(),
+        "labels": dyno.labels() | {MADE_LABEL: _fingerprint(template)},
         "mode": {"Replicated": {"Replicas": 1}},
         "endpoint_spec": {"Mode": "dnsrr", "Ports": ports},
-        "task_template": {
-            "ContainerSpec": _container(dyno, secret_id),
-            "Resources": {"Limits": _limits(dyno.size)},
-            "RestartPolicy": _restart_policy(dyno),
-            "Networks": [{"Target": dyno.network}],
-            "LogDriver": {"Name": dyno_container.LOG_DRIVER, "Options": dyno_container.LOG_OPTIONS},
-        },
+        "task_template": template,
     }
 
 
@@ -102,18 +107,24 @@ def free_port(taken: frozenset[int], seed: str) -> int:
 def altered(service: Mapping[str, Any]) -> str:
     """What somebody changed in a service of ours, in words; empty when it is as we made it.
 
-    Our services are never updated, so one with a changed template or scale was touched by hand.
+    Our services are never updated, so one that was updated and is not what was made was touched by hand. A forced
+    restart leaves it the same.
     """
     spec = service["Spec"]
     replicas = spec.get("Mode", {}).get("Replicated", {}).get("Replicas", 1)
     if replicas != 1:
         return f"{replicas} replicas"
-    if spec["TaskTemplate"].get("ForceUpdate", 0):
-        return ""  # a forced restart: the same dyno
-    previous = service.get("PreviousSpec")
-    if previous is not None and previous.get("TaskTemplate") != spec["TaskTemplate"]:
+    updated = service.get("PreviousSpec") is not None
+    if updated and (spec.get("Labels") or {}).get(MADE_LABEL) != _fingerprint(spec["TaskTemplate"]):
         return "its specification"
     return ""
+
+
+def _fingerprint(template: Mapping[str, Any]) -> str:
+    """Of what a dyno runs and how, as far as the engine gives it back as it was given."""
+    container = template.get("ContainerSpec", {})
+    found = [{key: container.get(key) for key in _AS_GIVEN}, template.get("Resources", {}).get("Limits")]
+    return sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
@@ -135,9 +146,8 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
 
 
 def _start(dyno: DynoService) -> dict[str, list[str]]:
-    if not dyno.container:
-        return {"Args": [dyno.command]}  # after the image's entrypoint, which reads the config vars first
-    return {"Command": dyno_container.launcher(dyno.dyno, own_image=True, words=True), "Args": [dyno.command]}
+    launcher = dyno_container.launcher(dyno.dyno, own_image=dyno.container, words=dyno.container)
+    return {"Command": dyno_container.supervised(launcher), "Args": [dyno.command]}
 
 
 def _limits(size: str) -> dict[str, int]:

@@ -38,12 +38,15 @@ class Actual:
 class Swarm:
     """Services and secrets of one stack's dynos."""
 
-    def __init__(self, stack: str, seconds: float = SECONDS) -> None:
-        """Connect to the local engine, which has to be a Swarm manager; ``seconds`` is how long a call may take."""
+    def __init__(self, stack: str, seconds: float = SECONDS, engine: str | None = None) -> None:
+        """Connect to ``engine`` (an address; None is the local one), which has to be a Swarm manager.
+
+        ``seconds`` is how long a call may take.
+        """
         self.stack = stack
         self.address_label = f"dynoform.{stack}.dyno-address"
         with _explained("connect"):
-            self.client = docker.APIClient(timeout=seconds, version="auto")
+            self.client = docker.APIClient(engine, timeout=seconds, version="auto")
 
     def actual(self) -> Actual:
         """All dyno services with their tasks. Raises ``UnavailableError``."""
@@ -70,8 +73,13 @@ class Swarm:
             except APIError as error:
                 if error.status_code != _CONFLICT:
                     raise
+            found = self.client.inspect_service(dyno.name)
+            if (found["Spec"].get("Labels") or {}).get(DYNO_ID_LABEL) != str(dyno.dyno_id):
+                # Somebody took the label off, without which no look would find it.
+                self.client.remove_service(found["ID"])
+                return str(self.client.create_service(**arguments)["ID"])
             # A predecessor of this process was killed after creating it: the same name is the same dyno.
-            return str(self.client.inspect_service(dyno.name)["ID"])
+            return str(found["ID"])
 
     def remove(self, service_id: str) -> None:
         """Remove a service: its processes get SIGTERM, and SIGKILL after the stop grace. One that is gone is fine."""

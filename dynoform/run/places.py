@@ -84,7 +84,9 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
 
 
 def _command(run: Run) -> list[str]:
-    return [*launcher(run), one_off.expand(run.command, run.process_types or {})]
+    # What somebody is attached to has its terminal and its input for itself, without a shell beside it.
+    words = launcher(run) if run.digest else dyno_container.supervised(launcher(run))
+    return [*words, one_off.expand(run.command, run.process_types or {})]
 
 
 def launcher(run: Run) -> list[str]:

@@ -20,6 +20,11 @@ def enabled(session: Session, app_id: uuid.UUID) -> set[str]:
     return {feature.name for feature in features.APP if on.get(feature.name, feature.default)}
 
 
+def enabled_for(session: Session, name: str) -> set[uuid.UUID]:
+    """The apps that turned this feature on, which is off for who never chose."""
+    return set(session.scalars(select(AppFeature.app_id).where(AppFeature.name == name, AppFeature.enabled)))
+
+
 def choices(session: Session, table: type[Choice], owner_id: uuid.UUID) -> dict[str, Choice]:
     """What an app or an account chose, by the feature's name; fresh."""
     query = select(table).where(_owner(table) == owner_id).execution_options(populate_existing=True)

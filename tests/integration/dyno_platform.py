@@ -91,14 +91,22 @@ class DynoPlatform:
             session.flush()
             return app.id
 
-    def release(self, app_id: uuid.UUID, commands: dict[str, str], *, stack: str = "dynoform-13", **config: str) -> int:
-        """A release of the test image with these process types; returns its version."""
+    def release(
+        self,
+        app_id: uuid.UUID,
+        commands: dict[str, str],
+        *,
+        stack: str = "dynoform-13",
+        image: str = "",
+        **config: str,
+    ) -> int:
+        """A release of ``image``, the test's own unless given, with these process types; returns its version."""
         with self.store.transaction() as session:
             app = session.get_one(App, app_id)
             slug = Slug(
                 id=uuid.uuid4(),
                 app_id=app_id,
-                image=self.image,
+                image=image or self.image,
                 size=1,
                 checksum="-",
                 stack=stack,

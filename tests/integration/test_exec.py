@@ -181,7 +181,7 @@ def test_a_client_that_goes_leaves_nothing_running(dyno: Dyno) -> None:
         client.abort()
 
     dyno.play(scenario)
-    dyno.dynos.wait(lambda: "sleep" not in dyno.processes())
+    dyno.dynos.wait(lambda: not {"sleep 987", "sleep 654"} & set(dyno.commands()))
     assert "http.server" in dyno.processes()
     assert [row["name"] for row in dyno.dynos.dynos(dyno.app)] == ["work.1"]
 
@@ -196,7 +196,7 @@ def test_a_killed_agent_ends_what_is_there_and_the_next_one_serves(dyno: Dyno) -
         assert (await client.run("echo again")).stdout == "again\n"
 
     dyno.play(scenario)
-    dyno.dynos.wait(lambda: "sleep" not in dyno.processes())
+    dyno.dynos.wait(lambda: "sleep 987" not in dyno.processes())
 
 
 def test_a_dyno_that_stops_takes_its_sessions_along(dyno: Dyno) -> None:

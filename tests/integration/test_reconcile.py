@@ -124,6 +124,20 @@ def test_scaling_up_and_down_and_to_nothing(platform: DynoPlatform, app: uuid.UU
     platform.wait(lambda: platform.states(app) == [] and not platform.services(app))
 
 
+def test_sigterm_reaches_every_process_and_each_may_finish(platform: DynoPlatform, app: uuid.UUID) -> None:
+    """One behind a shell, which ends at once, and one in a session of its own: both take their time."""
+    patient = "sh -c 'trap \"sleep {}; exit 0\" TERM; while :; do sleep 0.1; done'"
+    command = f"setsid {patient.format(3)} & {patient.format(1)}; true"
+    platform.release(app, {"worker": command})
+    platform.scale(app, worker=1)
+    platform.wait_up(app, "worker.1")
+    platform.scale(app, worker=0)
+    platform.wait(lambda: said(platform, "heroku[worker.1]: Stopping all processes with SIGTERM"))
+    stopped = time.monotonic()
+    platform.wait(lambda: said(platform, "heroku[worker.1]: Process exited with status 143"))
+    assert 2.5 < time.monotonic() - stopped < 6
+
+
 def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app: uuid.UUID) -> None:
     platform.release(app, {"web": SERVER})
     platform.wait_up(app, "web.1")
@@ -227,15 +241,48 @@ def test_a_restart_starts_the_new_dyno_first(platform: DynoPlatform, app: uuid.U
     )
 
 
-@pytest.mark.parametrize("what", ["removed", "scaled"])
+def test_a_dyno_that_has_had_its_day_is_cycled_while_it_serves(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+    (old,) = platform.dynos(app)
+    with platform.store.transaction() as session:
+        made = func.now() - timedelta(hours=28)
+        session.execute(update(Dyno).where(Dyno.id == old.id).values(created_at=made))
+    platform.wake.ring()
+    platform.wait(lambda: len(platform.dynos(app)) == 2)
+    assert alive(platform, old)
+    platform.wait_up(app, "web.1")
+    assert platform.dynos(app)[0].id != old.id
+    assert said(
+        platform, "heroku[web.1]: Cycling", "State changed from up to starting", "State changed from starting to up"
+    )
+
+
+def test_a_dyno_whose_image_is_gone_says_so_and_is_tried_again(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": SERVER}, image="dynoform/gone:never")
+    gone = "heroku[web.1]: Error R99 (Platform error) -> Failed to launch the dyno: its image cannot be had"
+    platform.wait(lambda: said(platform, gone, "heroku[web.1]: State changed from starting to crashed"))
+    platform.wait(lambda: platform.states(app) == ["web.1 crashed"])
+    (dyno,) = platform.dynos(app)
+    assert dyno.crashes == 0
+    assert dyno.start_after is not None
+    assert dyno.start_after - dyno.state_changed_at < timedelta(seconds=31)
+    platform.release(app, {"web": SERVER})
+    platform.wait_up(app, "web.1")
+
+
+@pytest.mark.parametrize("what", ["removed", "scaled", "unlabelled"])
 def test_a_service_that_was_changed_by_hand_is_mended(platform: DynoPlatform, app: uuid.UUID, what: str) -> None:
     platform.release(app, {"web": SERVER})
     platform.wait_up(app, "web.1")
     (service,) = platform.services(app)
     if what == "removed":
         service.remove()
-    else:
+    elif what == "scaled":
         service.scale(0)
+    else:
+        api = platform.parts.engine.api
+        api.update_service(service.id, service.version, name=service.name, labels={"a": "b"}, fetch_current_spec=True)
     platform.wait(lambda: platform.dynos(app)[0].service_id != service.id)
     platform.wait_up(app, "web.1")
     assert [found.id for found in platform.services(app)] == [platform.dynos(app)[0].service_id]
@@ -270,10 +317,13 @@ def test_a_destroyed_apps_services_and_secrets_go(platform: DynoPlatform, app: u
     platform.wait(lambda: not platform.parts.engine.secrets.list(filters=label), 40)
 
 
-def test_a_dyno_that_does_not_bind_its_port_is_stopped_after_60_seconds(platform: DynoPlatform, app: uuid.UUID) -> None:
-    platform.release(app, {"web": "sleep 1000"})
+def test_what_does_not_bind_its_port_and_what_does_not_stop_is_killed(platform: DynoPlatform, app: uuid.UUID) -> None:
+    platform.release(app, {"web": "sleep 1000", "worker": "trap '' TERM; while :; do sleep 1; done"})
     platform.wait(lambda: bool(platform.containers(app)))
     started = time.monotonic()
+    platform.scale(app, worker=1)
+    platform.wait(lambda: "worker.1 up" in platform.states(app))
+    platform.scale(app, worker=0)
     expected = (
         "heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
         "heroku[web.1]: Stopping process with SIGKILL",
@@ -281,6 +331,13 @@ def test_a_dyno_that_does_not_bind_its_port_is_stopped_after_60_seconds(platform
     )
     platform.wait(lambda: said(platform, *expected), 75)
     assert 55 < time.monotonic() - started < 70
+    assert said(
+        platform,
+        "heroku[worker.1]: Stopping all processes with SIGTERM",
+        "heroku[worker.1]: Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds",
+        "heroku[worker.1]: Stopping process with SIGKILL",
+        "heroku[worker.1]: Process exited with status 137",
+    )
 
 
 def test_a_reconciler_that_was_killed_half_way_leaves_nothing_behind(platform: DynoPlatform, app: uuid.UUID) -> None:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from dynoform.cli.process import Command, run
 from dynoform.errors import DynoformError
 
 DYNOS = 2
-SECONDS = 120
+SECONDS = 600
 REST_SECONDS = 20
 """A builder that had work has gone by then."""
 SAMPLE = "examples/apps/python"
@@ -31,17 +31,17 @@ def config_set(bench: Bench) -> Taken:
 
     A client asks all the while: a request that fails is an error, not a number.
     """
-    with _app(bench) as (api, name):
+    with application(bench) as (api, name):
         api.patch(f"/apps/{name}/formation", {"updates": [{"type": "web", "quantity": DYNOS}]})
-        _until_up(api, name, set())
+        until_up(api, name, DYNOS)
         before = {dyno["id"] for dyno in api.get(f"/apps/{name}/dynos")}
         outputs = bench.stack.outputs()
         with _traffic(f"{name}.{outputs['domain']}", int(outputs["httpPort"])):
             began = time.monotonic()
             api.patch(f"/apps/{name}/config-vars", {"BENCH": uuid.uuid4().hex})
-            _until_up(api, name, before)
+            until_up(api, name, DYNOS, before)
             took = time.monotonic() - began
-        boot = _slowest_boot(api, name)
+        boot = slowest_boot(api, name)
         return Taken(took - boot, {"in all": took, "boot of the slowest dyno": boot, "the rest": took - boot})
 
 
@@ -50,7 +50,7 @@ def git_push(bench: Bench) -> Taken:
 
     The platform is at rest before it: whoever pushes again within seconds finds a builder at work, and few do.
     """
-    with _app(bench) as (api, name), tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
+    with application(bench) as (api, name), tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
         environment = _git(bench, api)
         work = Path(folder)
         run(Command(["cp", "-r", f"{bench.context.places.root / SAMPLE}/.", folder], timeout=60))
@@ -66,7 +66,7 @@ def git_push(bench: Bench) -> Taken:
 
 
 @contextmanager
-def _app(bench: Bench) -> Iterator[tuple[running.Api, str]]:
+def application(bench: Bench) -> Iterator[tuple[running.Api, str]]:
     """A deployed app of its own, gone at the end."""
     api, name = bench.api(), f"bench-{uuid.uuid4().hex[:8]}"
     api.post("/apps", {"name": name})
@@ -77,18 +77,19 @@ def _app(bench: Bench) -> Iterator[tuple[running.Api, str]]:
         api.delete(f"/apps/{name}")
 
 
-def _until_up(api: running.Api, name: str, before: set[str]) -> None:
+def until_up(api: running.Api, name: str, dynos: int, before: Collection[str] = ()) -> None:
+    """Waits for so many dynos that are up and not of `before` (ids). Raises `DynoformError` when they do not come."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        dynos = api.get(f"/apps/{name}/dynos")
-        fresh = [dyno for dyno in dynos if dyno["state"] == "up" and dyno["id"] not in before]
-        if len(fresh) == DYNOS:
+        found = api.get(f"/apps/{name}/dynos")
+        fresh = [dyno for dyno in found if dyno["state"] == "up" and dyno["id"] not in before]
+        if len(fresh) == dynos:
             return
         time.sleep(0.05)
-    raise DynoformError(f"app {name}", f"has not {DYNOS} new dynos after {SECONDS} s", f"heroku logs -a {name}")
+    raise DynoformError(f"app {name}", f"has not {dynos} new dynos after {SECONDS} s", f"heroku logs -a {name}")
 
 
-def _slowest_boot(api: running.Api, name: str) -> float:
+def slowest_boot(api: running.Api, name: str) -> float:
     """Seconds from a dyno's creation to its state ``up``, by the platform's clock, of the slowest one."""
     logs = api.client.get(api.post(f"/apps/{name}/log-sessions", {"lines": 1500, "source": "heroku"})["logplex_url"])
     begun: dict[str, datetime] = {}

@@ -58,7 +58,7 @@ class Taken:
 class Measure:
     """A measurement: what it is called, its unit, the goal (at most), and how it is taken.
 
-    `once` marks those that throw caches away: they run once, whatever the number of runs.
+    `once` marks those that throw caches away or take very long: they run once, whatever the number of runs.
     """
 
     name: str

@@ -45,7 +45,12 @@ class Result:
 
     def _parts(self) -> str:
         medians = {name: statistics.median(run.parts[name] for run in self.taken) for name in self.taken[0].parts}
-        return ", ".join(f"{name} {number:.1f} {self.measure.unit}" for name, number in medians.items())
+        return ", ".join(self._part(name, number) for name, number in medians.items())
+
+    def _part(self, name: str, number: float) -> str:
+        """One that has another unit than the whole says so in its name: ``CPU [%]``."""
+        words, _, unit = name.removesuffix("]").partition(" [")
+        return f"{words} {number:.1f} {unit or self.measure.unit}"
 
 
 def rewritten(old: str, results: Sequence[Result]) -> str:

@@ -1,10 +1,13 @@
 """The commands around the engine: grammar, exit codes, what they end with."""
 
 import io
+import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from dynoform.cli.bench import measures, page, platform
+from dynoform.cli.bench.load import load
 from dynoform.cli.bench.measure import Taken
 from dynoform.cli.commands import completion, status, test, up
 from dynoform.cli.places import CHECKOUT
@@ -155,6 +159,34 @@ def test_benchmark_shows_the_parts_beside_the_whole() -> None:
     runs = [Taken(rest, {"in all": rest + 2, "buildpack": 2.0, "the rest": rest}) for rest in (1.5, 1.0, 2.0)]
     row = page.Result(measure, runs, "2026-01-01", "m").row()
     assert "| 1.5 s | in all 3.5 s, buildpack 2.0 s, the rest 1.5 s | 1.5, 1.0, 2.0 | 3 s |" in row
+
+
+def test_a_part_may_have_a_unit_of_its_own() -> None:
+    (measure,) = (one for one in measures.MEASURES if one.name == "idle-dynos")
+    row = page.Result(measure, [Taken(30.0, {"CPU [%]": 0.25, "shim": 9.0})], "2026-01-01", "m").row()
+    assert "| 30.0 MiB | CPU 0.2 %, shim 9.0 MiB |" in row
+
+
+def test_load_counts_what_is_not_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Thread(target=answer_every_other, args=(listener,), daemon=True).start()
+        with load("app.localhost", port, rate=50) as found:
+            time.sleep(0.5)
+    assert 20 <= found.sent <= 30
+    assert abs(found.failed - found.sent / 2) <= 1
+    assert 0 < found.slowest < 5
+
+
+def answer_every_other(listener: socket.socket) -> None:
+    for number in itertools.count():
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 503 No\r\n\r\n" if number % 2 else b"HTTP/1.1 200 OK\r\n\r\n")
 
 
 def test_answers_tells_200_from_the_rest() -> None:

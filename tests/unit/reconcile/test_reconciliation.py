@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dynoform.domain import cycling
 from dynoform.domain.dyno_actions import (
     AddDyno,
+    CycleDyno,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -183,6 +185,13 @@ def test_a_crash_is_counted_once() -> None:
     assert decide(snapshot(wanted(), one, services=[failed], counted=frozenset({"task-failed"}))) == []
 
 
+def test_what_the_platform_cannot_launch_is_tried_again_soon_and_is_no_crash_of_the_app() -> None:
+    one = dyno(1, "starting", since=ago(5), crashes=3)
+    (action,) = decide(snapshot(wanted(), one, services=[service(one, task("rejected", error="No such image: x"))]))
+    later = NOW + timedelta(seconds=30)
+    assert action == MarkCrashed(one.id, 3, later, "No such image: x", "task-rejected", launch_failed=True)
+
+
 def test_swarms_own_restart_is_noticed() -> None:
     one = dyno(1, "crashed", since=ago(1), crashes=1)
     again = service(one, task("failed", 1), task("starting"))
@@ -224,8 +233,10 @@ def test_a_service_without_a_task_is_made_anew_after_a_while() -> None:
 
 
 def test_a_new_release_adds_its_dynos_and_removes_none() -> None:
-    actions = decide(snapshot(wanted(2), dyno(1, release=OLD), dyno(2, release=OLD)))
-    assert [(type(action), getattr(action, "number", 0)) for action in actions] == [(AddDyno, 1), (AddDyno, 2)]
+    actions = decide(snapshot(wanted(3), dyno(1, release=OLD), dyno(2, "crashed", release=OLD)))
+    added = [action for action in actions if isinstance(action, AddDyno)]
+    assert [(action.number, action.restart) for action in added] == [(1, True), (2, False), (3, False)]
+    assert [type(action) for action in actions[3:]] == [Retire], "what does not run leaves at once"
 
 
 def test_old_dynos_leave_when_all_new_ones_are_up() -> None:
@@ -247,6 +258,27 @@ def test_a_release_that_does_not_boot_takes_nothing_down() -> None:
         wanted(), dyno(1, release=OLD), crashed, services=[running, ended], counted=frozenset({"task-failed"})
     )
     assert decide(left) == []
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(119, False), (120, True)])
+def test_with_preboot_old_web_dynos_stay_until_the_new_ones_have_proved_themselves(
+    seconds: float, leaves: bool
+) -> None:
+    app = replace(wanted(2), preboot=True)
+    old = [dyno(1, release=OLD), dyno(2, release=OLD)]
+    actions = decide(snapshot(app, *old, dyno(1, since=ago(500)), dyno(2, since=ago(seconds))))
+    assert [type(action) for action in actions] == ([Retire, Retire] if leaves else [])
+
+
+def test_preboot_is_for_releases_and_for_web_dynos() -> None:
+    app = replace(wanted(1, 1), preboot=True)
+    restarted = dyno(1, "down", address=NODE, port=20001, mark="old")
+    worker = dyno(1, type="worker", release=OLD)
+    new = [dyno(1, since=ago(1)), dyno(1, type="worker", since=ago(1))]
+    assert decide(snapshot(app, restarted, worker, *new)) == [
+        Retire(worker.id, "replaced by the new release"),
+        Retire(restarted.id, "replaced by a new dyno"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["starting", "crashed"])
@@ -332,3 +364,56 @@ def test_a_thousand_dynos_are_decided_in_no_time_and_without_a_change_without_an
     started = datetime.now(UTC)
     assert decide(Snapshot(NOW, tuple(apps), tuple(dynos), tuple(service(one) for one in dynos))) == []
     assert datetime.now(UTC) - started < timedelta(seconds=1)
+
+
+# Cycling
+
+DAY_AND_SPREAD = (24 * 60 + 216) * 60
+
+
+def test_a_dyno_is_due_after_a_day_and_up_to_216_minutes_of_its_own() -> None:
+    moments = [cycling.due(uuid.uuid4(), NOW) - NOW - timedelta(hours=24) for _ in range(1000)]
+    assert timedelta(0) <= min(moments) < timedelta(minutes=10)
+    assert timedelta(minutes=206) < max(moments) <= timedelta(minutes=216)
+    assert cycling.due(uuid.UUID(int=7), NOW) == cycling.due(uuid.UUID(int=7), NOW), "a successor decides the same"
+
+
+def test_a_dyno_that_has_had_its_day_is_replaced() -> None:
+    young, old = (dyno(created=ago(seconds)) for seconds in (24 * 3600 - 1, DAY_AND_SPREAD))
+    assert decide(snapshot(wanted(), young)) == []
+    assert decide(snapshot(wanted(), old)) == [CycleDyno(old.id, "has had its day")]
+
+
+@pytest.mark.parametrize("state", ["starting", "crashed"])
+def test_what_is_not_up_is_not_cycled(state: str) -> None:
+    one = dyno(1, state, since=ago(1), created=ago(DAY_AND_SPREAD), start_after=ago(-60), crashes=1)
+    services = [] if state == "crashed" else [service(one, task("preparing", 1))]
+    assert decide(snapshot(wanted(), one, services=services)) == []
+
+
+def test_of_a_type_one_dyno_is_cycled_at_a_time() -> None:
+    first, second = dyno(1, created=ago(2 * DAY_AND_SPREAD)), dyno(2, created=ago(DAY_AND_SPREAD))
+    assert decide(snapshot(wanted(2), first, second)) == [CycleDyno(first.id, "has had its day")]
+    leaving = replace(first, state="down")
+    starting = dyno(1, "starting", since=ago(1), mark="new")
+    assert decide(snapshot(wanted(2), leaving, second, starting)) == []
+    crashed = dyno(1, "crashed", since=ago(4000), mark="new", crashes=2, start_after=ago(-60))
+    services = [service(one) for one in (leaving, second)]
+    assert decide(snapshot(wanted(2), replace(leaving, since=ago(4000)), second, crashed, services=services)) == []
+
+
+def test_of_many_overdue_dynos_a_few_are_cycled_at_a_time() -> None:
+    dynos, apps = [], []
+    for number in range(100):
+        app_id = uuid.UUID(int=1000 + number)
+        apps.append(AppState(app_id, wanted(1).wanted))
+        dynos.append(replace(dyno(1, created=ago(DAY_AND_SPREAD)), app_id=app_id, id=uuid.uuid5(app_id, "1")))
+    services = tuple(service(one) for one in dynos)
+    assert len(decide(Snapshot(NOW, tuple(apps), tuple(dynos), services))) == 5
+    moving = [*dynos[:97], *(replace(one, state="down", since=ago(60)) for one in dynos[97:])]
+    begun = [
+        action
+        for action in decide(Snapshot(NOW, tuple(apps), tuple(moving), services))
+        if isinstance(action, CycleDyno)
+    ]
+    assert len(begun) == 2

@@ -1,3 +1,4 @@
+import copy
 import re
 import subprocess
 import uuid
@@ -41,6 +42,7 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
     assert (container["User"], container["CapabilityDrop"], container["Init"]) == ("1000:1000", ["ALL"], True)
     assert container["Privileges"] == {"NoNewPrivileges": True}
     assert container["StopGracePeriod"] == 30 * 10**9
+    assert container["Command"] == dyno_container.supervised(["/opt/dynoform/dyno"])
     assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
     assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
 
@@ -48,8 +50,9 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
 def test_a_users_own_image_gets_its_config_vars_from_the_secret_and_keeps_its_command() -> None:
     own = replace(SHOP, container=True, command="serve --name 'two words'")
     container = specification.service(own, "secret", 20001)["task_template"]["ContainerSpec"]
-    shell, option, script, name = container["Command"]
+    shell, option, script, name = container["Command"][len(dyno_container.supervised([])) :]
     assert (shell, option, name) == ("/bin/sh", "-c", "sh")
+    assert container["Command"][: len(dyno_container.supervised([]))] == dyno_container.supervised([])
     assert script.startswith(". /run/secrets/config\nexport PORT=5000 DYNO=web.1\n")
     assert script.endswith('\neval "exec $confined $1"')
     assert container["Args"] == ["serve --name 'two words'"]
@@ -114,13 +117,33 @@ def test_no_port_left_is_said() -> None:
     [
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {}}}, ""),
         ({"Spec": {"Mode": {"Replicated": {"Replicas": 0}}, "TaskTemplate": {}}}, "0 replicas"),
-        ({"Spec": {"TaskTemplate": {"ForceUpdate": 1}}, "PreviousSpec": {"TaskTemplate": {}}}, ""),
-        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 2}}}, "its specification"),
-        ({"Spec": {"TaskTemplate": {"a": 1}}, "PreviousSpec": {"TaskTemplate": {"a": 1}}}, ""),
     ],
 )
 def test_changes_by_hand_are_seen(service: dict[str, object], found: str) -> None:
     assert specification.altered(service) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("ContainerSpec", "Image"), "nginx"),
+        (("ContainerSpec", "Args"), ["sleep 1"]),
+        (("ContainerSpec", "Env"), ["PORT=1"]),
+        (("ContainerSpec", "User"), "0"),
+        (("Resources", "Limits"), {"Pids": 0}),
+    ],
+)
+def test_a_changed_service_is_known_however_often_it_was_updated(path: tuple[str, str], value: object) -> None:
+    made = specification.service(SHOP, "secret", 20001)
+    spec = {"Labels": made["labels"], "TaskTemplate": made["task_template"]}
+    assert specification.altered({"Spec": spec}) == ""
+    restarted = {**spec, "TaskTemplate": {**spec["TaskTemplate"], "ForceUpdate": 2}}
+    assert specification.altered({"Spec": restarted, "PreviousSpec": spec}) == ""
+    changed = copy.deepcopy(spec)
+    changed["TaskTemplate"][path[0]][path[1]] = value
+    assert specification.altered({"Spec": changed, "PreviousSpec": changed}) == "its specification"
+    unlabelled = {**spec, "Labels": {}}
+    assert specification.altered({"Spec": unlabelled, "PreviousSpec": spec}) == "its specification"
 
 
 @pytest.mark.parametrize(
@@ -134,3 +157,18 @@ def test_changes_by_hand_are_seen(service: dict[str, object], found: str) -> Non
 )
 def test_the_end_of_a_process_reads_as_on_heroku(code: int, seconds: float | None, lines: list[str]) -> None:
     assert dyno_lines.stopped(code, seconds) == lines
+
+
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [
+        (
+            "No such image: x@sha256:0",
+            ": its image cannot be had, tried again soon; if this stays so, deploy the app again",
+        ),
+        ("manifest unknown", ": its image cannot be had, tried again soon; if this stays so, deploy the app again"),
+        ("network x is not ready", ""),
+    ],
+)
+def test_a_dyno_that_cannot_be_launched_says_what_to_do(why: str, advice: str) -> None:
+    assert dyno_lines.launch_failed(why) == f"Error R99 (Platform error) -> Failed to launch the dyno{advice}"

@@ -45,6 +45,7 @@ def test_the_reconciler_does_not_know_it_and_the_log_agent_does() -> None:
     wanted = made["HostConfig"]["LogConfig"]["Config"]["labels"].split(",")
     assert set(wanted) <= made["Labels"].keys()
     assert (made["OpenStdin"], made["Tty"]) == (False, False)
+    assert made["Cmd"] == [*dyno_container.supervised(["/opt/dynoform/dyno"]), "bundle exec rake x"]
 
 
 def test_what_is_attached_is_not_logged() -> None:
