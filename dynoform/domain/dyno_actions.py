@@ -26,6 +26,16 @@ class StartDyno:
 
     dyno_id: UUID
     reason: str
+    host: str = ""
+    """Swarm's id of the node that it is for; empty while no host is known: Swarm's choice."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Replace a dyno that works by one on another host: new first, as any restart is."""
+
+    dyno_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -87,4 +97,4 @@ class RemoveService:
     reason: str
 
 
-Action = AddDyno | StartDyno | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService
+Action = AddDyno | StartDyno | Move | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService

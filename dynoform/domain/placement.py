@@ -5,7 +5,7 @@ Heroku's users do not see hosts; what they are promised is that "when hardware f
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -39,6 +39,13 @@ class Host:
     """Whether its dynos are to leave, new ones elsewhere first."""
 
     @property
+    def state(self) -> str:
+        """In one word: lost, draining, closed or open."""
+        if not self.ready:
+            return "lost"
+        return "draining" if self.draining else "open" if self.open else "closed"
+
+    @property
     def usable(self) -> bool:
         """Whether a new dyno can be put here."""
         return self.ready and self.open and not self.draining
@@ -68,6 +75,8 @@ class Board:
         self.hosts: Mapping[str, Host] = {host.id: host for host in hosts}
         self.on: dict[str, list[Placed]] = defaultdict(list)
         self.reserved: Counter[str] = Counter()
+        self.leaving = 0
+        """Dynos that are on their way from one host to another."""
         self._by_host: dict[Group, Counter[str]] = defaultdict(Counter)
         self._by_zone: dict[Group, Counter[str]] = defaultdict(Counter)
         for dyno in placed:
@@ -78,6 +87,11 @@ class Board:
         if dyno.host in self.hosts:
             self.on[dyno.host].append(dyno)
             self._count(dyno, 1)
+
+    def take(self, dyno: Placed) -> None:
+        """A dyno that was put is on its host no more."""
+        self.on[dyno.host].remove(dyno)
+        self._count(dyno, -1)
 
     def _count(self, dyno: Placed, one: int) -> None:
         self.reserved[dyno.host] += one * reserved_bytes(dyno.size)
@@ -108,22 +122,33 @@ class Board:
         return (zone, own, round(self._load(host), 2), len(self.on[host.id]), host.id)
 
     def move(self, runtimes: Mapping[UUID, str]) -> tuple[Placed, str] | None:
-        """The dyno that would most usefully be on another host, and that host's id; None when all is even.
+        """The dyno that would most usefully be on another host, and the id of the one that it would get; None when
+        all is even.
 
         First no zone, then no host has two more of a group than another, then none is much fuller than another. Each
         move leaves things strictly more even in that order, so there is an end to it. ``runtimes`` are those of apps
         that are not in the common one.
         """
+        found = next(filter(None, self._better(runtimes)), None)
+        if found is None:
+            return None
+        # It is placed as any new dyno is: where that would be the same host again, nothing is gained.
+        self.take(found)
+        target = self.choose(found.group, found.size, self.hosts[found.host].runtime)
+        self.put(found)
+        return (found, target) if target and target != found.host else None
+
+    def _better(self, runtimes: Mapping[UUID, str]) -> Iterator[Placed | None]:
         for group in sorted(self._by_host, key=str):
-            if found := self._evened(group, self.usable(runtimes.get(group[0], COMMON))):
-                return found
-        return next(filter(None, (self._levelled(self.usable(name)) for name in self._runtimes())), None)
+            yield self._evened(group, self.usable(runtimes.get(group[0], COMMON)))
+        for name in self._runtimes():
+            yield self._levelled(self.usable(name))
 
     def _runtimes(self) -> list[str]:
         return sorted({host.runtime for host in self.hosts.values()})
 
-    def _evened(self, group: Group, hosts: list[Host]) -> tuple[Placed, str] | None:
-        """A dyno of the group, from where most of them are to where fewest are."""
+    def _evened(self, group: Group, hosts: list[Host]) -> Placed | None:
+        """A dyno of the group from where most of them are, if it is better where fewest are."""
         by_zone, by_host = self._by_zone[group], self._by_host[group]
         for source in sorted(hosts, key=lambda host: (-by_zone[host.zone], -by_host[host.id], host.id)):
             dyno = next((dyno for dyno in reversed(self.on[source.id]) if dyno.group == group), None)
@@ -132,11 +157,11 @@ class Board:
                 even = source.zone == target.zone or zones == 1
                 gain = zones > 1 or (even and by_host[source.id] - by_host[target.id] > 1)
                 if dyno and gain and self._free(target) >= reserved_bytes(dyno.size):
-                    return dyno, target.id
+                    return dyno
         return None
 
-    def _levelled(self, hosts: list[Host]) -> tuple[Placed, str] | None:
-        """A dyno from the fullest host to the emptiest, if that makes its group no less even."""
+    def _levelled(self, hosts: list[Host]) -> Placed | None:
+        """A dyno from the fullest host, if it may as well be on the emptiest."""
         if not hosts:
             return None
         source, target = max(hosts, key=self._load), min(hosts, key=self._load)
@@ -144,7 +169,7 @@ class Board:
             by_zone, by_host = self._by_zone[dyno.group], self._by_host[dyno.group]
             even = source.zone == target.zone or by_zone[source.zone] > by_zone[target.zone]
             if even and by_host[source.id] > by_host[target.id] and self._stays_fuller(source, target, dyno):
-                return dyno, target.id
+                return dyno
         return None
 
     def _load(self, host: Host) -> float:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, STACK_LABEL
+from dynoform.domain.placement import Host
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
@@ -19,9 +20,8 @@ from dynoform.reconcile import declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
-from dynoform.reconcile.swarm import Swarm
+from dynoform.reconcile.swarm import Actual, Swarm
 from dynoform.store import hosts
-from dynoform.store.hosts import HostState
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake
@@ -45,7 +45,7 @@ class Reconciler:
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
-        self._hosts: frozenset[HostState] | None = None
+        self._hosts: tuple[Host, ...] | None = None
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
@@ -65,7 +65,7 @@ class Reconciler:
             self._watched_since = wanted.now + SETTLING
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
-        actions = decide(self._snapshot(wanted, actual.services))
+        actions = decide(self._snapshot(wanted, actual))
         for action in actions:
             if not self.leadership.held():
                 return 0
@@ -73,15 +73,18 @@ class Reconciler:
         self._tidy(wanted)
         return 0 if actions else _due(wanted)
 
-    def _tell_hosts(self, found: frozenset[HostState]) -> None:
+    def _tell_hosts(self, found: tuple[Host, ...]) -> None:
         """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
         if found != self._hosts:
             with self.store.transaction() as session:
                 hosts.replace(session, found)
             self._hosts = found
 
-    def _snapshot(self, wanted: Declared, services: tuple[Service, ...]) -> Snapshot:
+    def _snapshot(self, wanted: Declared, actual: Actual) -> Snapshot:
+        services = actual.services
         self._forget_counted(services)
+        gone = frozenset(host.name for host in actual.hosts if not host.ready)
+        routed_until, routers_away = wanted.routed(gone)
         return Snapshot(
             now=wanted.now,
             apps=wanted.apps,
@@ -90,8 +93,9 @@ class Reconciler:
             answering=probes.answering(_booting(wanted.dynos, services)),
             counted=frozenset(self.executor.counted),
             watched_since=self._watched_since,
-            routed_until=wanted.routed_until,
-            routers_away=wanted.routers_away,
+            routed_until=routed_until,
+            hosts=actual.hosts,
+            routers_away=routers_away,
         )
 
     def _forget_counted(self, services: tuple[Service, ...]) -> None:

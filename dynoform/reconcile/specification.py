@@ -17,6 +17,7 @@ PUBLISHED = range(20_000, 30_000)
 """Ports on the dyno address. Below the kernel's ephemeral ports, so that no outgoing connection sits on one."""
 SECOND = 1_000_000_000
 _MAXIMUM_NAME = 63
+_NODE = "node.id=="
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class DynoService:
     container: bool = False
     """Whether the image is the user's own, without our stack's launcher in it."""
     crashes: int = 0
+    host: str = ""
+    """Swarm's id of the node that it is for; empty for any."""
 
     @property
     def dyno(self) -> str:
@@ -78,10 +81,17 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
             "ContainerSpec": _container(dyno, secret_id),
             "Resources": {"Limits": _limits(dyno.size)},
             "RestartPolicy": _restart_policy(dyno),
+            "Placement": {"Constraints": [f"{_NODE}{dyno.host}"] if dyno.host else []},
             "Networks": [{"Target": dyno.network}],
             "LogDriver": {"Name": dyno_container.LOG_DRIVER, "Options": dyno_container.LOG_OPTIONS},
         },
     }
+
+
+def host_of(service: Mapping[str, Any]) -> str:
+    """Id of the node that a service of ours was made for; empty for any."""
+    constraints = (service["Spec"]["TaskTemplate"].get("Placement") or {}).get("Constraints") or ()
+    return next((text.removeprefix(_NODE) for text in constraints if text.startswith(_NODE)), "")
 
 
 def free_port(taken: frozenset[int], seed: str) -> int:
