@@ -32,7 +32,9 @@ class Host:
     """What fails together with it: a rack, a data centre, an availability zone."""
     runtime: str = COMMON
     ready: bool = True
-    """Whether it answers and may run anything at all."""
+    """Whether it answers."""
+    emptied: bool = False
+    """Whether Swarm has stopped everything on it: it is drained, or was so by hand."""
     open: bool = True
     """Whether new dynos may be put on it."""
     draining: bool = False
@@ -40,15 +42,19 @@ class Host:
 
     @property
     def state(self) -> str:
-        """In one word: lost, draining, closed or open."""
-        if not self.ready:
-            return "lost"
-        return "draining" if self.draining else "open" if self.open else "closed"
+        """In one word: lost, drained, draining, closed (to new dynos) or open."""
+        words = ((not self.ready, "lost"), (self.emptied, "drained"), (self.draining, "draining"))
+        return next((word for holds, word in words if holds), "open" if self.open else "closed")
+
+    @property
+    def alive(self) -> bool:
+        """Whether a dyno can run here."""
+        return self.ready and not self.emptied
 
     @property
     def usable(self) -> bool:
         """Whether a new dyno can be put here."""
-        return self.ready and self.open and not self.draining
+        return self.alive and self.open and not self.draining
 
 
 @dataclass(frozen=True)

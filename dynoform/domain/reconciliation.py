@@ -300,7 +300,7 @@ class _Formation:
     def _lost(self, service: Service) -> bool:
         """Whether it is for a host that does not answer, runs nothing, or is no more."""
         host = self.board.hosts.get(service.at)
-        return bool(self.snapshot.hosts) and bool(service.at) and (host is None or not host.ready)
+        return bool(self.snapshot.hosts) and bool(service.at) and (host is None or not host.alive)
 
     def _is_drained(self, service: Service) -> bool:
         """Whether its host is to be left, and there is another."""

@@ -124,7 +124,8 @@ class Swarm:
             zone=labels.get(self.zone_label, ""),
             runtime=labels.get(self.runtime_label, COMMON),
             # After a change of leader a node is "unknown" until it reports: that is no reason to move anything.
-            ready=node["Status"]["State"] not in _SILENT and availability != "drain",
+            ready=node["Status"]["State"] not in _SILENT,
+            emptied=availability == "drain",
             open=availability == "active",
             draining=labels.get(DRAINING) == "true",
         )

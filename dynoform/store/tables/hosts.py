@@ -20,5 +20,5 @@ class Host(Base):
     zone: Mapped[str] = mapped_column(default="", server_default="")
     runtime: Mapped[str] = mapped_column(default=COMMON, server_default=COMMON)
     state: Mapped[str] = mapped_column(String(10), default="open", server_default="open")
-    """open, closed (takes no new dynos), draining, lost."""
+    """open, closed (takes no new dynos), draining, drained, lost."""
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)

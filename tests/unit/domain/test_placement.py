@@ -53,7 +53,9 @@ def test_a_dyno_that_fits_nowhere_goes_where_most_is_free() -> None:
     assert board.choose(WEB, "Performance-L") == "b"
 
 
-@pytest.mark.parametrize("fields", [{"ready": False}, {"open": False}, {"draining": True}, {"runtime": "acme"}])
+@pytest.mark.parametrize(
+    "fields", [{"ready": False}, {"open": False}, {"draining": True}, {"emptied": True}, {"runtime": "acme"}]
+)
 def test_no_dyno_is_put_where_none_may_be(fields: dict[str, object]) -> None:
     board = Board([host("a", **fields), host("b")])
     assert set(fill(board, 3)) == {"b"}
@@ -124,3 +126,17 @@ def test_moves_come_to_an_end_and_spread_what_has_room(
             return
         dynos = [replace(each, host=found[1]) if each == found[0] else each for each in dynos]
     raise AssertionError("dynos are moved for ever")
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, "open"),
+        ({"open": False}, "closed"),
+        ({"open": False, "draining": True}, "draining"),
+        ({"open": False, "draining": True, "emptied": True}, "drained"),
+        ({"ready": False, "emptied": True}, "lost"),
+    ],
+)
+def test_a_hosts_state_is_one_word(fields: dict[str, object], state: str) -> None:
+    assert host("a", **fields).state == state
