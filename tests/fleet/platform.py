@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import docker
 from sqlalchemy import select, update
 
 from dynoform.configuration import Configuration
