@@ -10,6 +10,12 @@ from dynoform.domain import placement
 from dynoform.store.tables import Host, now
 
 
+def private_runtimes(session: Session) -> list[str]:
+    """Names of the runtimes, besides the common one, that hosts are of; each is a space."""
+    query = select(Host.runtime).where(Host.runtime != placement.COMMON)
+    return list(session.scalars(query.distinct().order_by(Host.runtime)))
+
+
 def replace(session: Session, hosts: Iterable[placement.Host]) -> None:
     """Make these the hosts that are known."""
     found = list(hosts)
