@@ -83,7 +83,7 @@ class Reconciler:
     def _snapshot(self, wanted: Declared, actual: Actual) -> Snapshot:
         services = actual.services
         self._forget_counted(services)
-        gone = frozenset(host.name for host in actual.hosts if not host.ready)
+        gone = frozenset(host.name for host in actual.hosts if not host.alive)
         routed_until, routers_away = wanted.routed(gone)
         return Snapshot(
             now=wanted.now,

@@ -31,7 +31,7 @@ _CAPABILITIES: dict[str, Any] = {
     # All but CAP_SYS_RESOURCE, which a machine may not have to give: that is why --privileged is not used.
     "cap_add": ["ALL"],
     "cap_drop": ["SYS_RESOURCE"],
-    "security_opt": ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"],
+    "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
     "device_cgroup_rules": ["a *:* rwm"],
 }
 
@@ -148,13 +148,16 @@ class Fleet:
     def _create(self, name: str, address: str, public: str) -> Container:
         api = self.engine.api
         endpoint = api.create_endpoint_config(ipv4_address=address)
+        config = api.create_host_config(init=True, tmpfs={"/run": "exec,mode=755"}, **_CAPABILITIES)
+        # What the client calls systempaths=unconfined: /proc/sys can be written, as an engine has to.
+        config |= {"MaskedPaths": [], "ReadonlyPaths": []}
         created = api.create_container(
             self.image,
             name=f"{NETWORK}-{name}",
             hostname=name,
             environment={"FLEET_KEY": public},
             labels={LABEL: name},
-            host_config=api.create_host_config(init=True, tmpfs={"/run": "exec,mode=755"}, **_CAPABILITIES),
+            host_config=config,
             networking_config=api.create_networking_config({NETWORK: endpoint}),
         )
         return self.engine.containers.get(created["Id"])

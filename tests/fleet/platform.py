@@ -4,6 +4,7 @@ What this machine lends is what a data host would have: the store and the regist
 """
 
 import json
+import socket
 import subprocess
 import time
 import uuid
@@ -46,6 +47,7 @@ class FleetPlatform:
         self.engine = fleet.engine
         self.authority = certificates.Authority()
         self.images: dict[str, str] = {}
+        self.clients: dict[str, tuple[bytes, bytes]] = {}
         write_secrets(folder)
         self.configuration = Configuration.from_environment(
             {**self.environment(), "DYNOFORM_SECRETS": str(folder), "DYNOFORM_SOURCES": str(folder)}
@@ -91,7 +93,9 @@ class FleetPlatform:
 
     def runtime_variables(self, host: FleetHost, peers: list[FleetHost], **variables: Any) -> dict[str, Any]:
         """What makes a host one that dynos of this stack run on."""
-        certificate, key = self.authority.issue("engine", host.name, client=True)
+        if host.name not in self.clients:
+            self.clients[host.name] = self.authority.issue("engine", host.name, client=True)
+        certificate, key = self.clients[host.name]
         return {
             "dyno_runtime_stack": STACK,
             "dyno_runtime_dyno_subnet": DYNOS,
@@ -107,9 +111,13 @@ class FleetPlatform:
             **variables,
         }
 
+    def host_variables(self, role: str) -> dict[str, Any]:
+        """What makes a host one of the platform: here none builds images, the registry has them."""
+        return {"swarm_node_role": role, "host_builds_images": False}
+
     def make(self, host: FleetHost, role: str, peers: list[FleetHost], **variables: Any) -> None:
         """Make a host of the platform, and one for dynos."""
-        self.play("host", host, swarm_node_role=role)
+        self.play("host", host, **self.host_variables(role))
         self.play("dyno_runtime", host, **self.runtime_variables(host, peers, **variables))
 
     def make_all(self, managers: int, peers: list[FleetHost]) -> None:
@@ -157,7 +165,9 @@ class FleetPlatform:
         password = {str(secrets / "database_password"): {"bind": "/run/secrets/database_password"}}
         self._run("registry", REGISTRY, mounts)
         self._run("postgres", STORE, password)
+        wait_for(REGISTRY, REGISTRY_PORT)
         self.push("stack-13", "control-plane", "router")
+        wait_for(STORE, 5432)
         store = Store(self.configuration, "test", pool=3)
         upgrade(store)
         with store.transaction() as session:
@@ -228,6 +238,19 @@ class FleetPlatform:
         words += [word for name, value in self.environment().items() for word in ("--env", f"{name}={value}")]
         words += [word for file in files for word in ("--secret", file)]
         through.docker("service", "create", *words, self.images[image], *([noun] if image == "control-plane" else []))
+
+
+def wait_for(address: str, port: int, seconds: float = 60) -> None:
+    """Until something listens there."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=2).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"{address}:{port} does not answer"
+            time.sleep(0.2)
+        else:
+            return
 
 
 class Apps:
