@@ -1,5 +1,7 @@
 """The whole platform: settings, components, outputs."""
 
+from collections.abc import Mapping
+
 import pulumi
 
 from components.addons.postgres import Postgres, PostgresArgs
@@ -7,13 +9,14 @@ from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
-from components.fleet import Fleet
-from components.images import Images, ImagesArgs
+from components.fleet import Fleet, Host
+from components.images import Distributed, DistributedArgs, Images, ImagesArgs
 from components.logplex import Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
 from components.secret import swarm_secret
 from components.settings import Settings
+from dynoform.domain.placement import COMMON
 
 settings = Settings.load()
 stack = settings.stack
@@ -25,22 +28,36 @@ authority = CertificateAuthority(
     CertificateAuthorityArgs(common_name=f"Dynoform {stack}"),
     pulumi.ResourceOptions(protect=True),
 )
-fleet = Fleet(f"{stack}-fleet")
+fleet = Fleet(f"{stack}-fleet", settings.machines)
 host = fleet.manager
-runtime = DynoRuntime(
-    f"{stack}-runtime",
-    DynoRuntimeArgs(
-        stack=stack,
-        host=host,
-        dyno_subnet=str(settings.dyno_subnet),
-        platform_subnet=str(settings.platform_subnet),
-        registry_port=ports.registry,
-        router_ports=[settings.http_port, settings.https_port],
-        authority=authority,
-    ),
-)
+
+
+def dyno_runtime(name: str, hosts: list[Host], *after: pulumi.Resource) -> DynoRuntime:
+    """A runtime of the stack; its apps run on these hosts."""
+    return DynoRuntime(
+        name,
+        DynoRuntimeArgs(
+            stack=stack,
+            hosts=hosts,
+            fleet=fleet.hosts,
+            dyno_subnet=str(settings.dyno_subnet),
+            platform_subnet=str(settings.platform_subnet),
+            registry_address=settings.platform_address,
+            registry_port=ports.registry,
+            router_ports=[settings.http_port, settings.https_port],
+            authority=authority,
+        ),
+        pulumi.ResourceOptions(depends_on=list(after)),
+    )
+
+
+runtime = dyno_runtime(f"{stack}-runtime", fleet.of(COMMON))
+for name in fleet.private_runtimes:
+    dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime)
 on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
 images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).names
+# With several hosts the platform's own data are on the first, and what runs on all is got from the registry.
+constraints = [f"node.labels.dynoform.{stack}.platform==true"] if fleet.spread else []
 authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
 environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_STACK": stack,
@@ -70,9 +87,14 @@ registry = Registry(
         port=ports.registry,
         authority=authority,
         authority_secret=authority_secret,
+        constraints=constraints,
     ),
     on_docker,
 )
+everywhere: Mapping[str, pulumi.Output[str]] = images
+if fleet.spread:
+    shared = {noun: images[noun] for noun in ("router", "log-agent", "control-plane")}
+    everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
 postgres = Postgres(
     f"{stack}-postgres",
     PostgresArgs(
@@ -83,6 +105,7 @@ postgres = Postgres(
         address=settings.platform_address,
         port=ports.postgres,
         user="dynoform",
+        constraints=constraints,
     ),
     on_docker,
 )
@@ -90,7 +113,7 @@ router = Router(
     f"{stack}-router",
     RouterArgs(
         stack=stack,
-        image=images["router"],
+        image=everywhere["router"],
         network_id=host.host_network_id,
         environment=environment,
         domain=settings.domain,
@@ -105,13 +128,14 @@ Logplex(
     LogplexArgs(
         stack=stack,
         image=images["control-plane"],
-        agent_image=images["log-agent"],
+        agent_image=everywhere["log-agent"],
         syslog_port=ports.logplex_syslog,
         http_port=ports.logplex_http,
         network_id=runtime.platform_network_id,
         host_network_id=host.host_network_id,
         docker_root=host.docker_root,
         environment=environment,
+        constraints=constraints,
     ),
     on_docker,
 )
@@ -131,6 +155,8 @@ control_plane = ControlPlane(
         postgres=postgres,
         registry=registry,
         router=router,
+        constraints=constraints,
+        everywhere_image=everywhere["control-plane"],
     ),
     on_docker,
 )

@@ -1,6 +1,6 @@
 """The one bridge to Ansible: a playbook on a host is a resource, run by the ``dynoform`` provider."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,11 +15,24 @@ class HostArgs:
         name: its name in messages.
         address: where it is.
         connection: Ansible's connection, ``local`` or ``ssh``.
+        user, port: who logs in by SSH, and where.
+        key_file: path of the private key; empty for those that SSH finds by itself.
+        known_hosts: path of the file with the host's key; empty for the user's own.
+        jump: ``user@host:port`` to go through.
     """
 
     name: str
     address: str = "127.0.0.1"
     connection: str = "local"
+    user: str = ""
+    port: int = 0
+    key_file: str = ""
+    known_hosts: str = ""
+    jump: str = ""
+
+    def inputs(self) -> dict[str, Any]:
+        """As the provider takes it: what is empty is left out."""
+        return {key: value for key, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class PlaybookArgs:
         host: the host it runs on.
         variables: variables of the roles.
         secret_variables: the same for what must not be seen; they reach Ansible through a pipe only.
+        beside: hosts that its tasks may be delegated to.
         absent_playbook: run with the same variables when the resource is deleted.
     """
 
@@ -38,6 +52,7 @@ class PlaybookArgs:
     host: HostArgs
     variables: Mapping[str, pulumi.Input[Any]]
     secret_variables: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
+    beside: Sequence[HostArgs] = ()
     absent_playbook: str | None = None
 
 
@@ -50,7 +65,8 @@ class Playbook(pulumi.CustomResource):
     def __init__(self, name: str, args: PlaybookArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         properties: dict[str, Any] = {
             "playbook": args.playbook,
-            "host": asdict(args.host),
+            "host": args.host.inputs(),
+            "beside": [host.inputs() for host in args.beside],
             "variables": dict(args.variables),
             "secretVariables": pulumi.Output.secret(dict(args.secret_variables)),
             "absentPlaybook": args.absent_playbook,

@@ -28,6 +28,7 @@ AS_ROUTER = (
 CGROUPS = Mount("/sys/fs/cgroup", "/host/cgroup", bind=True, read_only=True)
 """What the kernel counts of each dyno."""
 SOURCES = "/var/lib/dynoform/sources"
+MANAGERS = "node.role==manager"
 REPOSITORIES = "/var/lib/dynoform/repositories"
 
 
@@ -46,6 +47,8 @@ class ControlPlaneArgs:
         authority: signs the client certificates of builder and API for the registry.
         authority_secret: the authority's certificate as a Swarm secret.
         postgres, registry, router: what the processes work with.
+        constraints: what the host has to be that has the platform's data; none for any.
+        everywhere_image: the same image as ``image``, by a name that all hosts can get it by; None on a single host.
     """
 
     stack: str
@@ -61,6 +64,8 @@ class ControlPlaneArgs:
     postgres: Postgres
     registry: Registry
     router: Router
+    constraints: Sequence[str] = ()
+    everywhere_image: pulumi.Input[str] | None = None
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -106,7 +111,15 @@ class ControlPlane(pulumi.ComponentResource):
     def _reconciler(self) -> None:
         # Root only to open the engine's socket: every capability is dropped. On the host's network, as only the host
         # itself (and no other bridge) can reach the dynos that it waits for.
-        self._process("reconcile", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
+        # On a fleet every manager has one, of which one leads: it asks the engine beside it.
+        self._process(
+            "reconcile",
+            [self._encryption_key_file("0")],
+            [ENGINE],
+            network_id=self._args.host_network_id,
+            everywhere=bool(self._args.constraints),
+            managers=bool(self._args.constraints),
+        )
 
     def _builder(self) -> None:
         secrets = [self._encryption_key_file("0"), *self._registry_client("builder", "0")]
@@ -151,6 +164,7 @@ class ControlPlane(pulumi.ComponentResource):
         low_ports: bool = False,
         memory_mib: int = 256,
         everywhere: bool = False,
+        managers: bool = False,
         network_id: pulumi.Input[str] | None = None,
         environment: dict[str, pulumi.Input[str]] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
@@ -158,7 +172,7 @@ class ControlPlane(pulumi.ComponentResource):
         spec = ServiceSpec(
             stack=self._args.stack,
             noun=command,
-            image=self._args.image,
+            image=(self._args.everywhere_image if everywhere else None) or self._args.image,
             # Port 80 is what the CLI's ps:exec has built in.
             command=AS_ROUTER if low_ports else (),
             capabilities=["NET_BIND_SERVICE", "SETGID", "SETUID"] if low_ports else (),
@@ -171,6 +185,7 @@ class ControlPlane(pulumi.ComponentResource):
             user="0" if low_ports else user,
             memory_mib=memory_mib,
             everywhere=everywhere,
+            constraints=(MANAGERS,) if managers else () if everywhere else self._args.constraints,
         )
         options = pulumi.ResourceOptions(parent=self, depends_on=[self._args.postgres, *depends_on])
         docker.Service(f"{self._name}-{command}", service_args(spec), options)

@@ -1,6 +1,8 @@
 """Where dynos run: their bridge, the firewall around it, and the trust in the platform's registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -15,32 +17,39 @@ class DynoRuntimeArgs:
 
     Parameters:
         stack: name of the stack.
-        host: the host that is made ready for dynos.
+        hosts: the hosts that are made ready for this runtime's dynos.
+        fleet: all hosts of the stack; the first has the platform's services.
         dyno_subnet, platform_subnet: IPv4 networks of the two bridges, in CIDR form.
-        registry_port: where the registry is, on the platform's bridge.
+        registry_address, registry_port: where the registry is.
         router_ports: TCP ports on the dyno gateway that dynos may reach.
         authority: signs the engine's client certificate for the registry.
     """
 
     stack: str
-    host: Host
+    hosts: Sequence[Host]
+    fleet: Sequence[Host]
     dyno_subnet: str
     platform_subnet: str
+    registry_address: str
     registry_port: int
     router_ports: list[int]
     authority: CertificateAuthority
 
 
 class DynoRuntime(pulumi.ComponentResource):
-    """The runtime for dynos on a host: no dyno reaches another, nor the host, but for the router and add-ons."""
+    """A runtime for dynos: no dyno reaches another, nor a host, but for the router and add-ons.
+
+    There can be several: a private one has hosts and apps of its own.
+    """
 
     dyno_network_id: pulumi.Output[str]
     platform_network_id: pulumi.Output[str]
+    """Both are the swarm's; only of the runtime of the first host."""
 
     def __init__(self, name: str, args: DynoRuntimeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:DynoRuntime", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
-        engine = Certificate(
+        self._name, self._args = name, args
+        self._engine = Certificate(
             f"{name}-engine-certificate",
             CertificateArgs(
                 common_name="engine",
@@ -48,28 +57,51 @@ class DynoRuntime(pulumi.ComponentResource):
                 ca_cert_pem=args.authority.cert_pem,
                 ca_key_pem=args.authority.key_pem,
             ),
-            own,
+            pulumi.ResourceOptions(parent=self),
         )
-        playbook = Playbook(
-            f"{name}-roles",
+        first, *others = args.hosts
+        playbook = self._prepare(first, [])
+        self.dyno_network_id = playbook.fact("dyno_network_id")
+        self.platform_network_id = playbook.fact("platform_network_id")
+        # The networks are the swarm's, made by its first host.
+        self.playbooks = [playbook, *(self._prepare(host, [playbook]) for host in others)]
+        self.register_outputs({"dynoNetworkId": self.dyno_network_id, "platformNetworkId": self.platform_network_id})
+
+    def _prepare(self, host: Host, after: Sequence[Playbook]) -> Playbook:
+        args = self._args
+        local = host.inventory.connection == "local"
+        return Playbook(
+            f"{self._name}-roles" if local else f"{self._name}-{host.inventory.name}-roles",
             PlaybookArgs(
                 playbook="playbooks/dyno_runtime.yml",
                 absent_playbook="playbooks/dyno_runtime_absent.yml",
-                host=args.host.inventory,
+                host=host.inventory,
+                beside=host.beside,
                 variables={
-                    "docker_client": args.host.docker_client,
+                    "docker_client": host.docker_client,
                     "dyno_runtime_stack": args.stack,
                     "dyno_runtime_dyno_subnet": args.dyno_subnet,
                     "dyno_runtime_platform_subnet": args.platform_subnet,
                     "dyno_runtime_router_ports": args.router_ports,
                     "dyno_runtime_registry_port": args.registry_port,
                     "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
-                    "dyno_runtime_registry_client_certificate": engine.cert_pem,
+                    "dyno_runtime_registry_client_certificate": self._engine.cert_pem,
+                    **({} if local else self._fleet_variables(host)),
                 },
-                secret_variables={"dyno_runtime_registry_client_key": engine.key_pem},
+                secret_variables={"dyno_runtime_registry_client_key": self._engine.key_pem},
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=[args.host.playbook]),
+            pulumi.ResourceOptions(parent=self, depends_on=[host.playbook, *after]),
         )
-        self.dyno_network_id = playbook.fact("dyno_network_id")
-        self.platform_network_id = playbook.fact("platform_network_id")
-        self.register_outputs({"dynoNetworkId": self.dyno_network_id, "platformNetworkId": self.platform_network_id})
+
+    def _fleet_variables(self, host: Host) -> dict[str, pulumi.Input[Any]]:
+        """What a host among others has to know: its own address and theirs, and what the dyno manager places by."""
+        others = [other.args.private_address for other in self._args.fleet if other is not host]
+        return {
+            **host.swarm_variables(),
+            "dyno_runtime_private_address": host.args.private_address,
+            "dyno_runtime_fleet_addresses": others,
+            "dyno_runtime_registry_address": self._args.registry_address,
+            "host_runtime": host.args.runtime,
+            "host_zone": host.args.zone,
+            "host_platform": "true" if host is self._args.fleet[0] else "false",
+        }

@@ -8,6 +8,9 @@ from pathlib import Path
 import pulumi
 import pulumi_docker as docker
 
+from components.ansible import Playbook, PlaybookArgs
+from components.fleet import Host
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -90,6 +93,47 @@ class Images(pulumi.ComponentResource):
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="30m")),
         )
+
+
+@dataclass(frozen=True)
+class DistributedArgs:
+    """Parameters of ``Distributed``.
+
+    Parameters:
+        host: where the images were built.
+        registry: ``host:port`` of the platform's registry, once it runs.
+        images: noun → image with tag on that host.
+    """
+
+    host: Host
+    registry: pulumi.Input[str]
+    images: Mapping[str, pulumi.Input[str]]
+
+
+class Distributed(pulumi.ComponentResource):
+    """Images by names that every host of a fleet can get them by: they are built once, and pushed to the registry."""
+
+    names: Mapping[str, pulumi.Output[str]]
+    """noun → image name with tag."""
+
+    def __init__(self, name: str, args: DistributedArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Distributed", name, None, opts)
+        playbook = Playbook(
+            f"{name}-images",
+            PlaybookArgs(
+                playbook="playbooks/distribute_images.yml",
+                host=args.host.inventory,
+                variables={
+                    "docker_client": args.host.docker_client,
+                    "image_distribution_registry": args.registry,
+                    "image_distribution_images": dict(args.images),
+                },
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        pushed = playbook.fact("images")
+        self.names = {noun: pushed[noun] for noun in args.images}
+        self.register_outputs({"names": self.names})
 
 
 def recipe_digest(recipe: Recipe) -> str:

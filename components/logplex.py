@@ -1,5 +1,6 @@
 """The log plane: an agent on every host, and Logplex, which keeps and hands out each app's lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -28,6 +29,7 @@ class LogplexArgs:
         host_network_id: engine id of the network ``host``.
         docker_root: the engine's data directory on the hosts.
         environment: settings that all processes of the platform share.
+        constraints: what the host has to be that Logplex runs on; none for any.
     """
 
     stack: str
@@ -39,6 +41,7 @@ class LogplexArgs:
     host_network_id: pulumi.Input[str]
     docker_root: pulumi.Input[str]
     environment: dict[str, pulumi.Input[str]]
+    constraints: Sequence[str] = ()
 
 
 class Logplex(pulumi.ComponentResource):
@@ -57,6 +60,7 @@ class Logplex(pulumi.ComponentResource):
             ports={SYSLOG_PORT: args.syslog_port, HTTP_PORT: args.http_port},
             user=USER,
             memory_mib=192,
+            constraints=args.constraints,
         )
         self.service = docker.Service(f"{name}-service", service_args(plane), opts=own)
         state = stack_volume(f"{name}-agent-state", args.stack, "log-agent", self)

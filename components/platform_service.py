@@ -57,6 +57,7 @@ class ServiceSpec:
         memory_mib: hard limit.
         scratch: directories in memory that the container may write, besides its mounts; its root is read-only.
         everywhere: one task on each host instead of one in all.
+        constraints: what a host has to be to run it, in Swarm's words; none for any host.
     """
 
     stack: str
@@ -77,6 +78,7 @@ class ServiceSpec:
     stop_signal: str | None = None
     scratch: Sequence[str] = ("/tmp",)  # noqa: S108 - a private tmpfs inside the container
     everywhere: bool = False
+    constraints: Sequence[str] = ()
 
 
 def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
@@ -112,6 +114,9 @@ def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
             resources=docker.ServiceTaskSpecResourcesArgs(
                 limits=docker.ServiceTaskSpecResourcesLimitsArgs(memory_bytes=spec.memory_mib * 1024 * 1024)
             ),
+            placement=docker.ServiceTaskSpecPlacementArgs(constraints=list(spec.constraints))
+            if spec.constraints
+            else None,
             log_driver=docker.ServiceTaskSpecLogDriverArgs(
                 name="json-file", options={"max-size": "10m", "max-file": "2"}
             ),

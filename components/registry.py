@@ -1,5 +1,6 @@
 """The platform's own image registry: slugs go in and out of it by digest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -27,6 +28,7 @@ class RegistryArgs:
         address, port: the host's address on that bridge, and the port there.
         authority: signs its certificate, and those of the clients that it lets in.
         authority_secret: the authority's certificate as a Swarm secret.
+        constraints: what the host has to be that it runs on; none for any.
     """
 
     stack: str
@@ -36,6 +38,7 @@ class RegistryArgs:
     port: int
     authority: CertificateAuthority
     authority_secret: docker.Secret
+    constraints: Sequence[str] = ()
 
 
 class Registry(pulumi.ComponentResource):
@@ -78,6 +81,7 @@ class Registry(pulumi.ComponentResource):
                 mounts=[Mount(self._volume().name, "/var/lib/registry")],
                 ports={PORT: args.port},
                 memory_mib=128,
+                constraints=args.constraints,
             )
         )
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pulumi
 
-from dynoform.domain import stack_settings
+from components.ansible import HostArgs
+from components.fleet import MachineArgs
+from dynoform.domain import host_settings, stack_settings
 from dynoform.errors import InvalidInputError
 
 
@@ -67,6 +69,8 @@ class Settings:
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
     apps: tuple[AppSettings, ...]
+    machines: tuple[MachineArgs, ...] = ()
+    """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -75,7 +79,9 @@ class Settings:
 
     @property
     def platform_address(self) -> str:
-        """The host's own address on the platform's bridge; platform services publish their ports on it."""
+        """Where platform services publish their ports: their host's address on its bridge, or in the fleet."""
+        if self.machines:
+            return self.machines[0].private_address
         return stack_settings.gateway(self.platform_subnet)
 
     @property
@@ -116,6 +122,7 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
+            machines=_machines(config.get_object("hosts") or {}),
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -136,6 +143,7 @@ def _check(config: pulumi.Config) -> None:
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
     stack_settings.check_apps(config.get_object("apps") or {})
+    host_settings.check(config.get_object("hosts") or {})
 
 
 def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
@@ -145,4 +153,31 @@ def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
         source=declared["source"],
         config={key: str(value) for key, value in (declared.get("config") or {}).items()},
         formation={kind: FormationSettings(**wanted) for kind, wanted in formation},
+    )
+
+
+def _machines(hosts: Mapping[str, Any]) -> tuple[MachineArgs, ...]:
+    if not hosts:
+        return ()
+    first = host_settings.platform_host(hosts)
+    return tuple(_machine(name, hosts[name]) for name in (first, *(name for name in hosts if name != first)))
+
+
+def _machine(name: str, host: Mapping[str, Any]) -> MachineArgs:
+    reached = HostArgs(
+        name=name,
+        address=host["address"],
+        connection="ssh",
+        user=host.get("user", "root"),
+        port=host.get("port", 22),
+        key_file=host.get("keyFile", ""),
+        known_hosts=host.get("knownHosts", ""),
+        jump=host.get("jump", ""),
+    )
+    return MachineArgs(
+        reached,
+        host_settings.private_address(host),
+        host_settings.role(host),
+        host.get("zone", ""),
+        host_settings.runtime(host),
     )

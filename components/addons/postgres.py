@@ -1,5 +1,6 @@
 """PostgreSQL as the platform runs it for itself and for add-ons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -28,6 +29,7 @@ class PostgresArgs:
         address: the host's address on that bridge, where the port is published.
         port: published port.
         user: role that owns the database, and the database's name.
+        constraints: what the host has to be that it runs on; none for any.
     """
 
     stack: str
@@ -37,6 +39,7 @@ class PostgresArgs:
     address: str
     port: int
     user: str
+    constraints: Sequence[str] = ()
 
 
 class Postgres(pulumi.ComponentResource):
@@ -79,5 +82,6 @@ class Postgres(pulumi.ComponentResource):
                 scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
                 healthcheck=["pg_isready", "--quiet"],
                 stop_grace="30s",
+                constraints=args.constraints,
             )
         )

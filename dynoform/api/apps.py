@@ -17,9 +17,10 @@ from dynoform.api.services import Services, Use
 from dynoform.configuration import Configuration
 from dynoform.domain import stacks, webhooks
 from dynoform.domain.permissions import Permission
+from dynoform.domain.placement import COMMON
 from dynoform.domain.teams import MANAGER_DOMAIN
 from dynoform.errors import InvalidInputError
-from dynoform.store import addons
+from dynoform.store import addons, hosts
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
@@ -68,6 +69,7 @@ class NewApp(BaseModel):
     model_config = ConfigDict(strict=True)
     name: str | None = None
     region: str | None = None
+    space: str | None = None
     stack: str | None = None
 
 
@@ -158,7 +160,9 @@ def create(session: Session, services: Services, caller: Account, new: NewApp) -
         raise InvalidInputError(f"Couldn't find that region ({new.region[:40] if new.region else ''}).")
     stack = stacks.DEFAULT if new.stack is None else stack_name(new.stack)
     owner = session.merge(caller, load=False)
+    runtime = COMMON if new.space is None else _runtime(session, new.space)
     app, made = store.create_app(session, services.vault, owner, new.name, stack)
+    app.runtime = runtime
     notify(session, ROUTES, app.id)
     return store.AppRow(app, None, None), made
 
@@ -219,7 +223,7 @@ def show(configuration: Configuration, row: store.AppRow) -> AppObject:
         "released_at": shown_or_none(app.released_at),
         "repo_size": app.repo_size,
         "slug_size": row.slug_size,
-        "space": None,
+        "space": None if app.runtime == COMMON else fixed(app.runtime),
         "stack": fixed(app.stack),
         "team": team(app.team) if app.team else None,
         "updated_at": shown(app.updated_at),
@@ -252,6 +256,14 @@ def _choose_stack(row: store.AppRow, stack: str) -> None:
 def _tell(session: Session, app: App) -> None:
     notify(session, ROUTES, app.id)
     notify(session, FORMATION, app.id)
+
+
+def _runtime(session: Session, reference: str) -> str:
+    """The private runtime that is the space with this name or id."""
+    for name in hosts.private_runtimes(session):
+        if reference in (name, fixed(name)["id"]):
+            return name
+    raise InvalidInputError(f"Couldn't find that space ({reference[:40]}). heroku spaces lists those that there are.")
 
 
 def stack_name(reference: str) -> str:

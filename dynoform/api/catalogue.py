@@ -1,4 +1,4 @@
-"""What the platform offers: stacks, regions, spaces, dyno sizes. Data, the same for every caller."""
+"""What the platform offers: stacks, regions, dyno sizes. Data, the same for every caller."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from dynoform.errors import InvalidInputError
 
 router = APIRouter(tags=["catalogue"])
 _FIELDS = ("id", "name")
-_SINCE = "2026-11-20T00:00:00Z"
+SINCE = "2026-11-20T00:00:00Z"
 
 
 class StackObject(TypedDict):
@@ -107,12 +107,6 @@ def dyno_size_info(size: str, caller: Caller) -> JSONResponse:
         return JSONResponse(_pick([_size(known) for known in dyno_sizes.SIZES], size, "dyno size"))
 
 
-@router.get("/spaces", response_model=list[dict[str, Any]])
-def space_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
-    """The private spaces: there are none, every stack is private to its operator."""
-    return ranges.cut([], wanted, _FIELDS)
-
-
 def _pick(offered: list[Any], reference: str, noun: str) -> Any:
     for item in offered:
         if reference in (item["id"], item["name"]):
@@ -122,19 +116,19 @@ def _pick(offered: list[Any], reference: str, noun: str) -> Any:
 
 def _stack(name: str) -> StackObject:
     default = name == stacks.DEFAULT
-    return {**fixed(name), "created_at": _SINCE, "default": default, "state": "public", "updated_at": _SINCE}
+    return {**fixed(name), "created_at": SINCE, "default": default, "state": "public", "updated_at": SINCE}
 
 
 def _region(name: str) -> RegionObject:
     return {
         **fixed(name),
         "country": "your own",
-        "created_at": _SINCE,
+        "created_at": SINCE,
         "description": f"Dynoform stack {name}",
         "locale": "your own hosts",
         "private_capable": False,
         "provider": {"name": "dynoform", "region": name},
-        "updated_at": _SINCE,
+        "updated_at": SINCE,
     }
 
 

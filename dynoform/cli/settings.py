@@ -1,7 +1,7 @@
 """A stack's configuration, checked against Pulumi.yaml's ``config`` block before anything runs."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dynoform.cli.places import PROJECT
-from dynoform.domain import stack_settings
+from dynoform.domain import host_settings, stack_settings
 from dynoform.errors import InvalidInputError, NotFoundError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -72,10 +72,11 @@ def _check_rules(found: StackSettings) -> None:
     gateway = stack_settings.gateway(stack_settings.subnet("dynoSubnet", found.text("dynoSubnet")))
     router_ports = [found.port("httpPort"), found.port("httpsPort")]
     stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
-    rules = {
+    rules: dict[str, Callable[[Any], None]] = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
+        "hosts": host_settings.check,
     }
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):

@@ -34,6 +34,16 @@ class StartDyno:
 
     dyno_id: UUID
     reason: str
+    host: str = ""
+    """Swarm's id of the node that it is for; empty while no host is known: Swarm's choice."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Replace a dyno that works by one on another host: new first, as any restart is."""
+
+    dyno_id: UUID
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,4 +105,6 @@ class RemoveService:
     reason: str
 
 
-Action = AddDyno | CycleDyno | StartDyno | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService
+Action = (
+    AddDyno | CycleDyno | StartDyno | Move | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService
+)

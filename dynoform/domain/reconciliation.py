@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dynoform.domain import backoff, cycling
+from dynoform.domain import backoff, cycling, placement
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
@@ -19,11 +19,13 @@ from dynoform.domain.dyno_actions import (
     MarkCrashed,
     MarkStarting,
     MarkUp,
+    Move,
     RemoveDyno,
     RemoveService,
     Retire,
     StartDyno,
 )
+from dynoform.domain.placement import Board, Host, Placed
 
 WEB = "web"
 BOOT_TIMEOUT = timedelta(seconds=60)
@@ -42,6 +44,11 @@ PREBOOT = timedelta(minutes=2)
 is for booting."""
 MOVING = timedelta(minutes=5)
 """For this long a dyno that starts or leaves is taken for one that is being replaced."""
+
+MOVES = 8
+"""Dynos that leave drained hosts at a time: their successors boot beside everything else."""
+REST = timedelta(seconds=10)
+"""How long an app's dynos have been as they are before one of them is moved only to have things even."""
 
 _ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 _CRASHED = frozenset({"complete", "failed", "rejected"})
@@ -65,6 +72,8 @@ class AppState:
     wanted: Mapping[tuple[str, int], Wanted]
     preboot: bool = False
     """Whether a release's web dynos prove themselves beside the old ones before these leave."""
+    runtime: str = placement.COMMON
+    """The runtime whose hosts it runs on."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ class DynoState:
     crashes: int = 0
     start_after: datetime | None = None
     created: datetime | None = None
+    moving: bool = False
+    """Whether it is to be on another host: it stays until its successor is up."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -102,6 +113,8 @@ class Task:
     address: str | None = None
     port: int | None = None
     error: str = ""
+    host: str = ""
+    """Swarm's id of its node."""
 
     @property
     def live(self) -> bool:
@@ -119,6 +132,13 @@ class Service:
     tasks: tuple[Task, ...] = ()
     altered: str = ""
     """How it differs from what was declared, if somebody changed it."""
+    host: str = ""
+    """The node that it was made for."""
+
+    @property
+    def at(self) -> str:
+        """The node that it is on or for; empty when that is not known."""
+        return self.host or (self.tasks[-1].host if self.tasks else "")
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,8 @@ class Snapshot:
     """Ends before this moment happened while nobody looked, or with the engine itself: no crash of the app."""
     routed_until: datetime | None = None
     """All routers serve the routes as they were at this moment; None when there is no router to wait for."""
+    hosts: tuple[Host, ...] = ()
+    """The hosts of all runtimes; none while they are not known, and Swarm places dynos."""
     routers_away: bool = False
     """Routers are known and none of them reports: nothing may leave the routes unseen."""
 
@@ -166,13 +188,20 @@ def decide(snapshot: Snapshot) -> list[Action]:
     by_app: dict[UUID, list[DynoState]] = defaultdict(list)
     for dyno in snapshot.dynos:
         by_app[dyno.app_id].append(dyno)
-    formations = [_Formation(snapshot, app, by_app[app.id], services) for app in snapshot.apps]
+    board = Board(snapshot.hosts)
+    board.leaving = sum(dyno.moving for dyno in snapshot.dynos)
+    formations = [_Formation(snapshot, app, by_app[app.id], services, board) for app in snapshot.apps]
+    for formation in formations:
+        for placed in formation.placed():
+            board.put(placed)
     for formation in formations:
         actions += formation.decide()
+    if snapshot.hosts and not any(dyno.moving for dyno in snapshot.dynos):
+        actions += _even(board, formations, {action.dyno_id for action in actions if isinstance(action, StartDyno)})
     return actions + _cycles(snapshot, formations)
 
 
-def _cycles(snapshot: Snapshot, formations: "Iterable[_Formation]") -> list[Action]:
+def _cycles(snapshot: Snapshot, formations: Iterable["_Formation"]) -> list[Action]:
     """The dynos that are due to be replaced, oldest first and few at a time."""
     due = sorted((moment, str(dyno.id)) for formation in formations for moment, dyno in formation.due())
     if not due:
@@ -184,13 +213,26 @@ def _cycles(snapshot: Snapshot, formations: "Iterable[_Formation]") -> list[Acti
     return [CycleDyno(UUID(dyno_id), "has had its day") for _, dyno_id in due[:room]]
 
 
+def _even(board: Board, formations: Iterable["_Formation"], starting: set[UUID]) -> Iterator[Action]:
+    """One dyno at a time to where there are fewer, as after a host has joined or come back."""
+    apps = {formation.app.id: formation for formation in formations}
+    found = board.move({app_id: formation.app.runtime for app_id, formation in apps.items()})
+    if found and found[0].dyno_id not in starting and apps[found[0].group[0]].at_rest():
+        yield Move(found[0].dyno_id, f"evened out, towards {board.hosts[found[1]].name}")
+
+
 class _Formation:
     """The decisions for one app."""
 
     def __init__(
-        self, snapshot: Snapshot, app: AppState, dynos: Iterable[DynoState], services: Mapping[UUID, Service]
+        self,
+        snapshot: Snapshot,
+        app: AppState,
+        dynos: Iterable[DynoState],
+        services: Mapping[UUID, Service],
+        board: Board,
     ) -> None:
-        self.snapshot, self.app, self.services = snapshot, app, services
+        self.snapshot, self.app, self.services, self.board = snapshot, app, services, board
         self.current: dict[tuple[str, int], DynoState] = {}
         self.leaving: list[DynoState] = []
         # Of two that fit (a killed reconciler may have added one twice) the one that is up stays.
@@ -204,9 +246,10 @@ class _Formation:
         """All actions for the app: first the new and the living, then those that go."""
         restarting = {dyno.key for dyno in self.leaving if dyno.state == "down" and self._same_release(dyno)}
         replaced = restarting | {dyno.key for dyno in self.leaving if dyno.state == "up"}
+        moving = {dyno.key for dyno in self.leaving if dyno.moving}
         for key, wanted in self.app.wanted.items():
             if key not in self.current:
-                reason = "restart" if key in restarting else "declared and not there"
+                reason = "restart" if key in restarting else "moves" if key in moving else "declared and not there"
                 yield AddDyno(
                     self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in replaced
                 )
@@ -234,6 +277,7 @@ class _Formation:
         return (
             wanted is not None
             and dyno.state != "down"
+            and not dyno.moving
             and (dyno.release_id, dyno.size) == (wanted.release_id, wanted.size)
         )
 
@@ -269,8 +313,46 @@ class _Formation:
         elif all(self._proven(self.current.get(key)) for key in self.app.wanted if key[0] == dyno.type):
             yield Retire(dyno.id, "replaced by the new release")
 
+    def placed(self) -> Iterator[Placed]:
+        """Where the dynos are that are to stay."""
+        for dyno in self.current.values():
+            service = self.services.get(dyno.id)
+            if service is not None and dyno.state != "crashed":
+                yield Placed(dyno.id, (self.app.id, dyno.type), dyno.size, service.at)
+
+    def at_rest(self) -> bool:
+        """Whether all is as declared and has been so for a while."""
+        settled = (dyno.state in {"up", "crashed"} for dyno in self.current.values())
+        rested = (self.snapshot.now - dyno.since >= REST for dyno in self.current.values())
+        return not self.leaving and len(self.current) == len(self.app.wanted) and all(settled) and all(rested)
+
+    def _start(self, dyno: DynoState, reason: str) -> Iterator[Action]:
+        """Start it where it is best; not at all while its runtime has no host that takes dynos."""
+        if not self.snapshot.hosts:
+            yield StartDyno(dyno.id, reason)
+            return
+        group, service = (self.app.id, dyno.type), self.services.get(dyno.id)
+        before = Placed(dyno.id, group, dyno.size, service.at if service else "")
+        if before in self.board.on.get(before.host, ()):
+            self.board.take(before)
+        if host := self.board.choose(group, dyno.size, self.app.runtime):
+            self.board.put(Placed(dyno.id, group, dyno.size, host))
+            yield StartDyno(dyno.id, reason, host)
+
+    def _lost(self, service: Service) -> bool:
+        """Whether it is for a host that does not answer, runs nothing, or is no more."""
+        host = self.board.hosts.get(service.at)
+        return bool(self.snapshot.hosts) and bool(service.at) and (host is None or not host.alive)
+
+    def _is_drained(self, service: Service) -> bool:
+        """Whether its host is to be left, and there is another."""
+        host = self.board.hosts.get(service.at)
+        return host is not None and host.draining and bool(self.board.usable(self.app.runtime))
+
     def _ended(self, service: Service) -> bool:
         """Whether nothing of the service runs and Swarm has had its turn to start it again."""
+        if self._lost(service):
+            return True
         latest = service.tasks[-1] if service.tasks else None
         return latest is not None and not latest.live and self.snapshot.now - latest.at >= SWARM_TURN
 
@@ -280,8 +362,14 @@ class _Formation:
         if service is None:
             yield from self._start_missing(dyno)
             return
+        if dyno.state != "crashed" and self._lost(service) and self.board.usable(self.app.runtime):
+            yield from self._start(dyno, "its host is lost")
+            return
         if service.altered:
-            yield StartDyno(dyno.id, f"its service was changed: {service.altered}")
+            yield from self._start(dyno, f"its service was changed: {service.altered}")
+            return
+        if dyno.state != "crashed" and self._is_drained(service):
+            yield from self._drain(dyno)
             return
         crash = next((task for task in service.tasks if self._is_new_crash(task)), None)
         if crash is not None:
@@ -302,6 +390,12 @@ class _Formation:
         crashes = backoff.count(dyno.crashes, ran_for)
         return MarkCrashed(dyno.id, crashes, self.snapshot.now + backoff.delay(crashes), reason, task.id)
 
+    def _drain(self, dyno: DynoState) -> Iterator[Action]:
+        """Have it leave its host, when not too many do."""
+        if self.board.leaving < MOVES:
+            self.board.leaving += 1
+            yield Move(dyno.id, "its host is drained")
+
     def _is_new_crash(self, task: Task) -> bool:
         if task.state not in _CRASHED or task.id in self.snapshot.counted or _port_taken(task):
             return False
@@ -309,9 +403,9 @@ class _Formation:
 
     def _start_missing(self, dyno: DynoState) -> Iterator[Action]:
         if dyno.state != "crashed":
-            yield StartDyno(dyno.id, "new" if dyno.state == "starting" else "its service is gone")
+            yield from self._start(dyno, "new" if dyno.state == "starting" else "its service is gone")
         elif dyno.start_after is None or dyno.start_after <= self.snapshot.now:
-            yield StartDyno(dyno.id, "cool-off is over")
+            yield from self._start(dyno, "cool-off is over")
 
     def _restart_ended(self, dyno: DynoState, latest: Task | None) -> Iterator[Action]:
         """No task runs or will run unless somebody starts one: Swarm, whose turn the first time is, or we."""
@@ -320,11 +414,11 @@ class _Formation:
             if dyno.crashes == 1:
                 due = max(due, dyno.since + SWARM_TURN)
             if due <= self.snapshot.now:
-                yield StartDyno(dyno.id, "cool-off is over")
+                yield from self._start(dyno, "cool-off is over")
         elif latest is not None and _port_taken(latest):
             yield from self._leave_port(dyno)
         elif self.snapshot.now - (latest.at if latest else dyno.since) >= (SWARM_TURN if latest else NO_TASK):
-            yield StartDyno(dyno.id, "it was stopped with its engine" if latest else "Swarm has no task for it")
+            yield from self._start(dyno, "it was stopped with its engine" if latest else "Swarm has no task for it")
 
     def _observe(self, dyno: DynoState, task: Task) -> Iterator[Action]:
         """The newest task is alive: how far is it?"""
@@ -351,7 +445,7 @@ class _Formation:
         """Another port for the dyno, unless Swarm may still get this one: its predecessor has only just ended."""
         latest_change = max(task.at for task in self.services[dyno.id].tasks)
         if self.snapshot.now - latest_change >= SWARM_TURN:
-            yield StartDyno(dyno.id, "its port is taken")
+            yield from self._start(dyno, "its port is taken")
 
     def _boot(self, dyno: DynoState, task: Task) -> Iterator[Action]:
         if dyno.type != WEB:

@@ -18,6 +18,15 @@ from dynoform.store.tables import App, Dyno, Formation, Lease, Release, Slug
 
 
 @dataclass(frozen=True)
+class Router:
+    """What a router agent has told: the moment whose routes it serves, and until when that holds."""
+
+    host: str
+    routed: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Declared:
     """One consistent look at the store."""
 
@@ -25,8 +34,17 @@ class Declared:
     """The store's clock, by which dynos' times are stamped too."""
     apps: tuple[AppState, ...]
     dynos: tuple[DynoState, ...]
-    routed_until: datetime | None
-    routers_away: bool
+    routers: tuple[Router, ...]
+
+    def routed(self, gone: frozenset[str]) -> tuple[datetime | None, bool]:
+        """The oldest moment whose routes are in force on some router, and whether routers are known but none reports.
+
+        Those on hosts of the names in ``gone`` route nothing any more, and hold nobody up.
+        """
+        there = [router for router in self.routers if router.host not in gone]
+        moments = [router.routed for router in there if router.expires_at > self.now]
+        reporting = [moment for moment in moments if moment <= self.now + SKEW]  # or said before the clock was set back
+        return (min(reporting) if reporting else None), bool(there) and not reporting
 
 
 def read(store: Store) -> Declared:
@@ -34,8 +52,7 @@ def read(store: Store) -> Declared:
     with store.transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         now = session.execute(select(func.clock_timestamp())).scalar_one()
-        routed_until, away = _routers(session, now)
-        return Declared(now, _apps(session), _dynos(session), routed_until, away)
+        return Declared(now, _apps(session), _dynos(session), _routers(session))
 
 
 def _apps(session: Session) -> tuple[AppState, ...]:
@@ -50,7 +67,8 @@ def _apps(session: Session) -> tuple[AppState, ...]:
                 run = Wanted(release_id, scale.size, command)
                 wanted[app_id] |= {(scale.type, number): run for number in range(1, scale.quantity + 1)}
     preboot = features.enabled_for(session, PREBOOT)
-    return tuple(AppState(app_id, wanted[app_id], app_id in preboot) for app_id in session.scalars(select(App.id)))
+    apps = session.execute(select(App.id, App.runtime))
+    return tuple(AppState(app_id, wanted[app_id], app_id in preboot, runtime) for app_id, runtime in apps)
 
 
 def _dynos(session: Session) -> tuple[DynoState, ...]:
@@ -68,14 +86,14 @@ def _dynos(session: Session) -> tuple[DynoState, ...]:
         Dyno.crashes,
         Dyno.start_after,
         Dyno.created_at,
+        Dyno.moving,
     )
     return tuple(DynoState(*row) for row in session.execute(select(*columns)))
 
 
-def _routers(session: Session, now: datetime) -> tuple[datetime | None, bool]:
-    """The oldest moment whose routes are in force on some router, and whether routers are known but none reports."""
-    query = select(Lease.holder, Lease.expires_at).where(Lease.name.startswith(PRESENCE))
-    leases = session.execute(query).all()
-    moments = [datetime.fromisoformat(lease.holder) for lease in leases if lease.expires_at > now]
-    reporting = [moment for moment in moments if moment <= now + SKEW]  # or said before the clock was set back
-    return (min(reporting) if reporting else None), bool(leases) and not reporting
+def _routers(session: Session) -> tuple[Router, ...]:
+    query = select(Lease.name, Lease.holder, Lease.expires_at).where(Lease.name.startswith(PRESENCE))
+    return tuple(
+        Router(lease.name.removeprefix(PRESENCE), datetime.fromisoformat(lease.holder), lease.expires_at)
+        for lease in session.execute(query)
+    )

@@ -14,6 +14,7 @@ from dynoform.domain.dyno_actions import (
     MarkCrashed,
     MarkStarting,
     MarkUp,
+    Move,
     RemoveDyno,
     RemoveService,
     Retire,
@@ -63,6 +64,8 @@ class Executor:
                 self._cycle(action)
             case StartDyno():
                 self._start(action)
+            case Move():
+                self._move(action)
             case MarkUp():
                 self._mark_up(action)
             case MarkStarting():
@@ -122,7 +125,7 @@ class Executor:
                 return
             before, had = dyno.state, dyno.service_id
             try:
-                service, config = self._declared(session, dyno)
+                service, config = self._declared(session, dyno, action.host)
             except ConfigurationError as error:
                 self._refuse(session, dyno, error)
                 return
@@ -141,7 +144,13 @@ class Executor:
                 found.service_id, found.start_after = service_id, None
                 self._change(session, found, "starting")
 
-    def _declared(self, session: Session, dyno: Dyno) -> tuple[DynoService, dict[str, str]]:
+    def _move(self, action: Move) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is not None:
+                dyno.moving = True
+
+    def _declared(self, session: Session, dyno: Dyno, host: str) -> tuple[DynoService, dict[str, str]]:
         app, release = session.get(App, dyno.app_id), session.get(Release, dyno.release_id)
         if app is None or release is None or release.slug is None:
             raise ConfigurationError(f"dyno {dyno.id}", "its release has no slug any more", "deploy the app anew")
@@ -160,6 +169,7 @@ class Executor:
             image=release.slug.image_of(dyno.type),
             container=release.slug.stack == stacks.CONTAINER,
             crashes=dyno.crashes,
+            host=host,
         )
         return service, config_of(session, self.vault, release)
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
+from dynoform.domain.placement import Host
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
@@ -17,9 +18,8 @@ from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.lease import Leadership
-from dynoform.reconcile.swarm import Swarm
+from dynoform.reconcile.swarm import Actual, Swarm
 from dynoform.store import hosts
-from dynoform.store.hosts import HostState
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake
@@ -43,7 +43,7 @@ class Reconciler:
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
-        self._hosts: frozenset[HostState] | None = None
+        self._hosts: tuple[Host, ...] | None = None
         self._times = clocks.TaskTimes()
 
     def step(self) -> float:
@@ -68,7 +68,7 @@ class Reconciler:
             self._watched_since = wanted.now + SETTLING
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
-        actions = decide(self._snapshot(wanted, self._times.corrected(actual.services, wanted.now)))
+        actions = decide(self._snapshot(wanted, actual))
         for action in actions:
             if not self.leadership.held():
                 return 0
@@ -76,15 +76,18 @@ class Reconciler:
         self._tidy(wanted)
         return 0 if actions else _due(wanted, time.monotonic() - began)
 
-    def _tell_hosts(self, found: frozenset[HostState]) -> None:
+    def _tell_hosts(self, found: tuple[Host, ...]) -> None:
         """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""
         if found != self._hosts:
             with self.store.transaction() as session:
                 hosts.replace(session, found)
             self._hosts = found
 
-    def _snapshot(self, wanted: Declared, services: tuple[Service, ...]) -> Snapshot:
+    def _snapshot(self, wanted: Declared, actual: Actual) -> Snapshot:
+        services = self._times.corrected(actual.services, wanted.now)
         self._forget_counted(services)
+        gone = frozenset(host.name for host in actual.hosts if not host.alive)
+        routed_until, routers_away = wanted.routed(gone)
         return Snapshot(
             now=wanted.now,
             apps=wanted.apps,
@@ -93,8 +96,9 @@ class Reconciler:
             answering=probes.answering(_booting(wanted.dynos, services)),
             counted=frozenset(self.executor.counted),
             watched_since=self._watched_since,
-            routed_until=wanted.routed_until,
-            routers_away=wanted.routers_away,
+            routed_until=routed_until,
+            hosts=actual.hosts,
+            routers_away=routers_away,
         )
 
     def _forget_counted(self, services: tuple[Service, ...]) -> None:

@@ -21,6 +21,7 @@ _MAXIMUM_NAME = 63
 MADE_LABEL = "dynoform.made"
 """What the service was made as, by which a change by hand is known."""
 _AS_GIVEN = ("Image", "Command", "Args", "Env", "User", "Init", "StopGracePeriod")
+_NODE = "node.id=="
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class DynoService:
     container: bool = False
     """Whether the image is the user's own, without our stack's launcher in it."""
     crashes: int = 0
+    host: str = ""
+    """Swarm's id of the node that it is for; empty for any."""
 
     @property
     def dyno(self) -> str:
@@ -76,6 +79,7 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
         "ContainerSpec": _container(dyno, secret_id),
         "Resources": {"Limits": _limits(dyno.size)},
         "RestartPolicy": _restart_policy(dyno),
+        "Placement": {"Constraints": [f"{_NODE}{dyno.host}"] if dyno.host else []},
         "Networks": [{"Target": dyno.network}],
         "LogDriver": {"Name": dyno_container.LOG_DRIVER, "Options": dyno_container.LOG_OPTIONS},
     }
@@ -87,6 +91,12 @@ def service(dyno: DynoService, secret_id: str, port: int | None) -> dict[str, An
         "endpoint_spec": {"Mode": "dnsrr", "Ports": ports},
         "task_template": template,
     }
+
+
+def host_of(service: Mapping[str, Any]) -> str:
+    """Id of the node that a service of ours was made for; empty for any."""
+    constraints = (service["Spec"]["TaskTemplate"].get("Placement") or {}).get("Constraints") or ()
+    return next((text.removeprefix(_NODE) for text in constraints if text.startswith(_NODE)), "")
 
 
 def free_port(taken: frozenset[int], seed: str) -> int:
@@ -123,7 +133,8 @@ def altered(service: Mapping[str, Any]) -> str:
 def _fingerprint(template: Mapping[str, Any]) -> str:
     """Of what a dyno runs and how, as far as the engine gives it back as it was given."""
     container = template.get("ContainerSpec", {})
-    found = [{key: container.get(key) for key in _AS_GIVEN}, template.get("Resources", {}).get("Limits")]
+    placement = template.get("Placement", {}).get("Constraints") or []
+    found = [{key: container.get(key) for key in _AS_GIVEN}, template.get("Resources", {}).get("Limits"), placement]
     return sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 

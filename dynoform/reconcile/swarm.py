@@ -14,13 +14,16 @@ from docker.errors import APIError, DockerException, NotFound
 
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
 from dynoform.domain.dyno_ends import moment
+from dynoform.domain.placement import COMMON, Host
 from dynoform.domain.reconciliation import Service, Task
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
 from dynoform.reconcile.specification import DynoService
-from dynoform.store.hosts import HostState
 
 SECONDS = 20
+DRAINING = "dynoform.draining"
+"""Label, ``true`` on nodes whose dynos are to leave, of whichever stack: new ones elsewhere first."""
+_SILENT = frozenset({"down", "disconnected"})
 _CONFLICT = 409
 _SERVER_ERROR = 500
 
@@ -31,8 +34,8 @@ class Actual:
 
     services: tuple[Service, ...]
     ports: frozenset[int]
-    hosts: frozenset[HostState] = frozenset()
-    """Those that dynos are placed on."""
+    hosts: tuple[Host, ...] = ()
+    """Those that dynos are placed on, by id."""
 
 
 class Swarm:
@@ -44,7 +47,9 @@ class Swarm:
         ``seconds`` is how long a call may take.
         """
         self.stack = stack
-        self.address_label = f"dynoform.{stack}.dyno-address"
+        self.address_label, self.runtime_label, self.zone_label = (
+            f"dynoform.{stack}.{name}" for name in ("dyno-address", "runtime", "zone")
+        )
         with _explained("connect"):
             self.client = docker.APIClient(engine, timeout=seconds, version="auto")
 
@@ -57,7 +62,8 @@ class Swarm:
             tasks = self._tasks(addresses)
         ours = [service for service in services if self._is_ours(service["Spec"].get("Labels"))]
         found = tuple(_service(service, tasks[service["ID"]]) for service in ours)
-        return Actual(found, frozenset(_ports(services)), frozenset(_hosts(nodes, addresses)))
+        hosts = sorted((self._host(node) for node in nodes if node["ID"] in addresses), key=lambda host: host.id)
+        return Actual(found, frozenset(_ports(services)), tuple(hosts))
 
     def create(self, dyno: DynoService, config: Mapping[str, str], taken: frozenset[int], attempt: str) -> str:
         """Create the dyno's service and return its id; ``attempt`` makes another port likely after a conflict.
@@ -101,8 +107,11 @@ class Swarm:
         return removed
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Ends of containers on this engine, changes of services; returns or raises ``UnavailableError`` when cut."""
-        filters = {"type": ["container", "service"], "event": ["die", "start", "create", "update", "remove"]}
+        """Ends of containers on this engine, changes of services and nodes.
+
+        Returns or raises ``UnavailableError`` when cut.
+        """
+        filters = {"type": ["container", "service", "node"], "event": ["die", "start", "create", "update", "remove"]}
         with _explained("read events"):
             yield from self.client.events(decode=True, filters=filters)
 
@@ -112,6 +121,22 @@ class Swarm:
 
     def _is_ours(self, labels: Mapping[str, str] | None) -> bool:
         return labels is not None and labels.get(STACK_LABEL) == self.stack and DYNO_ID_LABEL in labels
+
+    def _host(self, node: Mapping[str, Any]) -> Host:
+        spec, description = node["Spec"], node["Description"]
+        labels, availability = spec.get("Labels") or {}, spec.get("Availability", "active")
+        return Host(
+            id=node["ID"],
+            name=description["Hostname"],
+            memory_bytes=int(description["Resources"]["MemoryBytes"]),
+            zone=labels.get(self.zone_label, ""),
+            runtime=labels.get(self.runtime_label, COMMON),
+            # After a change of leader a node is "unknown" until it reports: that is no reason to move anything.
+            ready=node["Status"]["State"] not in _SILENT,
+            emptied=availability == "drain",
+            open=availability == "active",
+            draining=labels.get(DRAINING) == "true",
+        )
 
     def _addresses(self, nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         labels = {node["ID"]: node["Spec"].get("Labels") or {} for node in nodes}
@@ -155,7 +180,8 @@ def _service(service: Mapping[str, Any], tasks: Iterable[Task]) -> Service:
         dyno_id: uuid.UUID | None = uuid.UUID(labels[DYNO_ID_LABEL])
     except ValueError:
         dyno_id = None
-    return Service(service["ID"], service["Spec"]["Name"], dyno_id, tuple(tasks), specification.altered(service))
+    altered, host = specification.altered(service), specification.host_of(service)
+    return Service(service["ID"], service["Spec"]["Name"], dyno_id, tuple(tasks), altered, host)
 
 
 def _task(task: Mapping[str, Any], addresses: Mapping[str, str]) -> Task:
@@ -170,6 +196,7 @@ def _task(task: Mapping[str, Any], addresses: Mapping[str, str]) -> Task:
         addresses.get(task.get("NodeID", "")) if port else None,
         port,
         str(status.get("Err") or (f"exit code {exit_code}" if exit_code else "")),
+        task.get("NodeID", ""),
     )
 
 
@@ -181,13 +208,6 @@ def _ports(services: Iterable[Mapping[str, Any]]) -> Iterator[int]:
         for port in (service["Spec"].get("EndpointSpec") or {}).get("Ports") or ():
             if port.get("PublishedPort"):
                 yield int(port["PublishedPort"])
-
-
-def _hosts(nodes: Iterable[Mapping[str, Any]], addresses: Mapping[str, str]) -> Iterator[HostState]:
-    for node in nodes:
-        if node["ID"] in addresses:
-            description = node["Description"]
-            yield HostState(node["ID"], description["Hostname"], int(description["Resources"]["MemoryBytes"]))
 
 
 @contextmanager

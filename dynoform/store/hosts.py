@@ -1,30 +1,28 @@
 """What hosts there are, as the reconciler tells and the API asks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from dynoform.domain import placement
 from dynoform.store.tables import Host, now
 
 
-@dataclass(frozen=True)
-class HostState:
-    """A host of the swarm; ``id`` is its node's."""
-
-    id: str
-    name: str
-    memory_bytes: int
+def private_runtimes(session: Session) -> list[str]:
+    """Names of the runtimes, besides the common one, that hosts are of; each is a space."""
+    query = select(Host.runtime).where(Host.runtime != placement.COMMON)
+    return list(session.scalars(query.distinct().order_by(Host.runtime)))
 
 
-def replace(session: Session, hosts: Iterable[HostState]) -> None:
+def replace(session: Session, hosts: Iterable[placement.Host]) -> None:
     """Make these the hosts that are known."""
     found = list(hosts)
     session.execute(delete(Host).where(Host.id.not_in([host.id for host in found])))
     for host in found:
-        values = {"name": host.name, "memory_bytes": host.memory_bytes, "updated_at": now()}
+        values = {"name": host.name, "memory_bytes": host.memory_bytes, "zone": host.zone, "runtime": host.runtime}
+        values |= {"state": host.state, "updated_at": now()}
         statement = insert(Host).values(id=host.id, **values)
         session.execute(statement.on_conflict_do_update(index_elements=[Host.id], set_=values))
 

@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,19 @@ RUN_SECONDS = 1800.0
 """How long a playbook may take when the user sets no timeout: a cold package mirror is slow, a hang is not for ever."""
 LOCK_SECONDS = 600.0
 TERMINATE_SECONDS = 5.0
+SSH_SECONDS = 10
 ADVICE = (
     (re.compile(r"no space left on device", re.IGNORECASE), "free disk space on the host, then run 'up' again"),
     (
         re.compile(r"\bapt\b|\bapt-get\b|No package matching|\bdpkg\b", re.IGNORECASE),
         "mend the host's package sources (/etc/apt), see 'apt-get update', then run 'up' again",
     ),
+    (
+        re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed"),
+        "its SSH host key is not the known one: find out why, then mend the known_hosts file",
+    ),
+    (re.compile(r"Permission denied \("), "see that user and key of the host are right and may log in by SSH"),
+    (re.compile(r"connect to host|timed out during banner"), "see that the host runs and its SSH port can be reached"),
 )
 """Sign in a failed task's message → what to do."""
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSH_AUTH_SOCK", "DEBIAN_FRONTEND")
@@ -46,11 +54,27 @@ PASSED_ON_ENDINGS = ("_proxy", "_PROXY", "_CA_BUNDLE", "_CERT", "SSL_CERT_FILE",
 
 @dataclass(frozen=True)
 class Host:
-    """The one host of a run: its name, where it is, and Ansible's connection (``local`` or ``ssh``)."""
+    """The one host of a run.
+
+    Parameters:
+        name: its name in messages.
+        address: where it is.
+        connection: Ansible's connection, ``local`` or ``ssh``.
+        user, port: who logs in by SSH, and where.
+        key_file: path of the private key; empty for those that SSH finds by itself, or an agent's.
+        known_hosts: path of the file with the host's public key; empty for the user's own file, in which a host that is
+            met for the first time is remembered. A host with another key than the remembered one is always refused.
+        jump: ``user@host:port`` to go through.
+    """
 
     name: str
     address: str
     connection: str
+    user: str = "root"
+    port: int = 22
+    key_file: str = ""
+    known_hosts: str = ""
+    jump: str = ""
 
 
 @dataclass
@@ -62,18 +86,27 @@ class Outcome:
 
 
 def run_playbook(
-    operation: Operation, playbook: str, host: Host, variables: Mapping[str, Any], *, check: bool = False
+    operation: Operation,
+    playbook: str,
+    host: Host,
+    variables: Mapping[str, Any],
+    *,
+    beside: Sequence[Host] = (),
+    check: bool = False,
 ) -> Outcome:
     """Runs ``playbook`` (relative to the project's root) on ``host``; task names become status messages.
+
+    Tasks may be delegated to the hosts in ``beside``: what joins a swarm asks one of its managers.
 
     Raises ``ProviderError`` naming host, task and message when a task fails, when the time is up or on cancellation.
     """
     deadline = operation.deadline(RUN_SECONDS)
     # A run in check mode changes nothing: any number may go on at once.
     locked = contextlib.nullcontext(-1) if check else _lock(operation, host)
-    with locked as lock, _variables_pipe({**variables, **_connection(host)}) as pipe:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", f"{host.name},"]
-        command += ["--extra-vars", f"@{pipe}", *(["--check"] if check else []), playbook]
+    with locked as lock, _folder() as folder, _variables_pipe(folder, variables) as pipe:
+        inventory = _inventory(folder, (host, *beside))
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", str(inventory)]
+        command += ["--limit", host.name, "--extra-vars", f"@{pipe}", *(["--check"] if check else []), playbook]
         child = subprocess.Popen(  # noqa: S603 - argv is made here, values go through the pipe
             command,
             cwd=ROOT,
@@ -168,13 +201,28 @@ def _last(complaints: list[str]) -> str:
     return (errors or lines or ["it printed nothing"])[-1 if not errors else 0].removeprefix("[ERROR]: ")
 
 
-def _connection(host: Host) -> dict[str, str]:
-    """Debian's own Python: modules such as apt need its bindings."""
-    return {
+def _connection(host: Host) -> dict[str, Any]:
+    """How Ansible reaches the host. Debian's own Python: modules such as apt need its bindings."""
+    reached: dict[str, Any] = {
         "ansible_connection": host.connection,
         "ansible_host": host.address,
         "ansible_python_interpreter": "/usr/bin/python3",
     }
+    if host.connection == "ssh":
+        reached |= {"ansible_user": host.user, "ansible_port": int(host.port), "ansible_become": host.user != "root"}
+        reached |= {"ansible_ssh_common_args": " ".join(_ssh_options(host))}
+        if host.key_file:
+            reached["ansible_ssh_private_key_file"] = host.key_file
+    return reached
+
+
+def _ssh_options(host: Host) -> list[str]:
+    """Never a question, and never a host whose key is not the one that was seen before."""
+    checking = "yes" if host.known_hosts else "accept-new"
+    options = ["BatchMode=yes", f"ConnectTimeout={SSH_SECONDS}", f"StrictHostKeyChecking={checking}"]
+    options += [f"UserKnownHostsFile={host.known_hosts}"] if host.known_hosts else []
+    options += [f"ProxyJump={host.jump}"] if host.jump else []
+    return [word for option in options for word in ("-o", shlex.quote(option))]
 
 
 def _environment() -> dict[str, str]:
@@ -193,23 +241,36 @@ def _environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _variables_pipe(variables: Mapping[str, Any]) -> Iterator[Path]:
-    """A named pipe that gives the variables as JSON to the one who opens it."""
+def _folder() -> Iterator[Path]:
+    """A folder for one run, which only the user can read."""
     with tempfile.TemporaryDirectory(prefix="dynoform-") as folder:
-        pipe = Path(folder) / "variables.json"
-        os.mkfifo(pipe, 0o600)
-        text = json.dumps(variables)
+        yield Path(folder)
 
-        def write() -> None:
-            with contextlib.suppress(OSError), pipe.open("w") as stream:
-                stream.write(text)
 
-        writer = threading.Thread(target=write, daemon=True)
-        writer.start()
-        try:
-            yield pipe
-        finally:
-            _release(pipe, writer)
+def _inventory(folder: Path, hosts: Sequence[Host]) -> Path:
+    """An inventory of these hosts: how each is reached, and nothing secret."""
+    file = folder / "hosts.json"
+    file.write_text(json.dumps({"all": {"hosts": {host.name: _connection(host) for host in hosts}}}))
+    return file
+
+
+@contextlib.contextmanager
+def _variables_pipe(folder: Path, variables: Mapping[str, Any]) -> Iterator[Path]:
+    """A named pipe that gives the variables as JSON to the one who opens it."""
+    pipe = folder / "variables.json"
+    os.mkfifo(pipe, 0o600)
+    text = json.dumps(variables)
+
+    def write() -> None:
+        with contextlib.suppress(OSError), pipe.open("w") as stream:
+            stream.write(text)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield pipe
+    finally:
+        _release(pipe, writer)
 
 
 def _release(pipe: Path, writer: threading.Thread) -> None:

@@ -16,12 +16,17 @@ from .resource import Difference, Resource, Values
 from .values import UNKNOWN
 
 HOST_KEYS = frozenset({"name", "address", "connection"})
+"""Of a host's keys, those that say which host it is: with another value of one the playbook is for another host."""
+SSH_KEYS = frozenset({"user", "port", "key_file", "known_hosts", "jump"})
+"""Those that only say how it is reached; each may be left out."""
 CONNECTIONS = ("local", "ssh")
 ROLE_KEYS = ("ansible.builtin.include_role", "ansible.builtin.import_role")
 
 
 class Playbook(Resource):
-    """Inputs ``playbook``, ``host``, ``variables``, ``secretVariables``, ``absentPlaybook``.
+    """Inputs ``playbook``, ``host``, ``beside``, ``variables``, ``secretVariables``, ``absentPlaybook``.
+
+    ``beside`` are hosts that tasks may be delegated to.
 
     Outputs ``facts``, ``changed`` and ``drift``. ``contentHash`` is filled in here: a changed playbook or role is a
     changed input. ``drift`` has the names of tasks that a refresh found would change something; the next update runs
@@ -29,7 +34,13 @@ class Playbook(Resource):
     """
 
     required: ClassVar = {"playbook": str, "host": dict}
-    optional: ClassVar = {"variables": {}, "secretVariables": {}, "absentPlaybook": "", "contentHash": ""}
+    optional: ClassVar = {
+        "beside": [],
+        "variables": {},
+        "secretVariables": {},
+        "absentPlaybook": "",
+        "contentHash": "",
+    }
     computed: ClassVar = ("facts", "changed", "drift")
     secret: ClassVar = frozenset({"secretVariables"})
     replacing: ClassVar = frozenset({"host"})
@@ -37,7 +48,8 @@ class Playbook(Resource):
     def check(self, inputs: Values) -> Values:
         """Refuses playbooks that are not there and hosts that cannot be reached; hashes the content."""
         checked = super().check(inputs)
-        _check_host(checked["host"])
+        for host in (checked["host"], *([] if checked["beside"] is UNKNOWN else checked["beside"])):
+            _check_host(host)
         names = [name for name in (checked["playbook"], checked["absentPlaybook"]) if isinstance(name, str) and name]
         for property_name in ("playbook", "absentPlaybook"):
             name = checked[property_name]
@@ -50,6 +62,8 @@ class Playbook(Resource):
     def diff(self, olds: Values, news: Values) -> Difference:
         """Also differs, by ``drift``, when a refresh found that the host is not as declared."""
         found = super().diff(olds, news)
+        if "host" in found.replaces and _same_host(olds["host"], news["host"]):
+            found = Difference(found.changed | {"host"}, found.replaces - {"host"})
         return Difference(found.changed | {"drift"}, found.replaces) if olds.get("drift") else found
 
     def create(self, operation: Operation, inputs: Values) -> tuple[str, Values]:
@@ -85,7 +99,10 @@ class Playbook(Resource):
     @staticmethod
     def _run(operation: Operation, values: Values, *, check: bool = False) -> Outcome:
         variables = {**values["variables"], **values["secretVariables"]}
-        return run_playbook(operation, values["playbook"], Host(**values["host"]), variables, check=check)
+        # A state of before there were several hosts has none beside.
+        beside = [Host(**host) for host in values.get("beside", ())]
+        host = Host(**values["host"])
+        return run_playbook(operation, values["playbook"], host, variables, beside=beside, check=check)
 
 
 def content_hash(root: Path, playbooks: Iterable[str]) -> str:
@@ -127,10 +144,15 @@ def _roles(node: Any) -> set[str]:
 def _check_host(host: Any) -> None:
     if host is UNKNOWN:
         return
-    if set(host) != HOST_KEYS:
-        raise InputError("host", f"has the keys {', '.join(sorted(host))}", f"give {', '.join(sorted(HOST_KEYS))}")
+    if not HOST_KEYS <= set(host) <= HOST_KEYS | SSH_KEYS:
+        wanted = f"give {', '.join(sorted(HOST_KEYS))}, and of {', '.join(sorted(SSH_KEYS))} what SSH needs"
+        raise InputError("host", f"has the keys {', '.join(sorted(host))}", wanted)
     if host["connection"] is not UNKNOWN and host["connection"] not in CONNECTIONS:
         raise InputError("host", f"has the connection {host['connection']!r}", f"use {' or '.join(CONNECTIONS)}")
+
+
+def _same_host(old: Any, new: Any) -> bool:
+    return UNKNOWN not in (old, new) and all(old.get(key) == new.get(key) for key in HOST_KEYS)
 
 
 def _outputs(inputs: Values, outcome: Outcome) -> Values:

@@ -24,6 +24,9 @@ FACTS = {
     "host_network_id": "host-network-id",
     "dyno_network_id": "dyno-network-id",
     "platform_network_id": "platform-network-id",
+    "images": {
+        noun: f"10.0.0.1:7400/platform/{noun}:0123456789ab" for noun in ("router", "log-agent", "control-plane")
+    },
     "base_image": "dynoform/debian:13-0123456789ab",
 }
 OUTPUTS: dict[str, dict[str, Any]] = {

@@ -1,5 +1,6 @@
 """The whole program under mocks: what it declares, and the rules that hold for each resource."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +27,86 @@ def platform(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[
             "dynoform:apps": '{"python": {"source": "examples/apps/python", "config": {"GREETING": "Hello"}}}',
         }
     )
+
+
+@pytest.fixture(scope="module")
+def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Three managers in two zones and a worker of a space's own."""
+    hosts = {
+        "one": {"address": "host1.example.com", "privateAddress": "10.0.0.1", "zone": "a", "platform": True},
+        "two": {"address": "10.0.0.2", "zone": "b", "user": "admin", "port": 2222, "keyFile": "/keys/two"},
+        "three": {"address": "10.0.0.3", "zone": "a", "knownHosts": "/keys/known", "jump": "admin@door"},
+        "four": {"address": "10.0.0.4", "role": "worker", "runtime": "acme"},
+    }
+    return declare(
+        {
+            "dynoform:domain": "apps.example.com",
+            "dynoform:httpPort": "80",
+            "dynoform:httpsPort": "443",
+            "dynoform:listenAddress": "0.0.0.0",  # noqa: S104 - as an operator says it
+            "dynoform:platformPort": "7400",
+            "dynoform:email": "operator@example.com",
+            "dynoform:dynoSubnet": "172.29.0.0/22",
+            "dynoform:platformSubnet": "172.29.4.0/24",
+            "dynoform:hosts": json.dumps(hosts),
+        }
+    )
+
+
+def playbooks(declared: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    """Host name → inputs of a playbook that runs on it."""
+    found = [each["inputs"] for each in declared if each["type"] == "dynoform:index:Playbook"]
+    return {each["host"]["name"]: each for each in found if each["playbook"] == f"playbooks/{name}.yml"}
+
+
+def test_several_hosts_join_the_first_ones_swarm(spread: list[dict[str, Any]]) -> None:
+    made = playbooks(spread, "host")
+    assert made["two"]["host"] == {
+        "name": "two", "address": "10.0.0.2", "connection": "ssh", "user": "admin", "port": 2222,
+        "key_file": "/keys/two",
+    }  # fmt: skip
+    assert "beside" not in made["one"] or made["one"]["beside"] == []
+    assert [each["name"] for each in made["four"]["beside"]] == ["one"]
+    assert made["four"]["variables"] == {
+        "swarm_node_advertise_address": "10.0.0.4",
+        "swarm_node_listen_address": "10.0.0.4:2377",
+        "swarm_node_role": "worker",
+        "swarm_node_manager": "one",
+        "swarm_node_join_address": "10.0.0.1:2377",
+    }
+
+
+def test_every_host_knows_the_others_and_where_the_registry_is(spread: list[dict[str, Any]]) -> None:
+    made = playbooks(spread, "dyno_runtime")
+    assert set(made) == {"one", "two", "three", "four"}
+    three = made["three"]["variables"]
+    assert three["dyno_runtime_private_address"] == "10.0.0.3"
+    assert three["dyno_runtime_fleet_addresses"] == ["10.0.0.1", "10.0.0.2", "10.0.0.4"]
+    assert three["dyno_runtime_registry_address"] == "10.0.0.1"
+    places = {name: (each["variables"]["host_zone"], each["variables"]["host_runtime"]) for name, each in made.items()}
+    assert places == {"one": ("a", "common"), "two": ("b", "common"), "three": ("a", "common"), "four": ("", "acme")}
+    assert {name for name, each in made.items() if each["variables"]["host_platform"] == "true"} == {"one"}
+
+
+def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_registry(
+    spread: list[dict[str, Any]],
+) -> None:
+    pinned = ["node.labels.dynoform.local.platform==true"]
+    for each in services(spread):
+        task = each["taskSpec"]
+        constraints = task.get("placement", {}).get("constraints", [])
+        image = task["containerSpec"]["image"]
+        if "global" in each["mode"]:
+            assert image.startswith("10.0.0.1:7400/platform/"), each["name"]
+            assert constraints == (["node.role==manager"] if each["name"] == "local_reconcile" else [])
+        else:
+            assert constraints == pinned, each["name"]
+            assert image.startswith("dynoform/")
+
+
+def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[dict[str, Any]]) -> None:
+    (provider,) = [each["inputs"] for each in spread if each["type"] == "pulumi:providers:docker"]
+    assert provider["host"] == "ssh://root@host1.example.com:22"
 
 
 def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from dynoform.api.services import Services
 from dynoform.domain import rendezvous
+from dynoform.domain.placement import Host
 from dynoform.store import hosts
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, OneOffDyno, Release
@@ -171,7 +172,7 @@ def test_extended_dynos_show_where_they_run(client: httpx.Client, app: str, stor
 
 def test_a_size_larger_than_any_host_is_refused(client: httpx.Client, app: str, store: Store) -> None:
     with store.transaction() as session:
-        hosts.replace(session, [hosts.HostState("n1", "one", 8 * 1024**3), hosts.HostState("n2", "two", 4 * 1024**3)])
+        hosts.replace(session, [Host("n1", "one", 8 * 1024**3), Host("n2", "two", 4 * 1024**3)])
     answers = [
         client.patch(f"/apps/{app}/formation/web", json={"size": "performance-l"}),
         client.post(f"/apps/{app}/dynos", json=TAKEN | {"size": "performance-l"}),
@@ -184,7 +185,7 @@ def test_a_size_larger_than_any_host_is_refused(client: httpx.Client, app: str, 
         )
     assert client.patch(f"/apps/{app}/formation/web", json={"size": "performance-m"}).status_code == 200
     with store.transaction() as session:
-        hosts.replace(session, [hosts.HostState("n2", "two", 1024**3)])
+        hosts.replace(session, [Host("n2", "two", 1024**3)])
     # What is there already may always become less.
     assert client.patch(f"/apps/{app}/formation/web", json={"quantity": 0}).status_code == 200
     assert client.patch(f"/apps/{app}/formation/web", json={"quantity": "+1"}).status_code == 422

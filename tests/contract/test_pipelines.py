@@ -241,8 +241,7 @@ def test_an_app_in_a_pipeline_shows_it_but_only_its_owner_changes_it(
         )
 
 
-def test_there_are_no_spaces_and_no_review_apps(client: httpx.Client, app: str) -> None:
-    assert client.get("/spaces").json() == []
+def test_there_are_no_review_apps(client: httpx.Client, app: str) -> None:
     answer = client.get(f"/apps/{app}/review-app")
     assert (answer.status_code, answer.json()["id"]) == (404, "not_found")
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
 
-FULL = "not chaos and not bench"
+FULL = "not chaos and not bench and not fleet"
 REST = f"not engine and {FULL}"
 ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"

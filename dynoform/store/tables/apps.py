@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from dynoform.domain.placement import COMMON
 from dynoform.store.tables.accounts import Account
 from dynoform.store.tables.base import Base, Identified
 from dynoform.store.tables.teams import Team
@@ -31,5 +32,7 @@ class App(Identified, Base):
     released_at: Mapped[datetime | None]
     repo_size: Mapped[int | None] = mapped_column(BigInteger)
     """Bytes of the git repository, measured after each push."""
+    runtime: Mapped[str] = mapped_column(default=COMMON, server_default=COMMON)
+    """The runtime whose hosts its dynos run on: the common one, or that of a space."""
     owner: Mapped[Account] = relationship(lazy="joined")
     team: Mapped[Team | None] = relationship(lazy="joined")

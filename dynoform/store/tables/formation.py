@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dynoform.store.tables.base import Base, Identified, now
@@ -42,3 +42,5 @@ class Dyno(Identified, Base):
     """Crashes since the last release, restart or long good run; decides the back-off."""
     start_after: Mapped[datetime | None]
     """Not to be started before this moment (cool-off after crashes)."""
+    moving: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it is to be on another host, and goes when its successor there is up."""

@@ -3,9 +3,10 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from dynoform.domain.placement import COMMON
 from dynoform.store.tables.base import Base, now
 
 
@@ -17,6 +18,10 @@ class Host(Base):
     """Swarm's id of the node."""
     name: Mapped[str]
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    zone: Mapped[str] = mapped_column(default="", server_default="")
+    runtime: Mapped[str] = mapped_column(default=COMMON, server_default=COMMON)
+    state: Mapped[str] = mapped_column(String(10), default="open", server_default="open")
+    """open, closed (takes no new dynos), draining, drained, lost."""
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
 

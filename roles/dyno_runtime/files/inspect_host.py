@@ -1,7 +1,8 @@
 """Reads what a stack's networks meet on this host and prints it as JSON; changes nothing.
 
 Argument: a JSON object ``{"docker": client, "script": path, "networks": {"dynos": {…}, "platform": {…}}, "files": []}``
-with for each network its name, bridge, subnet, gateway and whether its containers are kept apart (``isolated``).
+with for each network its name, bridge, subnet, gateway, the address that ports are published on (``binding``), and
+whether its containers are kept apart (``isolated``).
 """
 
 import hashlib
@@ -44,7 +45,12 @@ def subnets(network: dict[str, Any]) -> list[str]:
     return [entry["Subnet"] for entry in (network["IPAM"].get("Config") or []) if entry.get("Subnet")]
 
 
-def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def manages(docker: str) -> bool:
+    """Whether this host is a manager of its swarm: a worker neither makes networks of the swarm nor knows them all."""
+    return output(docker, "info", "--format", "{{.Swarm.ControlAvailable}}").strip() == "true"
+
+
+def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]], manager: bool) -> dict[str, Any]:
     """What has to be done to a network: ``create`` lists parts that lack, ``replace`` says why it has to go first."""
     config, network = known.get(f"{wanted['name']}_config"), known.get(wanted["name"])
     replace = ""
@@ -54,14 +60,15 @@ def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[s
         replace = "has other options"
     elif network and (network["Scope"] != "swarm" or network["ConfigFrom"]["Network"] != f"{wanted['name']}_config"):
         replace = "was not made from its config-only network"
-    create = [part for part, there in (("config", config), ("network", network)) if replace or not there]
-    there = [part for part, found in (("network", network), ("config", config)) if found]
+    parts = (("network", network), ("config", config)) if manager else (("config", config),)
+    create = [part for part, found in reversed(parts) if replace or not found]
+    there = [part for part, found in parts if found]
     return {"create": create, "replace": replace, "there": there, "id": network["Id"] if network else ""}
 
 
 def options_match(wanted: dict[str, Any], options: dict[str, str]) -> bool:
     """Whether a config-only network has the options that are wanted."""
-    expected = {f"{OPTION}name": wanted["bridge"], f"{OPTION}host_binding_ipv4": wanted["gateway"]}
+    expected = {f"{OPTION}name": wanted["bridge"], f"{OPTION}host_binding_ipv4": wanted["binding"]}
     expected[f"{OPTION}enable_icc"] = str(not wanted["isolated"]).lower()
     return options == expected
 
@@ -124,13 +131,13 @@ def main() -> None:
     """Prints what was found."""
     wanted = json.loads(sys.argv[1])
     packages = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
-    known = docker_networks(wanted["docker"])
+    known, manager = docker_networks(wanted["docker"]), manages(wanted["docker"])
     own = {f"{network['name']}{end}" for network in wanted["networks"].values() for end in ("", "_config")}
     found: dict[str, Any] = {
         "packages": packages,
         "systemd": Path("/run/systemd/system").is_dir(),
         "nameservers": nameservers(),
-        "networks": {noun: state_of(network, known) for noun, network in wanted["networks"].items()},
+        "networks": {noun: state_of(network, known, manager) for noun, network in wanted["networks"].items()},
         "clashes": [text for network in wanted["networks"].values() for text in clashes(network, own, known.values())],
         "live": live(wanted["script"]) if not packages else "tools are missing",
         "files": {path: digest(path) for path in wanted["files"]},

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 SECONDS = 20
+SECOND = 1_000_000_000
 SOCKET = "/var/run/docker.sock"
 
 
@@ -34,13 +35,16 @@ def host_network() -> str:
 
 
 def main() -> None:
-    """Prints state, id, whether it manages, the node's labels and the id of the network ``host``."""
+    """Prints state, id, whether it manages, the node's labels, the swarm's heartbeat and the network ``host``'s id."""
     swarm = ask("info", "--format", "{{json .Swarm}}")
     manages = bool(swarm.get("ControlAvailable"))
     labels = ask("node", "inspect", "self", "--format", "{{json .Spec.Labels}}") if manages else {}
     state = {"state": swarm.get("LocalNodeState", ""), "error": swarm.get("Error", ""), "id": swarm.get("NodeID", "")}
     network = host_network() if manages else ""
-    print(json.dumps({**state, "manages": manages, "labels": labels or {}, "host_network": network}))
+    period = swarm["Cluster"]["Spec"]["Dispatcher"]["HeartbeatPeriod"] if manages else 0
+    told = {"labels": labels or {}, "host_network": network, "heartbeat": f"{period / SECOND:g}s"}
+    asks = swarm.get("LocalNodeState") == "active" and not manages
+    print(json.dumps({**state, "manages": manages, "asks_manager": asks, **told}))
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def test_removal_runs_the_absent_playbook(tmp_path: Path, operation: Operation) 
     ("inputs", "message"),
     [
         ({"playbook": "playbooks/no.yml"}, "playbook: is 'playbooks/no.yml', which is not in the project"),
-        ({"host": {"name": "a"}}, "host: has the keys name — give address, connection, name"),
+        ({"host": {"name": "a"}}, "host: has the keys name — give address, connection, name, and of"),
         (
             {"host": {"name": "a", "address": "b", "connection": "winrm"}},
             "host: has the connection 'winrm' — use local",

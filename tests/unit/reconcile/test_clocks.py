@@ -60,7 +60,7 @@ def test_a_router_that_spoke_before_the_clock_was_set_back_has_to_speak_again(st
         ahead = session.execute(select(func.clock_timestamp())).scalar_one() + HOUR
         session.add(Lease(name=f"{PRESENCE}one", holder=ahead.isoformat(), expires_at=ahead + timedelta(minutes=1)))
     read = declared.read(store)
-    assert (read.routed_until, read.routers_away) == (None, True)
+    assert read.routed(frozenset()) == (None, True)
 
 
 def test_a_task_of_the_future_ages_from_when_it_was_first_seen() -> None:

@@ -28,4 +28,4 @@ def test_passes_are_soon_while_dynos_move_and_leave_time_to_others(
 ) -> None:
     since = NOW - timedelta(seconds=seconds)
     one = DynoState(uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), "web", 1, "Eco", state, since)
-    assert _due(Declared(NOW, (), (one,), None, False), took) == due
+    assert _due(Declared(NOW, (), (one,), ()), took) == due

@@ -95,13 +95,13 @@ def test_files_damaged_by_hand_are_written_anew(agent: Agent, store: Store) -> N
 
 
 def test_the_reconciler_learns_which_moments_routes_are_in_force(agent: Agent, store: Store) -> None:
-    assert declared.read(store).routed_until is None
+    assert declared.read(store).routed(frozenset()) == (None, False)
     before = datetime.now(UTC)
     agent.step()
-    found = declared.read(store)
-    assert found.routers_away is False
-    assert found.routed_until is not None
-    assert abs(found.routed_until - before) < timedelta(seconds=5)
+    routed_until, away = declared.read(store).routed(frozenset())
+    assert away is False
+    assert routed_until is not None
+    assert abs(routed_until - before) < timedelta(seconds=5)
 
 
 def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: Store) -> None:
@@ -110,14 +110,15 @@ def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: 
         presence.announce(session, "fast", now)
         presence.announce(session, "slow", now - timedelta(seconds=5))
         presence.announce(session, "silent", now - presence.LIFETIME - timedelta(seconds=1))
-    assert declared.read(store).routed_until == now - timedelta(seconds=5)
+    found = declared.read(store)
+    assert found.routed(frozenset()) == (now - timedelta(seconds=5), False)
+    assert found.routed(frozenset({"slow"})) == (now, False), "its host is lost: it routes nothing any more"
 
 
 def test_when_no_router_reports_any_more_they_are_away(store: Store) -> None:
     with store.transaction() as session:
         presence.announce(session, "silent", datetime.now(UTC) - timedelta(minutes=5))
-    found = declared.read(store)
-    assert (found.routed_until, found.routers_away) == (None, True)
+    assert declared.read(store).routed(frozenset()) == (None, True)
 
 
 def test_routers_that_are_gone_for_a_day_are_forgotten(store: Store) -> None:

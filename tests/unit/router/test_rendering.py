@@ -24,6 +24,7 @@ def test_each_app_has_a_backend_that_draws_a_random_dyno() -> None:
     assert backend(rendered(20001, 20002).configuration, f"app_{A}") == [
         "balance random(1)",
         "retries 10",
+        "timeout connect 1s",
         "http-response set-timeout server 55s",
         "server web.1:00000001 172.29.0.1:20001 weight 64",
         "server web.2:00000002 172.29.0.1:20002 weight 64",

@@ -1,0 +1,92 @@
+"""The hosts of a stack, as its settings name them: what may be said of each, and what they have to be together."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dynoform.domain.placement import COMMON
+from dynoform.errors import InvalidInputError
+
+ROLES = ("manager", "worker")
+TEXTS = ("address", "privateAddress", "user", "keyFile", "knownHosts", "jump", "role", "zone", "runtime")
+KEYS = (*TEXTS, "platform", "port")
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def check(hosts: Mapping[str, Any]) -> None:
+    """Raises ``InvalidInputError`` naming the host and the key when these cannot be the hosts of a stack.
+
+    None at all is this machine. Of several one has the platform's own services and data; the managers among them are an
+    odd number, since two agree on nothing when one is lost (https://docs.docker.com/engine/swarm/admin_guide/).
+    """
+    for name, host in hosts.items():
+        _check_host(name, host)
+    if not hosts:
+        return
+    marked = [name for name, host in hosts.items() if host.get("platform")]
+    if len(hosts) > 1 and len(marked) != 1:
+        raise _wrong("", f"{len(marked)} have the platform's services", "set platform: true for one of them")
+    first = platform_host(hosts)
+    if role(hosts[first]) != "manager":
+        raise _wrong(first, "has the platform's services and is a worker", "make it a manager")
+    if runtime(hosts[first]) != COMMON:
+        raise _wrong(first, "has the platform's services and a runtime of its own", "leave its runtime out")
+    managers = [name for name, host in hosts.items() if role(host) == "manager"]
+    if len(managers) % 2 == 0:
+        why = f"{len(managers)} are managers ({', '.join(managers)}), of which none may be lost more than of one less"
+        raise _wrong("", why, "make it an odd number")
+    known: dict[str, str] = {}
+    for name, host in hosts.items():
+        if (other := known.setdefault(private_address(host), name)) != name:
+            raise _wrong(name, f"has the private address of {other}", "give each its own")
+
+
+def role(host: Mapping[str, Any]) -> str:
+    """Its part in the swarm: a manager unless it is said to be a worker."""
+    return str(host.get("role", "manager"))
+
+
+def private_address(host: Mapping[str, Any]) -> str:
+    """Where the other hosts reach it."""
+    return str(host.get("privateAddress") or host["address"])
+
+
+def runtime(host: Mapping[str, Any]) -> str:
+    """Whose dynos it runs: those of a space, or all others."""
+    return str(host.get("runtime") or COMMON)
+
+
+def platform_host(hosts: Mapping[str, Any]) -> str:
+    """Name of the host that has the platform's own services and data."""
+    return next((name for name, host in hosts.items() if host.get("platform")), next(iter(hosts)))
+
+
+def _check_host(name: str, host: Any) -> None:
+    if not _NAME.fullmatch(name):
+        raise _wrong(name, "is no host name", "use lower-case letters, digits and dashes")
+    if not isinstance(host, Mapping) or not host.get("address"):
+        raise _wrong(name, "has no address", "say where SSH reaches it")
+    for key, value in host.items():
+        if key not in KEYS:
+            raise _wrong(name, f"has the key {key}", f"a host has {', '.join(sorted(KEYS))}")
+        if key in TEXTS and not isinstance(value, str):
+            raise _wrong(name, f"{key} is {value!r}", "give text")
+    if type(host.get("platform", False)) is not bool:
+        raise _wrong(name, f"platform is {host['platform']!r}", "use true or false")
+    port = host.get("port", 22)
+    if type(port) is not int or not 0 < port < 65536:
+        raise _wrong(name, f"{port!r} is not a port", "use a number from 1 to 65535")
+    if role(host) not in ROLES:
+        raise _wrong(name, f"has the role {host['role']!r}", f"use {' or '.join(ROLES)}")
+    if not _NAME.fullmatch(runtime(host)):
+        raise _wrong(name, f"has the runtime {host['runtime']!r}", "use lower-case letters, digits and dashes")
+    try:
+        ipaddress.IPv4Address(private_address(host))
+    except ValueError:
+        why = f"{private_address(host)!r} is not an IPv4 address, by which the other hosts reach it"
+        raise _wrong(name, why, "give one as privateAddress") from None
+
+
+def _wrong(name: str, why: str, next_step: str) -> InvalidInputError:
+    return InvalidInputError(f"hosts.{name}" if name else "hosts", why, next_step)

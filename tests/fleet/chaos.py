@@ -1,0 +1,33 @@
+"""What losing hosts costs, as rows of docs/reference/chaos.md: the tests that measure it write them."""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dynoform.cli.bench.measures import machine
+from tests.fleet.load import Load
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/chaos.md"
+TITLES = {
+    "host-lost": "a host of four killed under requests to a dyno on each (`host-lost`)",
+    "leader-lost": "the host of the swarm's leader killed, the same (`leader-lost`)",
+}
+COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m fleet`"
+
+
+def record(name: str, seconds: float, goal: float, load: Load, killed: float) -> None:
+    """Print the figures; write the row when asked to by DYNOFORM_RECORD."""
+    failed = load.failed_since(killed)
+    last = f", the last sent {failed[-1]:.1f} s after it" if failed else ""
+    under_way = len(load.failures) - len(failed)
+    text = (
+        f"all dynos serve elsewhere {seconds:.1f} s after (goal {goal:g} s); {load.answered} requests answered, "
+        f"{under_way} under way at the kill and {len(failed)} sent after it failed{last}; slowest {load.slowest:.1f} s"
+    )
+    print(f"{name}: {text}")
+    if os.environ.get("DYNOFORM_RECORD"):
+        row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
+        old = PAGE.read_text()
+        found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
+        PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")

@@ -1,0 +1,53 @@
+from typing import Any
+
+import pytest
+
+from dynoform.domain import host_settings
+from dynoform.errors import InvalidInputError
+
+ONE = {"address": "10.0.0.1"}
+
+
+def fleet(*roles: str, **fields: Any) -> dict[str, Any]:
+    """Hosts with these roles; the first has the platform's services and the fields."""
+    hosts: dict[str, Any] = {f"h{n}": {"address": f"10.0.0.{n}", "role": role} for n, role in enumerate(roles, 1)}
+    hosts["h1"] |= {"platform": True} | fields
+    return hosts
+
+
+@pytest.mark.parametrize(
+    "hosts", [{}, {"one": ONE}, fleet("manager", "worker"), fleet("manager", "manager", "manager", "worker")]
+)
+def test_hosts_that_can_be_a_stack(hosts: dict[str, Any]) -> None:
+    host_settings.check(hosts)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ({"One": ONE}, "hosts.One: is no host name — use lower-case letters, digits and dashes"),
+        ({"one": {}}, "hosts.one: has no address — say where SSH reaches it"),
+        ({"one": ONE | {"ip": "x"}}, "hosts.one: has the key ip — a host has address, jump, keyFile,"),
+        ({"one": ONE | {"user": 1}}, "hosts.one: user is 1 — give text"),
+        ({"one": ONE | {"platform": "yes"}}, "hosts.one: platform is 'yes' — use true or false"),
+        ({"one": ONE | {"port": 0}}, "hosts.one: 0 is not a port — use a number from 1 to 65535"),
+        ({"one": ONE | {"role": "boss"}}, "hosts.one: has the role 'boss' — use manager or worker"),
+        ({"one": ONE | {"runtime": "A B"}}, "hosts.one: has the runtime 'A B' — use lower-case letters"),
+        (
+            {"one": {"address": "a.example.com"}},
+            "hosts.one: 'a.example.com' is not an IPv4 address, by which the other",
+        ),
+        ({"one": ONE, "two": {"address": "10.0.0.2"}}, "hosts: 0 have the platform's services — set platform: true"),
+        (fleet("worker", "manager"), "hosts.h1: has the platform's services and is a worker — make it a manager"),
+        (fleet("manager", runtime="acme"), "hosts.h1: has the platform's services and a runtime of its own"),
+        (
+            fleet("manager", "manager"),
+            "hosts: 2 are managers (h1, h2), of which none may be lost more than of one less",
+        ),
+        (fleet("manager", "worker", address="10.0.0.2"), "hosts.h2: has the private address of h1 — give each its own"),
+    ],
+)
+def test_hosts_that_cannot_say_why(hosts: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        host_settings.check(hosts)
+    assert str(caught.value).startswith(message)
