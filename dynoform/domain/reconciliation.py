@@ -2,7 +2,7 @@
 
 Rules are Heroku's (https://devcenter.heroku.com/articles/dynos, /preboot): new dynos first, the old ones leave when all
 new ones of their type are up and routed; a release that does not boot takes nothing down; a process that ends is a
-crash and starts again at once, then after a growing cool-off.
+crash and starts again at once, then after a growing cool-off; Eco dynos sleep (``dynoform.domain.eco``).
 """
 
 from collections import defaultdict
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dynoform.domain import backoff
+from dynoform.domain import backoff, eco
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
+    Idle,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -22,9 +23,11 @@ from dynoform.domain.dyno_actions import (
     RemoveService,
     Retire,
     StartDyno,
+    StopIdle,
 )
 
 WEB = "web"
+IDLE = "idle"
 BOOT_TIMEOUT = timedelta(seconds=60)
 STEADY = timedelta(seconds=1)
 """A dyno without a port is up when it has run for this long."""
@@ -57,6 +60,8 @@ class AppState:
 
     id: UUID
     wanted: Mapping[tuple[str, int], Wanted]
+    requested: datetime | None = None
+    """Its last request that a router has told of."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,9 @@ class Snapshot:
     """All routers serve the routes as they were at this moment; None when there is no router to wait for."""
     routers_away: bool = False
     """Routers are known and none of them reports: nothing may leave the routes unseen."""
+    traffic_until: datetime | None = None
+    """Every router has told of its requests up to this moment; None when one of them has not."""
+    sleeps_after: timedelta = eco.SLEEPS_AFTER
 
     def routed(self, since: datetime) -> bool:
         """Whether every router knows of a change made at ``since``."""
@@ -177,6 +185,11 @@ class _Formation:
                 self.current[dyno.key] = dyno
             else:
                 self.leaving.append(dyno)
+        web = [dyno for dyno in self.current.values() if dyno.type == WEB]
+        moments = [*(dyno.since for dyno in web if dyno.state != IDLE), *([app.requested] if app.requested else [])]
+        self.active = max(moments, default=None)
+        """When it last did something: had a request, or started a web dyno."""
+        self.sleeps = bool(web) and eco.can_sleep([each.size for key, each in app.wanted.items() if key[0] == WEB])
 
     def decide(self) -> Iterator[Action]:
         """All actions for the app: first the new and the living, then those that go."""
@@ -188,9 +201,30 @@ class _Formation:
                     self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in restarting
                 )
         for dyno in self.current.values():
-            yield from self._live(dyno)
+            if dyno.state == IDLE:
+                yield from self._idle(dyno)
+            elif self._may_sleep(dyno):
+                yield Idle(dyno.id, "its app has had no request for long")
+            else:
+                yield from self._live(dyno)
         for dyno in self.leaving:
             yield from self._leave(dyno)
+
+    def _may_sleep(self, dyno: DynoState) -> bool:
+        quiet = eco.is_quiet(self.active, self.snapshot.traffic_until, self.snapshot.sleeps_after)
+        return quiet and self.sleeps and dyno.size == eco.ECO
+
+    def _idle(self, dyno: DynoState) -> Iterator[Action]:
+        """A dyno that sleeps: is it to wake, or does its process still run?"""
+        service = self.services.get(dyno.id)
+        if not self.sleeps or eco.is_woken(self.active, dyno.since):
+            yield StartDyno(dyno.id, "its app is awake")
+        elif service is not None and self._unrouted(dyno):
+            yield StopIdle(dyno.id, service.id, "out of the routes")
+
+    def _unrouted(self, dyno: DynoState) -> bool:
+        """Whether no request goes any more to a dyno that has left the routes."""
+        return self.snapshot.now - dyno.since >= GRACE and (dyno.type != WEB or self.snapshot.routed(dyno.since))
 
     def _fits(self, dyno: DynoState) -> bool:
         wanted = self.app.wanted.get(dyno.key)
@@ -212,9 +246,7 @@ class _Formation:
         """A dyno that is not wanted any more, or is to be replaced."""
         service = self.services.get(dyno.id)
         if dyno.state == "down" and dyno.address is None:
-            if service is None or (
-                self.snapshot.now - dyno.since >= GRACE and (dyno.type != WEB or self.snapshot.routed(dyno.since))
-            ):
+            if service is None or self._unrouted(dyno):
                 yield RemoveDyno(dyno.id, "out of the routes")
         elif dyno.key not in self.app.wanted:
             yield Retire(dyno.id, "scaled down", scaled_down=True)

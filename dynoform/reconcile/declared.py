@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.domain.reconciliation import AppState, DynoState, Wanted
 from dynoform.domain.routes import PRESENCE
+from dynoform.store import activity
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Formation, Lease, Release, Slug
 
@@ -24,6 +25,8 @@ class Declared:
     dynos: tuple[DynoState, ...]
     routed_until: datetime | None
     routers_away: bool
+    traffic_until: datetime | None
+    """All requests before this moment are known."""
 
 
 def read(store: Store) -> Declared:
@@ -32,7 +35,8 @@ def read(store: Store) -> Declared:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         now = session.execute(select(func.clock_timestamp())).scalar_one()
         routed_until, away = _routers(session, now)
-        return Declared(now, _apps(session), _dynos(session), routed_until, away)
+        told_until = activity.told_until(session, now)
+        return Declared(now, _apps(session), _dynos(session), routed_until, away, told_until)
 
 
 def _apps(session: Session) -> tuple[AppState, ...]:
@@ -46,7 +50,9 @@ def _apps(session: Session) -> tuple[AppState, ...]:
             if command := commands.get(scale.type):
                 run = Wanted(release_id, scale.size, command)
                 wanted[app_id] |= {(scale.type, number): run for number in range(1, scale.quantity + 1)}
-    return tuple(AppState(app_id, wanted[app_id]) for app_id in session.scalars(select(App.id)))
+    requests = activity.last_requests(session)
+    apps = session.scalars(select(App.id))
+    return tuple(AppState(app_id, wanted[app_id], requested=requests.get(app_id)) for app_id in apps)
 
 
 def _dynos(session: Session) -> tuple[DynoState, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
+from dynoform.domain import eco
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
@@ -40,8 +41,16 @@ SETTLING = timedelta(seconds=5)
 class Reconciler:
     """One pass after another, by whoever holds the lease."""
 
-    def __init__(self, store: Store, swarm: Swarm, executor: Executor, leadership: Leadership) -> None:
-        """All parts are this process's own."""
+    def __init__(
+        self,
+        store: Store,
+        swarm: Swarm,
+        executor: Executor,
+        leadership: Leadership,
+        sleeps_after: timedelta = eco.SLEEPS_AFTER,
+    ) -> None:
+        """All parts are this process's own; ``sleeps_after`` as in ``eco``."""
+        self._sleeps_after = sleeps_after
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
@@ -92,6 +101,8 @@ class Reconciler:
             watched_since=self._watched_since,
             routed_until=wanted.routed_until,
             routers_away=wanted.routers_away,
+            traffic_until=wanted.traffic_until,
+            sleeps_after=self._sleeps_after,
         )
 
     def _forget_counted(self, services: tuple[Service, ...]) -> None:
@@ -120,7 +131,7 @@ def run(configuration: Configuration) -> None:
     wake.on_notifications(store, [FORMATION, ROUTES])
     _watch_events(configuration, executor, leadership, wake)
     try:
-        _loop(Reconciler(store, swarm, executor, leadership), wake, journal)
+        _loop(Reconciler(store, swarm, executor, leadership, configuration.sleeps_after), wake, journal)
     finally:
         _give_up(leadership, journal)
         logs.close()

@@ -43,6 +43,7 @@ def render(wanted: Routes) -> Rendered:
     hosts_name = f"hosts-{_digest(hosts)}.map"
     values = {
         "api": routes.API,
+        "held": routes.HELD,
         "hosts_file": MOUNT / hosts_name,
         "levels": LEVELS,
         "pages": PAGES,

@@ -32,7 +32,7 @@ WEBHOOKS = "webhooks"
 RUNS = "runs"
 """Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app."""
 
-SCHEMA = "0010"
+SCHEMA = "0014"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"

@@ -7,6 +7,7 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 
 from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
+from dynoform.store.tables.activity import AppActivity
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
@@ -28,6 +29,7 @@ from dynoform.store.tables.pipelines import (
     PromotionTarget,
 )
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
+from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
@@ -40,6 +42,7 @@ __all__ = [
     "AddonConfig",
     "AddonService",
     "App",
+    "AppActivity",
     "AppFeature",
     "AppTransfer",
     "Authorization",
@@ -69,6 +72,7 @@ __all__ = [
     "PromotionTarget",
     "Release",
     "ReleaseOutput",
+    "SchedulerJob",
     "Slug",
     "SniEndpoint",
     "Source",
