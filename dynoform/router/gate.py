@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from dynoform.domain import routes
 from dynoform.domain.retries import pause
 from dynoform.domain.routes import Routes, Server
@@ -45,6 +47,7 @@ class Gate:
         """``wake`` asks the store, in a thread, to have an app woken; ``seconds`` is how long a request waits."""
         self._wake, self._journal, self._seconds = wake, journal, seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: asyncio.Server | None = None
         self._answers: Mapping[str, tuple[str, ...]] | None = None
         self._waiting: dict[str, set[asyncio.Future[str]]] = defaultdict(set)
         self._waking: dict[str, asyncio.Task[None]] = {}
@@ -110,7 +113,7 @@ class Gate:
                 await asyncio.to_thread(self._wake, UUID(app))
                 failures = 0
                 wait = WAKE_SECONDS
-            except DynoformError as error:
+            except (DynoformError, SQLAlchemyError) as error:
                 self._journal.warning("app cannot be woken", app=app, error=error)
                 wait = pause(failures)
                 failures += 1
