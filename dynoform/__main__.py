@@ -26,7 +26,7 @@ PROCESSES = {
     "logplex": "dynoform.logplex.server",
     "runtime-agent": "dynoform.agent.process",
 }
-COMPANIONS = {"api": "dynoform.addons.worker"}
+COMPANIONS = {"api": "dynoform.addons.worker", "reconcile": "dynoform.reconcile.scheduler"}
 """Workers that need no process of their own: they run in a thread of one that is always there."""
 USAGE_ERROR = 64
 

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from dynoform.domain import eco
 from dynoform.errors import ConfigurationError
 
 SECRETS = Path("/run/secrets")
@@ -56,6 +58,8 @@ class Configuration:
     """Whether webhooks may lead to private addresses: loopback, the hosts' networks, the platform itself."""
     webhook_authorities: Path | None = None
     """PEM file of authorities that webhooks' receivers may have, besides the system's."""
+    sleeps_after: timedelta = eco.SLEEPS_AFTER
+    """How long an app on Eco dynos is without a request before it sleeps."""
     database: str = ""
     """libpq-like URL without the password; empty means the stack's own database on the platform address."""
 
@@ -63,7 +67,7 @@ class Configuration:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
         """The configuration that ``DYNOFORM_…`` variables describe.
 
-        Raises ``ConfigurationError`` naming the variable that is not a port, or neither true nor false.
+        Raises ``ConfigurationError`` naming the variable that is not a port, not a time, or neither true nor false.
         """
         read = _Reader(environment)
         return cls(
@@ -92,6 +96,7 @@ class Configuration:
             cgroups=Path(read.text("CGROUPS", str(CGROUPS))),
             webhook_private=read.flag("WEBHOOK_PRIVATE"),
             webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,
+            sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
             database=read.text("DATABASE", ""),
         )
 
@@ -168,6 +173,14 @@ class _Reader:
         if not value.isdecimal() or not 0 < int(value) < 65536:
             raise ConfigurationError(f"DYNOFORM_{name}", f"{value!r} is not a port", "use a number from 1 to 65535")
         return int(value)
+
+    def seconds(self, name: str, default: timedelta) -> timedelta:
+        value = self.text(name, str(int(default.total_seconds())))
+        if not value.isdecimal() or not int(value):
+            raise ConfigurationError(
+                f"DYNOFORM_{name}", f"{value!r} is not a time", "use a number of seconds, 1 or more"
+            )
+        return timedelta(seconds=int(value))
 
     def flag(self, name: str) -> bool:
         value = self.text(name, "false")

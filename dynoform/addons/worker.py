@@ -16,11 +16,13 @@ from dynoform.addons import queue
 from dynoform.addons.partner import PartnerProvider
 from dynoform.addons.provider import Answer, Provider, RefusedError
 from dynoform.addons.queue import Claim, Keeper, LeaseLostError, Surroundings
+from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.configuration import Configuration
-from dynoform.domain import addons, log_drains, releases
+from dynoform.domain import addons, log_drains, own_services, releases
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
+from dynoform.store import addon_services
 from dynoform.store import addons as store_addons
 from dynoform.store.addons import Made
 from dynoform.store.log_drains import add_for_addon
@@ -176,10 +178,13 @@ def run(configuration: Configuration) -> None:
     journal = Journal("addons")
     store = Store(configuration, "addons", pool=THREADS)
     store.wait_until_ready()
+    vault = Vault(configuration.secret("encryption_key"))
+    with store.transaction() as session:
+        addon_services.register_own(session, vault)
     worker = Worker(
         store,
-        Vault(configuration.secret("encryption_key")),
-        {addons.PARTNER: PartnerProvider()},
+        vault,
+        {addons.PARTNER: PartnerProvider(), own_services.SCHEDULER: SchedulerProvider()},
         Surroundings(configuration.api_url, configuration.stack),
         LogplexClient(configuration),
         journal,

@@ -21,7 +21,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.objects import NamedObject, fixed, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import addons
+from dynoform.domain import addons, own_services
 from dynoform.errors import InvalidInputError, NotFoundError
 from dynoform.store import addon_services as store
 from dynoform.store.tables import Account, AddonService, Plan
@@ -195,6 +195,7 @@ def plan_info(plan: str, services: Use, caller: Caller) -> JSONResponse:
 def addon_service_register(name: str, body: Manifest, services: Use, caller: Caller) -> JSONResponse:
     """Register a provider by its manifest, or bring it up to date; for the operator only."""
     _require_operator(services, caller)
+    _check_not_own(name)
     if name != body.id:
         raise InvalidInputError(f"The manifest is for {body.id}: put it to /dynoform/addon-services/{body.id}")
     _check(body)
@@ -208,6 +209,7 @@ def addon_service_register(name: str, body: Manifest, services: Use, caller: Cal
 def addon_service_unregister(name: str, services: Use, caller: Caller) -> JSONResponse:
     """Forget a provider that has no add-ons any more; for the operator only."""
     _require_operator(services, caller)
+    _check_not_own(name)
     with services.store.transaction() as session:
         service = find_service(session, name)
         store.unregister(session, service)
@@ -271,6 +273,11 @@ def show_plan(plan: Plan) -> PlanObject:
 def price(plan: Plan) -> PriceObject:
     """What the plan costs."""
     return {"cents": plan.price_cents, "contract": False, "metered": False, "unit": plan.price_unit}
+
+
+def _check_not_own(name: str) -> None:
+    if name in own_services.NAMES:
+        raise InvalidInputError(f"{name} is provided by the platform itself: no other provider can have this name")
 
 
 def _check(manifest: Manifest) -> None:

@@ -89,6 +89,23 @@ class Retire:
 
 
 @dataclass(frozen=True)
+class Idle:
+    """Let the dyno sleep: out of the routes first, and stopped when all routers have followed."""
+
+    dyno_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class StopIdle:
+    """Stop the service of a dyno that sleeps (SIGTERM, 30 s, SIGKILL); the dyno stays."""
+
+    dyno_id: UUID
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class RemoveDyno:
     """Stop the dyno (SIGTERM, 30 s, SIGKILL) and forget it."""
 
@@ -106,5 +123,16 @@ class RemoveService:
 
 
 Action = (
-    AddDyno | CycleDyno | StartDyno | Move | MarkUp | MarkStarting | MarkCrashed | Retire | RemoveDyno | RemoveService
+    AddDyno
+    | CycleDyno
+    | StartDyno
+    | Move
+    | MarkUp
+    | MarkStarting
+    | MarkCrashed
+    | Retire
+    | Idle
+    | StopIdle
+    | RemoveDyno
+    | RemoveService
 )

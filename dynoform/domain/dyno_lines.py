@@ -5,6 +5,8 @@ EXIT_SECONDS = 30
 
 RESTARTING = "Restarting"
 CYCLING = "Cycling"
+IDLING = "Idling"
+UNIDLING = "Unidling"
 STOPPING = "Stopping all processes with SIGTERM"
 KILLING = "Stopping process with SIGKILL"
 BOOT_TIMEOUT = "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch"
@@ -17,11 +19,12 @@ HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
 LAUNCH_FAILED = "Error R99 (Platform error) -> Failed to launch the dyno"
 _KILLED = 137
 _NO_IMAGE = ("no such image", "manifest unknown", "not found")
+_LOGGED_AS = {"idle": "down"}
 
 
 def state_changed(before: str, after: str) -> str:
-    """``State changed from starting to up``."""
-    return f"State changed from {before} to {after}"
+    """``State changed from starting to up``. A dyno that sleeps is ``idle`` to the API and ``down`` in the log."""
+    return f"State changed from {_LOGGED_AS.get(before, before)} to {_LOGGED_AS.get(after, after)}"
 
 
 def starting(command: str) -> str:

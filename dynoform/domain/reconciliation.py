@@ -2,7 +2,8 @@
 
 Rules are Heroku's (https://devcenter.heroku.com/articles/dynos, /preboot, /dyno-restarts): new dynos first, the old
 ones leave when all new ones of their type are up and routed; a release that does not boot takes nothing down; a process
-that ends is a crash and starts again at once, then after a growing cool-off; every dyno is replaced once a day.
+that ends is a crash and starts again at once, then after a growing cool-off; every dyno is replaced once a day; Eco
+dynos sleep (``dynoform.domain.eco``).
 """
 
 from collections import defaultdict
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dynoform.domain import backoff, cycling, placement
+from dynoform.domain import backoff, cycling, eco, placement
 from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
     CycleDyno,
+    Idle,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -24,10 +26,12 @@ from dynoform.domain.dyno_actions import (
     RemoveService,
     Retire,
     StartDyno,
+    StopIdle,
 )
 from dynoform.domain.placement import Board, Host, Placed
 
 WEB = "web"
+IDLE = "idle"
 BOOT_TIMEOUT = timedelta(seconds=60)
 STEADY = timedelta(seconds=1)
 """A dyno without a port is up when it has run for this long."""
@@ -74,6 +78,8 @@ class AppState:
     """Whether a release's web dynos prove themselves beside the old ones before these leave."""
     runtime: str = placement.COMMON
     """The runtime whose hosts it runs on."""
+    requested: datetime | None = None
+    """Its last request that a router has told of."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,9 @@ class Snapshot:
     """The hosts of all runtimes; none while they are not known, and Swarm places dynos."""
     routers_away: bool = False
     """Routers are known and none of them reports: nothing may leave the routes unseen."""
+    traffic_until: datetime | None = None
+    """Every router has told of its requests up to this moment; None when one of them has not."""
+    sleeps_after: timedelta = eco.SLEEPS_AFTER
 
     def routed(self, since: datetime) -> bool:
         """Whether every router knows of a change made at ``since``."""
@@ -241,6 +250,11 @@ class _Formation:
                 self.current[dyno.key] = dyno
             else:
                 self.leaving.append(dyno)
+        web = [dyno for dyno in self.current.values() if dyno.type == WEB]
+        moments = [*(dyno.since for dyno in web if dyno.state != IDLE), *([app.requested] if app.requested else [])]
+        self.active = max(moments, default=None)
+        """When it last did something: had a request, or started a web dyno."""
+        self.sleeps = bool(web) and eco.can_sleep([each.size for key, each in app.wanted.items() if key[0] == WEB])
 
     def decide(self) -> Iterator[Action]:
         """All actions for the app: first the new and the living, then those that go."""
@@ -254,7 +268,12 @@ class _Formation:
                     self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in replaced
                 )
         for dyno in self.current.values():
-            yield from self._live(dyno)
+            if dyno.state == IDLE:
+                yield from self._idle(dyno)
+            elif self._may_sleep(dyno):
+                yield Idle(dyno.id, "its app has had no request for long")
+            else:
+                yield from self._live(dyno)
         for dyno in self.leaving:
             yield from self._leave(dyno)
 
@@ -271,6 +290,22 @@ class _Formation:
             if moment <= self.snapshot.now and (dyno.type not in first or moment < first[dyno.type][0]):
                 first[dyno.type] = moment, dyno
         yield from first.values()
+
+    def _may_sleep(self, dyno: DynoState) -> bool:
+        quiet = eco.is_quiet(self.active, self.snapshot.traffic_until, self.snapshot.sleeps_after)
+        return quiet and self.sleeps and dyno.size == eco.ECO
+
+    def _idle(self, dyno: DynoState) -> Iterator[Action]:
+        """A dyno that sleeps: is it to wake, or does its process still run?"""
+        service = self.services.get(dyno.id)
+        if not self.sleeps or eco.is_woken(self.active, dyno.since):
+            yield from self._start(dyno, "its app is awake")
+        elif service is not None and self._unrouted(dyno):
+            yield StopIdle(dyno.id, service.id, "out of the routes")
+
+    def _unrouted(self, dyno: DynoState) -> bool:
+        """Whether no request goes any more to a dyno that has left the routes."""
+        return self.snapshot.now - dyno.since >= GRACE and (dyno.type != WEB or self.snapshot.routed(dyno.since))
 
     def _fits(self, dyno: DynoState) -> bool:
         wanted = self.app.wanted.get(dyno.key)
@@ -299,9 +334,7 @@ class _Formation:
         """A dyno that is not wanted any more, or is to be replaced."""
         service = self.services.get(dyno.id)
         if dyno.state == "down" and dyno.address is None:
-            if service is None or (
-                self.snapshot.now - dyno.since >= GRACE and (dyno.type != WEB or self.snapshot.routed(dyno.since))
-            ):
+            if service is None or self._unrouted(dyno):
                 yield RemoveDyno(dyno.id, "out of the routes")
         elif dyno.key not in self.app.wanted:
             yield Retire(dyno.id, "scaled down", scaled_down=True)
@@ -322,7 +355,7 @@ class _Formation:
 
     def at_rest(self) -> bool:
         """Whether all is as declared and has been so for a while."""
-        settled = (dyno.state in {"up", "crashed"} for dyno in self.current.values())
+        settled = (dyno.state in {"up", "crashed", IDLE} for dyno in self.current.values())
         rested = (self.snapshot.now - dyno.since >= REST for dyno in self.current.values())
         return not self.leaving and len(self.current) == len(self.app.wanted) and all(settled) and all(rested)
 

@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "H17": "Poorly formatted HTTP response",
     "H18": "Server Request Interrupted",
     "H19": "Backend connection timeout",
+    "H20": "App boot timeout",
     "H21": "Backend connection refused",
     "H27": "Client Request Interrupted",
     "H28": "Client Connection Idle",
@@ -83,9 +84,12 @@ def code(fields: Mapping[str, Any]) -> str:
 
 
 def line(fields: Mapping[str, Any]) -> str:
-    """Heroku's router line for these fields; times are in milliseconds, -1 for a phase that was not reached."""
+    """Heroku's router line for these fields; times are in milliseconds, -1 for a phase that was not reached.
+
+    ``held`` is how long the request waited for a dyno to boot, and ``woken`` the dyno that it then went to.
+    """
     error = code(fields)
-    connect = max(0, _number(fields, "wait")) + max(0, _number(fields, "connect"))
+    connect = sum(max(0, _number(fields, phase)) for phase in ("held", "wait", "connect"))
     tls = str(fields.get("tls") or "")
     words = [
         f'at=error code={error} desc="{DESCRIPTIONS[error]}"' if error else "at=info",
@@ -94,7 +98,7 @@ def line(fields: Mapping[str, Any]) -> str:
         f"host={_word(fields, 'host')}",
         f"request_id={_word(fields, 'id')}",
         f'fwd="{_quoted(fields, "fwd")}"',
-        f"dyno={_word(fields, 'dyno')}",
+        f"dyno={_word(fields, 'woken') or _word(fields, 'dyno')}",
         f"connect={connect}ms",
         f"service={max(0, _number(fields, 'total') - connect)}ms",
         f"status={_CLIENT.get(error, _number(fields, 'status'))}",

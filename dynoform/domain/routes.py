@@ -1,7 +1,7 @@
 """Which host name goes to which dynos: from apps and web dynos to what every router has to serve."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +11,11 @@ WEB = "web"
 API = "api"
 PRESENCE = "router/"
 """Router agents hold leases of this prefix; the holder is the moment (ISO 8601) whose routes are in force there."""
+
+
+def backend(app_id: UUID) -> str:
+    """The name in HAProxy of the app's dynos together."""
+    return f"app_{app_id}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Pool:
     @property
     def backend(self) -> str:
         """The pool's name in HAProxy."""
-        return f"app_{self.app_id}"
+        return backend(self.app_id)
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,20 @@ class Routes:
     """
     pools: tuple[Pool, ...]
 
+    def backends(self) -> dict[str, str]:
+        """App id → backend, for the apps that have a host."""
+        return dict(value.split("|") for _, value in self.hosts)
+
 
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
 """Backends that answer with an error page, whichever app it is."""
+HELD = "held"
+"""The backend where requests wait for a dyno that boots or wakes."""
+HOLD_SECONDS = 75
+"""How long at most (https://devcenter.heroku.com/articles/error-codes, H20)."""
+_COMING = frozenset({"starting", "idle"})
 
 
 def api_hosts(domain: str) -> tuple[str, ...]:
@@ -123,9 +137,11 @@ def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
             yield Server(f"{dyno_names.name(WEB, dyno.number)}:{dyno.id.hex[:8]}", dyno.address, dyno.port)
 
 
-def _backend(app: RoutedApp, pool: Pool, dynos: Iterable[WebDyno]) -> str:
+def _backend(app: RoutedApp, pool: Pool, dynos: Collection[WebDyno]) -> str:
     if app.maintenance:
         return MAINTENANCE
     if pool.servers:
         return pool.backend
+    if any(dyno.state in _COMING for dyno in dynos):
+        return HELD
     return CRASHED if any(dyno.state == "crashed" for dyno in dynos) else NO_DYNOS

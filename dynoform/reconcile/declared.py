@@ -12,7 +12,7 @@ from dynoform.domain.features import PREBOOT
 from dynoform.domain.reconciliation import AppState, DynoState, Wanted
 from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.clocks import SKEW
-from dynoform.store import features
+from dynoform.store import activity, features
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Formation, Lease, Release, Slug
 
@@ -35,6 +35,8 @@ class Declared:
     apps: tuple[AppState, ...]
     dynos: tuple[DynoState, ...]
     routers: tuple[Router, ...]
+    traffic_until: datetime | None = None
+    """All requests before this moment are known."""
 
     def routed(self, gone: frozenset[str]) -> tuple[datetime | None, bool]:
         """The oldest moment whose routes are in force on some router, and whether routers are known but none reports.
@@ -52,7 +54,7 @@ def read(store: Store) -> Declared:
     with store.transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         now = session.execute(select(func.clock_timestamp())).scalar_one()
-        return Declared(now, _apps(session), _dynos(session), _routers(session))
+        return Declared(now, _apps(session), _dynos(session), _routers(session), activity.told_until(session, now))
 
 
 def _apps(session: Session) -> tuple[AppState, ...]:
@@ -66,9 +68,9 @@ def _apps(session: Session) -> tuple[AppState, ...]:
             if command := commands.get(scale.type):
                 run = Wanted(release_id, scale.size, command)
                 wanted[app_id] |= {(scale.type, number): run for number in range(1, scale.quantity + 1)}
-    preboot = features.enabled_for(session, PREBOOT)
+    preboot, requests = features.enabled_for(session, PREBOOT), activity.last_requests(session)
     apps = session.execute(select(App.id, App.runtime))
-    return tuple(AppState(app_id, wanted[app_id], app_id in preboot, runtime) for app_id, runtime in apps)
+    return tuple(AppState(id, wanted[id], id in preboot, runtime, requests.get(id)) for id, runtime in apps)
 
 
 def _dynos(session: Session) -> tuple[DynoState, ...]:

@@ -11,6 +11,7 @@ from dynoform.domain.dyno_actions import (
     Action,
     AddDyno,
     CycleDyno,
+    Idle,
     MarkCrashed,
     MarkStarting,
     MarkUp,
@@ -19,7 +20,9 @@ from dynoform.domain.dyno_actions import (
     RemoveService,
     Retire,
     StartDyno,
+    StopIdle,
 )
+from dynoform.domain.reconciliation import IDLE
 from dynoform.errors import ConfigurationError, ConflictError
 from dynoform.journal import Journal
 from dynoform.reconcile.specification import DynoService
@@ -74,6 +77,10 @@ class Executor:
                 self._mark_crashed(action)
             case Retire():
                 self._retire(action)
+            case Idle():
+                self._idle(action)
+            case StopIdle():
+                self._stop_idle(action)
             case RemoveDyno():
                 self._remove(action)
             case RemoveService():
@@ -130,6 +137,7 @@ class Executor:
                 self._refuse(session, dyno, error)
                 return
         lines = [dyno_lines.state_changed(before, "starting")] if before != "starting" else []
+        lines = [dyno_lines.UNIDLING, *lines] if before == IDLE else lines
         self._say(dyno, *lines, dyno_lines.starting(dyno.command))
         self.swarm.remove(had or service.name)
         try:
@@ -228,8 +236,29 @@ class Executor:
                 return
             before = dyno.state
             self._change(session, dyno, "down")
-        if action.scaled_down and before != "down":
+        if action.scaled_down and before not in {"down", IDLE}:
             self._say(dyno, _changed(before, "down"))
+
+    def _idle(self, action: Idle) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+            if dyno is None or dyno.state in {"down", IDLE}:
+                return
+            before, dyno.start_after = dyno.state, None
+            self._change(session, dyno, IDLE)
+        self._say(dyno, dyno_lines.IDLING, _changed(before, IDLE))
+
+    def _stop_idle(self, action: StopIdle) -> None:
+        with self.store.transaction() as session:
+            dyno = session.get(Dyno, action.dyno_id)
+        if dyno is None:
+            return
+        self._say(dyno, dyno_lines.STOPPING)
+        self.swarm.remove(action.service_id)
+        with self.store.transaction() as session:
+            found = session.get(Dyno, action.dyno_id)
+            if found is not None and found.service_id == action.service_id:
+                found.service_id = None
 
     def _remove(self, action: RemoveDyno) -> None:
         with self.store.transaction() as session:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
+from dynoform.domain import eco
 from dynoform.domain.placement import Host
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
@@ -38,8 +39,16 @@ SETTLING = timedelta(seconds=5)
 class Reconciler:
     """One pass after another, by whoever holds the lease."""
 
-    def __init__(self, store: Store, swarm: Swarm, executor: Executor, leadership: Leadership) -> None:
-        """All parts are this process's own."""
+    def __init__(
+        self,
+        store: Store,
+        swarm: Swarm,
+        executor: Executor,
+        leadership: Leadership,
+        sleeps_after: timedelta = eco.SLEEPS_AFTER,
+    ) -> None:
+        """All parts are this process's own; ``sleeps_after`` as in ``eco``."""
+        self._sleeps_after = sleeps_after
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
@@ -99,6 +108,8 @@ class Reconciler:
             routed_until=routed_until,
             hosts=actual.hosts,
             routers_away=routers_away,
+            traffic_until=wanted.traffic_until,
+            sleeps_after=self._sleeps_after,
         )
 
     def _forget_counted(self, services: tuple[Service, ...]) -> None:
@@ -127,7 +138,7 @@ def run(configuration: Configuration) -> None:
     wake.on_notifications(store, [FORMATION, ROUTES])
     _watch_events(configuration, wake)
     try:
-        _loop(Reconciler(store, swarm, executor, leadership), wake, journal)
+        _loop(Reconciler(store, swarm, executor, leadership, configuration.sleeps_after), wake, journal)
     finally:
         _give_up(leadership, journal)
         logs.close()

@@ -5,20 +5,24 @@ Level-triggered: every pass compares routes, files and the running worker, and m
 
 import socket
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import func, select
 
 from dynoform.configuration import Configuration
-from dynoform.domain import routes
+from dynoform.domain import eco, routes
 from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router import attachments, presence
 from dynoform.router.files import SOCKET, Directory, Files
+from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Master, NotRunningError, Reload
 from dynoform.router.rendering import GENERATION_KEY, HOSTS, MOUNT, Rendered, render
+from dynoform.router.traffic import Traffic
+from dynoform.store import activity
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.store.tables import App, Domain, Dyno
 from dynoform.wake import Wake
@@ -37,14 +41,23 @@ class RefusedError(DynoformError):
 class Agent:
     """One pass after another; holds no state but what it refused to try again."""
 
-    def __init__(self, store: Store, directory: Path, domain: str, journal: Journal) -> None:
-        """``directory`` is the volume shared with HAProxy, ``domain`` the platform's."""
+    def __init__(
+        self,
+        store: Store,
+        directory: Path,
+        domain: str,
+        journal: Journal,
+        sleeps_after: timedelta = eco.SLEEPS_AFTER,
+    ) -> None:
+        """``directory`` is the volume shared with HAProxy, ``domain`` the platform's, ``sleeps_after`` ``eco``'s."""
         self.store = store
         self.directory = Directory(directory)
         self.master = Master(directory / SOCKET)
         self.domain = domain
         self.journal = journal
         self.router = socket.gethostname()
+        self.gate = Gate(self._wake, journal)
+        self.traffic = Traffic(store, self.master, self.router, eco.look_every(sleeps_after))
         self._refused = ""
         self.reloaded = float("-inf")
         """When HAProxy was last told to reload, by the monotonic clock."""
@@ -55,7 +68,10 @@ class Agent:
         Raises ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
         """
         moment, wanted = self.read()
-        changed = self.apply(render(wanted))
+        self.gate.tell(wanted)
+        rendered = render(wanted)
+        self.traffic.look(moment, now=self._will_reload(rendered))
+        changed = self.apply(rendered)
         with self.store.transaction() as session:
             presence.announce(session, self.router, moment)
             presence.forget_old(session)
@@ -116,6 +132,16 @@ class Agent:
         self.reloaded = time.monotonic()
         return outcome
 
+    def _will_reload(self, rendered: Rendered) -> bool:
+        try:
+            return self.master.generation() != rendered.generation
+        except NotRunningError:
+            return False
+
+    def _wake(self, app_id: UUID) -> None:
+        with self.store.transaction() as session:
+            activity.wake(session, app_id)
+
     def _back_out(self, rendered: Rendered, before: Files | None, outcome: Reload) -> None:
         """Put the last good files back, on disk and into the master, and say why the new ones are out."""
         if before is not None:
@@ -131,11 +157,11 @@ def run(configuration: Configuration) -> None:
     """Keep HAProxy's routes as the store wants them until the process is told to stop."""
     journal = Journal("router-agent")
     store = Store(configuration, "router-agent", pool=1)
-    attachments.start(configuration, journal)
+    agent = Agent(store, configuration.router, configuration.domain, journal, configuration.sleeps_after)
+    attachments.start(configuration, journal, agent.gate)
     store.wait_until_ready()
     wake = Wake()
     wake.on_notifications(store, [ROUTES, FORMATION])
-    agent = Agent(store, configuration.router, configuration.domain, journal)
     failures = 0
     while True:
         try:

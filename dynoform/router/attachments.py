@@ -1,4 +1,4 @@
-"""What clients attach to dynos through, the rendezvous relay and the SSH server, in a thread of the router agent."""
+"""What the router agent serves, in a thread: what clients attach to dynos through, and the gate of held requests."""
 
 import asyncio
 import threading
@@ -10,6 +10,7 @@ from dynoform.errors import ConfigurationError
 from dynoform.journal import Journal
 from dynoform.router.exec_doors import Doors
 from dynoform.router.exec_listener import ExecListener
+from dynoform.router.gate import Gate
 from dynoform.router.rendezvous import Relay
 
 CERTIFICATE = "router.pem"
@@ -17,19 +18,20 @@ _RETRY_SECONDS = 5.0
 _ANY = "0.0.0.0"  # noqa: S104 - as the operator says
 
 
-def start(configuration: Configuration, journal: Journal) -> None:
+def start(configuration: Configuration, journal: Journal, gate: Gate) -> None:
     """Serve in a thread of its own, for as long as the process lives."""
     threading.Thread(
-        target=lambda: asyncio.run(_serve(configuration, journal)), name="attachments", daemon=True
+        target=lambda: asyncio.run(_serve(configuration, journal, gate)), name="attachments", daemon=True
     ).start()
 
 
-async def _serve(configuration: Configuration, journal: Journal) -> None:
+async def _serve(configuration: Configuration, journal: Journal, gate: Gate) -> None:
     relay = Relay(journal)
     clients = (_addresses(configuration.listen_addresses), configuration.rendezvous_port)
     dynos = (configuration.platform_address, configuration.rendezvous_dyno_port)
     servers: list[Callable[[], Awaitable[object]]] = [
-        lambda: relay.start(clients, dynos, configuration.secret_path(CERTIFICATE))
+        lambda: relay.start(clients, dynos, configuration.secret_path(CERTIFICATE)),
+        lambda: gate.start(configuration.router),
     ]
     if configuration.exec_address:
         listener = ExecListener(configuration, Doors(configuration, relay), journal)
@@ -53,7 +55,7 @@ async def _keep_trying(start: Callable[[], Awaitable[object]], journal: Journal)
             said = str(error)
             await asyncio.sleep(_RETRY_SECONDS)
             continue
-        journal.info("listening", ports=listening)
+        journal.info("listening", at=listening)
         return
 
 

@@ -1,5 +1,6 @@
 """HAProxy's master process, over its CLI socket: what configuration runs, and loading a new one."""
 
+import csv
 import re
 import socket
 import time
@@ -31,6 +32,17 @@ class Reload:
 
     succeeded: bool
     messages: str
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What one worker has counted of one backend."""
+
+    backend: str
+    sessions: int
+    """Requests in progress, and connections that were switched to another protocol."""
+    quiet_seconds: int | None
+    """Since its last request began; None when it had none."""
 
 
 class Master:
@@ -75,6 +87,19 @@ class Master:
         self._wait_for_hand_over()
         alerts = [line.strip() for line in answer.splitlines() if "ALERT" in line]
         return Reload(answer.startswith(_SUCCESS), " ".join(alerts) or answer.strip()[:500])
+
+    def workers(self) -> list[str]:
+        """Process ids of the workers: the one that takes requests, and old ones that finish theirs."""
+        return re.findall(r"^(\d+)\s+worker\s", self._ask("show proc", SECONDS), re.MULTILINE)
+
+    def traffic(self, worker: str) -> list[Traffic]:
+        """What this worker has counted of all backends; nothing when it has just ended."""
+        answer = self._ask(f"@!{worker} show stat -1 2 -1", SECONDS).removeprefix("# ")
+        return [
+            Traffic(row["pxname"], int(row["scur"]), _quiet(row["lastsess"]))
+            for row in csv.DictReader(answer.strip().splitlines())
+            if row.get("svname") == "BACKEND"
+        ]
 
     def _wait_for_hand_over(self) -> None:
         """The new worker is ready before the old one has seen its signal: until then both accept."""
@@ -127,3 +152,7 @@ def _portions(lines: Iterable[str]) -> Iterator[str]:
         portion += f"{line}\n"
     if portion:
         yield portion
+
+
+def _quiet(field: str) -> int | None:
+    return int(field) if field and field != "-1" else None

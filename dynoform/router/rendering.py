@@ -47,6 +47,7 @@ def render(wanted: Routes) -> Rendered:
     hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
+        "held": routes.HELD,
         "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import addons
+from dynoform.domain import addons, own_services
 from dynoform.errors import ConflictError
 from dynoform.store.apps import parse_id
 from dynoform.store.secrets import Vault
@@ -35,6 +35,21 @@ def register(
     service.secrets = vault.encrypt(service.id, dict(secrets)) if secrets else None
     session.flush()
     return service, new
+
+
+def register_own(session: Session, vault: Vault) -> None:
+    """Have the platform's own services there, as this version of it knows them."""
+    for own in own_services.SERVICES:
+        values = {
+            "human_name": own.human_name,
+            "provider": own.name,
+            "prefix": own.prefix,
+            "config_vars": list(own.config_vars),
+            "supports_multiple_installations": own.supports_multiple_installations,
+            "supports_sharing": own.supports_sharing,
+        }
+        service, _ = register(session, vault, own.name, values, {})
+        set_plans(session, service, [_own_plan(plan, default=plan is own.plans[0]) for plan in own.plans])
 
 
 def set_plans(session: Session, service: AddonService, wanted: Sequence[Mapping[str, Any]]) -> None:
@@ -83,3 +98,14 @@ def find_plan(session: Session, reference: str) -> Plan | None:
 def plans() -> Select[Plan]:
     """Query for plans, with their services."""
     return select(Plan).join(AddonService, AddonService.id == Plan.service_id)
+
+
+def _own_plan(plan: own_services.OwnPlan, *, default: bool) -> dict[str, object]:
+    return {
+        "name": plan.name,
+        "human_name": plan.human_name,
+        "description": plan.description,
+        "price_cents": plan.price_cents,
+        "price_unit": "month",
+        "default": default,
+    }

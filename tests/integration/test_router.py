@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,15 +19,19 @@ import docker
 import pytest
 
 from dynoform.configuration import Configuration
+from dynoform.domain import routes
 from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno, compute
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.logplex.server import Logplex
 from dynoform.router.agent import Agent, RefusedError
+from dynoform.router.gate import Gate
+from dynoform.router.haproxy import Traffic
 from dynoform.router.rendering import Rendered, render
 from dynoform.store.session import Store
 from tests.integration import certificates
 from tests.integration.engine_parts import EngineParts, parts
+from tests.integration.run_platform import Loop
 from tests.postgres import free_port
 
 __all__ = ["parts"]
@@ -39,6 +44,8 @@ DYNOS = "127.72.0.2"
 GONE_ADDRESS = "172.29.79.1"
 """No interface has it: HAProxy has to start all the same (the bridge comes later)."""
 READY_SECONDS = 15
+HOLD_SECONDS = 4.0
+"""In place of Heroku's 75."""
 
 
 class App(BaseHTTPRequestHandler):
@@ -95,6 +102,9 @@ class RouterUnderTest:
         self.http, self.https = free_port(), free_port()
         self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         self.agent = Agent(Store(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
+        self.woken: list[uuid.UUID] = []
+        self.loop = Loop()
+        self.open_gate()
         self.trust = ssl.create_default_context()
         self.container = self.start()
 
@@ -116,9 +126,27 @@ class RouterUnderTest:
             },
         )
 
+    def open_gate(self) -> None:
+        """The agent's part in holding requests; what it would tell the store is kept."""
+        self.agent.gate = Gate(self.woken.append, Journal("test"), HOLD_SECONDS)
+        self.loop.do(self.agent.gate.start(self.folder))
+
+    def close_gate(self) -> None:
+        """As if the agent were gone: nobody listens, and what was open is cut."""
+
+        async def end() -> None:
+            assert self.agent.gate._server is not None
+            self.agent.gate._server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        self.loop.do(end())
+
     def route(self, *dynos: WebDyno, maintenance: bool = False, domains: Sequence[CustomDomain] = ()) -> Rendered:
         apps = [RoutedApp(self.shop, "shop"), RoutedApp(self.blog, "blog", maintenance), RoutedApp(self.empty, "empty")]
-        rendered = render(compute(apps, dynos, "localhost", domains))
+        wanted = compute(apps, dynos, "localhost", domains)
+        rendered = render(wanted)
+        self.agent.gate.tell(wanted)
         self.agent.apply(rendered)
         return rendered
 
@@ -307,6 +335,108 @@ def test_what_goes_wrong_has_herokus_code(router: RouterUnderTest, case: str, co
     line = router.log_line(router.blog, f"code={code}")
     assert f' heroku[router]: at=error code={code} desc="{desc}" method=GET ' in line
     assert " status=503 " in line
+
+
+def ask(router: RouterUnderTest, path: str) -> "Future[Answer]":
+    """A request to the app ``blog``, in a thread."""
+    answer: Future[Answer] = Future()
+    threading.Thread(target=lambda: answer.set_result(router.get("blog.localhost", path)), daemon=True).start()
+    return answer
+
+
+@pytest.mark.parametrize("state", ["idle", "starting"])
+def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest, state: str) -> None:
+    router.route(router.dyno(1, None, router.blog, state))
+    router.woken.clear()
+    answers = [ask(router, f"/held/{state}/{number}") for number in range(3)]
+    time.sleep(1.2)
+    assert not any(answer.done() for answer in answers)
+    assert router.woken == [router.blog]
+    router.route(router.dyno(1, None, router.blog, state), router.dyno(1, 21001))  # another app: a reload
+    assert not any(answer.done() for answer in answers)
+    started = time.monotonic()
+    router.route(router.dyno(1, 21002, router.blog))
+    assert {json.loads(answer.result(5).text)["name"] for answer in answers} == {"two"}
+    assert time.monotonic() - started < 1
+    line = router.log_line(router.blog, f"/held/{state}/0")
+    assert " at=info " in line
+    assert " dyno=web.1 connect=1" in line
+    assert " status=200 " in line
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "desc"),
+    [
+        ("crashed", "H10", "App crashed"),
+        ("none", "H14", "No web processes running"),
+        ("maintenance", "H80", "Maintenance mode"),
+        ("starting", "H20", "App boot timeout"),
+    ],
+)
+def test_a_request_that_waits_in_vain_has_herokus_code(
+    router: RouterUnderTest, state: str, code: str, desc: str
+) -> None:
+    router.route(router.dyno(1, None, router.blog, "starting"))
+    answer = ask(router, f"/vain/{state}")
+    time.sleep(0.3)
+    started = time.monotonic()
+    dynos = [] if state == "none" else [router.dyno(1, None, router.blog, state)]
+    router.route(*dynos, maintenance=state == "maintenance")
+    assert answer.result(10).status == 503
+    assert ("Offline for maintenance" in answer.result().text) is (state == "maintenance")
+    assert time.monotonic() - started < (HOLD_SECONDS + 1 if code == "H20" else 1)
+    line = router.log_line(router.blog, f"/vain/{state}")
+    assert f' heroku[router]: at=error code={code} desc="{desc}" method=GET ' in line
+
+
+def test_a_request_waits_on_while_the_agent_is_started_anew(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, None, router.blog, "idle"))
+    answer = ask(router, "/patient")
+    time.sleep(0.3)
+    router.close_gate()
+    time.sleep(1)
+    assert not answer.done()
+    router.open_gate()
+    router.route(router.dyno(1, 21001, router.blog))
+    assert answer.result(5).status == 200
+
+
+def test_too_many_requests_do_not_wait(router: RouterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynoform.router.gate.MOST", 2)
+    router.route(router.dyno(1, None, router.blog, "starting"))
+    answers = [ask(router, f"/many/{number}") for number in range(2)]
+    time.sleep(0.5)
+    assert router.get("blog.localhost", "/many/2").status == 503
+    assert 'code=H11 desc="Backlog too deep"' in router.log_line(router.blog, "/many/2")
+    router.route(router.dyno(1, 21001, router.blog))
+    assert {answer.result(5).status for answer in answers} == {200}
+
+
+def test_haproxy_tells_of_requests_that_were_and_of_those_that_are(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, 21001, router.blog), router.dyno(1, 21002))
+    time.sleep(1.1)
+    backend = routes.backend(router.blog)
+    assert [found.quiet_seconds for found in counted(router, backend)][:1] == [None]
+    with subprocess.Popen(
+        ["curl", "-s", "-N", "-H", "Host: blog.localhost", f"http://127.0.0.1:{router.http}/stream"],
+        stdout=subprocess.PIPE,
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.read(3) == b"one"
+        router.route(router.dyno(1, 21001, router.blog))  # from now on an old worker has it
+        assert sum(found.sessions for found in counted(router, backend)) == 1
+        client.wait(10)
+    router.get("blog.localhost")
+    (found, *_) = counted(router, backend)
+    assert found.sessions == 0
+    assert found.quiet_seconds in {0, 1}
+
+
+def counted(router: RouterUnderTest, backend: str) -> list[Traffic]:
+    """What all workers have counted of a backend, the newest worker first."""
+    master = router.agent.master
+    found = [count for worker in master.workers() for count in master.traffic(worker)]
+    return [count for count in found if count.backend == backend]
 
 
 def test_a_dead_dyno_costs_no_request(router: RouterUnderTest) -> None:

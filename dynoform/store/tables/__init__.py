@@ -7,6 +7,7 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 
 from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
+from dynoform.store.tables.activity import AppActivity
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
@@ -29,6 +30,7 @@ from dynoform.store.tables.pipelines import (
 )
 from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
+from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
@@ -41,6 +43,7 @@ __all__ = [
     "AddonConfig",
     "AddonService",
     "App",
+    "AppActivity",
     "AppFeature",
     "AppTransfer",
     "Authorization",
@@ -74,6 +77,7 @@ __all__ = [
     "PushedImage",
     "Release",
     "ReleaseOutput",
+    "SchedulerJob",
     "Slug",
     "SniEndpoint",
     "Source",

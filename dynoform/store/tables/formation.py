@@ -32,7 +32,7 @@ class Dyno(Identified, Base):
     size: Mapped[str]
     command: Mapped[str]
     state: Mapped[str] = mapped_column(String(10), default="starting")
-    """starting, up, crashed, down (Heroku's words); ``down`` is on its way out and not routed."""
+    """starting, up, crashed, idle, down as on Heroku: ``down`` is on its way out and not routed, ``idle`` sleeps."""
     state_changed_at: Mapped[datetime] = mapped_column(default=now)
     service_id: Mapped[str | None]
     address: Mapped[str | None]

@@ -35,4 +35,4 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free(
     asyncio.run(scenario())
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("warning router-agent cannot listen error=")
-    assert second == f"info router-agent listening ports={address[1]}"
+    assert second == f"info router-agent listening at={address[1]}"

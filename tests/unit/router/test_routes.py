@@ -45,7 +45,11 @@ def test_a_dyno_on_its_way_out_serves_until_its_address_is_taken_away() -> None:
     ("dynos", "maintenance", "backend"),
     [
         ([], False, "no_dynos"),
-        ([dyno(A, 1, None, "starting")], False, "no_dynos"),
+        ([dyno(A, 1, None, "down")], False, "no_dynos"),
+        ([dyno(A, 1, None, "starting")], False, "held"),
+        ([dyno(A, 1, None, "idle")], False, "held"),
+        ([dyno(A, 1, None, "idle")], True, "maintenance"),
+        ([dyno(A, 1, None, "crashed"), dyno(A, 2, None, "starting")], False, "held"),
         ([dyno(A, 1, None, "crashed")], False, "crashed"),
         ([dyno(A, 1, None, "crashed"), dyno(A, 2, 20001)], False, f"app_{A}"),
         ([dyno(A, 1, 20001)], True, "maintenance"),

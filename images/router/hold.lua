@@ -1,0 +1,50 @@
+-- Holds a request until the router agent says where to send it: one line to its socket with the app's id, one line back,
+-- "up ADDRESS PORT DYNO" or the code of an error. An agent that is away may come back, and is asked again until then.
+local SOCKET = "unix@/var/lib/dynoform/router/gate.sock"
+local SECONDS = 75 -- Heroku's H20
+local PAUSE_MS = 200
+
+local function milliseconds()
+    local now = core.now()
+    return now.sec * 1000 + now.usec // 1000
+end
+
+-- One question; nil when there was no answer.
+local function ask(app, seconds)
+    local gate = core.tcp()
+    gate:settimeout(seconds)
+    local answer = nil
+    if gate:connect(SOCKET) and gate:send(app .. "\n") then
+        answer = gate:receive("*l")
+    end
+    gate:close()
+    return answer
+end
+
+local function hold(txn)
+    local started = milliseconds()
+    local app = txn:get_var("txn.app")
+    local answer = nil
+    while not answer do
+        local left = SECONDS - (milliseconds() - started) // 1000
+        if left <= 0 then
+            answer = "H20"
+        else
+            answer = ask(app, left)
+            if not answer then
+                core.msleep(PAUSE_MS)
+            end
+        end
+    end
+    txn:set_var("txn.held", milliseconds() - started)
+    local address, port, dyno = answer:match("^up (%S+) (%d+) (%S+)$")
+    if address then
+        txn:set_var("txn.address", address)
+        txn:set_var("txn.port", math.tointeger(port))
+        txn:set_var("txn.dyno", dyno)
+    else
+        txn:set_var("txn.code", answer)
+    end
+end
+
+core.register_action("hold", { "http-req" }, hold)
