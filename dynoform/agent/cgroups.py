@@ -29,7 +29,7 @@ class Cgroups:
         Raises ``NotFoundError`` when it is gone, ``UnavailableError`` when the engine does not answer.
         """
         for place in _PLACES:
-            with suppress(FileNotFoundError, ProcessLookupError):
+            with suppress(OSError):  # another place, or it has just ended
                 return self._read(place.format(container))
         return await self._stats(container)
 

@@ -13,7 +13,7 @@ from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
 from dynoform.agent.ledger import Ledger
 from dynoform.agent.sampler import Sampler
-from dynoform.agent.watcher import Watcher
+from dynoform.agent.watcher import REOPEN_SECONDS, Watcher
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause
 from dynoform.domain.runtime_metrics import SAMPLE_SECONDS
@@ -49,7 +49,7 @@ async def _work(configuration: Configuration) -> None:
     health = Health(engine, ledger, watcher)
     works = [
         repeat("look", sessions.look, LOOK_SECONDS, journal, wake),
-        repeat("events", watcher.follow, 0, journal),
+        repeat("events", watcher.follow, REOPEN_SECONDS, journal),
         repeat("samples", sampler.sample, SAMPLE_SECONDS, journal),
         repeat("health", health.report, SAMPLE_SECONDS, journal),
     ]

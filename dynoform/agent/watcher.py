@@ -24,6 +24,8 @@ from dynoform.run.session import Logs
 SILENT_SECONDS = 60.0
 """How long the stream of events may say nothing before it is opened anew: an engine that hangs ends no connection."""
 SIZE_SECONDS = 180.0
+REOPEN_SECONDS = 1.0
+"""Between two streams of events: what happens meanwhile is remembered by the engine."""
 _ACTIONS = ("start", "kill", "oom", "die")
 _EARLIER = timedelta(seconds=60)
 """How long before the last event that was dealt with a container may have ended and still be unknown."""

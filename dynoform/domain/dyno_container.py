@@ -47,7 +47,7 @@ OOM_SCORE = 500
 _MIB = 1024 * 1024
 # As in the stack image's launcher, for an image that has the program (util-linux, or BusyBox).
 _CONFINE = f"""\
-echo {OOM_SCORE} >/proc/self/oom_score_adj
+{{ echo {OOM_SCORE} >/proc/self/oom_score_adj; }} 2>/dev/null
 confined='setpriv --no-new-privs'
 $confined true 2>/dev/null || confined=
 """

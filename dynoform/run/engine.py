@@ -119,11 +119,13 @@ class Engine:
         try:
             async with asyncio.timeout(SECONDS):
                 reader, writer, status = await self._request("GET", target, None)
+                if status >= 300:
+                    answer = await reader.read()
+                    writer.close()
+                    _check("GET", path, status, answer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             raise _unavailable("GET", path, error) from error
         try:
-            if status >= 300:
-                _check("GET", path, status, await reader.read())
             while line := await self._line(path, reader, seconds):
                 yield json.loads(line)
         finally:

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from dynoform.agent.ledger import Ledger
 from dynoform.agent.process import repeat
-from dynoform.agent.watcher import Watcher
+from dynoform.agent.watcher import REOPEN_SECONDS, Watcher
 from dynoform.configuration import Configuration
 from dynoform.domain.dyno_container import DYNO_ID_LABEL, RUN_ID_LABEL, STACK_LABEL
 from dynoform.errors import DynoformError
@@ -187,7 +187,7 @@ def watched(platform: DynoPlatform) -> Iterator[None]:
         journal = Journal("runtime-agent")
         watcher = Watcher(STACK, Engine(), Ledger(connection), platform.logs, journal, datetime.now(UTC))
         try:
-            await repeat("events", watcher.follow, 0, journal)
+            await repeat("events", watcher.follow, REOPEN_SECONDS, journal)
         finally:
             await connection.close()
 

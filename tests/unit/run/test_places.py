@@ -59,7 +59,7 @@ def test_a_users_own_image_starts_by_its_shell_with_the_config_vars() -> None:
     assert script.splitlines() == [
         ". /run/secrets/config",
         "export PORT=5000 DYNO=run.1234",
-        "echo 500 >/proc/self/oom_score_adj",
+        "{ echo 500 >/proc/self/oom_score_adj; } 2>/dev/null",
         "confined='setpriv --no-new-privs'",
         "$confined true 2>/dev/null || confined=",
         'exec $confined /bin/sh -c "$1"',
