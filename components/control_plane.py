@@ -126,8 +126,15 @@ class ControlPlane(pulumi.ComponentResource):
         self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
 
     def _run_agent(self) -> None:
-        # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by.
-        self._process("run-agent", [self._encryption_key_file("0")], [ENGINE], network_id=self._args.host_network_id)
+        # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by. Every
+        # host has one: commands inside a dyno run where the dyno is.
+        self._process(
+            "run-agent",
+            [self._encryption_key_file("0")],
+            [ENGINE],
+            network_id=self._args.host_network_id,
+            everywhere=bool(self._args.constraints),
+        )
 
     def _router_agent(self) -> None:
         # On the host's network, as the router: `heroku run` and `ps:exec` come to it from outside.

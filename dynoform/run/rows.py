@@ -11,6 +11,7 @@ import psycopg
 
 from dynoform.configuration import Configuration
 from dynoform.domain import dyno_names, stacks
+from dynoform.domain.placement import COMMON
 from dynoform.domain.retries import pause
 from dynoform.errors import ConflictError, UnavailableError
 
@@ -18,7 +19,23 @@ SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
 """How long a change that has to be written down is tried for."""
 _CHANNELS = ("runs", "formation")
-_CLAIM = "UPDATE one_off_dynos SET agent = %s WHERE agent IS NULL"
+# What is to run inside a dyno is its own host's. All else is for any host that takes dynos of the app's runtime, or has
+# to as no other does; one that the reconciler does not know yet takes the common one's.
+_CLAIM = """
+    WITH here AS (
+        SELECT coalesce(max(runtime), %(common)s) AS runtime, coalesce(bool_and(state = 'open'), true) AS open
+        FROM hosts WHERE name = %(agent)s
+    )
+    UPDATE one_off_dynos d SET agent = %(agent)s
+    FROM here, apps a
+    WHERE d.agent IS NULL AND a.id = d.app_id AND CASE WHEN d.inside_id IS NULL
+        THEN a.runtime = here.runtime
+            AND (here.open OR NOT EXISTS (SELECT FROM hosts o WHERE o.state = 'open' AND o.runtime = a.runtime))
+        ELSE NOT EXISTS (
+            SELECT FROM dynos y JOIN hosts h ON h.id = y.host_id WHERE y.id = d.inside_id AND h.name <> %(agent)s
+        )
+    END
+"""
 _MINE = """
     SELECT d.id, d.app_id, a.name, r.version, d.type, d.number, d.size, d.command, d.variables, d.attach_digest, d.tty,
            d.over_ssh, d.state, d.inside_id, coalesce(s.images ->> d.type, s.image), coalesce(s.stack = %s, false),
@@ -85,11 +102,11 @@ class Rows:
         self._lock = asyncio.Lock()
 
     async def mine(self) -> list[Run]:
-        """The one-off dynos that this agent has, those that nobody had yet included.
+        """The one-off dynos that this agent has, those that nobody had yet and that it may have included.
 
         Raises ``ConflictError`` while another agent of this name is alive.
         """
-        await self._execute(_CLAIM, self.agent)
+        await self._execute(_CLAIM, {"agent": self.agent, "common": COMMON})
         await self._execute(_FORGET, self.agent)
         return [Run(*row) for row in await self._execute(_MINE, stacks.CONTAINER, self.agent)]
 
@@ -118,7 +135,9 @@ class Rows:
             await asyncio.sleep(pause(failures))
             failures += 1
 
-    async def _execute(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
+    async def _execute(self, statement: str, *given: object) -> Sequence[tuple[Any, ...]]:
+        """The rows of a statement; what is given are its values in order, or one mapping of them by name."""
+        values = given[0] if len(given) == 1 and isinstance(given[0], Mapping) else given
         async with self._lock:
             try:
                 async with asyncio.timeout(SECONDS):
