@@ -128,7 +128,8 @@ class ControlPlane(pulumi.ComponentResource):
         self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
 
     def _runtime_agent(self) -> None:
-        # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by.
+        # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by. Every
+        # host has one: commands inside a dyno run where the dyno is.
         self._process(
             "runtime-agent",
             [self._encryption_key_file("0")],

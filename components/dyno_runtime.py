@@ -103,5 +103,6 @@ class DynoRuntime(pulumi.ComponentResource):
             "dyno_runtime_registry_address": self._args.registry_address,
             "host_runtime": host.args.runtime,
             "host_zone": host.args.zone,
+            "dyno_runtime_manager": host.beside[0].name if host.beside else "",
             "host_platform": "true" if host is self._args.fleet[0] else "false",
         }

@@ -205,8 +205,9 @@ def decide(snapshot: Snapshot) -> list[Action]:
             board.put(placed)
     for formation in formations:
         actions += formation.decide()
-    if snapshot.hosts and not any(dyno.moving for dyno in snapshot.dynos):
-        actions += _even(board, formations, {action.dyno_id for action in actions if isinstance(action, StartDyno)})
+    moves = any(dyno.moving for dyno in snapshot.dynos) or any(isinstance(each, StartDyno | Move) for each in actions)
+    if snapshot.hosts and not moves:
+        actions += _even(board, formations)
     return actions + _cycles(snapshot, formations)
 
 
@@ -222,11 +223,11 @@ def _cycles(snapshot: Snapshot, formations: Iterable["_Formation"]) -> list[Acti
     return [CycleDyno(UUID(dyno_id), "has had its day") for _, dyno_id in due[:room]]
 
 
-def _even(board: Board, formations: Iterable["_Formation"], starting: set[UUID]) -> Iterator[Action]:
+def _even(board: Board, formations: Iterable["_Formation"]) -> Iterator[Action]:
     """One dyno at a time to where there are fewer, as after a host has joined or come back."""
     apps = {formation.app.id: formation for formation in formations}
     found = board.move({app_id: formation.app.runtime for app_id, formation in apps.items()})
-    if found and found[0].dyno_id not in starting and apps[found[0].group[0]].at_rest():
+    if found and apps[found[0].group[0]].at_rest():
         yield Move(found[0].dyno_id, f"evened out, towards {board.hosts[found[1]].name}")
 
 

@@ -149,7 +149,7 @@ class Executor:
         with self.store.transaction() as session:
             found = session.get(Dyno, dyno.id)
             if found is not None:
-                found.service_id, found.start_after = service_id, None
+                found.service_id, found.start_after, found.host_id = service_id, None, action.host or None
                 self._change(session, found, "starting")
 
     def _move(self, action: Move) -> None:

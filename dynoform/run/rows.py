@@ -5,13 +5,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from dynoform.domain import dyno_names, stacks
+from dynoform.domain.placement import COMMON
 from dynoform.run.connection import Connection
 
 # What runs inside a dyno is for the agent of its host. If that one does not take it, any other says that it is gone.
+# All else is for any host that takes dynos of the app's runtime, or has to as no other does; one that the reconciler
+# does not know yet takes the common one's.
 _CLAIM = """
-    UPDATE one_off_dynos SET agent = %s
-    WHERE agent IS NULL
-      AND (inside_id IS NULL OR inside_id = ANY(%s::uuid[]) OR created_at < now() - interval '5 seconds')
+    WITH asked AS (SELECT %s::text AS agent, %s::uuid[] AS inside), here AS (
+        SELECT coalesce(max(runtime), %s) AS runtime, coalesce(bool_and(state = 'open'), true) AS open
+        FROM hosts JOIN asked ON name = agent
+    )
+    UPDATE one_off_dynos d SET agent = asked.agent
+    FROM asked, here, apps a
+    WHERE d.agent IS NULL AND a.id = d.app_id AND CASE WHEN d.inside_id IS NULL
+        THEN a.runtime = here.runtime
+            AND (here.open OR NOT EXISTS (SELECT FROM hosts o WHERE o.state = 'open' AND o.runtime = a.runtime))
+        ELSE d.inside_id = ANY(asked.inside) OR d.created_at < now() - interval '5 seconds'
+    END
 """
 _MINE = """
     SELECT d.id, d.app_id, a.name, r.version, d.type, d.number, d.size, d.command, d.variables, d.attach_digest, d.tty,
@@ -77,12 +88,12 @@ class Rows:
         self._connection = connection
 
     async def mine(self, here: Collection[uuid.UUID]) -> list[Run]:
-        """The one-off dynos that this agent has, those that nobody had yet included.
+        """The one-off dynos that this agent has, those that nobody had yet and that it may have included.
 
         ``here`` are the formation dynos that run on this host.
         """
         agent = self._connection.agent
-        await self._connection.execute(_CLAIM, agent, list(here))
+        await self._connection.execute(_CLAIM, agent, list(here), COMMON)
         await self._connection.execute(_FORGET, agent)
         return [Run(*row) for row in await self._connection.execute(_MINE, stacks.CONTAINER, agent)]
 

@@ -42,5 +42,7 @@ class Dyno(Identified, Base):
     """Crashes since the last release, restart or long good run; decides the back-off."""
     start_after: Mapped[datetime | None]
     """Not to be started before this moment (cool-off after crashes)."""
+    host_id: Mapped[str | None]
+    """Swarm's id of the node that it was started on; None where Swarm chose."""
     moving: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether it is to be on another host, and goes when its successor there is up."""

@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.add_column("dynos", sa.Column("host_id", sa.String(), nullable=True))
     op.add_column("dynos", sa.Column("moving", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("apps", sa.Column("runtime", sa.String(), nullable=False, server_default="common"))
     for name, default in (("zone", ""), ("runtime", "common")):
@@ -24,3 +25,4 @@ def downgrade() -> None:
         op.drop_column("hosts", name)
     op.drop_column("apps", "runtime")
     op.drop_column("dynos", "moving")
+    op.drop_column("dynos", "host_id")
