@@ -123,7 +123,7 @@ class BuildJob(Job):
             starting.result()
             stack = mounting.result()
         result = self._compile(order, source)
-        declared = parse_procfile(self._container.read("/app/Procfile") or "")
+        declared = parse_procfile(result.procfile)
         self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
         layer, image = self._push(stack)
         return Slug(
