@@ -117,13 +117,16 @@ class BuildJob(Job):
             )
         tarball = self._tarball(order)
         with ThreadPoolExecutor() as beside:
-            starting, mounting = beside.submit(self._start, order), beside.submit(self._mount)
+            starting = beside.submit(self._start, order)
             source = Source.inspect(tarball)
             parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
             starting.result()
+        self._compile(order, source)
+        with ThreadPoolExecutor() as beside:
+            mounting = beside.submit(self._mount)
+            result = self._result()
             stack = mounting.result()
-        result = self._compile(order, source)
-        declared = parse_procfile(self._container.read("/app/Procfile") or "")
+        declared = parse_procfile(result.procfile)
         self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
         layer, image = self._push(stack)
         return Slug(
@@ -163,19 +166,21 @@ class BuildJob(Job):
         slug_image.mount(self.tools, self.claim, stack)
         return stack
 
-    def _compile(self, order: Order, source: Source) -> slugs.Result:
+    def _compile(self, order: Order, source: Source) -> None:
         container = self._container
         container.give(self._config(), order.buildpacks, source.members(APP))
         for piece in container.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)
-        code, out_of_memory = container.wait()
+
+    def _result(self) -> slugs.Result:
+        code, out_of_memory = self._container.wait()
         self.keeper.check()
         if self.keeper.late:
             raise BuildRejectedError(f"the build took longer than {builds.SECONDS // 60} minutes")
         if out_of_memory and code:
             raise BuildRejectedError(f"the build needed more than {builds.megabytes(builds.MEMORY_BYTES)} of memory")
-        text = container.read("/run/dynoform/result.json")
+        text = self._container.read("/run/dynoform/result.json")
         result = slugs.read_result(text or '{"failure": "the build ended without a result"}')
         if result.failure or code:
             raise BuildRejectedError(result.failure or f"the build ended with code {code}")

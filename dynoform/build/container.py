@@ -186,7 +186,7 @@ class BuildContainer:
         with suppress(DockerException, requests.RequestException):
             self._container.kill()
 
-    def read(self, path: str, limit: int = 256 * 1024) -> str | None:
+    def read(self, path: str, limit: int = 2 * builds.MIB) -> str | None:
         """A small text file in it; None when there is none. What is beyond ``limit`` bytes is cut off."""
         try:
             with engine_errors(path), tarfile.open(fileobj=ByteStream(self._archive(path)), mode="r|") as archive:

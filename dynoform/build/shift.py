@@ -28,6 +28,8 @@ from dynoform.store.secrets import Vault
 from dynoform.store.session import DEPLOYS, JOBS, Store
 
 _IDLE_SECONDS = 15
+_TIDY_SECONDS = 3
+"""After the start: whoever waits for a build comes first."""
 _PUSH_SECONDS = 600
 
 
@@ -45,7 +47,8 @@ def run(configuration: Configuration, journal: Journal) -> None:
     try:
         store.wait_until_ready()
         prepared = stack_images.prepare()
-        tidying = threading.Thread(target=_tidy, args=(tools,), name="tidying", daemon=True)
+        tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools,))
+        tidying.daemon = True
         tidying.start()
         collected = collector.begin()
         _work(tools)
@@ -59,7 +62,7 @@ def run(configuration: Configuration, journal: Journal) -> None:
 
 
 def _tidy(tools: Tools) -> None:
-    """Clean up after dead builders, and find what has had its time; nobody waits for this."""
+    """Clean up after dead builders, and find what has had its time."""
     try:
         leftovers.remove(tools.engine, tools.store, tools.journal)
         retention.queue(tools.store)

@@ -20,6 +20,7 @@ _HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+_CHUNK = 256 * 1024
 _HEADER_BYTES = 1024 * 1024
 _TEXT_BYTES = 256 * 1024
 _READ = ("Procfile", slugs.IGNORE_FILE)
@@ -72,7 +73,7 @@ class Source:
 
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
         try:
-            with tarfile.open(self.path, mode="r|*", tarinfo=_Member) as archive:
+            with tarfile.open(self.path, mode="r|*", bufsize=_CHUNK, tarinfo=_Member) as archive:
                 for member in archive:
                     archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
                     yield archive, member, slugs.safe_path(member.name)

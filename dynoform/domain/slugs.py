@@ -95,11 +95,15 @@ def compare(expected: str, found: str) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What the build driver left behind. ``process_types`` are the buildpacks' defaults: type → command."""
+    """What the build driver left behind. ``process_types`` are the buildpacks' defaults: type → command.
+
+    ``procfile`` is the text of the app's own after the build.
+    """
 
     failure: str | None
     buildpacks: Sequence[str]
     process_types: Mapping[str, str]
+    procfile: str = ""
 
 
 def read_result(text: str) -> Result:
@@ -112,9 +116,10 @@ def read_result(text: str) -> Result:
         failure = answer.get("failure")
         types = {check_name(str(name)): str(command) for name, command in answer.get("process_types", {}).items()}
         buildpacks = [str(name)[:200] for name in answer.get("buildpacks", [])]
+        procfile = str(answer.get("procfile", ""))
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise InvalidInputError("build", "left no readable result", "push again") from None
-    return Result(" ".join(str(failure).split())[:200] if failure else None, buildpacks, types)
+    return Result(" ".join(str(failure).split())[:200] if failure else None, buildpacks, types, procfile)
 
 
 def process_types(declared: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
@@ -123,9 +128,8 @@ def process_types(declared: Mapping[str, str], defaults: Mapping[str, str]) -> d
 
 
 def discovery(declared: Mapping[str, str], defaults: Mapping[str, str], buildpacks: Sequence[str]) -> str:
-    """What a pusher reads about the process types, as Heroku prints it."""
-    lines = ["-----> Discovering process types"]
-    lines.append(f"       Procfile declares types -> {', '.join(declared) or '(none)'}")
+    """What a pusher reads about the process types, as Heroku prints it, below the build's last heading."""
+    lines = [f"       Procfile declares types -> {', '.join(declared) or '(none)'}"]
     added = [name for name in defaults if name not in declared]
     if added:
         lines.append(f"       Default types for {', '.join(buildpacks)} -> {', '.join(added)}")

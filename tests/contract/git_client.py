@@ -5,12 +5,15 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import func, select
 
+from dynoform.api.services import Services
 from dynoform.store import builds, jobs
 from dynoform.store.releases import create_release
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
@@ -165,3 +168,16 @@ def until(condition: Callable[[], object], seconds: float = 15) -> None:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert condition()
+
+
+@contextmanager
+def no_store(services: Services) -> Iterator[None]:
+    """The database takes no connection and has none."""
+    url = services.configuration.database_url.replace("+psycopg", "").rpartition("/")[0]
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+        connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS false")
+        try:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dynoform'")
+            yield
+        finally:
+            connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS true")

@@ -10,11 +10,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -22,7 +20,7 @@ from dynoform.api.services import Services
 from dynoform.store.session import BUILD_OUTPUT, Store, notify
 from dynoform.store.tables import App, Build, Release, ReleaseOutput, Source
 from tests.contract.conftest import OPERATOR_KEY, versions
-from tests.contract.git_client import Builder, Checkout, checkout, succeed, until
+from tests.contract.git_client import Builder, Checkout, checkout, no_store, succeed, until
 
 BOB = "token-of-bob-"
 
@@ -392,19 +390,6 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(
     assert pushed.code == 0, pushed.said
     assert "remote: Verifying deploy... done." in pushed.said
     assert work.remote(url) == work.head()
-
-
-@contextmanager
-def no_store(services: Services) -> Iterator[None]:
-    """The database takes no connection and has none."""
-    url = services.configuration.database_url.replace("+psycopg", "").rpartition("/")[0]
-    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
-        connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS false")
-        try:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dynoform'")
-            yield
-        finally:
-            connection.execute("ALTER DATABASE dynoform ALLOW_CONNECTIONS true")
 
 
 def test_an_app_deleted_during_the_build_ends_the_push(

@@ -1,5 +1,9 @@
 """The API is killed while it follows a push: what is released and what the branch names agree, whatever happens."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -12,7 +16,7 @@ from dynoform.api.services import Services
 from dynoform.store.session import BUILD_OUTPUT, Store, notify
 from dynoform.store.tables import Build, Push, Release
 from tests.contract.api_process import started
-from tests.contract.git_client import Builder, Checkout, checkout, until
+from tests.contract.git_client import Builder, Checkout, checkout, no_store, until
 from tests.store_fixtures import OPERATOR_KEY
 
 
@@ -162,3 +166,75 @@ def test_a_release_that_git_never_heard_of_moves_its_branch(
         push.communicate(timeout=30)
     assert push.returncode != 0
     assert work.remote(url) == work.head()
+
+
+def test_a_push_that_took_too_long_is_decided_all_the_same(
+    work: Checkout, url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynoform.api import pushes
+
+    monkeypatch.setattr(pushes, "_SECONDS", 2)
+    go_on = threading.Event()
+
+    def script(builder: Builder, build_id: uuid.UUID) -> None:
+        assert go_on.wait(60)
+        builder.release(build_id)
+
+    with Builder(store, script):
+        refused = work.git("push", url, "main")
+        go_on.set()
+        until(lambda: work.remote(url) == work.head())
+    assert refused.code == 1
+    assert (
+        "remote: !\tPush rejected, it took too long: see `heroku releases` whether it was deployed all the same, "
+        "and push again if it was not"
+    ) in refused.said
+
+
+def test_a_push_whose_follower_gives_up_is_decided_all_the_same(
+    services: Services, work: Checkout, url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dynoform.api import output_streams
+
+    monkeypatch.setattr(output_streams, "_PATIENCE", 0.1)
+    told = threading.Event()
+
+    def script(builder: Builder, build_id: uuid.UUID) -> None:
+        with no_store(services):
+            assert told.wait(30)
+        until(store.answers)
+        builder.release(build_id)
+
+    with Builder(store, script):
+        refused = work.git("push", url, "main")
+        told.set()
+        until(lambda: work.remote(url) == work.head())
+    assert refused.code == 1
+    assert "remote: !\tPush rejected, the platform was interrupted: see `heroku releases`" in refused.said
+
+
+def test_a_hook_whose_api_is_gone_refuses_and_says_what_to_do() -> None:
+    from dynoform.git import hook
+
+    ours, theirs = socket.socketpair()
+    script = Path(hook.__file__).with_name("receive.py")
+    with (
+        theirs,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script)],
+            env={**os.environ, "DYNOFORM_HOOK": str(theirs.fileno())},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        theirs.close()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert ours.recv(1000).endswith(b"\n")  # it has asked
+        ours.close()
+        assert process.stdout is not None
+        said = process.stdout.read()
+    assert process.returncode == 1
+    assert said == "\n!\tThe platform was interrupted: push again, and it says whether this was deployed\n\n"

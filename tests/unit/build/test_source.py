@@ -96,6 +96,14 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         Source.inspect(path)
 
 
+def test_files_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builds, "SOURCE_BYTES", 1000)
+    half = member("first", content=b"x" * 500), member("second", content=b"x" * 500)
+    assert Source.inspect(pack(tmp_path / "source", *half)).size == 1000
+    with pytest.raises(InvalidInputError, match="source: is larger than"):
+        Source.inspect(pack(tmp_path / "source", *half, member("third", content=b"x")))
+
+
 def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "source"
     info = tarfile.TarInfo("././@PaxHeader")

@@ -17,8 +17,15 @@ def test_the_first_buildpack_that_detects_builds(workshop: Workshop, buildpacks:
         "-----> Building on the dynoform-13 stack\n"
         "-----> Determining which buildpack to use for this app\n"
         "-----> Yes app detected\n"
+        "-----> Discovering process types\n"
     )
-    assert answer.result == {"buildpacks": ["yes"], "process_types": {"web": "run"}}
+    assert answer.result == {"buildpacks": ["yes"], "process_types": {"web": "run"}, "procfile": ""}
+
+
+def test_the_procfile_counts_as_the_buildpacks_leave_it(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    workshop.write(Procfile="web: mine\n")
+    answer = workshop.build(buildpacks(yes=YES | {"compile": "echo 'worker: theirs' >> $1/Procfile"}))
+    assert answer.result["procfile"] == "web: mine\nworker: theirs\n"
 
 
 def test_an_app_that_none_detects_is_told_which_there_are(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:

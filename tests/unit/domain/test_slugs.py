@@ -50,8 +50,9 @@ def test_a_link_within_the_root_is_good() -> None:
 
 
 def test_a_result_is_read() -> None:
-    result = slugs.read_result('{"buildpacks": ["nodejs"], "process_types": {"web": "npm start"}}')
+    result = slugs.read_result('{"buildpacks": ["nodejs"], "process_types": {"web": "npm start"}, "procfile": "a: b"}')
     assert (result.failure, result.buildpacks, result.process_types) == (None, ["nodejs"], {"web": "npm start"})
+    assert result.procfile == "a: b"
     assert slugs.read_result('{"failure": "failed\\nbadly"}').failure == "failed badly"
 
 
@@ -77,8 +78,6 @@ def test_the_procfile_wins_over_default_process_types() -> None:
 
 def test_discovery_says_where_process_types_come_from() -> None:
     assert slugs.discovery({"web": "a"}, {"web": "b", "console": "c"}, ["ruby"]) == (
-        "-----> Discovering process types\n"
-        "       Procfile declares types -> web\n"
-        "       Default types for ruby -> console\n"
+        "       Procfile declares types -> web\n       Default types for ruby -> console\n"
     )
     assert "Procfile declares types -> (none)" in slugs.discovery({}, {}, [])
