@@ -3,11 +3,12 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
 
-from dynoform.domain import stack_settings
+from dynoform.domain import api_certificates, stack_settings
 from dynoform.errors import InvalidInputError
 
 
@@ -66,6 +67,9 @@ class Settings:
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
+    api_certificate: str
+    """PEM chain of the API's names; empty for the stack's own."""
+    api_certificate_key: pulumi.Output[str]
     apps: tuple[AppSettings, ...]
 
     @property
@@ -116,6 +120,8 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
+            api_certificate=_brought(config),
+            api_certificate_key=pulumi.Output.secret(config.get("apiCertificateKey") or ""),
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -135,7 +141,22 @@ def _check(config: pulumi.Config) -> None:
         [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
+    _brought(config)
     stack_settings.check_apps(config.get_object("apps") or {})
+
+
+def _brought(config: pulumi.Config) -> str:
+    """The API's certificate with its chain in order. Raises ``InvalidInputError`` naming the key."""
+    chain, key = config.get("apiCertificate") or "", config.get("apiCertificateKey") or ""
+    if bool(chain) != bool(key):
+        missing = "apiCertificate" if key else "apiCertificateKey"
+        raise InvalidInputError(missing, "apiCertificate and apiCertificateKey go together, one is missing")
+    if not chain:
+        return ""
+    try:
+        return api_certificates.check(chain, key, config.require("domain"), datetime.now(UTC)).chain
+    except InvalidInputError as error:
+        raise InvalidInputError("apiCertificate", error.what.rstrip(".")) from error
 
 
 def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
