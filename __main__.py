@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pulumi
 
 from components.addons.postgres import Postgres, PostgresArgs
+from components.api_certificate import ApiCertificate, ApiCertificateArgs
 from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
@@ -120,6 +121,7 @@ router = Router(
         apps=[app.name for app in settings.apps],
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
+        own_api_names=not settings.api_certificate,
     ),
     on_docker,
 )
@@ -160,7 +162,13 @@ control_plane = ControlPlane(
     ),
     on_docker,
 )
-api = ApiArgs(url=settings.api_url, ca_cert_pem=authority.cert_pem, token=control_plane.api_key)
+trusted = pulumi.Output.concat(authority.cert_pem, settings.api_certificate)
+api = ApiArgs(url=settings.api_url, ca_cert_pem=trusted, token=control_plane.api_key)
+reachable: list[pulumi.Resource] = [control_plane]
+if settings.api_certificate:
+    brought = ApiCertificateArgs(api, settings.api_certificate, pulumi.Output.secret(settings.api_certificate_key))
+    options = pulumi.ResourceOptions(depends_on=[control_plane])
+    reachable.append(ApiCertificate(f"{stack}-api-certificate", brought, options))
 for app in settings.apps:
     App(
         f"{stack}-{app.name}",
@@ -172,12 +180,13 @@ for app in settings.apps:
             formation={kind: FormationArgs(each.quantity, each.size) for kind, each in app.formation.items()},
         ),
         # An app and its releases are data: `down`, or a line less in the configuration, does not destroy it.
-        pulumi.ResourceOptions(depends_on=[control_plane], retain_on_delete=True),
+        pulumi.ResourceOptions(depends_on=reachable, retain_on_delete=True),
     )
 
 pulumi.export("apiUrl", settings.api_url)
 pulumi.export("apiKey", control_plane.api_key)
 pulumi.export("caCertPem", authority.cert_pem)
+pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
 pulumi.export("httpPort", settings.http_port)
 pulumi.export("httpsPort", settings.https_port)

@@ -82,6 +82,7 @@ class ControlPlane(pulumi.ComponentResource):
         self.api_key = Password(f"{name}-api-key", PasswordArgs(length=40), self._own).value
         self._encryption_key = self._secret("encryption-key", self._kept_key())
         self._exec_host_key = self._secret("exec-host-key", self._host_key())
+        self._certificate_key = self._secret("certificate-key", self._sealing_key())
         self._sources = self._volume("sources")
         self._repositories = self._volume("repositories")
         self._api()
@@ -99,9 +100,15 @@ class ControlPlane(pulumi.ComponentResource):
     def _host_key(self) -> pulumi.Output[str]:
         return Password(f"{self._name}-exec", PasswordArgs(encoding="urlsafe-base64-32"), self._own).value
 
+    def _sealing_key(self) -> pulumi.Output[str]:
+        # As the encryption key, for keys of certificates alone: routers have it, and are to read nothing else.
+        options = pulumi.ResourceOptions(parent=self, protect=True)
+        return Password(f"{self._name}-certificates", PasswordArgs(encoding="urlsafe-base64-32"), options).value
+
     def _api(self) -> None:
         # The host key for its public part, which clients are told.
         own = [self._encryption_key_file(), self._api_key_file(), self._exec_host_key_file(USER)]
+        own.append(self._certificate_key_file(USER))
         secrets = [*own, *self._registry_client("api", USER)]
         mounts = [Mount(self._sources.name, SOURCES), Mount(self._repositories.name, REPOSITORIES)]
         ports = {API_PORT: self._args.api_port}
@@ -145,6 +152,7 @@ class ControlPlane(pulumi.ComponentResource):
             [
                 SecretFile("router.pem", self._args.router.pem, ROUTER_USER),
                 self._exec_host_key_file(ROUTER_USER),
+                self._certificate_key_file(ROUTER_USER),
             ],
             [Mount(self._args.router.state.name, "/var/lib/dynoform/router")],
             user=ROUTER_USER,
@@ -214,6 +222,9 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _exec_host_key_file(self, uid: str) -> SecretFile:
         return SecretFile("exec_host_key", self._exec_host_key, uid)
+
+    def _certificate_key_file(self, uid: str) -> SecretFile:
+        return SecretFile("certificate_key", self._certificate_key, uid)
 
     def _api_key_file(self) -> SecretFile:
         return SecretFile("operator_api_key", self._secret("api-token", self.api_key), USER)

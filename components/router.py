@@ -10,6 +10,7 @@ from components.credentials import Certificate, CertificateArgs, CertificateAuth
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
 from components.volume import stack_volume
+from dynoform.domain import api_certificates
 
 USER = "990"
 """The image's user; the router agent has the same, to write what HAProxy reads."""
@@ -28,6 +29,7 @@ class RouterArgs:
         apps: names of apps that the certificate names one by one: clients do not take ``*.localhost``.
         addresses: IP addresses that the certificate names too.
         authority: signs the router's certificate.
+        own_api_names: whether that certificate is for the API's names on the domain too; not when another one is.
     """
 
     stack: str
@@ -38,6 +40,7 @@ class RouterArgs:
     apps: Sequence[str]
     addresses: list[str]
     authority: CertificateAuthority
+    own_api_names: bool = True
 
 
 class Router(pulumi.ComponentResource):
@@ -82,7 +85,7 @@ class Router(pulumi.ComponentResource):
             f"{self._name}-certificate",
             CertificateArgs(
                 common_name="router",
-                dns_names=_names(args.domain, args.apps),
+                dns_names=_names(args.domain, args.apps, own_api=args.own_api_names),
                 ip_addresses=args.addresses,
                 ca_cert_pem=args.authority.cert_pem,
                 ca_key_pem=args.authority.key_pem,
@@ -93,8 +96,9 @@ class Router(pulumi.ComponentResource):
         return swarm_secret(f"{self._name}-pem", args.stack, pem, self)
 
 
-def _names(domain: str, apps: Sequence[str]) -> list[str]:
+def _names(domain: str, apps: Sequence[str], *, own_api: bool) -> list[str]:
     # Docker and others take no "*.localhost", so what is to be reached under it is named.
     names = {"localhost", "*.localhost", "api.localhost", "registry.localhost", domain, f"*.{domain}"}
-    names |= {f"{host}.localhost.{domain}" for host in ("api", "registry") if domain != "localhost"}
+    if own_api and domain != "localhost":
+        names |= set(api_certificates.names(domain))
     return sorted(names | {f"{app}.{domain}" for app in apps})

@@ -3,13 +3,14 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
 
 from components.ansible import HostArgs
 from components.fleet import MachineArgs
-from dynoform.domain import host_settings, stack_settings
+from dynoform.domain import api_certificates, host_settings, stack_settings
 from dynoform.errors import InvalidInputError
 
 
@@ -68,6 +69,10 @@ class Settings:
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
+    api_certificate: str
+    """PEM chain of the API's names; empty for the stack's own."""
+    api_certificate_key: str = field(repr=False)
+    """Its private key, PEM: a secret."""
     apps: tuple[AppSettings, ...]
     machines: tuple[MachineArgs, ...] = ()
     """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
@@ -123,6 +128,8 @@ class Settings:
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             machines=_machines(config.get_object("hosts") or {}),
+            api_certificate=_brought(config),
+            api_certificate_key=config.get("apiCertificateKey") or "",
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -142,8 +149,23 @@ def _check(config: pulumi.Config) -> None:
         [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
+    _brought(config)
     stack_settings.check_apps(config.get_object("apps") or {})
     host_settings.check(config.get_object("hosts") or {})
+
+
+def _brought(config: pulumi.Config) -> str:
+    """The API's certificate with its chain in order. Raises ``InvalidInputError`` naming the key."""
+    chain, key = config.get("apiCertificate") or "", config.get("apiCertificateKey") or ""
+    if bool(chain) != bool(key):
+        missing = "apiCertificate" if key else "apiCertificateKey"
+        raise InvalidInputError(missing, "apiCertificate and apiCertificateKey go together, one is missing")
+    if not chain:
+        return ""
+    try:
+        return api_certificates.check(chain, key, config.require("domain"), datetime.now(UTC)).chain
+    except InvalidInputError as error:
+        raise InvalidInputError("apiCertificate", error.what.rstrip(".")) from error
 
 
 def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:

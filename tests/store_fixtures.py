@@ -58,6 +58,7 @@ def store(migrated: Store) -> Store:
 def write_secrets(folder: Path) -> Path:
     """Secrets as services get them; returns the folder."""
     key = "A" * 42 + "s="
+    (folder / "certificate_key").write_text(key)
     values = {"database_password": "unused", "encryption_key": key, "operator_api_key": OPERATOR_KEY}
     values["exec_host_key"] = key
     for name, value in values.items():

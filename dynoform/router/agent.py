@@ -3,7 +3,9 @@
 Level-triggered: every pass compares routes, files and the running worker, and mends what differs.
 """
 
+import hashlib
 import socket
+import ssl
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,9 +22,9 @@ from dynoform.router import attachments, presence
 from dynoform.router.files import SOCKET, Directory, Files
 from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Master, NotRunningError, Reload
-from dynoform.router.rendering import GENERATION_KEY, HOSTS, MOUNT, Rendered, render
+from dynoform.router.rendering import API_CERTIFICATE, GENERATION_KEY, HOSTS, MOUNT, Rendered, render
 from dynoform.router.traffic import Traffic
-from dynoform.store import activity
+from dynoform.store import activity, platform_certificates
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.store.tables import App, Domain, Dyno
 from dynoform.wake import Wake
@@ -67,9 +69,9 @@ class Agent:
 
         Raises ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
         """
-        moment, wanted = self.read()
+        moment, wanted, certificate = self.read()
         self.gate.tell(wanted)
-        rendered = render(wanted)
+        rendered = render(wanted, certificate)
         self.traffic.look(moment, now=self._will_reload(rendered))
         changed = self.apply(rendered)
         with self.store.transaction() as session:
@@ -77,21 +79,22 @@ class Agent:
             presence.forget_old(session)
         return changed
 
-    def read(self) -> tuple[datetime, Routes]:
-        """The routes that the store asks for, and the database's time just before it was asked."""
+    def read(self) -> tuple[datetime, Routes, str | None]:
+        """The database's time just before it was asked, the routes that the store asks for, the API's certificate."""
         with self.store.transaction() as session:
             moment = session.execute(select(func.clock_timestamp())).scalar_one()
             apps = session.execute(select(App.id, App.name, App.maintenance)).all()
             columns = (Dyno.id, Dyno.app_id, Dyno.number, Dyno.state, Dyno.address, Dyno.port)
             dynos = session.execute(select(*columns).where(Dyno.type == routes.WEB)).all()
             domains = session.execute(select(Domain.hostname, Domain.app_id)).all()
+            certificate = platform_certificates.pem(session, self.store.configuration, platform_certificates.API)
         found = routes.compute(
             (RoutedApp(*row) for row in apps),
             (WebDyno(*row) for row in dynos),
             self.domain,
             (CustomDomain(*row) for row in domains),
         )
-        return moment, found
+        return moment, found, certificate
 
     def apply(self, rendered: Rendered) -> bool:
         """Write what differs on disk, and have HAProxy take over what it does not run yet; True if anything differed.
@@ -99,7 +102,8 @@ class Agent:
         The map of host names is exchanged in the running worker. Another configuration takes a reload, which ends idle
         connections of clients, so it is for dynos that came and went alone.
         """
-        before, wanted = self.directory.current(), Files(rendered.configuration, rendered.hosts)
+        before = self.directory.current()
+        wanted = Files(rendered.configuration, rendered.hosts, rendered.certificate)
         written = before != wanted
         if written:
             if rendered.generation == self._refused:
@@ -109,9 +113,9 @@ class Agent:
             if self._is_loaded(rendered):
                 return written
             if self.master.generation() == rendered.generation:
-                self.master.replace(MOUNT / HOSTS, rendered.hosts.splitlines())
+                self._exchange(rendered)
                 if self._is_loaded(rendered):
-                    self.journal.info("hosts loaded", generation=rendered.hosts_generation)
+                    self.journal.info("hosts and certificate loaded", hosts=rendered.hosts_generation)
                     return True
             outcome = self._reload()
             loaded = self._is_loaded(rendered)
@@ -124,8 +128,23 @@ class Agent:
         return True
 
     def _is_loaded(self, rendered: Rendered) -> bool:
-        hosts = self.master.value(MOUNT / HOSTS, GENERATION_KEY)
-        return (self.master.generation(), hosts) == (rendered.generation, rendered.hosts_generation)
+        if self.master.generation() != rendered.generation:
+            return False
+        return self._has_hosts(rendered) and self._has_certificate(rendered)
+
+    def _has_hosts(self, rendered: Rendered) -> bool:
+        return self.master.value(MOUNT / HOSTS, GENERATION_KEY) == rendered.hosts_generation
+
+    def _has_certificate(self, rendered: Rendered) -> bool:
+        if rendered.certificate is None:
+            return True  # then it is not in the configuration
+        return self.master.fingerprint(MOUNT / API_CERTIFICATE) == _fingerprint(rendered.certificate)
+
+    def _exchange(self, rendered: Rendered) -> None:
+        if not self._has_hosts(rendered):
+            self.master.replace(MOUNT / HOSTS, rendered.hosts.splitlines())
+        if rendered.certificate is not None and not self._has_certificate(rendered):
+            self.master.exchange_certificate(MOUNT / API_CERTIFICATE, rendered.certificate)
 
     def _reload(self) -> Reload:
         outcome = self.master.reload()
@@ -151,6 +170,13 @@ class Agent:
         raise RefusedError(
             f"routes {rendered.generation}", f"refused by HAProxy ({outcome.messages})", "the last good ones stay"
         )
+
+
+def _fingerprint(pem: str) -> str:
+    """SHA-1, in upper-case hex, of the first certificate."""
+    end = "-----END CERTIFICATE-----"
+    first = pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end) + len(end)]
+    return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
 
 def run(configuration: Configuration) -> None:

@@ -4,11 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.router.rendering import HOSTS
+from dynoform.router.rendering import API_CERTIFICATE, HOSTS
 
 CONFIGURATION = "haproxy.cfg"
 SOCKET = "master.sock"
 READERS = 0o644
+OWNER = 0o600
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Files:
 
     configuration: str | None
     hosts: str | None
+    certificate: str | None = None
 
 
 class Directory:
@@ -27,16 +29,18 @@ class Directory:
         self.path = path
 
     def current(self) -> Files:
-        """Both files as they are."""
-        return Files(self._read(CONFIGURATION), self._read(HOSTS))
+        """The files as they are."""
+        return Files(self._read(CONFIGURATION), self._read(HOSTS), self._read(API_CERTIFICATE))
 
     def write(self, wanted: Files) -> None:
-        """Put both files in place, the map first, since the configuration names it. ``None`` takes one away."""
-        for name, text in ((HOSTS, wanted.hosts), (CONFIGURATION, wanted.configuration)):
+        """Put the files in place, the configuration after those that it names. ``None`` takes one away."""
+        named, configuration = ((HOSTS, wanted.hosts), (API_CERTIFICATE, wanted.certificate)), wanted.configuration
+        for name, text in (*named, (CONFIGURATION, configuration)):
+            if text is not None and text != self._read(name):
+                self._replace(name, text)
+        for name, text in ((CONFIGURATION, configuration), *named):
             if text is None:
                 (self.path / name).unlink(missing_ok=True)
-            elif text != self._read(name):
-                self._replace(name, text)
 
     def _read(self, name: str) -> str | None:
         try:
@@ -46,10 +50,16 @@ class Directory:
 
     def _replace(self, name: str, text: str) -> None:
         temporary = self.path / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, READERS)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
-            os.fchmod(file.fileno(), READERS)
+            if name == API_CERTIFICATE:
+                # HAProxy's, which owns the directory, and nobody else's: there is a key in it.
+                owner = self.path.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                os.fchmod(file.fileno(), OWNER)
+            else:
+                os.fchmod(file.fileno(), READERS)
             os.fsync(file.fileno())
         temporary.replace(self.path / name)

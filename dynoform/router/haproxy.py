@@ -13,6 +13,7 @@ RELOAD_SECONDS = 60
 _GENERATION = re.compile(r"proc\.generation: type=str value=<([0-9a-z]+)>")
 _VALUE = re.compile(r'found=yes, .*value="([^"]*)"')
 _VERSION = re.compile(r"New version created: (\d+)")
+_FINGERPRINT = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]{40})$", re.MULTILINE)
 _PORTION = 8192
 """Bytes of one command, whose rest is short: HAProxy reads no more than its buffer has, 16 KiB."""
 _RELOAD = "reload"
@@ -76,6 +77,19 @@ class Master:
         for portion in _portions(lines):
             self._ask(f"@1 add map @{version[1]} {file} <<\n{portion}", SECONDS)
         self._ask(f"@1 commit map @{version[1]} {file}", SECONDS)
+
+    def fingerprint(self, file: Path) -> str:
+        """SHA-1 of the certificate that the running worker has of this file, in upper-case hex; empty for none."""
+        match = _FINGERPRINT.search(self._ask(f"@1 show ssl cert {file}", SECONDS))
+        return match[1] if match else ""
+
+    def exchange_certificate(self, file: Path, pem: str) -> None:
+        """Have the running worker serve this certificate, with its key in the PEM, to all who connect from now on.
+
+        Whether it does is seen by ``fingerprint``. Raises as ``generation`` does.
+        """
+        self._ask(f"@1 set ssl cert {file} <<\n{pem}", SECONDS)
+        self._ask(f"@1 commit ssl cert {file}", SECONDS)
 
     def reload(self) -> Reload:
         """Load the configuration file anew: a new worker takes the listeners over, the old one finishes its requests.

@@ -18,6 +18,7 @@ PAGES = (
     (routes.MAINTENANCE, "H80", "maintenance"),
 )
 HOSTS = "hosts.map"
+API_CERTIFICATE = "api.pem"
 GENERATION_KEY = "/generation"
 """The map's own digest stands in it under this name, which no host can have."""
 WEIGHT = " weight 64"
@@ -32,22 +33,27 @@ LEVELS = 4
 
 @dataclass(frozen=True)
 class Rendered:
-    """Two files that belong together. ``generation`` tells the configuration from any other, ``hosts_generation`` the
+    """Files that belong together. ``generation`` tells the configuration from any other, ``hosts_generation`` the
     map: most changes are of the map alone, and the running HAProxy takes them without a reload."""
 
     generation: str
     configuration: str
     hosts_generation: str
     hosts: str
+    certificate: str | None = None
 
 
-def render(wanted: Routes) -> Rendered:
-    """The files for these routes; the same routes give the same bytes."""
+def render(wanted: Routes, certificate: str | None = None) -> Rendered:
+    """The files for these routes; the same routes give the same bytes.
+
+    ``certificate`` is the PEM of the API's names, with its key, when it is not the stack's own.
+    """
     hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
     hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
         "held": routes.HELD,
+        "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if certificate else "",
         "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,
@@ -58,7 +64,8 @@ def render(wanted: Routes) -> Rendered:
     # The generation cannot be part of what it is the digest of.
     generation = _digest(_template().render(generation="", **values))
     configuration = _template().render(generation=generation, **values)
-    return Rendered(generation, configuration, hosts_generation, f"{GENERATION_KEY} {hosts_generation}\n{hosts}")
+    hosts = f"{GENERATION_KEY} {hosts_generation}\n{hosts}"
+    return Rendered(generation, configuration, hosts_generation, hosts, certificate)
 
 
 @cache

@@ -59,6 +59,7 @@ class Relay:
         self._meetings: dict[str, Meeting] = {}
         self._waiting = 0
         self._servers: list[asyncio.Server] = []
+        self._context: ssl.SSLContext | None = None
         self._joined: set[asyncio.Task[None]] = set()
 
     async def start(self, clients: tuple[list[str], int], dynos: tuple[str, int], certificate: Path) -> tuple[int, int]:
@@ -66,7 +67,8 @@ class Relay:
 
         Raises ``OSError`` when one cannot be listened on, ``ConfigurationError`` when the certificate is of no use.
         """
-        context = _context(certificate)
+        context = self._context = _context(certificate)
+        context.sni_callback = self._choose
         try:
             self._servers.append(
                 await asyncio.start_server(
@@ -79,6 +81,15 @@ class Relay:
             raise
         outer, inner = (int(server.sockets[0].getsockname()[1]) for server in self._servers)
         return outer, inner
+
+    def renew(self, certificate: Path) -> None:
+        """Show another certificate to all who come from now on. Raises ``ConfigurationError`` as ``start`` does."""
+        self._context = _context(certificate)
+
+    def _choose(self, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
+        """Of the two contexts, the present one: called in each handshake."""
+        if self._context is not None:
+            connection.context = self._context
 
     def stop(self) -> None:
         """Take nobody any more, and hang up on all."""

@@ -12,6 +12,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from providers.engine_log import EngineLog
 
+from .api_certificate import ApiCertificate
 from .app import App
 from .certificates import Certificate, CertificateAuthority
 from .password import Password
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("pulumi-resource-dynoform: is started by Pulumi, with the engine's address — run 'pulumi up'")
     servicer = Servicer(
         {
+            "ApiCertificate": ApiCertificate(),
             "App": App(),
             "Certificate": Certificate(),
             "CertificateAuthority": CertificateAuthority(),

@@ -15,6 +15,7 @@ import httpx
 from .engine import Operation
 from .errors import ProviderError
 
+LOCAL = ("localhost", "127.0.0.1")
 ACCEPT = "application/vnd.heroku+json; version=3"
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ANSWER_SECONDS = 90.0
@@ -38,9 +39,16 @@ class PlatformApi:
     def __init__(
         self, operation: Operation, url: str, ca_cert_pem: str, token: str, patience: float | None = None
     ) -> None:
-        """``ca_cert_pem`` is the only authority that is trusted; ``token`` is an API key; ``patience`` in seconds."""
+        """``ca_cert_pem`` is what is trusted: the stack's authority, and the API's own certificate if one was brought.
+
+        For a domain of the operator's own the system's authorities are trusted too. ``token`` is an API key;
+        ``patience`` in seconds.
+        """
         try:
             trust = ssl.create_default_context(cadata=ca_cert_pem)
+            trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            if httpx.URL(url).host not in LOCAL:
+                trust.load_default_certs()
         except ssl.SSLError as error:
             raise ProviderError("api.caCertPem", "is not a PEM certificate") from error
         self._operation = operation
@@ -76,6 +84,10 @@ class PlatformApi:
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """Changes something."""
         return self._json("PATCH", path, body)
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Puts something in its place."""
+        return self._json("PUT", path, body)
 
     def delete(self, path: str) -> None:
         """Deletes something; one that is gone already is no error."""

@@ -10,7 +10,8 @@ import pytest
 from pulumi.runtime import config
 
 from components.settings import FormationSettings, PlatformPorts, Settings
-from dynoform.domain import stack_settings
+from dynoform.domain import api_certificates, stack_settings
+from tests.integration.certificates import Authority
 
 DEFAULTS = {
     "domain": "localhost",
@@ -64,6 +65,23 @@ def test_rule_of_the_platforms_ports_knows_how_many_there_are() -> None:
 
 def test_api_of_a_real_domain_has_a_name_that_the_heroku_cli_accepts(load: Any) -> None:
     assert load(domain="apps.example").api_url == "https://api.localhost.apps.example:8443"
+
+
+def test_the_apis_certificate_is_checked_before_anything_is_made(load: Any) -> None:
+    assert load().api_certificate == ""
+    authority = Authority()
+    chain, key = (pem.decode() for pem in authority.issue("api", *api_certificates.names("apps.example")))
+    brought = {"domain": "apps.example", "apiCertificate": authority.pem.decode() + chain, "apiCertificateKey": key}
+    assert load(**brought).api_certificate == chain + authority.pem.decode()
+    for changes, message in (
+        ({"apiCertificateKey": ""}, "apiCertificateKey: apiCertificate and apiCertificateKey go together"),
+        ({"apiCertificate": ""}, "apiCertificate: apiCertificate and apiCertificateKey go together"),
+        ({"domain": "other.example"}, "apiCertificate: The certificate is for api.localhost.apps.example, "),
+        ({"domain": "localhost"}, "apiCertificate: it is for a domain of your own, and domain is localhost"),
+        ({"apiCertificate": "x"}, "apiCertificate: Pem is invalid"),
+    ):
+        with pytest.raises(pulumi.RunError, match=f"dynoform:{message}"):
+            load(**{**brought, **changes})
 
 
 def test_declared_app_has_source_config_and_formation(load: Any) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import http.client
 import json
+import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -18,6 +20,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from components.router import USER
 from dynoform.configuration import Configuration
 from dynoform.domain import routes
 from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno, compute
@@ -543,6 +546,45 @@ def test_apps_and_names_come_and_go_without_a_reload(router: RouterUnderTest) ->
     wait_for_tcp(router.http)
     assert router.get("www-1999.example.com").status == 200
     assert router.agent.apply(rendered) is False
+
+
+def test_the_apis_certificate_is_renewed_while_connections_stay(router: RouterUnderTest) -> None:
+    os.chown(router.folder, int(USER), int(USER))  # as the volume is: only its owner may read a key
+    authority, name = certificates.Authority(), "api.localhost.apps.example"
+
+    def route(serving: bool = True) -> str:
+        certificate, key = authority.issue("api", name)
+        pem = (certificate + key).decode() if serving else None
+        apps = [RoutedApp(router.shop, "shop")]
+        rendered = render(compute(apps, [router.dyno(1, 21001)], "apps.example"), pem)
+        router.agent.apply(rendered)
+        assert router.agent.apply(rendered) is False
+        return certificate.decode()
+
+    def shown() -> str:
+        context = ssl.create_default_context(cadata=authority.pem.decode())
+        plain = socket.create_connection(("127.0.0.1", router.https), 5)
+        with plain, context.wrap_socket(plain, server_hostname=name) as secured:
+            return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True) or b"")
+
+    first = route()
+    assert shown() == first
+    reloaded = router.agent.reloaded
+    kept = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=10, context=router.trust)
+    kept.request("GET", "/", headers={"Host": "shop.apps.example"})
+    assert json.load(kept.getresponse())["name"] == "one"
+    second = route()
+    assert second != first and shown() == second
+    kept.request("GET", "/", headers={"Host": "shop.apps.example"})
+    assert json.load(kept.getresponse())["name"] == "one"
+    assert router.agent.reloaded == reloaded
+    router.container.restart(timeout=5)
+    wait_for_tcp(router.http)
+    assert shown() == second  # from the file
+    kept.close()
+    route(serving=False)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shown()
 
 
 def test_a_configuration_that_haproxy_refuses_changes_nothing(router: RouterUnderTest) -> None:

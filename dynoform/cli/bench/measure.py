@@ -43,7 +43,7 @@ class Bench:
         """The stack's Platform API."""
         outputs: dict[str, Any] = self.stack.outputs()
         trust.write(self.stack, outputs)
-        return running.Api(outputs["apiUrl"], str(outputs["apiKey"]), trust.certificate(self.stack))
+        return running.Api(outputs["apiUrl"], str(outputs["apiKey"]), trust.needed(self.stack, outputs))
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
     """Shell lines: the Heroku CLI's own variables (its https mode without root), Pulumi's, and ours."""
     host = str(outputs["apiUrl"])
     name = host.partition("//")[2].partition(":")[0]
+    authority = trust.needed(stack, outputs)
+    extra = environ.get("NODE_EXTRA_CA_CERTS")
     values = {
         "HEROKU_HOST": host,
         "HEROKU_DATA_HOST": name,
@@ -65,13 +67,13 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
         "HEROKU_API_KEY": str(outputs.get("apiKey", "")),
         "HEROKU_SKIP_NEW_VERSION_CHECK": "true",
         "DISABLE_TELEMETRY": "true",
-        "NODE_EXTRA_CA_CERTS": str(trust.combined(stack, environ.get("NODE_EXTRA_CA_CERTS"))),
-        "DYNOFORM_CA": str(trust.certificate(stack)),
+        "NODE_EXTRA_CA_CERTS": str(trust.combined(stack, extra)) if authority else trust.without(stack, extra),
+        "DYNOFORM_CA": str(authority or ""),
         "DYNOFORM_STACK": stack.name,
         **stack.environment(),
         "PATH": _path(stack, environ),
         **_no_proxy(name, environ),
-        **git_config(host, trust.certificate(stack), environ),
+        **git_config(host, authority, environ),
     }
     exports = [f"export {key}={shlex.quote(value)}" for key, value in values.items() if value]
     removed = [*IN_THE_WAY, GIT_AUTHORITY, *(key for key, value in values.items() if not value)]
@@ -94,16 +96,17 @@ def _no_proxy(host: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def git_config(host: str, authority: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables with git's settings for the platform's address: its `authority`'s file and the API key.
+def git_config(host: str, authority: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables with git's settings for the platform's address: its `authority`'s file, if it has one, and the API key.
 
     `host` is ``https://name:port``. Settings that `environ` has already are kept; so is its authority for all other
     addresses, as a setting, because its variable `GIT_AUTHORITY` has to go.
     """
     general = environ.get(GIT_AUTHORITY, "")
+    trusted = {f"http.{host}/.sslCAInfo": str(authority)}
     ours = {
         **({"http.sslCAInfo": general} if general else {}),
-        f"http.{host}/.sslCAInfo": str(authority),
+        **(trusted if authority else {}),
         f"credential.{host}.helper": GIT_CREDENTIALS,
     }
     count = environ.get("GIT_CONFIG_COUNT", "")
@@ -111,7 +114,7 @@ def git_config(host: str, authority: Path, environ: Mapping[str, str]) -> dict[s
         (environ.get(f"GIT_CONFIG_KEY_{n}", ""), environ.get(f"GIT_CONFIG_VALUE_{n}", ""))
         for n in range(int(count) if count.isdecimal() else 0)
     ]
-    entries = [*((key, value) for key, value in theirs if key and key not in ours), *ours.items()]
+    entries = [*((key, value) for key, value in theirs if key and key not in {**trusted, **ours}), *ours.items()]
     found = {"GIT_CONFIG_COUNT": str(len(entries))}
     for n, (key, value) in enumerate(entries):
         found |= {f"GIT_CONFIG_KEY_{n}": key, f"GIT_CONFIG_VALUE_{n}": value}

@@ -64,7 +64,7 @@ def collect(context: Context, stack: Stack) -> dict[str, Any]:
 
 def _ask_api(stack: Stack, outputs: dict[str, Any], found: dict[str, Any]) -> None:
     try:
-        api = running.Api(outputs["apiUrl"], str(outputs.get("apiKey", "")), trust.certificate(stack))
+        api = running.Api(outputs["apiUrl"], str(outputs.get("apiKey", "")), trust.needed(stack, outputs))
         found["apps"] = api.apps()
     except OSError as error:
         found["problems"].append(f"API {outputs['apiUrl']}: {error} — bin/dynoform doctor --stack {stack.name}")

@@ -28,6 +28,7 @@ from dynoform.store.tables.pipelines import (
     PipelinePromotion,
     PromotionTarget,
 )
+from dynoform.store.tables.platform_certificates import PlatformCertificate
 from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.scheduler_jobs import SchedulerJob
@@ -72,6 +73,7 @@ __all__ = [
     "PipelineCoupling",
     "PipelinePromotion",
     "Plan",
+    "PlatformCertificate",
     "PromotionTarget",
     "Push",
     "PushedImage",

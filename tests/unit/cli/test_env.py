@@ -143,3 +143,20 @@ def test_certificates_that_the_user_trusts_stay_trusted(stack: Stack, tmp_path: 
     assert trust.combined(stack, str(bundle)) == bundle
     assert bundle.read_text(encoding="utf-8") == "THEIRS\nOURS\n"
     assert trust.combined(stack, str(tmp_path / "gone")) == trust.certificate(stack)
+
+
+def test_a_stack_with_a_certificate_of_the_operators_hands_out_no_authority(stack: Stack, tmp_path: Path) -> None:
+    stack.directory.mkdir(parents=True)
+    trust.write(stack, OUTPUTS)
+    ours = exported(env.lines(stack, OUTPUTS, {}))
+    outputs = {**OUTPUTS, "apiUrl": "https://api.localhost.apps.example", "apiTrust": "brought"}
+    lines = env.lines(stack, outputs, ours)
+    found = exported(lines)
+    assert not {"NODE_EXTRA_CA_CERTS", "DYNOFORM_CA"} & set(found)
+    assert {"NODE_EXTRA_CA_CERTS", "DYNOFORM_CA"} <= set(lines[-1].split())
+    assert not [name for name in found.values() if name.startswith("http.https://api.localhost.apps.example")]
+    assert found["HEROKU_HOST"] == "https://api.localhost.apps.example"
+    kept = {"NODE_EXTRA_CA_CERTS": str(tmp_path / "company.pem")}
+    assert exported(env.lines(stack, outputs, kept))["NODE_EXTRA_CA_CERTS"] == kept["NODE_EXTRA_CA_CERTS"]
+    assert trust.needed(stack, outputs) is None
+    assert trust.needed(stack, OUTPUTS) == trust.certificate(stack)

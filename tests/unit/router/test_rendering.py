@@ -56,6 +56,13 @@ def test_an_app_without_dynos_changes_the_map_alone() -> None:
     assert f"empty.localhost {none.id}|no_dynos\n" in two.hosts
 
 
+def test_the_apis_own_certificate_is_served_beside_the_stacks() -> None:
+    without, first, second = (render(compute([], [], "localhost"), pem) for pem in (None, "one", "two"))
+    assert "crt /run/secrets/router.pem alpn" in without.configuration
+    assert "crt /run/secrets/router.pem crt /var/lib/dynoform/router/api.pem alpn" in first.configuration
+    assert (first.generation, first.configuration) == (second.generation, second.configuration)
+
+
 def files(of: Rendered) -> Files:
     return Files(of.configuration, of.hosts)
 

@@ -163,6 +163,35 @@ def test_only_so_many_may_wait(relayed: Relayed, monkeypatch: pytest.MonkeyPatch
     relayed(scenario)
 
 
+def test_another_certificate_is_shown_to_whoever_comes_next_and_who_is_there_stays(tmp_path: Path) -> None:
+    first, second = Authority(), Authority()
+    for authority, name in ((first, "first.pem"), (second, "second.pem")):
+        certificate, key = authority.issue("relay", LOCAL)
+        (tmp_path / name).write_bytes(certificate + key)
+
+    async def scenario() -> None:
+        relay = Relay(Journal("test"))
+        outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), tmp_path / "first.pem")
+        sides, after = Sides(outer, inner, first), Sides(outer, inner, second)
+        client = await sides.client()
+        relay.renew(tmp_path / "second.pem")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await sides.client()
+        await after.client(b"x" * rendezvous.SECRET_LENGTH)
+        dyno = await sides.dyno()
+        assert await client[0].readexactly(len(rendezvous.GREETING)) == rendezvous.GREETING
+        assert await dyno[0].readexactly(1) == rendezvous.MET
+        dyno[1].write(b"still there")
+        assert await client[0].readexactly(11) == b"still there"
+        with pytest.raises(ConfigurationError):
+            relay.renew(tmp_path / "none.pem")
+        await sides.close()
+        await after.close()
+        relay.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 def test_without_a_certificate_nobody_is_served(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"certificate router\.pem"):
         asyncio.run(Relay(Journal("test")).start(([LOCAL], 0), (LOCAL, 0), tmp_path / "router.pem"))

@@ -1,4 +1,4 @@
-"""What is in the registry, so that what nobody needs can leave it; slugs that users upload."""
+"""What is in the registry, so that what nobody needs can leave it; slugs that users upload; the API's certificate."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,6 +19,13 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(), primary_key=True),
         column("used_at", time()),
     )
+    op.create_table(
+        "platform_certificates",
+        sa.Column("name", sa.String(20), primary_key=True),
+        column("chain", sa.Text()),
+        column("private_key", sa.LargeBinary()),
+        column("updated_at", time()),
+    )
     for name in ("commit_description", "failure"):
         op.add_column("slugs", optional(name, sa.String()))
 
@@ -27,4 +34,5 @@ def downgrade() -> None:
     """Undo."""
     for name in ("failure", "commit_description"):
         op.drop_column("slugs", name)
+    op.drop_table("platform_certificates")
     op.drop_table("pushed_images")
