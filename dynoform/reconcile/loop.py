@@ -48,7 +48,7 @@ class Reconciler:
         sleeps_after: timedelta = eco.SLEEPS_AFTER,
     ) -> None:
         """All parts are this process's own; ``sleeps_after`` as in ``eco``."""
-        self._sleeps_after = sleeps_after
+        self.sleeps_after = sleeps_after
         self.store, self.swarm, self.executor, self.leadership = store, swarm, executor, leadership
         self._watched_since: datetime | None = None
         self._tidied = 0.0
@@ -109,7 +109,7 @@ class Reconciler:
             hosts=actual.hosts,
             routers_away=routers_away,
             traffic_until=wanted.traffic_until,
-            sleeps_after=self._sleeps_after,
+            sleeps_after=self.sleeps_after,
         )
 
     def _forget_counted(self, services: tuple[Service, ...]) -> None:

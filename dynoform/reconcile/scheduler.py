@@ -73,4 +73,5 @@ def run(configuration: Configuration) -> None:
             journal.warning("look failed", error=error, failures=failures)
             wait = pause(failures)
             failures += 1
+        store.close()  # a connection of its own costs the database more memory than a new one now and then costs time
         time.sleep(wait)

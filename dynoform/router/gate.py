@@ -76,12 +76,14 @@ class Gate:
                     future.set_result(_one_of(told))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, ValueError):  # HAProxy is gone, or it was not HAProxy
-            app = str(UUID((await reader.readline()).decode(errors="replace").strip()))
-            answer = await self._answer(app, reader)
-            writer.write(f"{answer}\n".encode())
-            await writer.drain()
-        writer.close()
+        try:
+            with suppress(OSError, ValueError):  # HAProxy is gone, or it was not HAProxy
+                app = str(UUID((await reader.readline()).decode(errors="replace").strip()))
+                answer = await self._answer(app, reader)
+                writer.write(f"{answer}\n".encode())
+                await writer.drain()
+        finally:
+            writer.close()
 
     async def _answer(self, app: str, reader: asyncio.StreamReader) -> str:
         """What the request is told; it waits for that no longer than it is there itself."""

@@ -46,9 +46,13 @@ class Recorder:
     """Keeps the lines that the reconciler writes to apps' logs."""
 
     lines: list[str] = field(default_factory=list)
+    times: list[tuple[float, str]] = field(default_factory=list)
+    """The same with the monotonic time of each."""
 
     def line(self, app_id: object, source: str, process: str, message: str) -> None:
-        self.lines.append(f"{source}[{process}]: {message}")
+        text = f"{source}[{process}]: {message}"
+        self.lines.append(text)
+        self.times.append((time.monotonic(), text))
 
 
 class DynoPlatform:

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import func, update
 
 from dynoform.configuration import Configuration
+from dynoform.domain import eco
 from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.loop import SETTLING
 from dynoform.store.session import Store
-from dynoform.store.tables import Dyno, Lease
+from dynoform.store.tables import App, Dyno, Formation, Lease
 from tests.integration.dyno_platform import GATEWAY, SERVER, DynoPlatform, dyno_network, remove_dynos, watched
 from tests.integration.engine_parts import EngineParts, parts
+from tests.integration.router_platform import routed
 from tests.store_fixtures import configuration, migrated
 
 __all__ = ["configuration", "migrated", "parts"]
@@ -367,3 +369,42 @@ def test_a_config_var_is_on_every_dyno_in_the_boot_time_and_three_seconds(
     platform.wait(lambda: sum(dyno.state == "up" and dyno.release_id not in old for dyno in platform.dynos(app)) == 3)
     took = time.monotonic() - started
     assert took < boot + 3
+
+
+def test_an_eco_app_sleeps_and_a_request_that_is_held_wakes_it(
+    platform: DynoPlatform, app: uuid.UUID, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    after = timedelta(seconds=5)
+    with platform.store.transaction() as session:
+        name = session.get_one(App, app).name
+        session.add_all(Formation(app_id=app, type=kind, quantity=1, size=eco.ECO) for kind in ("web", "worker"))
+    platform.release(app, {"web": SERVER, "worker": "sleep 1000"})
+    with routed(platform, tmp_path_factory.mktemp("router"), after) as router:
+        platform.wait_up(app, "web.1", "worker.1")
+        platform.wait(lambda: router.get(name).status_code == 200)
+        awake_until = time.monotonic() + 2 * after.total_seconds()
+        while time.monotonic() < awake_until:  # traffic keeps it awake
+            assert router.get(name).status_code == 200
+            time.sleep(0.5)
+        last = time.monotonic()
+        platform.wait(lambda: platform.states(app) == ["web.1 idle", "worker.1 idle"])
+        assert time.monotonic() - last > after.total_seconds() - 1.5
+        platform.wait(lambda: not platform.services(app))
+        for dyno in ("web.1", "worker.1"):
+            assert said(platform, f"heroku[{dyno}]: Idling", f"heroku[{dyno}]: State changed from up to down")
+        platform.wait(lambda: said(platform, "heroku[web.1]: Process exited with status"))
+        platform.logs.lines.clear()
+        started = time.monotonic()
+        assert router.get(name).status_code == 200
+        took = time.monotonic() - started
+        (unidling,) = [line for line in platform.logs.times if line[1] == "heroku[web.1]: Unidling"]
+        assert unidling[0] - started < 0.5, "the request wakes its app at once"
+        assert took < 8
+        platform.wait_up(app, "web.1", "worker.1")
+        assert said(
+            platform,
+            "heroku[web.1]: Unidling",
+            "heroku[web.1]: State changed from down to starting",
+            f"heroku[web.1]: Starting process with command `{SERVER}`",
+            "heroku[web.1]: State changed from starting to up",
+        )

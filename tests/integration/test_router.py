@@ -32,8 +32,8 @@ from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Traffic
 from dynoform.router.rendering import Rendered, render
 from dynoform.store.session import Store
-from tests.integration import certificates
 from tests.integration.engine_parts import EngineParts, parts
+from tests.integration.router_container import make_folder, start_router
 from tests.integration.run_platform import Loop
 from tests.postgres import free_port
 
@@ -112,22 +112,8 @@ class RouterUnderTest:
         self.container = self.start()
 
     def start(self) -> "docker.models.containers.Container":
-        return self.parts.run(
-            "router",
-            network_mode="host",
-            cap_drop=["ALL"],
-            cap_add=["NET_BIND_SERVICE"],
-            environment={
-                "DYNOFORM_PLATFORM_ADDRESS": PLATFORM,
-                "DYNOFORM_LISTEN_ADDRESS": f"127.0.0.1, {GONE_ADDRESS}",
-                "DYNOFORM_HTTP_PORT": str(self.http),
-                "DYNOFORM_HTTPS_PORT": str(self.https),
-            },
-            volumes={
-                str(self.folder): {"bind": "/var/lib/dynoform/router"},
-                str(self.folder.parent / "router.pem"): {"bind": "/run/secrets/router.pem", "mode": "ro"},
-            },
-        )
+        listen = f"127.0.0.1, {GONE_ADDRESS}"
+        return start_router(self.parts, self.folder, PLATFORM, listen, self.http, self.https)
 
     def open_gate(self) -> None:
         """The agent's part in holding requests; what it would tell the store is kept."""
@@ -207,17 +193,9 @@ def logplex() -> Iterator[Logplex]:
 
 @pytest.fixture(scope="module")
 def router(parts: EngineParts, logplex: Logplex, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterUnderTest]:
-    folder = tmp_path_factory.mktemp("router") / "state"
-    folder.mkdir()
-    folder.chmod(0o777)  # the image's user is not known here
-    for parent in [*folder.parents][:3]:
-        parent.chmod(0o755)
-    authority = certificates.Authority()
-    certificate, key = authority.issue("router", "127.0.0.1")
-    (folder.parent / "router.pem").write_bytes(certificate + key)
-    (folder.parent / "router.pem").chmod(0o644)
+    folder, authority = make_folder(tmp_path_factory.mktemp("router"))
     found = RouterUnderTest(parts, folder, logplex)
-    found.trust.load_verify_locations(cadata=authority.pem.decode())
+    found.trust.load_verify_locations(cadata=authority.decode())
     found.trust.check_hostname = False
     servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
     found.api = serve(PLATFORM, 8000, "api")
@@ -355,8 +333,6 @@ def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest
     time.sleep(1.2)
     assert not any(answer.done() for answer in answers)
     assert router.woken == [router.blog]
-    router.route(router.dyno(1, None, router.blog, state), router.dyno(1, 21001))  # another app: a reload
-    assert not any(answer.done() for answer in answers)
     started = time.monotonic()
     router.route(router.dyno(1, 21002, router.blog))
     assert {json.loads(answer.result(5).text)["name"] for answer in answers} == {"two"}
@@ -365,6 +341,16 @@ def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest
     assert " at=info " in line
     assert " dyno=web.1 connect=1" in line
     assert " status=200 " in line
+
+
+def test_a_request_waits_on_through_a_reload(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, None, router.blog, "idle"))
+    answer = ask(router, "/reloaded")
+    time.sleep(0.3)
+    router.route(router.dyno(1, None, router.blog, "idle"), router.dyno(1, 21001))
+    assert not answer.done()
+    router.route(router.dyno(1, 21002, router.blog), router.dyno(1, 21001))
+    assert answer.result(5).status == 200
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from dynoform.addons.queue import Surroundings
+from dynoform.addons.scheduler import SchedulerProvider
+from dynoform.addons.worker import Worker
 from dynoform.configuration import Configuration
+from dynoform.domain import own_services
+from dynoform.journal import Journal
+from dynoform.logplex_client import LogplexClient
+from dynoform.reconcile.scheduler import Scheduler
+from dynoform.store import addon_services
 from dynoform.store.session import Store
+from tests.contract.addon_fixtures import at_work
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.run_platform import RunPlatform, Terminal, running
 from tests.store_fixtures import configuration, migrated
@@ -70,6 +79,35 @@ def test_the_exit_status_comes_in_a_chunk_of_its_own(dynos: RunPlatform, app: st
     output = terminal.read()
     assert len(output) > 100_000
     assert [chunk for chunk in terminal.chunks if b"heroku-command" in chunk] == [f"{marker}3\r\n".encode()]
+
+
+def test_a_scheduled_job_runs_in_a_dyno_of_its_own(dynos: RunPlatform, app: str) -> None:
+    platform, services = dynos.platform, {own_services.SCHEDULER: SchedulerProvider()}
+    logs, journal = LogplexClient(dynos.configuration), Journal("test")
+    with platform.store.transaction() as session:
+        addon_services.register_own(session, platform.vault)
+    with at_work(Worker(platform.store, platform.vault, services, Surroundings("", "local"), logs, journal)):
+        dynos.client.post(f"/apps/{app}/addons", json={"plan": "scheduler"}).raise_for_status()
+    command = 'echo "$DYNO|$GREETING"; exit 7'
+    job = {"command": command, "frequency": "every_ten_minutes", "dyno_size": "Eco"}
+    dynos.client.post(f"/apps/{app}/scheduler-jobs", json=job).raise_for_status()
+    with platform.store.transaction() as session:
+        session.execute(text("UPDATE scheduler_jobs SET next_due_at = next_due_at - interval '10 minutes'"))
+    for _ in range(2):
+        Scheduler(platform.store, platform.vault, logs, journal).step()
+    (made,) = dynos.dynos(app)
+    assert re.fullmatch(r"scheduler\.\d{4}", made["name"])
+    dynos.wait(
+        lambda: dynos.said(
+            app,
+            f"app[api]: Starting process with command `{command}` by user scheduler@addons.heroku.com",
+            f"heroku[{made['name']}]: State changed from starting to up",
+            f"heroku[{made['name']}]: Process exited with status 7",
+            f"heroku[{made['name']}]: State changed from up to complete",
+        )
+    )
+    (container,) = dynos.containers(made)
+    assert container.logs().decode() == f"{made['name']}|it's $me\n"
 
 
 def test_ctrl_c_interrupts_and_the_end_of_input_ends(dynos: RunPlatform, app: str) -> None:

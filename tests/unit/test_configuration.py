@@ -1,5 +1,6 @@
 """What processes are told by their environment."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ def test_webhooks_lead_to_public_addresses_unless_told_otherwise() -> None:
     assert (open_one.webhook_private, open_one.webhook_authorities) == (True, Path("/run/secrets/webhooks.crt"))
 
 
+def test_eco_apps_sleep_after_half_an_hour_unless_told_otherwise() -> None:
+    assert Configuration.from_environment({}).sleeps_after == timedelta(minutes=30)
+    assert Configuration.from_environment({"DYNOFORM_ECO_SLEEPS_AFTER": "5"}).sleeps_after == timedelta(seconds=5)
+
+
 def test_the_platforms_own_addresses_are_known() -> None:
     settings = {"DYNOFORM_PLATFORM_ADDRESS": "172.29.4.1", "DYNOFORM_LISTEN_ADDRESS": "127.0.0.1, 203.0.113.7"}
     assert Configuration.from_environment(settings).own_addresses == {"172.29.4.1", "127.0.0.1", "203.0.113.7"}
@@ -25,6 +31,7 @@ def test_the_platforms_own_addresses_are_known() -> None:
     ("name", "value", "message"),
     [
         ("WEBHOOK_PRIVATE", "yes", "DYNOFORM_WEBHOOK_PRIVATE: 'yes' is not a choice — use true or false"),
+        ("ECO_SLEEPS_AFTER", "0", "DYNOFORM_ECO_SLEEPS_AFTER: '0' is not a time — use a number of seconds, 1 or more"),
         ("API_PORT", "0", "DYNOFORM_API_PORT: '0' is not a port — use a number from 1 to 65535"),
     ],
 )

@@ -3,21 +3,30 @@
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from dynoform.configuration import Configuration
 from dynoform.domain import dyno_lines, eco
 from dynoform.domain.dyno_actions import AddDyno, Idle, RemoveDyno, Retire, StartDyno, StopIdle
 from dynoform.domain.reconciliation import AppState, DynoState, Snapshot, decide
+from dynoform.errors import ConflictError
+from dynoform.journal import Journal
 from dynoform.reconcile import declared
+from dynoform.reconcile.executor import Executor
+from dynoform.reconcile.specification import DynoService
+from dynoform.reconcile.swarm import Swarm
 from dynoform.router import presence
 from dynoform.store import activity
+from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, AppActivity, Lease
+from dynoform.store.tables import Account, App, AppActivity, Dyno, Lease
 from tests.unit.reconcile.test_reconciliation import APP, NEW, NOW, OLD, ago, dyno, service, snapshot, wanted
+from tests.unit.router.test_agent import app_with_dyno
 
 MINUTES = 60
 
@@ -221,7 +230,77 @@ def test_requests_are_known_up_to_what_the_slowest_router_has_told(store: Store)
 
 
 def test_an_app_that_is_gone_is_not_woken(store: Store) -> None:
-    from dynoform.errors import ConflictError
-
     with pytest.raises(ConflictError), store.transaction() as session:
         activity.wake(session, APP)
+
+
+# What the executor does
+
+
+class Engine:
+    """Remembers what it was asked for."""
+
+    stack = "local"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def create(self, dyno: DynoService, config: object, taken: object, attempt: str) -> str:
+        self.asked.append(("create", dyno.dyno))
+        return "new-service"
+
+    def remove(self, service_id: str) -> None:
+        self.asked.append(("remove", service_id))
+
+
+class Lines:
+    """A log plane that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def line(self, app_id: object, source: str, process: str, message: str) -> None:
+        self.told.append(f"{source}[{process}]: {message}")
+
+
+def test_a_dyno_that_sleeps_stays_and_says_so_in_herokus_words(store: Store, configuration: Configuration) -> None:
+    app_with_dyno(store, 20001)
+    engine, lines = Engine(), Lines()
+    vault = Vault(configuration.secret("encryption_key"))
+    executor = Executor(store, cast(Swarm, engine), vault, lines, "dynos", Journal("reconcile"))
+
+    def the_dyno() -> Dyno:
+        with store.transaction() as session:
+            return session.scalars(select(Dyno)).one()
+
+    with store.transaction() as session:
+        session.execute(update(Dyno).values(state="up", service_id="old-service"))
+    one = the_dyno()
+    for _ in range(2):  # again does no harm
+        executor.do(Idle(one.id, "quiet"))
+    assert (the_dyno().state, the_dyno().address, the_dyno().service_id) == ("idle", None, "old-service")
+    assert the_dyno().state_changed_at > one.state_changed_at
+    executor.do(StopIdle(one.id, "old-service", "out of the routes"))
+    assert (the_dyno().state, the_dyno().service_id) == ("idle", None)
+    executor.exited(str(one.app_id), "web.1", str(one.id), 143)
+    executor.do(StartDyno(one.id, "its app is awake"))
+    assert (the_dyno().state, the_dyno().service_id) == ("starting", "new-service")
+    assert [asked for asked in engine.asked if asked[0] == "create" or asked[1] == "old-service"] == [
+        ("remove", "old-service"),
+        ("create", "web.1"),
+    ]
+    assert lines.told == [
+        "heroku[web.1]: Idling",
+        "heroku[web.1]: State changed from up to down",
+        "heroku[web.1]: Stopping all processes with SIGTERM",
+        "heroku[web.1]: Process exited with status 143",
+        "heroku[web.1]: Unidling",
+        "heroku[web.1]: State changed from down to starting",
+        "heroku[web.1]: Starting process with command `run`",
+    ]
+    executor.do(Idle(one.id, "quiet"))
+    lines.told.clear()
+    executor.do(Retire(one.id, "scaled down", scaled_down=True))
+    executor.do(RemoveDyno(one.id, "out of the routes"))
+    executor.do(StopIdle(one.id, "gone", "out of the routes"))
+    assert lines.told == ["heroku[web.1]: Stopping all processes with SIGTERM"]

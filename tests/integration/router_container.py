@@ -1,0 +1,42 @@
+"""HAProxy in its container, as the platform runs it."""
+
+from pathlib import Path
+
+from docker.models.containers import Container
+
+from tests.integration import certificates
+from tests.integration.engine_parts import EngineParts
+
+
+def make_folder(parent: Path) -> tuple[Path, bytes]:
+    """The directory that HAProxy and agent share, with a certificate beside it; and that certificate's authority."""
+    folder = parent / "state"
+    folder.mkdir()
+    folder.chmod(0o777)  # the image's user is not known here
+    for above in [*folder.parents][:3]:
+        above.chmod(0o755)
+    authority = certificates.Authority()
+    pem = parent / "router.pem"
+    pem.write_bytes(b"".join(authority.issue("router", "127.0.0.1")))
+    pem.chmod(0o644)
+    return folder, authority.pem
+
+
+def start_router(parts: EngineParts, folder: Path, platform: str, listen: str, http: int, https: int) -> Container:
+    """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens."""
+    return parts.run(
+        "router",
+        network_mode="host",
+        cap_drop=["ALL"],
+        cap_add=["NET_BIND_SERVICE"],
+        environment={
+            "DYNOFORM_PLATFORM_ADDRESS": platform,
+            "DYNOFORM_LISTEN_ADDRESS": listen,
+            "DYNOFORM_HTTP_PORT": str(http),
+            "DYNOFORM_HTTPS_PORT": str(https),
+        },
+        volumes={
+            str(folder): {"bind": "/var/lib/dynoform/router"},
+            str(folder.parent / "router.pem"): {"bind": "/run/secrets/router.pem", "mode": "ro"},
+        },
+    )
