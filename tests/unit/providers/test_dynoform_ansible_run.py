@@ -222,7 +222,7 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
 def test_tasks_are_delegated_to_hosts_beside_the_one_that_the_play_is_for(tmp_path: Path, operation: Operation) -> None:
     path = playbook(tmp_path, command("Ask", "true", changed_when=False, delegate_to="other"))
     assert run_playbook(operation, path, LOCAL, {}, beside=[Host("other", "127.0.0.4", "local")]).changes == []
-    with pytest.raises(ProviderError, match="connect to host 127.0.0.4 port 1"):
+    with pytest.raises(ProviderError, match=r"connect to host 127\.0\.0\.4 port 1"):
         run_playbook(operation, path, LOCAL, {}, beside=[Host("other", "127.0.0.4", "ssh", port=1)])
 
 
