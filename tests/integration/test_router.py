@@ -32,6 +32,7 @@ from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Traffic
 from dynoform.router.rendering import Rendered, render
 from dynoform.store.session import Store
+from tests.integration import certificates
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_container import make_folder, start_router
 from tests.integration.run_platform import Loop

@@ -193,6 +193,48 @@ def test_refresh_finds_drift_and_a_host_that_does_not_answer(tmp_path: Path, ope
     assert "localhost: Ask: " in state["drift"][0]
 
 
+def test_a_host_that_ssh_does_not_reach_is_told_with_what_to_look_at(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, command("Ask", "true", changed_when=False))
+    nobody = Host("far", "127.0.0.1", "ssh", user="admin", port=1, key_file="/keys/one", known_hosts="/keys/known")
+    with pytest.raises(ProviderError) as caught:
+        run_playbook(operation, path, nobody, {})
+    assert "far: Ask: " in str(caught.value)
+    assert str(caught.value).endswith("— see that the host runs and its SSH port can be reached")
+
+
+def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_path: Path, operation: Operation) -> None:
+    connection = "{{ {'arguments': ansible_ssh_common_args, 'key': ansible_ssh_private_key_file | default('none')} }}"
+    report = {"name": "Report", "ansible.builtin.set_stats": {"data": {"dynoform": connection}}}
+    path = playbook(tmp_path, report)
+    given = Host("one", "10.0.0.1", "ssh", key_file="/keys/one", known_hosts="/keys/known hosts", jump="admin@door:22")
+    assert run_playbook(operation, path, given, {}).facts == {
+        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes "
+        "-o 'UserKnownHostsFile=/keys/known hosts' -o ProxyJump=admin@door:22",
+        "key": "/keys/one",
+    }
+    first = run_playbook(operation, path, Host("one", "10.0.0.1", "ssh"), {}).facts
+    assert first == {
+        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new",
+        "key": "none",
+    }
+
+
+def test_tasks_are_delegated_to_hosts_beside_the_one_that_the_play_is_for(tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, command("Ask", "true", changed_when=False, delegate_to="other"))
+    assert run_playbook(operation, path, LOCAL, {}, beside=[Host("other", "127.0.0.4", "local")]).changes == []
+    with pytest.raises(ProviderError, match=r"connect to host 127\.0\.0\.4 port 1"):
+        run_playbook(operation, path, LOCAL, {}, beside=[Host("other", "127.0.0.4", "ssh", port=1)])
+
+
+def test_another_way_to_the_same_host_makes_no_new_resource() -> None:
+    host = {"name": "one", "address": "10.0.0.1", "connection": "ssh"}
+    inputs = Playbook().check({"playbook": "playbooks/host.yml", "host": host})
+    found = Playbook().diff(inputs, inputs | {"host": host | {"user": "admin"}})
+    assert (found.changed, found.replaces) == ({"host"}, set())
+    elsewhere = Playbook().diff(inputs, inputs | {"host": host | {"address": "10.0.0.2"}})
+    assert elsewhere.replaces == {"host"}
+
+
 def test_removal_runs_the_absent_playbook(tmp_path: Path, operation: Operation) -> None:
     file = tmp_path / "file"
     file.touch()
