@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from dynoform.cli import recovery
@@ -66,19 +67,22 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
 
 
 def settle(stack: Stack, console: Console) -> None:
-    """Finds out what became of creates that a killed run had begun, and tells Pulumi."""
+    """Finds out what became of creates that a killed run had begun, and puts it into the state.
+
+    Whatever runs next has to refresh: `up` does without a finished one before it, `down` always.
+    """
     pending = recovery.pending_creates(stack.deployment())
     if not pending:
         return
     ids = _existing(stack, pending)
     console.line(f"{len(pending)} half-done creates of a killed run: {len(ids)} exist and are kept", "dim")
-    words = recovery.refresh_words(stack, pending, ids)
-    _, output, code = _once(stack, words[0], words[1:], console)
-    if code and recovery.is_locked(output):
-        recovery.break_lock(stack, output, console)
-        _, output, code = _once(stack, words[0], words[1:], console)
-    if code:
-        raise DynoformError(f"refresh of stack {stack.name}", _complaint(output), "bin/dynoform doctor")
+    edit = partial(recovery.settled, ids=ids)
+    done = stack.edit(edit)
+    if done.code and recovery.is_locked(done.stderr):
+        recovery.break_lock(stack, done.stderr, console)
+        done = stack.edit(edit)
+    if done.code:
+        raise DynoformError(f"state of stack {stack.name}", done.last_words, "bin/dynoform doctor")
 
 
 def _existing(stack: Stack, pending: list[recovery.Pending]) -> dict[str, str]:

@@ -122,10 +122,18 @@ def pending_creates(deployment: Mapping[str, Any]) -> list[Pending]:
     return found
 
 
-def refresh_words(stack: Stack, pending: list[Pending], ids: Mapping[str, str]) -> list[str]:
-    """Words for a ``pulumi refresh`` that settles `pending`: takes in what exists (`ids`, by URN), forgets the rest."""
-    words = ["refresh", "--yes", "--skip-preview", "--stack", stack.name, "--config-file", str(stack.config_file)]
-    for one in pending:
-        if one.urn in ids:
-            words += ["--import-pending-creates", one.urn, "--import-pending-creates", ids[one.urn]]
-    return [*words, "--clear-pending-creates"]
+def settled(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """`deployment` with no create pending: those that happened (`ids`, by URN) are resources, the rest is forgotten.
+
+    ``pulumi refresh --import-pending-creates`` is not what it says: as of 3.259 it forgets all of them. The outputs are
+    a guess that the next refresh puts right.
+    """
+    operations, resources = deployment.get("pending_operations") or [], list(deployment.get("resources") or [])
+    known = {resource["urn"] for resource in resources}
+    for operation in operations:
+        resource = operation.get("resource") or {}
+        urn = str(resource.get("urn"))
+        if operation.get("type") == "creating" and urn in ids and urn not in known:
+            resources.append({**resource, "id": ids[urn], "outputs": resource.get("inputs") or {}})
+    rest = [operation for operation in operations if operation.get("type") != "creating"]
+    return {**deployment, "resources": resources, "pending_operations": rest}

@@ -68,10 +68,24 @@ def test_second_up_changes_nothing(platform: Platform) -> None:
     assert "no changes" in again.err, again.err
 
 
-def test_refresh_finds_nothing_that_is_not_as_declared(platform: Platform) -> None:
+def test_refresh_finds_nothing_that_is_not_as_declared_even_after_a_create_that_was_killed(platform: Platform) -> None:
+    # As the state is when `up` was killed after the engine had made the service, and before it had said so.
+    stack = Stack.of(STACK, Places.from_environment(), os.environ)
+    assert stack.edit(lambda state: unfinished(state, "test-logplex-service")).code == 0
+    before = platform.engine.services.get(f"{STACK}_logplex").id
     again = dynoform("up", "--stack", STACK, "--yes", "--refresh")
     assert again.code == 0, again.err
+    assert "1 half-done creates of a killed run: 1 exist and are kept" in again.err
     assert "no changes" in again.err, again.err
+    assert platform.engine.services.get(f"{STACK}_logplex").id == before
+
+
+def unfinished(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """The state with the resource called ``name`` still being created."""
+    (made,) = (one for one in state["resources"] if one["urn"].endswith(f"::{name}"))
+    begun = {key: value for key, value in made.items() if key not in {"id", "outputs", "created", "modified"}}
+    rest = [one for one in state["resources"] if one is not made]
+    return {**state, "resources": rest, "pending_operations": [{"type": "creating", "resource": begun}]}
 
 
 def test_secrets_are_clear_neither_in_the_state_nor_in_the_logs(platform: Platform) -> None:

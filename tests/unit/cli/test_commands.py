@@ -90,6 +90,22 @@ def test_all_tests_run_on_all_cores_but_for_those_of_the_one_engine(
     assert test.runs(rest, fast) == expected
 
 
+def test_what_runs_beside_is_shown_whole_when_it_has_ended(
+    capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    with test.beside(["sh", "-c", "echo one; echo two >&2; exit 3"], tmp_path, {}) as finish:
+        print("meanwhile", flush=True)
+        code = finish()
+    assert (code, capfdbinary.readouterr().out) == (3, b"meanwhile\none\ntwo\n")
+
+
+def test_what_runs_beside_ends_with_us(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), test.beside(["sleep", "60"], tmp_path, {}):
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 30
+
+
 def found_of(**more: Any) -> dict[str, Any]:
     service = {"name": "local_router", "running": 1, "wanted": 1, "image": "dynoform/router:1"}
     service |= {"uptime_seconds": 7300, "memory_bytes": 20 << 20}

@@ -106,9 +106,27 @@ def test_pending_creates_are_read_from_the_state() -> None:
     assert recovery.pending_creates({}) == []
 
 
-def test_creates_that_happened_are_taken_in_and_the_rest_forgotten(stack: Stack) -> None:
-    pending = [recovery.Pending(URN, "docker:index/service:Service", {}), recovery.Pending("u2", "x", {})]
-    words = recovery.refresh_words(stack, pending, {URN: "abc"})
-    expected = ["--import-pending-creates", URN, "--import-pending-creates", "abc", "--clear-pending-creates"]
-    assert words[-5:] == expected
-    assert "u2" not in words
+def pending(urn: str, **resource: object) -> dict[str, object]:
+    return {"type": "creating", "resource": {"urn": urn, "custom": True, **resource}}
+
+
+def test_creates_that_happened_are_taken_in_and_the_rest_forgotten() -> None:
+    deleting = {"type": "deleting", "resource": {"urn": "other"}}
+    deployment = {
+        "manifest": {"version": "3"},
+        "resources": [{"urn": "parent"}],
+        "pending_operations": [pending(URN, inputs={"name": "r"}, parent="parent"), pending("u2"), deleting],
+    }
+    after = recovery.settled(deployment, {URN: "abc"})
+    router = {"urn": URN, "custom": True, "inputs": {"name": "r"}, "parent": "parent", "id": "abc"}
+    assert after["resources"] == [{"urn": "parent"}, router | {"outputs": {"name": "r"}}]
+    assert after["pending_operations"] == [deleting]
+    assert after["manifest"] == {"version": "3"}
+
+
+def test_a_create_that_the_state_knows_the_end_of_is_not_taken_in_twice() -> None:
+    deployment = {"resources": [{"urn": URN, "id": "abc"}], "pending_operations": [pending(URN)]}
+    assert recovery.settled(deployment, {URN: "abc"}) == {
+        "resources": [{"urn": URN, "id": "abc"}],
+        "pending_operations": [],
+    }
