@@ -124,12 +124,12 @@ def _containers(bench: Bench, app_id: str) -> int:
 
 
 def _kill(bench: Bench, app_id: str) -> None:
-    """Kill the processes of one of the app's dynos."""
+    """Kill the processes of one of the app's dynos, without waiting: the next may be there before the engine says so."""
     with connect(bench.stack.name) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}
-        engine.client.containers.list(filters=filters)[0].exec_run(KILL)
+        engine.client.containers.list(filters=filters)[0].exec_run(KILL, detach=True)
 
 
 def _available() -> float:
