@@ -124,7 +124,7 @@ def _containers(bench: Bench, app_id: str) -> int:
 
 
 def _kill(bench: Bench, app_id: str) -> None:
-    """Kill the processes of one of the app's dynos, without waiting: the next may be there before the engine says so."""
+    """Kill the processes of one of the app's dynos; not waited for, as the next may be there before the answer."""
     with connect(bench.stack.name) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
