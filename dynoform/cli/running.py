@@ -13,6 +13,7 @@ from typing import Any
 from dynoform.cli.engine import Engine
 
 API_SECONDS = 15
+IDLE_SECONDS = 2.0
 ACCEPT = "application/vnd.heroku+json; version=3"
 
 
@@ -97,8 +98,15 @@ class Api:
         context = ssl.create_default_context(cafile=str(certificate))
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {key}"}
         # trust_env=False: a proxy cannot reach this machine's loopback address.
+        # Less than the API waits itself: no request goes into a connection that it is about to close.
+        limits = httpx.Limits(keepalive_expiry=IDLE_SECONDS)
         self.client = httpx.Client(
-            base_url=url, headers=headers, verify=context, timeout=API_SECONDS, trust_env=_is_remote(url)
+            base_url=url,
+            headers=headers,
+            verify=context,
+            timeout=API_SECONDS,
+            limits=limits,
+            trust_env=_is_remote(url),
         )
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
