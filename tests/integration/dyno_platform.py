@@ -13,6 +13,7 @@ import docker
 import httpx
 from docker.errors import APIError, NotFound
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.agent.ledger import Ledger
 from dynoform.agent.process import repeat
@@ -175,7 +176,7 @@ class DynoPlatform:
         while not self._stop.is_set():
             try:
                 due = self.reconciler.step()
-            except DynoformError as error:
+            except (DynoformError, SQLAlchemyError) as error:  # the second: an app was deleted meanwhile
                 self.executor.journal.warning("pass failed", error=error)
                 due = 0.5
             self.wake.wait(due)

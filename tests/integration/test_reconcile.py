@@ -137,7 +137,7 @@ def test_sigterm_reaches_every_process_and_each_may_finish(platform: DynoPlatfor
     platform.wait(lambda: said(platform, "heroku[worker.1]: Stopping all processes with SIGTERM"))
     stopped = time.monotonic()
     platform.wait(lambda: said(platform, "heroku[worker.1]: Process exited with status 143"))
-    assert 2.5 < time.monotonic() - stopped < 6
+    assert 2.5 < time.monotonic() - stopped < 15
 
 
 def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app: uuid.UUID) -> None:

@@ -44,11 +44,11 @@ def rolling(bench: Bench) -> Taken:
         api.patch(f"/apps/{name}/formation", {"updates": [{"type": "web", "quantity": ROLLING}]})
         until_up(api, name, ROLLING)
         before = {dyno["id"] for dyno in api.get(f"/apps/{name}/dynos")}
-        outputs = bench.stack.outputs()
+        app_id, outputs = _app_id(api, name), bench.stack.outputs()
         with load(f"{name}.{outputs['domain']}", int(outputs["httpPort"]), RATE) as found:
             api.patch(f"/apps/{name}/config-vars", {"BENCH": uuid.uuid4().hex})
             until_up(api, name, ROLLING, before)
-            _until(lambda: _containers(bench, _app_id(api, name)) == ROLLING, f"app {name} has new dynos only")
+            _until(lambda: _containers(bench, app_id) == ROLLING, f"app {name} has new dynos only")
         return Taken(found.failed, {"sent": found.sent})
 
 
@@ -124,12 +124,12 @@ def _containers(bench: Bench, app_id: str) -> int:
 
 
 def _kill(bench: Bench, app_id: str) -> None:
-    """Kill the processes of one of the app's dynos."""
+    """Kill the processes of one of the app's dynos; not waited for, as the next may be there before the answer."""
     with connect(bench.stack.name) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}
-        engine.client.containers.list(filters=filters)[0].exec_run(KILL)
+        engine.client.containers.list(filters=filters)[0].exec_run(KILL, detach=True)
 
 
 def _available() -> float:
