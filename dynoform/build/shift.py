@@ -1,12 +1,11 @@
 """A builder at work: a process that takes jobs while there are any, and ends when there have been none for a while.
 
 What a job brings into memory (engine, registry, store) goes with it; see ``dynoform.build.worker``, which starts it.
-Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothing left to do, 1 when it cannot work.
+Started as ``python3 -m dynoform.build``; exit code 0 when there is nothing left to do, 1 when it cannot work.
 """
 
 import signal
 import ssl
-import sys
 import threading
 from types import FrameType
 from typing import NoReturn
@@ -40,18 +39,21 @@ def run(configuration: Configuration, journal: Journal) -> None:
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
     stack_images = StackImages(engine, registry)
-    downloader = Downloader(ssl.create_default_context())
+    downloader = Downloader(ssl.create_default_context)
     tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
+    crew = Crew(tools)
     try:
         store.wait_until_ready()
+        crew.look()  # before all else: somebody waits
         prepared = stack_images.prepare()
         tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools,))
         tidying.daemon = True
         tidying.start()
-        _work(tools)
+        _work(tools, crew)
         for thread in (prepared, tidying):
             thread.join(_PUSH_SECONDS)
     finally:
+        crew.abandon()
         logs.close()
         registry.close()
         store.close()
@@ -66,17 +68,13 @@ def _tidy(tools: Tools) -> None:
         tools.journal.warning("left-overs stay", error=error)
 
 
-def _work(tools: Tools) -> None:
-    crew = Crew(tools)
+def _work(tools: Tools, crew: Crew) -> None:
     idle = -1
-    try:
-        for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
-            # The first turn comes at once, on connecting; one without work after that means a whole idle time.
-            idle = 0 if crew.look() or crew.busy or heard else idle + 1
-            if idle > 0:
-                return
-    finally:
-        crew.abandon()
+    for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
+        # The first turn comes at once, on connecting; one without work after that means a whole idle time.
+        idle = 0 if crew.look() or crew.busy or heard else idle + 1
+        if idle > 0:
+            return
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
@@ -93,7 +91,3 @@ def main() -> int:
         journal.error("builder cannot work", error=error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
