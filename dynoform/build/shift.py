@@ -5,7 +5,6 @@ Started as ``python3 -m dynoform.build``; exit code 0 when there is nothing left
 """
 
 import signal
-import ssl
 import threading
 from types import FrameType
 from typing import NoReturn
@@ -13,10 +12,7 @@ from typing import NoReturn
 from dynoform.build import leftovers
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
-from dynoform.build.download import Downloader
 from dynoform.build.job import Tools
-from dynoform.build.registry import Registry
-from dynoform.build.stack_image import StackImages
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
@@ -34,18 +30,15 @@ _PUSH_SECONDS = 600
 def run(configuration: Configuration, journal: Journal) -> None:
     """Work until the queue has been empty for 15 s, and clean up after dead builders. Raises ``DynoformError``."""
     store = Store(configuration, "builder", pool=5)
-    registry = Registry(configuration)
     logs = LogplexClient(configuration)
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
-    stack_images = StackImages(engine, registry)
-    downloader = Downloader(ssl.create_default_context)
-    tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
+    tools = Tools(configuration, store, vault, engine, logs, journal)
     crew = Crew(tools)
     try:
         store.wait_until_ready()
         crew.look()  # before all else: somebody waits
-        prepared = stack_images.prepare()
+        prepared = tools.stack_images.prepare()
         tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools,))
         tidying.daemon = True
         tidying.start()
@@ -55,7 +48,6 @@ def run(configuration: Configuration, journal: Journal) -> None:
     finally:
         crew.abandon()
         logs.close()
-        registry.close()
         store.close()
 
 
