@@ -33,9 +33,9 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True)
 class Downloader:
-    """Fetches over TLS that ``context`` trusts, from addresses that are ``allowed``."""
+    """Fetches over TLS that trusts as the ``context`` does that is made for it, from addresses that are ``allowed``."""
 
-    context: ssl.SSLContext
+    context: Callable[[], ssl.SSLContext]
     allowed: Callable[[Address], bool] = is_public
 
     def fetch(self, url: str, path: Path, checksum: str | None) -> None:
@@ -44,7 +44,7 @@ class Downloader:
         Raises ``InvalidInputError``: not reachable, not there, not public, too large, too slow, another checksum.
         """
         deadline = time.monotonic() + _SECONDS
-        with httpx.Client(verify=self.context, timeout=_TIMEOUT, trust_env=False) as client:
+        with httpx.Client(verify=self.context(), timeout=_TIMEOUT, trust_env=False) as client:
             found = self._try(client, httpx.URL(url), path, deadline)
         if checksum and found != checksum.lower().removeprefix("sha256:"):
             raise _refused(f"has the checksum SHA256:{found}, not {checksum[:80]}", "build the tarball that you meant")

@@ -1,15 +1,16 @@
 """What the jobs of a worker have in common: a lease, an end that is written down once, and nothing left behind."""
 
+import ssl
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from dynoform.build.container import Engine
-from dynoform.build.download import Downloader
 from dynoform.build.keeper import Keeper
-from dynoform.build.registry import Registry
 from dynoform.build.stack_image import StackImages
 from dynoform.configuration import Configuration
 from dynoform.domain import jobs as rules
@@ -19,6 +20,10 @@ from dynoform.logplex_client import LogplexClient
 from dynoform.store import jobs
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store, attempts
+
+if TYPE_CHECKING:
+    from dynoform.build.download import Downloader
+    from dynoform.build.registry import Registry
 
 _STORE_SECONDS = 60
 T = TypeVar("T")
@@ -32,11 +37,39 @@ class Tools:
     store: Store
     vault: Vault
     engine: Engine
-    registry: Registry
-    stack_images: StackImages
-    downloader: Downloader
     logs: LogplexClient
     journal: Journal
+    _making: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+
+    @property
+    def registry(self) -> "Registry":
+        """The platform's image registry."""
+        with self._making:
+            return self._registry
+
+    @property
+    def stack_images(self) -> StackImages:
+        """The stack's run image in that registry."""
+        with self._making:
+            return self._stack_images
+
+    @property
+    def downloader(self) -> "Downloader":
+        """Fetches sources that are somewhere else."""
+        from dynoform.build.download import Downloader
+
+        return Downloader(ssl.create_default_context)
+
+    # What these need takes time to import, and whoever waits for a build waits for its container first.
+    @cached_property
+    def _registry(self) -> "Registry":
+        from dynoform.build.registry import Registry
+
+        return Registry(self.configuration)
+
+    @cached_property
+    def _stack_images(self) -> StackImages:
+        return StackImages(self.engine, self._registry)
 
 
 class Job(ABC):

@@ -1,12 +1,10 @@
 """A builder at work: a process that takes jobs while there are any, and ends when there have been none for a while.
 
 What a job brings into memory (engine, registry, store) goes with it; see ``dynoform.build.worker``, which starts it.
-Started as ``python3 -m dynoform.build.shift``; exit code 0 when there is nothing left to do, 1 when it cannot work.
+Started as ``python3 -m dynoform.build``; exit code 0 when there is nothing left to do, 1 when it cannot work.
 """
 
 import signal
-import ssl
-import sys
 import threading
 from types import FrameType
 from typing import NoReturn
@@ -14,11 +12,8 @@ from typing import NoReturn
 from dynoform.build import leftovers
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
-from dynoform.build.download import Downloader
 from dynoform.build.garbage import Collector
 from dynoform.build.job import Tools
-from dynoform.build.registry import Registry
-from dynoform.build.stack_image import StackImages
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
@@ -36,28 +31,29 @@ _PUSH_SECONDS = 600
 def run(configuration: Configuration, journal: Journal) -> None:
     """Work until the queue has been empty for 15 s, and clean up after dead builders. Raises ``DynoformError``."""
     store = Store(configuration, "builder", pool=5)
-    registry = Registry(configuration)
     logs = LogplexClient(configuration)
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
-    stack_images = StackImages(engine, registry)
-    downloader = Downloader(ssl.create_default_context())
-    collector = Collector(store, registry, journal)
-    tools = Tools(configuration, store, vault, engine, registry, stack_images, downloader, logs, journal)
+    tools = Tools(configuration, store, vault, engine, logs, journal)
+    crew = Crew(tools)
     try:
         store.wait_until_ready()
-        prepared = stack_images.prepare()
+        crew.look()  # before all else: somebody waits
+        prepared = tools.stack_images.prepare()
         tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools,))
         tidying.daemon = True
         tidying.start()
+        collector = Collector(store, tools.registry, journal)
         collected = collector.begin()
-        _work(tools)
+        try:
+            _work(tools, crew)
+        finally:
+            collector.stop()
         for thread in (prepared, tidying, collected):
             thread.join(_PUSH_SECONDS)
     finally:
-        collector.stop()
+        crew.abandon()
         logs.close()
-        registry.close()
         store.close()
 
 
@@ -70,17 +66,13 @@ def _tidy(tools: Tools) -> None:
         tools.journal.warning("left-overs stay", error=error)
 
 
-def _work(tools: Tools) -> None:
-    crew = Crew(tools)
+def _work(tools: Tools, crew: Crew) -> None:
     idle = -1
-    try:
-        for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
-            # The first turn comes at once, on connecting; one without work after that means a whole idle time.
-            idle = 0 if crew.look() or crew.busy or heard else idle + 1
-            if idle > 0:
-                return
-    finally:
-        crew.abandon()
+    for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
+        # The first turn comes at once, on connecting; one without work after that means a whole idle time.
+        idle = 0 if crew.look() or crew.busy or heard else idle + 1
+        if idle > 0:
+            return
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
@@ -97,7 +89,3 @@ def main() -> int:
         journal.error("builder cannot work", error=error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

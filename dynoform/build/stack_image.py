@@ -3,11 +3,13 @@
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dynoform.build.container import Engine
-from dynoform.build.registry import Registry
 from dynoform.errors import DynoformError, UnavailableError
+
+if TYPE_CHECKING:
+    from dynoform.build.registry import Registry
 
 REPOSITORY = "stacks/stack-13"
 _TAG_DIGITS = 12
@@ -29,7 +31,7 @@ class StackImage:
 class StackImages:
     """Brings the run image to the registry once, whoever asks first; the others wait for it."""
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: "Registry") -> None:
         """For the run image that the engine's configuration names."""
         self._engine = engine
         self._registry = registry
@@ -54,7 +56,7 @@ class StackImages:
             self.get()
 
 
-def _ensure(engine: Engine, registry: Registry, image: str) -> StackImage:
+def _ensure(engine: Engine, registry: "Registry", image: str) -> StackImage:
     # Its tag there is its own id, so another image of the same name is another tag.
     tag = engine.image_id(image).removeprefix("sha256:")[:_TAG_DIGITS]
     manifest = registry.manifest(REPOSITORY, tag)

@@ -51,7 +51,7 @@ class Shifts:
         """Start one more; False when there are enough."""
         if self.any and len(self._running) >= self._limit:
             return False
-        self._running.append(subprocess.Popen([sys.executable, "-m", "dynoform.build.shift"]))
+        self._running.append(subprocess.Popen([sys.executable, "-m", "dynoform.build"]))
         return True
 
     def stop(self) -> None:

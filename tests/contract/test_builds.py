@@ -107,15 +107,12 @@ def test_the_log_says_once_who_started_a_build(
     client.post(f"/apps/{app}/builds", json={"source_blob": {"url": blob["get_url"]}}).raise_for_status()
     claim = jobs.take(services.store, "me", {Kind.BUILD})
     assert claim
-    nothing: Any = None  # a build for this stack ends before it needs an engine or a registry
+    nothing: Any = None  # a build for this stack ends before it needs an engine
     logs: Any = services.logs
     tools = Tools(
         services.configuration,
         services.store,
         services.vault,
-        nothing,
-        nothing,
-        nothing,
         nothing,
         logs,
         services.journal,

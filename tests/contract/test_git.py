@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -240,6 +241,21 @@ def test_a_wrong_token_is_told_what_to_do(work: Checkout, address: str, app: str
         assert refused.code == 128
         assert "Authentication failed" in refused.said
         assert "remote: !\tDo not authenticate with username and password using git." in refused.said
+
+
+def test_a_push_and_a_source_are_announced_to_the_builder(
+    client: httpx.Client, nobody: httpx.Client, app: str, services: Services
+) -> None:
+    with psycopg.connect(services.configuration.database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("LISTEN deploys")
+        nobody.get(f"/{app}.git/info/refs?service=git-receive-pack")
+        client.get(f"/{app}.git/info/refs?service=git-upload-pack").raise_for_status()
+        assert list(connection.notifies(timeout=0.2, stop_after=1)) == []
+        client.get(f"/{app}.git/info/refs?service=git-receive-pack").raise_for_status()
+        client.post("/sources").raise_for_status()
+        heard = [one.payload for one in connection.notifies(timeout=5, stop_after=2)]
+    assert heard[0] == client.get(f"/apps/{app}").json()["id"]
+    assert len(heard) == 2
 
 
 def test_git_is_asked_for_credentials(nobody: httpx.Client, app: str) -> None:

@@ -18,7 +18,7 @@ from dynoform.api.services import Services
 from dynoform.build.job import Tools
 from dynoform.build.registry import Registry
 from dynoform.build.slug_job import SlugJob
-from dynoform.build.stack_image import StackImage
+from dynoform.build.stack_image import StackImage, StackImages
 from dynoform.domain import builds, images
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs
@@ -51,11 +51,8 @@ def tarball(*members: tuple[str, bytes | str | None], kind: bytes = tarfile.SYMT
 GOOD = tarball(("./app/serve", b"#!/bin/sh\n"), ("./app/lib", None), ("./app/lib/python", "/usr/bin/python3"))
 
 
-class Stack:
+class Stack(StackImages):
     """The stack's image, which the engine would push: here it is there already."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
 
     def get(self) -> StackImage:
         made = base(self._registry)
@@ -64,21 +61,20 @@ class Stack:
         return StackImage(found, self._registry.config(STACK, images.sha256(made.config)))
 
 
+class SlugTools(Tools):
+    """Those of a builder whose engine has nothing to do."""
+
+    @property
+    def stack_images(self) -> StackImages:
+        return Stack(self.engine, self.registry)
+
+
 @pytest.fixture
 def builder(services: Services, store: Store) -> Iterator[Callable[[], None]]:
     """Does the slugs' jobs, in a thread, from the moment at which it is called."""
-    registry, ended = Registry(services.configuration), threading.Event()
-    tools = Tools(
-        services.configuration,
-        store,
-        services.vault,
-        cast("Any", None),  # no container is made
-        registry,
-        cast("Any", Stack(registry)),
-        cast("Any", None),
-        cast("Any", services.logs),
-        services.journal,
-    )
+    ended, nothing = threading.Event(), cast("Any", None)  # no container is made
+    logs = cast("Any", services.logs)
+    tools = SlugTools(services.configuration, store, services.vault, nothing, logs, services.journal)
 
     def work() -> None:
         for _ in store.notifications([JOBS], idle=0.1):

@@ -3,14 +3,18 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from docker.models.containers import Container
 from sqlalchemy import select, update
 
+from dynoform.build import release_dyno
+from dynoform.build.container import Engine
 from dynoform.build.registry import Registry
 from dynoform.domain import images as image_rules
+from dynoform.domain.dyno_sizes import DEFAULT
 from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
 from dynoform.store import retention
 from dynoform.store.releases import create_release, current_release
@@ -175,6 +179,21 @@ def test_a_command_outlives_its_worker_and_runs_once(platform: BuildPlatform, ap
     go(platform, made)
     assert ended(platform, made).current
     assert output(platform, made.id) == "line 1\nline 2\nline 3\nend\n"
+
+
+def test_a_command_whose_worker_died_on_the_way_to_it_runs(platform: BuildPlatform, app: uuid.UUID) -> None:
+    platform.stop_builder()
+    made = deploy(platform, app, {"web": "true", "release": 'echo "$GREETING"'})
+    engine = Engine(replace(platform.configuration, dyno_network=STACK))
+    image = platform.configuration.run_image
+    words = ("app", made.version, "release.1", "ann@example.com", 'echo "$GREETING"', image, False, DEFAULT)
+    release_dyno.create(engine, release_dyno.Phase(made.id, app, *words, config={})).start()
+    with platform.store.transaction() as session:
+        session.execute(update(Job).where(Job.id == made.id).values(started_at=now()))
+    assert running(platform, made)  # and waits for its config vars
+    platform.start_builder()
+    assert ended(platform, made).current
+    assert output(platform, made.id) == "it's me\n"
 
 
 def test_a_command_that_was_lost_with_its_host_is_not_run_again(

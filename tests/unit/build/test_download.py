@@ -44,7 +44,9 @@ class Site:
     context: ssl.SSLContext
 
     def fetch(self, path: str, target: Path, checksum: str | None = None) -> None:
-        Downloader(self.context, allowed=lambda address: address.is_loopback).fetch(self.url + path, target, checksum)
+        Downloader(lambda: self.context, allowed=lambda address: address.is_loopback).fetch(
+            self.url + path, target, checksum
+        )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_what_is_not_as_it_should_be_is_refused(
 
 def test_the_platforms_own_addresses_are_not_asked(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="is at localhost, which is no public address"):
-        Downloader(site.context).fetch(f"{site.url}/source", tmp_path / "source", None)
+        Downloader(lambda: site.context).fetch(f"{site.url}/source", tmp_path / "source", None)
 
 
 @pytest.mark.parametrize(
