@@ -88,7 +88,7 @@ def builder(services: Services, store: Store) -> Iterator[Callable[[], None]]:
     ended.set()
     if thread.ident:
         thread.join(10)
-    registry.close()
+    tools.registry.close()
 
 
 def create(client: httpx.Client, app: str, **body: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The store for the agent's tests."""
+"""The store for the tests of one-off dynos."""
 
 from tests.store_fixtures import configuration, migrated, store
 

@@ -1,4 +1,4 @@
-"""Which host's agent takes which one-off dyno."""
+"""Which runtime's hosts take which one-off dyno."""
 
 import asyncio
 import uuid
@@ -8,12 +8,13 @@ import pytest
 
 from dynoform.configuration import Configuration
 from dynoform.domain.placement import Host
+from dynoform.run.connection import Connection
 from dynoform.run.rows import Rows
 from dynoform.store import hosts
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, Dyno, OneOffDyno, Release
+from dynoform.store.tables import Account, OneOffDyno
 
 GIB = 1024**3
 HOSTS = [Host("n1", "one", GIB), Host("n2", "two", GIB, open=False), Host("n3", "three", GIB, runtime="acme")]
@@ -21,9 +22,9 @@ HOSTS = [Host("n1", "one", GIB), Host("n2", "two", GIB, open=False), Host("n3", 
 
 @pytest.fixture
 def ask(store: Store, configuration: Configuration) -> Callable[..., uuid.UUID]:
-    """Asks for a one-off dyno of an app on a runtime, perhaps inside a dyno on a host; gives its id."""
+    """Asks for a one-off dyno of an app on a runtime; gives its id."""
 
-    def asked(runtime: str = "common", inside_on: str | None = None) -> uuid.UUID:
+    def asked(runtime: str = "common") -> uuid.UUID:
         with store.transaction() as session:
             account = Account(email=f"{uuid.uuid4()}@example.com")
             session.add(account)
@@ -31,14 +32,10 @@ def ask(store: Store, configuration: Configuration) -> Callable[..., uuid.UUID]:
             vault = Vault(configuration.secret("encryption_key"))
             app, (release, _) = create_app(session, vault, account, None, "dynoform-13")
             app.runtime = runtime
-            inside = _dyno(app, release, inside_on) if inside_on else None
-            session.add_all([inside] if inside else [])
-            session.flush()
             row = OneOffDyno(
                 id=uuid.uuid4(),
                 app_id=app.id,
                 release_id=release.id,
-                inside_id=inside.id if inside else None,
                 type="run",
                 number=1,
                 size="Standard-1X",
@@ -52,20 +49,15 @@ def ask(store: Store, configuration: Configuration) -> Callable[..., uuid.UUID]:
     return asked
 
 
-def _dyno(app: App, release: Release, host: str) -> Dyno:
-    common = {"app_id": app.id, "release_id": release.id, "type": "web", "number": 1, "size": "Standard-1X"}
-    return Dyno(id=uuid.uuid4(), command="true", host_id=host, **common)
-
-
 def taken(configuration: Configuration, agent: str) -> set[uuid.UUID]:
     """What an agent has after it has looked."""
 
     async def look() -> set[uuid.UUID]:
-        rows = Rows(configuration, agent, asyncio.Event())
+        connection = Connection(configuration, agent, asyncio.Event())
         try:
-            return {run.id for run in await rows.mine()}
+            return {run.id for run in await Rows(connection).mine([])}
         finally:
-            await rows.close()
+            await connection.close()
 
     return asyncio.run(look())
 
@@ -76,18 +68,9 @@ def known(store: Store, *found: Host) -> None:
 
 
 def test_a_single_host_takes_all(store: Store, configuration: Configuration, ask: Callable[..., uuid.UUID]) -> None:
-    asked = {ask(), ask(inside_on="n1")}
-    assert taken(configuration, "one") == asked
+    asked = ask()
+    assert taken(configuration, "one") == {asked}
     assert taken(configuration, "two") == set(), "it has been taken"
-
-
-def test_what_runs_inside_a_dyno_is_its_own_hosts(
-    store: Store, configuration: Configuration, ask: Callable[..., uuid.UUID]
-) -> None:
-    known(store, *HOSTS)
-    inside = ask(inside_on="n2")
-    assert taken(configuration, "one") == set()
-    assert taken(configuration, "two") == {inside}
 
 
 def test_others_are_for_hosts_of_the_apps_runtime_that_take_dynos(
