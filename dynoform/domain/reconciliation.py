@@ -268,7 +268,7 @@ class _Formation:
                 yield AddDyno(
                     self.app.id, wanted.release_id, *key, wanted.size, wanted.command, reason, key in replaced
                 )
-        for dyno in self.current.values():
+        for dyno in sorted(self.current.values(), key=lambda dyno: dyno.type != WEB):  # requests may wait for those
             if dyno.state == IDLE:
                 yield from self._idle(dyno)
             elif self._may_sleep(dyno):

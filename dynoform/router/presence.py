@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, or_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from dynoform.domain.eco import TRAFFIC
 from dynoform.domain.routes import PRESENCE
 from dynoform.store.tables import Lease
 
@@ -23,4 +24,5 @@ def announce(session: Session, router: str, routed: datetime) -> None:
 
 def forget_old(session: Session) -> None:
     """Remove routers that have been gone for a day."""
-    session.execute(delete(Lease).where(Lease.name.startswith(PRESENCE), Lease.expires_at < func.now() - FORGOTTEN))
+    ours = or_(Lease.name.startswith(PRESENCE), Lease.name.startswith(TRAFFIC))
+    session.execute(delete(Lease).where(ours, Lease.expires_at < func.now() - FORGOTTEN))

@@ -1,7 +1,7 @@
 -- Holds a request until the router agent says where to send it: one line to its socket with the app's id, one line back,
 -- "up ADDRESS PORT DYNO" or the code of an error. An agent that is away may come back, and is asked again until then.
 local SOCKET = "unix@/var/lib/dynoform/router/gate.sock"
-local SECONDS = 75 -- Heroku's H20
+local SECONDS = tonumber(os.getenv("DYNOFORM_HOLD_SECONDS")) or 75 -- Heroku's H20
 local PAUSE_MS = 200
 
 local function milliseconds()

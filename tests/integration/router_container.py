@@ -22,8 +22,13 @@ def make_folder(parent: Path) -> tuple[Path, bytes]:
     return folder, authority.pem
 
 
-def start_router(parts: EngineParts, folder: Path, platform: str, listen: str, http: int, https: int) -> Container:
-    """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens."""
+def start_router(
+    parts: EngineParts, folder: Path, platform: str, listen: str, http: int, https: int, hold_seconds: int = 75
+) -> Container:
+    """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens.
+
+    ``hold_seconds`` is how long requests wait for a dyno, in place of Heroku's 75.
+    """
     return parts.run(
         "router",
         network_mode="host",
@@ -34,6 +39,7 @@ def start_router(parts: EngineParts, folder: Path, platform: str, listen: str, h
             "DYNOFORM_LISTEN_ADDRESS": listen,
             "DYNOFORM_HTTP_PORT": str(http),
             "DYNOFORM_HTTPS_PORT": str(https),
+            "DYNOFORM_HOLD_SECONDS": str(hold_seconds),
         },
         volumes={
             str(folder): {"bind": "/var/lib/dynoform/router"},

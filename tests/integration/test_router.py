@@ -48,8 +48,8 @@ DYNOS = "127.72.0.2"
 GONE_ADDRESS = "172.29.79.1"
 """No interface has it: HAProxy has to start all the same (the bridge comes later)."""
 READY_SECONDS = 15
-HOLD_SECONDS = 4.0
-"""In place of Heroku's 75."""
+HOLD_SECONDS, AWAY_SECONDS = 4.0, 5
+"""How long requests wait for a dyno by agent and by HAProxy, in place of Heroku's 75 s."""
 
 
 class App(BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ class RouterUnderTest:
 
     def start(self) -> "docker.models.containers.Container":
         listen = f"127.0.0.1, {GONE_ADDRESS}"
-        return start_router(self.parts, self.folder, PLATFORM, listen, self.http, self.https)
+        return start_router(self.parts, self.folder, PLATFORM, listen, self.http, self.https, AWAY_SECONDS)
 
     def open_gate(self) -> None:
         """The agent's part in holding requests; what it would tell the store is kept."""
@@ -389,6 +389,18 @@ def test_a_request_waits_on_while_the_agent_is_started_anew(router: RouterUnderT
     router.open_gate()
     router.route(router.dyno(1, 21001, router.blog))
     assert answer.result(5).status == 200
+
+
+def test_while_the_agent_is_away_requests_wait_their_time_and_other_apps_serve(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, None, router.blog, "idle"), router.dyno(1, 21001))
+    router.close_gate()
+    started = time.monotonic()
+    answer = ask(router, "/away")
+    assert {router.get("shop.localhost").status for _ in range(20)} == {200}
+    assert answer.result(10).status == 503
+    assert AWAY_SECONDS - 1 < time.monotonic() - started < AWAY_SECONDS + 1
+    assert 'code=H20 desc="App boot timeout"' in router.log_line(router.blog, "/away")
+    router.open_gate()
 
 
 def test_too_many_requests_do_not_wait(router: RouterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from dynoform.router import presence
 from dynoform.router.agent import Agent
 from dynoform.router.files import Files
 from dynoform.router.rendering import render
+from dynoform.store import activity
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -124,9 +125,11 @@ def test_when_no_router_reports_any_more_they_are_away(store: Store) -> None:
 def test_routers_that_are_gone_for_a_day_are_forgotten(store: Store) -> None:
     with store.transaction() as session:
         presence.announce(session, "old", datetime.now(UTC) - timedelta(days=2))
+        activity.told(session, "old", datetime.now(UTC) - timedelta(days=2), timedelta(seconds=30))
         session.add(Lease(name="reconcile", holder="x", expires_at=datetime.now(UTC) - timedelta(days=2)))
     with store.transaction() as session:
         presence.forget_old(session)
     with store.transaction() as session:
         assert session.get(Lease, "router/old") is None
+        assert session.get(Lease, "traffic/old") is None
         assert session.get(Lease, "reconcile") is not None
