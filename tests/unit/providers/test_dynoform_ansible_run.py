@@ -214,7 +214,8 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
     }
     first = run_playbook(operation, path, Host("one", "10.0.0.1", "ssh"), {}).facts
     assert first == {
-        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new -o ServerAliveInterval=5",
+        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new "
+        "-o ServerAliveInterval=5",
         "key": "none",
     }
 
