@@ -33,6 +33,7 @@ RUN_SECONDS = 1800.0
 LOCK_SECONDS = 600.0
 TERMINATE_SECONDS = 5.0
 SSH_SECONDS = 10
+SSH_ALIVE_SECONDS = 5
 ADVICE = (
     (re.compile(r"no space left on device", re.IGNORECASE), "free disk space on the host, then run 'up' again"),
     (
@@ -220,6 +221,8 @@ def _ssh_options(host: Host) -> list[str]:
     """Never a question, and never a host whose key is not the one that was seen before."""
     checking = "yes" if host.known_hosts else "accept-new"
     options = ["BatchMode=yes", f"ConnectTimeout={SSH_SECONDS}", f"StrictHostKeyChecking={checking}"]
+    # Connections are kept for the next task: one to a host that died has to end.
+    options += [f"ServerAliveInterval={SSH_ALIVE_SECONDS}"]
     options += [f"UserKnownHostsFile={host.known_hosts}"] if host.known_hosts else []
     options += [f"ProxyJump={host.jump}"] if host.jump else []
     return [word for option in options for word in ("-o", shlex.quote(option))]

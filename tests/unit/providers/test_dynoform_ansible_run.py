@@ -209,12 +209,13 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
     given = Host("one", "10.0.0.1", "ssh", key_file="/keys/one", known_hosts="/keys/known hosts", jump="admin@door:22")
     assert run_playbook(operation, path, given, {}).facts == {
         "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes "
-        "-o 'UserKnownHostsFile=/keys/known hosts' -o ProxyJump=admin@door:22",
+        "-o ServerAliveInterval=5 -o 'UserKnownHostsFile=/keys/known hosts' -o ProxyJump=admin@door:22",
         "key": "/keys/one",
     }
     first = run_playbook(operation, path, Host("one", "10.0.0.1", "ssh"), {}).facts
     assert first == {
-        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new",
+        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new "
+        "-o ServerAliveInterval=5",
         "key": "none",
     }
 
