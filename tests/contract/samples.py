@@ -4,6 +4,7 @@ from typing import Any
 
 TELLING: dict[tuple[str, str], Any] = {
     ("POST", "/apps/{app}/releases"): {"slug": "00000000-0000-0000-0000-000000000000"},
+    ("POST", "/apps/{app}/slugs"): {"process_types": {"web": "./serve"}},
     ("PATCH", "/apps/{app}"): {"maintenance": True},
     ("PATCH", "/apps/{app}/config-vars"): {"A": "1"},
 }
