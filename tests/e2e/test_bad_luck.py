@@ -104,7 +104,7 @@ WORKS: dict[str, Callable[[Platform], None]] = {
     "registry": builds,
     "router": releases,
     "router-agent": releases,
-    "run-agent": runs,
+    "runtime-agent": runs,
 }
 
 
