@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
+from pulumi.runtime.config import is_config_secret
 
 from components.ansible import HostArgs
 from components.fleet import MachineArgs
@@ -162,6 +163,8 @@ def _brought(config: pulumi.Config) -> str:
         raise InvalidInputError(missing, "apiCertificate and apiCertificateKey go together, one is missing")
     if not chain:
         return ""
+    if not is_config_secret("dynoform:apiCertificateKey"):
+        raise InvalidInputError("apiCertificateKey", "is in the clear: give pulumi config set the option --secret")
     try:
         return api_certificates.check(chain, key, config.require("domain"), datetime.now(UTC)).chain
     except InvalidInputError as error:

@@ -28,12 +28,12 @@ DEFAULTS = {
 
 @pytest.fixture
 def load() -> Iterator[Any]:
-    def settings(**changes: Any) -> Settings:
+    def settings(secret: list[str] | None = None, **changes: Any) -> Settings:
         values = {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in {**DEFAULTS, **changes}.items()
         }
-        config.set_all_config({f"dynoform:{key}": value for key, value in values.items()})
+        config.set_all_config({f"dynoform:{key}": value for key, value in values.items()}, secret)
         pulumi.runtime.settings.SETTINGS.project = "dynoform"
         pulumi.runtime.settings.SETTINGS.stack = "local"
         return Settings.load()
@@ -72,7 +72,10 @@ def test_the_apis_certificate_is_checked_before_anything_is_made(load: Any) -> N
     authority = Authority()
     chain, key = (pem.decode() for pem in authority.issue("api", *api_certificates.names("apps.example")))
     brought = {"domain": "apps.example", "apiCertificate": authority.pem.decode() + chain, "apiCertificateKey": key}
-    assert load(**brought).api_certificate == chain + authority.pem.decode()
+    secret = ["dynoform:apiCertificateKey"]
+    assert load(secret, **brought).api_certificate == chain + authority.pem.decode()
+    with pytest.raises(pulumi.RunError, match="apiCertificateKey: is in the clear: give pulumi config set the option"):
+        load([], **brought)
     for changes, message in (
         ({"apiCertificateKey": ""}, "apiCertificateKey: apiCertificate and apiCertificateKey go together"),
         ({"apiCertificate": ""}, "apiCertificate: apiCertificate and apiCertificateKey go together"),
@@ -81,7 +84,7 @@ def test_the_apis_certificate_is_checked_before_anything_is_made(load: Any) -> N
         ({"apiCertificate": "x"}, "apiCertificate: Pem is invalid"),
     ):
         with pytest.raises(pulumi.RunError, match=f"dynoform:{message}"):
-            load(**{**brought, **changes})
+            load(secret, **{**brought, **changes})
 
 
 def test_declared_app_has_source_config_and_formation(load: Any) -> None:

@@ -265,9 +265,7 @@ def whole(registry: Registry, repository: str, image: Manifest) -> bool:
     """Whether it can be pulled: the manifest and all that it names."""
     found = registry.manifest(repository, image.digest)
     names = [found["config"], *found["layers"]] if found else []
-    return bool(names) and all(
-        registry._send("HEAD", f"{repository}/blobs/{one['digest']}", {200, 404}).status_code == 200 for one in names
-    )
+    return bool(names) and all(registry._has(repository, one["digest"]) for one in names)
 
 
 def test_layers_go_when_no_image_has_them_and_the_journal_says_how_much_that_was(own: OwnRegistry) -> None:
