@@ -168,19 +168,22 @@ class _Client:
         stdin.close()
 
     async def answer(self, process: Process, feeding: "asyncio.Task[None]") -> None:
-        """Pass git's answer on. Raises ``UnavailableError`` when there is none."""
+        """Pass git's answer on; one that breaks off has no end. Raises ``UnavailableError`` when there is none."""
         stdout = _stream(process.stdout)
         try:
             head = await stdout.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             raise UnavailableError("git", "gave no answer", "try again") from None
         # Git writes its header at once; held back until there is something to say, so that the client goes on sending.
-        piece = await stdout.read(CHUNK)
+        first = piece = await stdout.read(CHUNK)
         await self._pass_on(_start(head))
         while piece:
             await self._pass_on({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await stdout.read(CHUNK)
         await feeding
+        if first and await process.wait():
+            # Not the end of an answer: a client that was told so would wait for the rest for ever.
+            return
         await self._pass_on({"type": "http.response.body", "body": b""})
 
     async def _pass_on(self, message: Message) -> None:

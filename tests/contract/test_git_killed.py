@@ -1,12 +1,14 @@
 """The API is killed while it follows a push: what is released and what the branch names agree, whatever happens."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,40 @@ def test_a_release_that_git_never_heard_of_moves_its_branch(
         push.communicate(timeout=30)
     assert push.returncode != 0
     assert work.remote(url) == work.head()
+
+
+def test_a_push_whose_git_dies_is_decided_all_the_same(
+    services: Services, work: Checkout, url: str, store: Store
+) -> None:
+    go_on = threading.Event()
+
+    def script(builder: Builder, build_id: uuid.UUID) -> None:
+        assert go_on.wait(60)
+        builder.release(build_id)
+
+    with Builder(store, script) as builder, work.start("push", url, "main") as push:
+        until(lambda: builder.built)
+        killed = receiving(services)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        if not killed:
+            push.kill()
+        push.communicate(timeout=30)
+        go_on.set()
+        until(lambda: work.remote(url) == work.head())
+    assert len(killed) == 1 and push.returncode != 0
+    assert (open_pushes(store), kept(services)) == (0, [])
+
+
+def receiving(services: Services) -> list[int]:
+    """The processes of git that take a push to one of these repositories."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended in between
+            words, variables = path.read_bytes().split(b"\0"), path.with_name("environ").read_bytes()
+            if b"receive-pack" in words and str(services.configuration.repositories).encode() in variables:
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_a_push_that_took_too_long_is_decided_all_the_same(
