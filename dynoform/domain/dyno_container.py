@@ -64,7 +64,7 @@ class Limits:
         """In the engine's words, those that a running container can be given, and a Swarm service can not.
 
         Swarm knows a ceiling for processors, but refuses one above what the host has: a large dyno would not start on a
-        small host. No swap: what a dyno uses beyond its quota slows nobody down, and it ends at the same size on any host.
+        small host. No swap: what a dyno uses beyond its quota slows nobody down, and it ends at one size on all hosts.
         """
         return {
             "CpuPeriod": CPU_PERIOD,
