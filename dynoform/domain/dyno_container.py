@@ -88,11 +88,14 @@ class Limits:
 
     @property
     def adjustable(self) -> dict[str, int]:
-        """In the engine's words, those that a running container can be given: Swarm's services have none of them.
+        """In the engine's words, those that a running container can be given, and a Swarm service can not.
 
-        No swap: what a dyno uses beyond its quota slows nobody down, and its end is at the same size on every host.
+        Swarm knows a ceiling for processors, but refuses one above what the host has: a large dyno would not start on a
+        small host. No swap: what a dyno uses beyond its quota slows nobody down, and it ends at one size on all hosts.
         """
         return {
+            "CpuPeriod": CPU_PERIOD,
+            "CpuQuota": self.cpus * CPU_PERIOD,
             "CpuShares": self.cpu_shares,
             "Memory": self.memory_bytes,
             "MemoryReservation": self.quota_bytes,
@@ -102,12 +105,7 @@ class Limits:
     @property
     def container(self) -> dict[str, Any]:
         """All of them, as the ``HostConfig`` of a container that is made without Swarm."""
-        return self.adjustable | {
-            "CpuPeriod": CPU_PERIOD,
-            "CpuQuota": self.cpus * CPU_PERIOD,
-            "PidsLimit": self.pids,
-            "Ulimits": self.ulimits,
-        }
+        return self.adjustable | {"PidsLimit": self.pids, "Ulimits": self.ulimits}
 
     @property
     def ulimits(self) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ def _start(dyno: DynoService) -> dict[str, list[str]]:
 def _limits(size: str) -> dict[str, int]:
     """What Swarm passes on to the container; the runtime agent adds the rest when it runs."""
     limits = dyno_container.limits(size)
-    return {"MemoryBytes": limits.memory_bytes, "NanoCPUs": limits.cpus * 10**9, "Pids": limits.pids}
+    return {"MemoryBytes": limits.memory_bytes, "Pids": limits.pids}
 
 
 def _restart_policy(dyno: DynoService) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def test_a_hostile_app_gets_nowhere_and_others_serve(dynos: RunPlatform) -> None
             ),
             40,
         )
-        dynos.wait(lambda: dynos.said(bad, "State changed from up to crashed", "State changed from starting to up"))
+        dynos.wait(lambda: "heroku[work.1]: State changed from crashed to starting" in dynos.platform.logs.lines)
+        dynos.wait(lambda: [row["state"] for row in dynos.dynos(bad)] == ["up"])
         dynos.client.patch(f"/apps/{bad}/formation/work", json={"quantity": 0}).raise_for_status()
     assert any("sample#memory_quota=512.00MB" in line for line in dynos.log(bad))
     assert not any("sample#" in line or "R14" in line for line in dynos.log(good))

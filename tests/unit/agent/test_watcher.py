@@ -196,7 +196,14 @@ def test_dynos_that_swarm_made_get_the_limits_it_has_no_words_for_once(host: Hos
     host.follow()
     assert host.engine.done == ["update c1"]
     assert host.engine.bodies == [
-        {"CpuShares": 256, "Memory": 1024 * MIB, "MemoryReservation": 512 * MIB, "MemorySwap": 1024 * MIB}
+        {
+            "CpuPeriod": 100_000,
+            "CpuQuota": 100_000,
+            "CpuShares": 256,
+            "Memory": 1024 * MIB,
+            "MemoryReservation": 512 * MIB,
+            "MemorySwap": 1024 * MIB,
+        }
     ]
 
 

@@ -25,8 +25,7 @@ def test_a_one_off_dyno_is_contained_as_one_of_the_formation_is() -> None:
         formation["CapabilityDrop"],
         formation["Init"],
     )
-    processors = host["CpuQuota"] * 10**9 // host["CpuPeriod"]
-    assert {"MemoryBytes": host["Memory"], "NanoCPUs": processors, "Pids": host["PidsLimit"]} == limits
+    assert {"MemoryBytes": host["Memory"], "Pids": host["PidsLimit"]} == limits
     assert host["Ulimits"] == formation["Ulimits"]
     adjusted = dyno_container.limits(SHOP.size).adjustable
     assert adjusted.items() <= host.items(), "what the agent gives the dynos that Swarm makes"
