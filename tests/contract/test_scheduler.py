@@ -15,9 +15,9 @@ from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.domain import one_off, own_services, schedules
+from dynoform.domain.placement import Host
 from dynoform.reconcile.scheduler import LOOK_SECONDS, Scheduler
 from dynoform.store import addon_services, hosts
-from dynoform.store.hosts import HostState
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Collaborator, OneOffDyno, SchedulerJob
 from tests.contract.addon_fixtures import at_work
@@ -139,7 +139,7 @@ def test_what_cannot_be_is_refused(
     client: httpx.Client, app: str, addon: dict[str, object], store: Store, change: dict[str, str], message: str
 ) -> None:
     with store.transaction() as session:
-        hosts.replace(session, {HostState("a", "a", 8 * 1024**3)})
+        hosts.replace(session, [Host("a", "a", 8 * 1024**3)])
     made = create(client, app)
     for answer in (
         client.post(f"/apps/{app}/scheduler-jobs", json=JOB | change),
