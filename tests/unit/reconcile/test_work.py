@@ -18,7 +18,7 @@ from tests.unit.reconcile.test_specification import SHOP
 LOOK = {"GET services": 1, "GET nodes": 1, "GET tasks": 1}
 
 
-@pytest.mark.parametrize("dynos", [10, 60])
+@pytest.mark.parametrize("dynos", [10, 40])
 def test_calls_grow_with_changes_and_not_with_dynos(
     store: Store, configuration: Configuration, tmp_path: Path, dynos: int
 ) -> None:
