@@ -122,6 +122,20 @@ class RemoveService:
     reason: str
 
 
+def urgency(action: "Action") -> int:
+    """What is done first, lowest: what is known of running dynos, then what starts, then all else.
+
+    So no dyno that boots or crashes waits behind a thousand others that are to be made.
+    """
+    match action:
+        case MarkUp() | MarkCrashed() | MarkStarting() | Retire():
+            return 0
+        case StartDyno():
+            return 1
+        case _:
+            return 2
+
+
 Action = (
     AddDyno
     | CycleDyno

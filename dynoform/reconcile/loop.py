@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.configuration import Configuration
 from dynoform.domain import eco
+from dynoform.domain.dyno_actions import urgency
 from dynoform.domain.placement import Host
 from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
 from dynoform.errors import DynoformError, UnavailableError
@@ -29,6 +30,8 @@ IDLE_SECONDS = 2.0
 BUSY_SECONDS = 0.2
 """While a dyno boots or leaves: what is waited for sends no event."""
 BUSY_FOR = timedelta(seconds=90)
+PASS_SECONDS = 2.0
+"""For so long a pass acts on what it has seen."""
 TIDY_SECONDS = 30.0
 EVENT_SECONDS = 60.0
 """How long the stream of events may be silent before it is opened anew."""
@@ -77,11 +80,13 @@ class Reconciler:
             self._watched_since = wanted.now + SETTLING
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
-        actions = decide(self._snapshot(wanted, actual))
+        actions = sorted(decide(self._snapshot(wanted, actual)), key=urgency)
         for action in actions:
             if not self.leadership.held():
                 return 0
             self.executor.do(action)
+            if time.monotonic() - began > PASS_SECONDS:
+                return 0  # much may have happened: the rest is decided anew
         self._tidy(wanted)
         return 0 if actions else _due(wanted, time.monotonic() - began)
 

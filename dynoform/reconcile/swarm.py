@@ -50,6 +50,7 @@ class Swarm:
         self.address_label, self.runtime_label, self.zone_label = (
             f"dynoform.{stack}.{name}" for name in ("dyno-address", "runtime", "zone")
         )
+        self._given: set[int] = set()
         with _explained("connect"):
             self.client = docker.APIClient(engine, timeout=seconds, version="auto")
 
@@ -60,6 +61,7 @@ class Swarm:
             nodes = self.client.nodes()
             addresses = self._addresses(nodes)
             tasks = self._tasks(addresses)
+        self._given.clear()
         ours = [service for service in services if self._is_ours(service["Spec"].get("Labels"))]
         found = tuple(_service(service, tasks[service["ID"]]) for service in ours)
         hosts = sorted((self._host(node) for node in nodes if node["ID"] in addresses), key=lambda host: host.id)
@@ -70,7 +72,7 @@ class Swarm:
 
         Raises ``UnavailableError`` when the engine does not answer, ``ConflictError`` when it refuses this service.
         """
-        port = specification.free_port(taken, f"{dyno.dyno_id} {attempt}") if dyno.type == specification.WEB else None
+        port = self._free_port(dyno, taken, attempt) if dyno.type == specification.WEB else None
         with _explained(f"create service {dyno.name}"):
             secret_id = self._ensure_secret(dyno, config)
             arguments = specification.service(dyno, secret_id, port)
@@ -118,6 +120,12 @@ class Swarm:
     def close(self) -> None:
         """Close idle connections."""
         self.client.close()
+
+    def _free_port(self, dyno: DynoService, taken: frozenset[int], attempt: str) -> int:
+        """A port that no service has, those made since the last look included."""
+        port = specification.free_port(taken | self._given, f"{dyno.dyno_id} {attempt}")
+        self._given.add(port)
+        return port
 
     def _is_ours(self, labels: Mapping[str, str] | None) -> bool:
         return labels is not None and labels.get(STACK_LABEL) == self.stack and DYNO_ID_LABEL in labels

@@ -15,6 +15,7 @@ from dynoform.domain.dyno_actions import (
     RemoveService,
     Retire,
     StartDyno,
+    urgency,
 )
 from dynoform.domain.reconciliation import AppState, DynoState, Service, Snapshot, Task, Wanted, decide
 
@@ -61,6 +62,12 @@ def test_what_is_as_declared_is_left_alone() -> None:
 def test_missing_dynos_are_added_with_the_releases_command() -> None:
     (action,) = decide(snapshot(wanted(2), dyno(1)))
     assert action == AddDyno(APP, NEW, "web", 2, "Standard-1X", "run web", "declared and not there")
+
+
+def test_what_is_known_of_running_dynos_is_done_before_others_are_made() -> None:
+    added = AddDyno(APP, NEW, "web", 1, "Eco", "run", "wanted")
+    start, up, gone = StartDyno(OLD, "new"), MarkUp(OLD, None, None, "it runs"), Retire(OLD, "replaced")
+    assert sorted([added, start, up, gone], key=urgency) == [up, gone, start, added]
 
 
 def test_an_app_without_a_slug_wants_nothing() -> None:
