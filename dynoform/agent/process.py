@@ -6,8 +6,10 @@ SIGTERM leaves all as it is, as kill -9 does: dynos go on, and the next agent, a
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
@@ -48,24 +50,45 @@ async def _work(configuration: Configuration) -> None:
     sampler = Sampler(watcher, Cgroups(configuration.cgroups, engine), ledger, logs, journal)
     health = Health(engine, ledger, watcher)
     works = [
-        repeat("look", sessions.look, LOOK_SECONDS, journal, wake),
-        repeat("events", watcher.follow, REOPEN_SECONDS, journal),
-        repeat("samples", sampler.sample, SAMPLE_SECONDS, journal),
-        repeat("health", health.report, SAMPLE_SECONDS, journal),
+        partial(repeat, "look", sessions.look, LOOK_SECONDS, journal, wake),
+        partial(repeat, "events", watcher.follow, REOPEN_SECONDS, journal),
+        partial(repeat, "samples", sampler.sample, SAMPLE_SECONDS, journal),
+        partial(repeat, "health", health.report, SAMPLE_SECONDS, journal),
     ]
-    tasks = [asyncio.ensure_future(work) for work in works]
+    working = asyncio.ensure_future(_all(works, ledger, journal))
     stop = asyncio.ensure_future(stopping.wait())
     try:
-        done, _ = await asyncio.wait({stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # what is no trouble of the world outside ends the process
+        await asyncio.wait({stop, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()  # what is no trouble of the world outside ends the process
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
         await sessions.stop()
         await connection.close()
         logs.close()
+
+
+async def _all(works: Sequence[Callable[[], Coroutine[Any, Any, None]]], ledger: Ledger, journal: Journal) -> None:
+    await ready(ledger, journal)
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work())
+
+
+async def ready(ledger: Ledger, journal: Journal) -> None:
+    """Wait for the store, for its tables, and for an earlier agent of this host to be gone; it is said once."""
+    failures = 0
+    while True:
+        try:
+            await ledger.events_until()
+        except DynoformError as error:
+            if not failures:
+                journal.info("waiting", error=error)
+            await asyncio.sleep(pause(failures))
+            failures += 1
+        else:
+            return
 
 
 async def repeat(

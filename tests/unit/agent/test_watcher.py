@@ -1,6 +1,7 @@
 """Ends of dynos are told once each, whatever happens to the engine, the agent and the store."""
 
 import asyncio
+import io
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
 from dynoform.agent.ledger import Ledger
+from dynoform.agent.process import ready
 from dynoform.agent.sampler import FEATURE, Sampler
 from dynoform.agent.watcher import Watcher
 from dynoform.configuration import Configuration
@@ -84,6 +86,7 @@ class Host:
             engine, ledger = Engine(str(path)), Ledger(connection)
             watcher = Watcher("local", engine, ledger, self.logs, Journal("test"), datetime.now(UTC))
             async with self.engine.serving(path):
+                await ready(ledger, Journal("test"))
                 await work(watcher, ledger, engine)
             await connection.close()
 
@@ -311,11 +314,26 @@ def test_when_the_disk_is_nearly_full_the_dyno_that_wrote_most_goes(host: Host) 
 
 def test_a_host_has_one_agent(host: Host) -> None:
     async def second(watcher: Watcher, ledger: Ledger, engine: Engine) -> None:
-        await ledger.events_until()
         with pytest.raises(ConflictError, match="runtime agent host-1: another one is alive"):
             await Ledger(Connection(host.configuration, HOST, asyncio.Event())).events_until()
 
     host.agent(second)
+
+
+def test_an_agent_waits_for_its_predecessor_and_says_so_once(host: Host) -> None:
+    said = io.StringIO()
+
+    async def predecessor(watcher: Watcher, ledger: Ledger, engine: Engine) -> None:
+        connection = Connection(host.configuration, HOST, asyncio.Event())
+        waiting = asyncio.ensure_future(ready(Ledger(connection), Journal("test", said)))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await ledger._connection.close()
+        await asyncio.wait_for(waiting, 10)
+        await connection.close()
+
+    host.agent(predecessor)
+    assert said.getvalue().count("waiting") == 1
 
 
 def test_one_off_dynos_are_told_of_their_memory_when_it_happens(host: Host) -> None:

@@ -7,7 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from dynoform.agent.ledger import Ledger
+from dynoform.agent.process import ready
 from dynoform.configuration import Configuration
+from dynoform.journal import Journal
 from dynoform.run.connection import Connection
 from dynoform.run.rows import Rows
 from dynoform.store.releases import add_config, create_release
@@ -44,6 +47,7 @@ def taken(configuration: Configuration, agent: str, *here: uuid.UUID) -> list[st
 
     async def take() -> list[str]:
         connection = Connection(configuration, agent, asyncio.Event())
+        await ready(Ledger(connection), Journal("test"))  # the lock of the one before goes with its connection
         runs = await Rows(connection).mine(here)
         await connection.close()
         return sorted("inside" if run.inside_id else "own" for run in runs)
