@@ -25,7 +25,7 @@ class Declared:
     dynos: tuple[DynoState, ...]
     routed_until: datetime | None
     routers_away: bool
-    traffic_until: datetime | None
+    traffic_until: datetime | None = None
     """All requests before this moment are known."""
 
 
