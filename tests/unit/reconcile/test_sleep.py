@@ -282,7 +282,6 @@ def test_a_dyno_that_sleeps_stays_and_says_so_in_herokus_words(store: Store, con
     assert the_dyno().state_changed_at > one.state_changed_at
     executor.do(StopIdle(one.id, "old-service", "out of the routes"))
     assert (the_dyno().state, the_dyno().service_id) == ("idle", None)
-    executor.exited(str(one.app_id), "web.1", str(one.id), 143)
     executor.do(StartDyno(one.id, "its app is awake"))
     assert (the_dyno().state, the_dyno().service_id) == ("starting", "new-service")
     assert [asked for asked in engine.asked if asked[0] == "create" or asked[1] == "old-service"] == [
@@ -293,7 +292,6 @@ def test_a_dyno_that_sleeps_stays_and_says_so_in_herokus_words(store: Store, con
         "heroku[web.1]: Idling",
         "heroku[web.1]: State changed from up to down",
         "heroku[web.1]: Stopping all processes with SIGTERM",
-        "heroku[web.1]: Process exited with status 143",
         "heroku[web.1]: Unidling",
         "heroku[web.1]: State changed from down to starting",
         "heroku[web.1]: Starting process with command `run`",
