@@ -1,5 +1,6 @@
 """What the agent writes down in the store: dynos' ends, each once, and how its host is."""
 
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ _REPORT = """
         node_id = excluded.node_id, reported_at = excluded.reported_at, engine = excluded.engine,
         memory_bytes = excluded.memory_bytes, free_memory_bytes = excluded.free_memory_bytes,
         disk_bytes = excluded.disk_bytes, free_disk_bytes = excluded.free_disk_bytes,
-        load = excluded.load, dynos = excluded.dynos, events_until = excluded.events_until
+        load = excluded.load, dynos = excluded.dynos,
+        events_until = coalesce(%s::bigint, host_reports.events_until)
 """
 
 
@@ -68,8 +70,8 @@ class Ledger:
         rows = await self._connection.execute(query, self._connection.agent)
         return int(rows[0][0]) if rows else None
 
-    async def report(self, report: Report, events_until: int) -> None:
-        """Say how the host is, and that it is there."""
+    async def report(self, report: Report, events_until: int | None) -> None:
+        """Say how the host is, and that it is there; None leaves what was written of its events."""
         await self._connection.execute(
             _REPORT,
             self._connection.agent,
@@ -81,6 +83,7 @@ class Ledger:
             report.free_disk_bytes,
             report.load,
             report.dynos,
+            events_until or time.time_ns(),
             events_until,
         )
         await self._connection.execute(_FORGET, self._connection.agent, KEPT_DAYS)

@@ -50,9 +50,9 @@ class Watcher:
         """Containers that need not be looked at again when the connection to the engine was lost."""
 
     @property
-    def events_until(self) -> int:
-        """Up to when events were dealt with, in nanoseconds since 1970."""
-        return self._until or time.time_ns()
+    def events_until(self) -> int | None:
+        """Up to when events were dealt with, in nanoseconds since 1970; None before the first look at them."""
+        return self._until
 
     async def follow(self) -> None:
         """Deal with all that has happened and happens, until the engine or the store goes away or falls silent.

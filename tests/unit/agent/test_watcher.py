@@ -148,6 +148,21 @@ def test_what_ended_while_the_engine_was_away_is_read_from_its_containers(host: 
     assert host.logs.lines[-1] == "heroku[web.1]: Process exited with status 0"
 
 
+def test_a_report_before_the_first_look_forgets_nothing(host: Host) -> None:
+    host.follow_and_report()
+    host.has("c1", "exited", Running=False, ExitCode=1, OOMKilled=False, FinishedAt=stamp(0.1))
+
+    async def work(watcher: Watcher, ledger: Ledger, engine: Engine) -> None:
+        before = await ledger.events_until()
+        await Health(engine, ledger, watcher).report()
+        assert before is not None
+        assert await ledger.events_until() == before
+        await watcher.follow()
+
+    host.agent(work)
+    assert host.ends() == [("c1", 1, "")]
+
+
 def test_a_first_agent_tells_nothing_of_long_ago(host: Host) -> None:
     host.has("c1", "exited", Running=False, ExitCode=1, OOMKilled=False, FinishedAt=stamp(3600))
     host.follow()
