@@ -75,7 +75,9 @@ def settle(stack: Stack, console: Console) -> None:
     if not pending:
         return
     ids = _existing(stack, pending)
-    console.line(f"{len(pending)} half-done creates of a killed run: {len(ids)} exist and are kept", "dim")
+    console.line(
+        f"creates that a killed run had begun: {len(pending)}, of which {len(ids)} happened and are kept", "dim"
+    )
     edit = partial(recovery.settled, ids=ids)
     done = stack.edit(edit)
     if done.code and recovery.is_locked(done.stderr):

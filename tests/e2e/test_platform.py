@@ -75,7 +75,7 @@ def test_refresh_finds_nothing_that_is_not_as_declared_even_after_a_create_that_
     before = platform.engine.services.get(f"{STACK}_logplex").id
     again = dynoform("up", "--stack", STACK, "--yes", "--refresh")
     assert again.code == 0, again.err
-    assert "1 half-done creates of a killed run: 1 exist and are kept" in again.err
+    assert "creates that a killed run had begun: 1, of which 1 happened and are kept" in again.err
     assert "no changes" in again.err, again.err
     assert platform.engine.services.get(f"{STACK}_logplex").id == before
 
