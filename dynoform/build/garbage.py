@@ -16,22 +16,12 @@ from dynoform.store.session import Store
 class Collector:
     """One look at all of them. Several at once do no harm: each image is one collector's."""
 
-    def __init__(self, store: Store, registry: Registry, journal: Journal) -> None:
-        """Nothing is done before ``begin`` or ``run``."""
+    def __init__(self, store: Store, registry: Registry, journal: Journal, stopped: threading.Event) -> None:
+        """Nothing is done before ``run``. Once ``stopped`` is set, the rest is left to the next one."""
         self._store = store
         self._registry = registry
         self._journal = journal
-        self._stopped = threading.Event()
-
-    def begin(self) -> threading.Thread:
-        """Look while jobs are done."""
-        thread = threading.Thread(target=self.run, name="garbage", daemon=True)
-        thread.start()
-        return thread
-
-    def stop(self) -> None:
-        """Leave the rest to the next one."""
-        self._stopped.set()
+        self._stopped = stopped
 
     def run(self) -> None:
         """Remove what may go; what cannot be removed now stays for the next look. Raises nothing of ours."""

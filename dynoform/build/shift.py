@@ -35,21 +35,19 @@ def run(configuration: Configuration, journal: Journal) -> None:
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
     tools = Tools(configuration, store, vault, engine, logs, journal)
-    crew = Crew(tools)
+    crew, ended = Crew(tools), threading.Event()
     try:
         store.wait_until_ready()
         crew.look()  # before all else: somebody waits
         prepared = tools.stack_images.prepare()
-        tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools,))
+        tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools, ended))
         tidying.daemon = True
         tidying.start()
-        collector = Collector(store, tools.registry, journal)
-        collected = collector.begin()
         try:
             _work(tools, crew)
         finally:
-            collector.stop()
-        for thread in (prepared, tidying, collected):
+            ended.set()
+        for thread in (prepared, tidying):
             thread.join(_PUSH_SECONDS)
     finally:
         crew.abandon()
@@ -57,13 +55,14 @@ def run(configuration: Configuration, journal: Journal) -> None:
         store.close()
 
 
-def _tidy(tools: Tools) -> None:
-    """Clean up after dead builders, and find what has had its time."""
+def _tidy(tools: Tools, ended: threading.Event) -> None:
+    """Clean up after dead builders, find what has had its time, and take away images until the work has ``ended``."""
     try:
         leftovers.remove(tools.engine, tools.store, tools.journal)
         retention.queue(tools.store)
     except DynoformError as error:
         tools.journal.warning("left-overs stay", error=error)
+    Collector(tools.store, tools.registry, tools.journal, ended).run()
 
 
 def _work(tools: Tools, crew: Crew) -> None:

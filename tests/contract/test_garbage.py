@@ -52,7 +52,7 @@ def collect(store: Store, registry: Registry, services: Services) -> Callable[[]
         with store.transaction() as session:
             session.execute(update(PushedImage).values(used_at=PushedImage.used_at - garbage.GRACE * 2))
             session.execute(update(Lease).values(expires_at=func.now() - timedelta(seconds=1)))
-        Collector(store, registry, services.journal).run()
+        Collector(store, registry, services.journal, threading.Event()).run()
 
     return run
 
@@ -141,7 +141,7 @@ def test_an_image_stays_while_its_app_has_a_job_and_while_it_is_young(
     client: httpx.Client, app: str, store: Store, registry: Registry, services: Services, collect: Callable[[], None]
 ) -> None:
     image = built(store, registry, app_id_of(client, app))
-    Collector(store, registry, services.journal).run()
+    Collector(store, registry, services.journal, threading.Event()).run()
     assert registry.manifest(*image) is not None
     with store.transaction() as session:
         assert lock_app(session, app_id_of(client, app))
@@ -179,8 +179,7 @@ def test_what_is_pushed_again_while_it_is_removed_is_whole_again(
         registry.delete(repository, first.digest)
         pushed_images.forget(session, repository, first.digest)
     pusher.join(20)
-    collect_nothing = Collector(store, registry, Journal("test"))
-    collect_nothing.run()
+    Collector(store, registry, Journal("test"), threading.Event()).run()
     assert registry.manifest(repository, first.digest) is not None
 
 
