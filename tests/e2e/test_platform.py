@@ -280,6 +280,13 @@ def test_status_shows_services_apps_and_memory(status: Any, platform: Platform) 
         f"{STACK}_postgres",
     }
     assert {app["name"] for app in shown["apps"]} == {"python", "node"}
+    eventually(lambda: host_is_told(status()["hosts"], platform), 60, "the host is told of with its dynos")
+
+
+def host_is_told(hosts: list[dict[str, Any]], platform: Platform) -> bool:
+    """Whether status shows this host, well, with as many dynos as run."""
+    dynos = sum(len(platform.containers(app)) for app in ("python", "node"))
+    return [(host["state"], host["problem"], host["dynos"]) for host in hosts] == [("open", None, dynos)]
 
 
 def test_doctor_finds_nothing_wrong(platform: Platform) -> None:

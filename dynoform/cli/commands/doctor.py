@@ -88,7 +88,7 @@ def _platform(context: Context, stack: Stack) -> Iterator[Check]:
             error = DynoformError(service["name"], why, mend)
         yield Check(f"service {service['name']}", error)
     for problem in found["problems"]:
-        if problem.startswith(("API ", "stack ")):
+        if problem.startswith(("API ", "stack ", "host ")):
             what, _, rest = problem.partition(": ")
             why, _, next_step = rest.partition(" — ")
             yield Check("platform", DynoformError(what, why, next_step))

@@ -32,7 +32,8 @@ def run(options: argparse.Namespace, context: Context) -> int:
 
 def collect(context: Context, stack: Stack) -> dict[str, Any]:
     """Everything `status` shows, as plain values; what cannot be asked is in ``problems``."""
-    found: dict[str, Any] = {"stack": stack.name, "services": [], "apps": [], "problems": [], "versions": {}}
+    found: dict[str, Any] = {"stack": stack.name, "services": [], "apps": [], "hosts": []}
+    found |= {"problems": [], "versions": {}}
     outputs: dict[str, Any] = {}
     try:
         if stack.certainly_absent():
@@ -53,6 +54,7 @@ def collect(context: Context, stack: Stack) -> dict[str, Any]:
     if outputs.get("apiUrl"):
         trust.write(stack, outputs)
         _ask_api(stack, outputs, found)
+    found["problems"] += [f"host {host['name']}: {host['problem']}" for host in found["hosts"] if host["problem"]]
     for service in found["services"]:
         if service["running"] < service["wanted"]:
             missing = f"{service['running']} of {service['wanted']} run"
@@ -66,6 +68,7 @@ def _ask_api(stack: Stack, outputs: dict[str, Any], found: dict[str, Any]) -> No
     try:
         api = running.Api(outputs["apiUrl"], str(outputs.get("apiKey", "")), trust.needed(stack, outputs))
         found["apps"] = api.apps()
+        found["hosts"] = api.get("/dynoform/hosts")
     except OSError as error:
         found["problems"].append(f"API {outputs['apiUrl']}: {error} — bin/dynoform doctor --stack {stack.name}")
 
@@ -79,6 +82,9 @@ def render(found: dict[str, Any]) -> str:
         rows += [_service_row(service) for service in found["services"]]
         rows.append(["total", "", "", _mebibytes(found["memory_bytes"]), ""])
         parts.append(table(rows))
+    if found["hosts"]:
+        rows = [["HOST", "STATE", "DYNOS", "LOAD", "FREE MEMORY", "FREE DISK"]]
+        parts.append(table([*rows, *(_host_row(host) for host in found["hosts"])]))
     if found["apps"]:
         parts.append(table([["APP", "DYNOS", "ADDRESS"], *(_app_row(app) for app in found["apps"])]))
     parts += [f"! {problem}" for problem in found["problems"]]
@@ -89,6 +95,13 @@ def _service_row(service: dict[str, Any]) -> list[str]:
     up = service["uptime_seconds"]
     running = f"{service['running']}/{service['wanted']}"
     return [service["name"], running, _age(up), _mebibytes(service["memory_bytes"]), service["image"]]
+
+
+def _host_row(host: dict[str, Any]) -> list[str]:
+    if host["reported_at"] is None:
+        return [host["name"], host["state"], "-", "-", "-", "-"]
+    free = [_mebibytes(host["free_memory_bytes"]), _mebibytes(host["free_disk_bytes"])]
+    return [host["name"], host["state"], str(host["dynos"]), f"{host['load']:.2f}", *free]
 
 
 def _app_row(app: dict[str, Any]) -> list[str]:

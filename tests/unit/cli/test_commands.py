@@ -115,6 +115,7 @@ def found_of(**more: Any) -> dict[str, Any]:
         "api": "https://localhost:8443",
         "services": [service],
         "apps": [app],
+        "hosts": [],
         "memory_bytes": 20 << 20,
         "versions": {"docker": "20.10.24", "pulumi": None},
         "problems": [],
@@ -128,6 +129,15 @@ def test_status_shows_services_apps_and_problems() -> None:
     assert "local_router  1/1      2 h  20 MiB  dynoform/router:1" in text
     assert "shop  web.1:up  http://shop.localhost:8080" in text
     assert text.endswith("! local_postgres: 0 of 1 run — docker service ps local_postgres")
+
+
+def test_status_shows_hosts_as_far_as_they_are_known() -> None:
+    free = {"free_memory_bytes": 3 << 30, "free_disk_bytes": 40 << 30}
+    one = {"name": "one", "state": "open", "dynos": 7, "load": 0.5, "reported_at": "2026-01-01T00:00:00Z", **free}
+    text = status.render(found_of(hosts=[one, {"name": "two", "state": "lost", "reported_at": None}]))
+    assert "HOST  STATE  DYNOS  LOAD  FREE MEMORY  FREE DISK\n" in text
+    assert "one   open   7      0.50  3072 MiB     40960 MiB\n" in text
+    assert "two   lost   -      -     -            -\n" in text
 
 
 def test_status_of_nothing_is_short() -> None:
