@@ -116,22 +116,6 @@ def test_refused_push_keeps_what_serves(heroku: HerokuCLI, checkout: Path, platf
     assert platform.serves(APP)
 
 
-def test_failed_release_command_refuses_the_push_and_keeps_what_serves(
-    heroku: HerokuCLI, checkout: Path, platform: Platform
-) -> None:
-    served = current_release(platform)
-    with (checkout / "Procfile").open("a", encoding="utf-8") as procfile:
-        procfile.write("release: echo no such table; exit 3\n")
-    commit(heroku, checkout, "Migrate")
-    said = r"(?s)no such table.*Waiting for release\.\.\.\. failed\..*Push rejected to cli-test"
-    with pytest.raises(AssertionError, match=said):
-        git(heroku, checkout, "push", "heroku", "main")
-    git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")
-    assert git(heroku, checkout, "ls-remote", "heroku", "main").split()[0] == served["slug_commit"]
-    assert (release_of(platform)["status"], current_release(platform)) == ("failed", served)
-    assert platform.serves(APP)
-
-
 def test_another_branch_is_taken_without_a_build(heroku: HerokuCLI, checkout: Path, platform: Platform) -> None:
     """Without the helper of ``bin/dynoform env``: here it is the CLI that gives the token to git."""
     before = release_of(platform)
@@ -284,3 +268,20 @@ def test_logs_go_on_with_tail(heroku: HerokuCLI, platform: Platform) -> None:
         return "marker=while-it-tails" in seen
 
     heroku.until(f"logs -a {APP} --tail", enough)
+
+
+def test_failed_release_command_refuses_the_push_and_keeps_what_serves(
+    heroku: HerokuCLI, checkout: Path, platform: Platform
+) -> None:
+    # The last one here: with a failed release as the newest, ps:wait waits for ever, as it does on Heroku.
+    served = current_release(platform)
+    with (checkout / "Procfile").open("a", encoding="utf-8") as procfile:
+        procfile.write("release: echo no such table; exit 3\n")
+    commit(heroku, checkout, "Migrate")
+    said = r"(?s)no such table.*Waiting for release\.\.\.\. failed\..*Push rejected to cli-test"
+    with pytest.raises(AssertionError, match=said):
+        git(heroku, checkout, "push", "heroku", "main")
+    git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")
+    assert git(heroku, checkout, "ls-remote", "heroku", "main").split()[0] == served["slug_commit"]
+    assert (release_of(platform)["status"], current_release(platform)) == ("failed", served)
+    assert platform.serves(APP)
