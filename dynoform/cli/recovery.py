@@ -123,10 +123,10 @@ def pending_creates(deployment: Mapping[str, Any]) -> list[Pending]:
 
 
 def settled(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
-    """`deployment` with no create pending: those that happened (`ids`, by URN) are resources, the rest is forgotten.
+    """`deployment` with nothing pending: creates that happened (`ids`, by URN) are resources, the rest is forgotten.
 
     ``pulumi refresh --import-pending-creates`` is not what it says: as of 3.259 it forgets all of them. The outputs are
-    a guess that the next refresh puts right.
+    a guess that the next refresh puts right, as it does what became of updates and deletes.
     """
     operations, resources = deployment.get("pending_operations") or [], list(deployment.get("resources") or [])
     known = {resource["urn"] for resource in resources}
@@ -135,5 +135,4 @@ def settled(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, 
         urn = str(resource.get("urn"))
         if operation.get("type") == "creating" and urn in ids and urn not in known:
             resources.append({**resource, "id": ids[urn], "outputs": resource.get("inputs") or {}})
-    rest = [operation for operation in operations if operation.get("type") != "creating"]
-    return {**deployment, "resources": resources, "pending_operations": rest}
+    return {**deployment, "resources": resources, "pending_operations": []}
