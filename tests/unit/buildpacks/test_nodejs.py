@@ -27,7 +27,7 @@ def test_the_build_script_runs_with_the_config_vars(workshop: Workshop) -> None:
     answer = workshop.build()
     assert answer.code == 0, answer.output
     assert "-----> Running build\n" in answer.output and "       building with cdn\n" in answer.output
-    assert answer.result == {"buildpacks": ["nodejs"], "process_types": {"web": "npm start"}}
+    assert answer.result == {"buildpacks": ["nodejs"], "process_types": {"web": "npm start"}, "procfile": ""}
 
 
 def test_heroku_postbuild_takes_the_place_of_build(workshop: Workshop) -> None:

@@ -40,7 +40,7 @@ def test_requirements_are_installed(built: tuple[Workshop, Answer]) -> None:
 
 
 def test_there_is_no_default_process_type(built: tuple[Workshop, Answer]) -> None:
-    assert built[1].result == {"buildpacks": ["python"], "process_types": {}}
+    assert built[1].result == {"buildpacks": ["python"], "process_types": {}, "procfile": ""}
 
 
 def test_a_dyno_finds_the_environment_first(built: tuple[Workshop, Answer]) -> None:

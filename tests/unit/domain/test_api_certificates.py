@@ -21,12 +21,12 @@ def test_a_certificate_for_both_names_is_taken_and_its_chain_put_in_order() -> N
 
 def test_a_wildcard_is_for_both() -> None:
     chain, key = (pem.decode() for pem in AUTHORITY.issue("api", f"*.localhost.{DOMAIN}"))
-    assert check(chain, key, DOMAIN, NOW).chain == chain
+    assert check(chain, key, DOMAIN, datetime.now(UTC)).chain == chain
 
 
-def refusal(chain: str, key: str, domain: str = DOMAIN, now: datetime = NOW) -> str:
+def refusal(chain: str, key: str, domain: str = DOMAIN, now: datetime | None = None) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        check(chain, key, domain, now)
+        check(chain, key, domain, now or datetime.now(UTC))
     return str(caught.value)
 
 
