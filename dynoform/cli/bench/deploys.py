@@ -13,15 +13,13 @@ from pathlib import Path
 
 from dynoform.cli import running, trust
 from dynoform.cli.bench.measure import Bench, Taken
-from dynoform.cli.bench.platform import answers, deploy
+from dynoform.cli.bench.platform import REST_SECONDS, answers, deploy
 from dynoform.cli.commands.env import git_config
 from dynoform.cli.process import Command, run
 from dynoform.errors import DynoformError
 
 DYNOS = 2
 SECONDS = 600
-REST_SECONDS = 20
-"""A builder that had work has gone by then."""
 SAMPLE = "examples/apps/python"
 BUILDPACK_BEGINS, BUILDPACK_ENDS = "app detected", "Discovering process types"
 
