@@ -5,6 +5,8 @@ import tempfile
 import time
 import uuid
 
+from docker.errors import APIError
+
 from dynoform.cli import running
 from dynoform.cli.bench.measure import Bench
 from dynoform.cli.engine import LABEL, Engine, connect
@@ -43,7 +45,11 @@ def _forget_images(engine: Engine) -> None:
     if others:
         raise ConflictError("cold-up", f"the images are in use by {others[0]}", "take the other stacks down first")
     for image in engine.client.images.list(filters={"reference": "dynoform/*"}):
-        engine.client.images.remove(image.id, force=True)
+        try:
+            engine.client.images.remove(image.id, force=True)
+        except APIError as error:
+            why = f"image {image.tags[0]} cannot go: {error.explanation}"
+            raise ConflictError("cold-up", why, "remove the images that are made from it: docker image prune") from None
     engine.client.api.prune_builds()
 
 
