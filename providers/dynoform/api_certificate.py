@@ -8,6 +8,8 @@ from .platform_api import NotFoundError, PlatformApi, UnansweredError
 from .resource import Resource, Values
 
 PATH = "/dynoform/certificates/api"
+SERVER_NAME = "api.localhost"
+"""The stack's own certificate is for this name, whatever is or is not yet served on the API's own names."""
 
 
 class ApiCertificate(Resource):
@@ -45,4 +47,4 @@ class ApiCertificate(Resource):
 
 def _api(operation: Operation, values: Values, patience: float | None = None) -> PlatformApi:
     api = values["api"]
-    return PlatformApi(operation, api["url"], api["caCertPem"], api["token"], patience)
+    return PlatformApi(operation, api["url"], api["caCertPem"], api["token"], patience, SERVER_NAME)

@@ -37,12 +37,18 @@ class PlatformApi:
     """Calls to one platform. Every call is bounded in time, and repeated while the platform is not there."""
 
     def __init__(
-        self, operation: Operation, url: str, ca_cert_pem: str, token: str, patience: float | None = None
+        self,
+        operation: Operation,
+        url: str,
+        ca_cert_pem: str,
+        token: str,
+        patience: float | None = None,
+        server_name: str = "",
     ) -> None:
         """``ca_cert_pem`` is what is trusted: the stack's authority, and the API's own certificate if one was brought.
 
         For a domain of the operator's own the system's authorities are trusted too. ``token`` is an API key;
-        ``patience`` in seconds.
+        ``patience`` in seconds; ``server_name`` is whom the server has to prove to be, if not the address's host.
         """
         try:
             trust = ssl.create_default_context(cadata=ca_cert_pem)
@@ -53,6 +59,7 @@ class PlatformApi:
             raise ProviderError("api.caCertPem", "is not a PEM certificate") from error
         self._operation = operation
         self._url = url
+        self._extensions = {"sni_hostname": server_name} if server_name else None
         self._patience = ANSWER_SECONDS if patience is None else patience
         headers = {"Accept": ACCEPT, "Authorization": f"Bearer {token}"}
         # The platform is asked directly: an HTTP proxy knows nothing of a local address.
@@ -112,7 +119,10 @@ class PlatformApi:
             return
 
     def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        response = self._checked(f"{method} {path}", lambda: self._client.request(method, path, json=body))
+        def call() -> httpx.Response:
+            return self._client.request(method, path, json=body, extensions=self._extensions)
+
+        response = self._checked(f"{method} {path}", call)
         return response.json() if response.content else None
 
     def _checked(self, what: str, call: Callable[[], httpx.Response]) -> httpx.Response:
