@@ -42,6 +42,12 @@ def sign_in(request: Request, services: Use) -> Account:
     return account
 
 
+def check_operator(caller: Account, refusal: str) -> None:
+    """Raises ``ApiError`` 403, saying ``refusal``, when the caller is not the platform's operator."""
+    if not caller.operator:
+        raise forbidden(refusal)
+
+
 def token_of(header: str) -> str:
     """The token in an Authorization header, empty for none."""
     return credentials(header)[1]

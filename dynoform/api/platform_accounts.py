@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from dynoform.api import ranges
 from dynoform.api.account import AccountObject, show
 from dynoform.api.apps import RangeHeader
-from dynoform.api.authentication import Caller
-from dynoform.api.errors import forbidden, not_found
+from dynoform.api.authentication import Caller, check_operator
+from dynoform.api.errors import not_found
 from dynoform.api.objects import shown_or_none
 from dynoform.api.services import Use
 from dynoform.errors import InvalidInputError
@@ -82,5 +82,4 @@ def account_delete(account: str, services: Use, caller: Caller) -> JSONResponse:
 
 
 def _only_operator(caller: Account) -> None:
-    if not caller.operator:
-        raise forbidden("You do not have access to other accounts. Only the platform's operator has.")
+    check_operator(caller, "You do not have access to other accounts. Only the platform's operator has.")

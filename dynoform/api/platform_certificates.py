@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.authentication import Caller
-from dynoform.api.errors import forbidden, not_found
+from dynoform.api.authentication import Caller, check_operator
+from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
 from dynoform.domain import api_certificates, certificates
@@ -72,5 +72,4 @@ def _show(row: PlatformCertificate) -> CertificateObject:
 
 
 def _only_operator(caller: Account) -> None:
-    if not caller.operator:
-        raise forbidden("You do not have access to the platform's certificates. Only its operator has.")
+    check_operator(caller, "You do not have access to the platform's certificates. Only its operator has.")

@@ -5,8 +5,7 @@ from sqlalchemy import func, select
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api.authentication import Caller
-from dynoform.api.errors import forbidden
+from dynoform.api.authentication import Caller, check_operator
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
 from dynoform.domain import host_health
@@ -40,8 +39,7 @@ class HostObject(TypedDict):
 @router.get("/dynoform/hosts", response_model=list[HostObject])
 def host_list(services: Use, caller: Caller) -> JSONResponse:
     """All hosts, by name."""
-    if not caller.operator:
-        raise forbidden("You do not have access to the platform's hosts. Only its operator has.")
+    check_operator(caller, "You do not have access to the platform's hosts. Only its operator has.")
     query = select(Host, HostReport, func.clock_timestamp())
     query = query.outerjoin(HostReport, HostReport.node_id == Host.id).order_by(Host.name, HostReport.reported_at)
     with services.store.transaction() as session:
