@@ -47,7 +47,7 @@ async def _work(configuration: Configuration) -> None:
     vault = Vault(configuration.secret("encryption_key"))
     sessions = Sessions(Parts(configuration, engine, Rows(connection), vault, logs, journal))
     watcher = Watcher(configuration.stack, engine, ledger, logs, journal, datetime.now(UTC))
-    sampler = Sampler(watcher, Cgroups(configuration.cgroups, engine), ledger, logs, journal)
+    sampler = Sampler(watcher, Cgroups(configuration.cgroups, engine), ledger, journal)
     health = Health(engine, ledger, watcher)
     works = [
         partial(repeat, "look", sessions.look, LOOK_SECONDS, journal, wake),

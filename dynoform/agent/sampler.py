@@ -11,7 +11,6 @@ from dynoform.domain.dyno_ends import Resident
 from dynoform.domain.runtime_metrics import Load, Usage
 from dynoform.errors import NotFoundError, UnavailableError
 from dynoform.journal import Journal
-from dynoform.run.session import Logs
 
 FEATURE = "log-runtime-metrics"
 
@@ -19,9 +18,9 @@ FEATURE = "log-runtime-metrics"
 class Sampler:
     """What was measured last, by container."""
 
-    def __init__(self, watcher: Watcher, cgroups: Cgroups, ledger: Ledger, logs: Logs, journal: Journal) -> None:
-        """``watcher`` knows the dynos, and ends those that use too much."""
-        self._watcher, self._cgroups, self._ledger, self._logs, self._journal = watcher, cgroups, ledger, logs, journal
+    def __init__(self, watcher: Watcher, cgroups: Cgroups, ledger: Ledger, journal: Journal) -> None:
+        """``watcher`` knows the dynos, speaks to their apps, and ends those that use too much."""
+        self._watcher, self._cgroups, self._ledger, self._journal = watcher, cgroups, ledger, journal
         self._last: dict[str, tuple[float, float, Load]] = {}
         """When it was, the processor time until then, and the load."""
         self._measured: frozenset[uuid.UUID] = frozenset()
@@ -48,12 +47,12 @@ class Sampler:
             return
         if resident.app_id in self._measured:
             who = runtime_metrics.identity(resident.name, resident.app_id, resident.id)
-            self._say(resident, *([runtime_metrics.load_line(who, load)] if load is not None else []))
-            self._say(resident, runtime_metrics.memory_line(who, used, resident.size))
+            self._watcher.say(resident, *([runtime_metrics.load_line(who, load)] if load is not None else []))
+            self._watcher.say(resident, runtime_metrics.memory_line(who, used, resident.size))
         if runtime_metrics.vastly_exceeds(used, resident.size):
             await self._watcher.stop_over(resident)
         elif runtime_metrics.exceeds(used, resident.size):
-            self._say(resident, *runtime_metrics.exceeded_lines(used, resident.size))
+            self._watcher.say(resident, *runtime_metrics.exceeded_lines(used, resident.size))
 
     def _load(self, container: str, used: Usage) -> Load | None:
         """The load since the last sample; None at the first."""
@@ -61,7 +60,3 @@ class Sampler:
         load = last[2].after(now - last[0], used.cpu_seconds - last[1]) if last else Load()
         self._last[container] = now, used.cpu_seconds, load
         return load if last else None
-
-    def _say(self, resident: Resident, *lines: str) -> None:
-        for line in lines:
-            self._logs.line(resident.app_id, "heroku", resident.name, line)

@@ -96,7 +96,7 @@ class Watcher:
         self._over.add(resident.container)
         self._journal.info("memory", dyno=resident.id, name=resident.name, container=resident.container[:12])
         if not resident.formation and resident.size is not None:
-            self._say(resident, *runtime_metrics.killed_lines(resident.size))
+            self.say(resident, *runtime_metrics.killed_lines(resident.size))
         await self._kill(resident)
 
     async def stop_largest(self) -> None:
@@ -108,8 +108,13 @@ class Watcher:
         if largest is not None:
             resident, written = found[largest]
             self._journal.warning("disk", dyno=resident.id, name=resident.name, written=written)
-            self._say(resident, *dyno_lines.disk_full(written))
+            self.say(resident, *dyno_lines.disk_full(written))
             await self._kill(resident)
+
+    def say(self, resident: Resident, *lines: str) -> None:
+        """Write to the log of the dyno's app, in the platform's name; never waits."""
+        for line in lines:
+            self._logs.line(resident.app_id, "heroku", resident.name, line)
 
     async def _kill(self, resident: Resident) -> None:
         with suppress(NotFoundError, ConflictError):  # its first process has ended already
@@ -183,12 +188,8 @@ class Watcher:
     async def _tell(self, end: End) -> None:
         if await self._ledger.ended(end):
             self._journal.info("ended", name=end.resident.name, code=end.code, error=end.error, at=end.at.isoformat())
-            self._say(end.resident, *end.lines())
+            self.say(end.resident, *end.lines())
         self._told.add(end.resident.container)
-
-    def _say(self, resident: Resident, *lines: str) -> None:
-        for line in lines:
-            self._logs.line(resident.app_id, "heroku", resident.name, line)
 
 
 def _engine_time(nanoseconds: int) -> str:

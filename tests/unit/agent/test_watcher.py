@@ -227,7 +227,7 @@ def test_dynos_that_swarm_made_get_the_limits_it_has_no_words_for_once(host: Hos
 
 def sample(host: Host, times: int = 1) -> None:
     async def work(watcher: Watcher, ledger: Ledger, engine: Engine) -> None:
-        sampler = Sampler(watcher, Cgroups(host.folder, engine), ledger, host.logs, Journal("test"))
+        sampler = Sampler(watcher, Cgroups(host.folder, engine), ledger, Journal("test"))
         for _ in range(times):
             await sampler.sample()
 
