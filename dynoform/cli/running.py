@@ -70,16 +70,21 @@ def _service(engine: Engine, described: Mapping[str, Any], containers: list[dict
 
 def memory(engine: Engine, container: str) -> int:
     """Resident bytes of a container: its processes' proportional shares, else its cgroup's count without the cache."""
-    try:
-        pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
-        shares = [_proportional(int(pid)) for pid in pids]
-        if all(share is not None for share in shares):
-            return sum(share or 0 for share in shares)
-    except (OSError, ValueError, KeyError):
-        pass
+    if not engine.remote and (shares := _shares(engine, container)) is not None:
+        return shares
     stats = engine.client.api.stats(container, stream=False, one_shot=True).get("memory_stats") or {}
     detail = stats.get("stats") or {}
     return int(detail.get("anon", detail.get("rss", stats.get("usage", 0))))
+
+
+def _shares(engine: Engine, container: str) -> int | None:
+    """The proportional shares of a container's processes; None where we may not look."""
+    try:
+        pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
+        shares = [_proportional(int(pid)) for pid in pids]
+    except (OSError, ValueError, KeyError):
+        return None
+    return None if any(share is None for share in shares) else sum(share or 0 for share in shares)
 
 
 def _proportional(pid: int) -> int | None:

@@ -44,7 +44,7 @@ def collect(context: Context, stack: Stack) -> dict[str, Any]:
         found["problems"].append(str(error))
     cli = pulumi_cli.installed(context.places)
     found["versions"]["pulumi"] = cli.version if cli else None
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         if engine is None:
             found["problems"].append("Docker engine: does not answer — bin/dynoform doctor")
         else:
