@@ -1,0 +1,42 @@
+"""A cloud for each test, and an operation in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from providers.dynoform.ec2 import aws as aws_module
+from providers.dynoform.ec2 import network_parts
+from providers.dynoform.engine import Operation
+from tests.unit.providers.conftest import Lines
+from tests.unit.providers.ec2 import cloud as clouds
+from tests.unit.providers.ec2.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Cloud]:
+    cloud, server = clouds.serve()
+    yield cloud
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def cloud(served: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    served.reset()
+    for name, value in {**clouds.KEYS, "AWS_ENDPOINT_URL": served.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(aws_module, "pause", lambda tries: 0.01)
+    monkeypatch.setattr(network_parts, "LEAVING_SECONDS", 5.0)
+    monkeypatch.setattr(aws_module, "LOOK_SECONDS", 0.03)
+    return served
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def operation(lines: Lines) -> Operation:
+    return Operation("urn:pulumi:prod::dynoform::dynoform:index:Ec2Network::prod-net", lines)
