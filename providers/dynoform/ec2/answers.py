@@ -89,5 +89,5 @@ def next_step(code: str) -> str:
 
 def pause(tries: int) -> float:
     """Seconds to wait after so many tries (1 or more): doubling up to a limit, all of it by chance but a tenth."""
-    ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 10))
+    ceiling: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries - 1, 10))
     return ceiling * random.uniform(0.1, 1.0)  # noqa: S311 - jitter

@@ -5,11 +5,22 @@ from collections.abc import Iterator
 import pytest
 
 from providers.dynoform.ec2 import aws as aws_module
-from providers.dynoform.ec2 import network_parts
+from providers.dynoform.ec2 import host_launch, host_parts, load_balancer, load_balancer_parts, network_parts
 from providers.dynoform.engine import Operation
 from tests.unit.providers.conftest import Lines
 from tests.unit.providers.ec2 import cloud as clouds
 from tests.unit.providers.ec2.cloud import Cloud
+
+SECONDS = (
+    (aws_module, "ANSWER_SECONDS"),
+    (host_launch, "LAUNCH_SECONDS"),
+    (host_parts, "STATE_SECONDS"),
+    (host_parts, "VOLUME_SECONDS"),
+    (load_balancer, "ACTIVE_SECONDS"),
+    (load_balancer, "GONE_SECONDS"),
+    (load_balancer_parts, "LEAVING_SECONDS"),
+    (network_parts, "LEAVING_SECONDS"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +38,8 @@ def cloud(served: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr(aws_module, "pause", lambda tries: 0.01)
-    monkeypatch.setattr(network_parts, "LEAVING_SECONDS", 5.0)
+    for module, name in SECONDS:
+        monkeypatch.setattr(module, name, 3.0)
     monkeypatch.setattr(aws_module, "LOOK_SECONDS", 0.03)
     return served
 

@@ -1,14 +1,12 @@
 """A network at EC2: made, changed, read, removed, and what becomes of it when AWS has a bad day."""
 
-import contextlib
 from typing import Any
 
 import pytest
 
 from providers.dynoform.ec2.network import Ec2Network
 from providers.dynoform.engine import Operation
-from providers.dynoform.errors import PartialError
-from tests.unit.providers.ec2.cloud import REGION, ZONES, Cloud, Fault
+from tests.unit.providers.ec2.cloud import REGION, ZONES, Cloud
 
 Values = dict[str, Any]
 WHOLE = {"vpc": 1, "subnet": 1, "gateway": 1, "routes": 1, "group": 2}
