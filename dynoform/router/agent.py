@@ -3,9 +3,7 @@
 Level-triggered: every pass compares routes, files and the running worker, and mends what differs.
 """
 
-import hashlib
 import socket
-import ssl
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router import attachments, presence
+from dynoform.router.certificates import Certificates, fingerprint
 from dynoform.router.files import SOCKET, Directory, Files
 from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Master, NotRunningError, Reload
@@ -55,6 +54,7 @@ class Agent:
         self.store = store
         self.directory = Directory(directory)
         self.master = Master(directory / SOCKET)
+        self.certificates = Certificates(store, directory, self.master, journal)
         self.domain = domain
         self.journal = journal
         self.router = socket.gethostname()
@@ -71,9 +71,10 @@ class Agent:
         """
         moment, wanted, certificate = self.read()
         self.gate.tell(wanted)
-        rendered = render(wanted, certificate)
+        changed = self.certificates.step()
+        rendered = render(wanted, certificate, apps_certificate=self.certificates.apps is not None)
         self.traffic.look(moment, now=self._will_reload(rendered))
-        changed = self.apply(rendered)
+        changed = self.apply(rendered) or changed
         with self.store.transaction() as session:
             presence.announce(session, self.router, moment)
             presence.forget_old(session)
@@ -108,6 +109,7 @@ class Agent:
         if written:
             if rendered.generation == self._refused:
                 raise RefusedError(f"routes {rendered.generation}", "HAProxy refused them before", "see its log")
+            self.certificates.prepare()
             self.directory.write(wanted)
         try:
             if self._is_loaded(rendered):
@@ -138,7 +140,7 @@ class Agent:
     def _has_certificate(self, rendered: Rendered) -> bool:
         if rendered.certificate is None:
             return True  # then it is not in the configuration
-        return self.master.fingerprint(MOUNT / API_CERTIFICATE) == _fingerprint(rendered.certificate)
+        return self.master.fingerprint(MOUNT / API_CERTIFICATE) == fingerprint(rendered.certificate)
 
     def _exchange(self, rendered: Rendered) -> None:
         if not self._has_hosts(rendered):
@@ -170,13 +172,6 @@ class Agent:
         raise RefusedError(
             f"routes {rendered.generation}", f"refused by HAProxy ({outcome.messages})", "the last good ones stay"
         )
-
-
-def _fingerprint(pem: str) -> str:
-    """SHA-1, in upper-case hex, of the first certificate."""
-    end = "-----END CERTIFICATE-----"
-    first = pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end) + len(end)]
-    return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
 
 def run(configuration: Configuration) -> None:

@@ -18,7 +18,26 @@ PAGES = (
     (routes.MAINTENANCE, "H80", "maintenance"),
 )
 HOSTS = "hosts.map"
+OWN_CERTIFICATE = "/run/secrets/router.pem"
+"""The stack's own, also for clients that ask for no name or one without a certificate."""
 API_CERTIFICATE = "api.pem"
+APPS_CERTIFICATE = "apps.pem"
+"""For all names of apps below the platform's domain. In front of the stack's own for the same: the first one counts."""
+CERTIFICATES = "certificates.list"
+"""Those of apps' domains, as HAProxy's crt-list, with the default (``*``) first."""
+ANSWERS = "answers.map"
+"""Path of a challenge → what HAProxy answers; app id → its Strict-Transport-Security."""
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+"""Of TLS 1.2: forward secret and authenticated, all of them (https://wiki.mozilla.org/Security/Server_Side_TLS)."""
+CIPHER_SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""Of TLS 1.3."""
 GENERATION_KEY = "/generation"
 """The map's own digest stands in it under this name, which no host can have."""
 WEIGHT = " weight 64"
@@ -43,21 +62,28 @@ class Rendered:
     certificate: str | None = None
 
 
-def render(wanted: Routes, certificate: str | None = None) -> Rendered:
+def render(wanted: Routes, certificate: str | None = None, *, apps_certificate: bool = False) -> Rendered:
     """The files for these routes; the same routes give the same bytes.
 
-    ``certificate`` is the PEM of the API's names, with its key, when it is not the stack's own.
+    ``certificate`` is the PEM of the API's names, with its key, when it is not the stack's own; ``apps_certificate``
+    whether there is a file for apps' names, too.
     """
     hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
     hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
         "held": routes.HELD,
+        "answers_file": MOUNT / ANSWERS,
         "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if certificate else "",
+        "apps_certificate": f" crt {MOUNT / APPS_CERTIFICATE}" if apps_certificate else "",
+        "certificates": MOUNT / CERTIFICATES,
+        "ciphers": ":".join(CIPHERS),
+        "cipher_suites": ":".join(CIPHER_SUITES),
         "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,
         "pools": wanted.pools,
+        "own_certificate": OWN_CERTIFICATE,
         "retries": RETRIES,
         "weight": WEIGHT,
     }
