@@ -27,6 +27,7 @@ class Directory:
     def __init__(self, path: Path) -> None:
         """``path`` exists and is writable."""
         self.path = path
+        self._seen: dict[str, tuple[tuple[int, int, int], str]] = {}
 
     def current(self) -> Files:
         """The files as they are."""
@@ -43,10 +44,17 @@ class Directory:
                 (self.path / name).unlink(missing_ok=True)
 
     def _read(self, name: str) -> str | None:
+        """The file's content, read again only when it is another file or was written since."""
+        path = self.path / name
         try:
-            return (self.path / name).read_text()
+            found = path.stat()
+            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+            seen = self._seen.get(name)
+            if seen is None or seen[0] != identity:
+                seen = self._seen[name] = (identity, path.read_text())
         except FileNotFoundError:
             return None
+        return seen[1]
 
     def _replace(self, name: str, text: str) -> None:
         put(self.path / name, text, secret=name == API_CERTIFICATE)

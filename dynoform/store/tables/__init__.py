@@ -32,6 +32,7 @@ from dynoform.store.tables.pipelines import (
 from dynoform.store.tables.platform_certificates import PlatformCertificate
 from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
+from dynoform.store.tables.route_changes import RouteChange
 from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
@@ -83,6 +84,7 @@ __all__ = [
     "PushedImage",
     "Release",
     "ReleaseOutput",
+    "RouteChange",
     "SchedulerJob",
     "Slug",
     "SniEndpoint",
