@@ -3,9 +3,7 @@
 Level-triggered: every pass compares routes, files and the running worker, and mends what differs.
 """
 
-import hashlib
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from dynoform.domain.routes import AppRoute, Routes, api_hosts
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router import attachments, presence
+from dynoform.router.certificates import Certificates, fingerprint
 from dynoform.router.files import SOCKET, Directory, Files
 from dynoform.router.gate import Gate
 from dynoform.router.haproxy import Master, NotRunningError, Reload
@@ -74,6 +73,7 @@ class Agent:
         self.store = store
         self.directory = Directory(directory)
         self.master = Master(directory / SOCKET)
+        self.certificates = Certificates(store, directory, self.master, journal)
         self.journal = journal
         self.router = socket.gethostname()
         self.gate = Gate(self._wake, journal)
@@ -96,9 +96,10 @@ class Agent:
         news = self.reader.read(self.routes.apps, spot_check=not woken)
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
+        changed = self.certificates.step()
         wanted = self._wanted(news.apps, news.certificate)
         self.traffic.look(news.moment, self.backend, now=self._will_reload(wanted))
-        changed = self._bring(wanted)
+        changed = self._bring(wanted) or changed
         self._pending = {}
         self.reader.done(news)
         with self.store.transaction() as session:
@@ -144,9 +145,9 @@ class Agent:
             news, self._memory = self.routes.apps, None
         # What a pass that failed did not bring into force is still to be brought.
         self._pending = {**layout.put(news, self.routes.api), **self._pending}
-        return Wanted(
-            layout, self._pending, certificate, base(layout.backends, own_certificate=certificate is not None)
-        )
+        has_apps = self.certificates.apps is not None
+        above = base(layout.backends, api_certificate=certificate is not None, apps_certificate=has_apps)
+        return Wanted(layout, self._pending, certificate, above)
 
     def _bring(self, wanted: "Wanted") -> bool:
         """Write what differs on disk, and have HAProxy take over what it does not run yet; True if anything differed.
@@ -160,6 +161,7 @@ class Agent:
         if written:
             if generation == self._refused:
                 raise RefusedError(f"routes {generation}", "HAProxy refused them before", "see its log")
+            self.certificates.prepare()
             self.directory.write(wanted.files)
         try:
             if self._memory is not None:
@@ -190,7 +192,7 @@ class Agent:
     def _has_certificate(self, wanted: "Wanted") -> bool:
         if wanted.certificate is None:
             return True  # then it is not in the configuration
-        return self.master.fingerprint(MOUNT / API_CERTIFICATE) == _fingerprint(wanted.certificate)
+        return self.master.fingerprint(MOUNT / API_CERTIFICATE) == fingerprint(wanted.certificate)
 
     def _exchange(self, wanted: "Wanted") -> bool:
         """Change the running worker where it differs; whether it then has everything, and no reload is needed."""
@@ -256,13 +258,6 @@ class Agent:
         raise RefusedError(
             f"routes {generation}", f"refused by HAProxy ({outcome.messages})", "the last good ones stay"
         )
-
-
-def _fingerprint(pem: str) -> str:
-    """SHA-1, in upper-case hex, of the first certificate."""
-    end = "-----END CERTIFICATE-----"
-    first = pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end) + len(end)]
-    return hashlib.sha1(ssl.PEM_cert_to_DER_cert(first), usedforsecurity=False).hexdigest().upper()
 
 
 def run(configuration: Configuration) -> None:

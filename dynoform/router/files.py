@@ -57,17 +57,22 @@ class Directory:
         return seen[1]
 
     def _replace(self, name: str, text: str) -> None:
-        temporary = self.path / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            if name == API_CERTIFICATE:
-                # HAProxy's, which owns the directory, and nobody else's: there is a key in it.
-                owner = self.path.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                os.fchmod(file.fileno(), OWNER)
-            else:
-                os.fchmod(file.fileno(), READERS)
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        put(self.path / name, text, secret=name == API_CERTIFICATE)
+
+
+def put(path: Path, text: str, *, secret: bool) -> None:
+    """Write a file, in one piece for whoever reads it; a ``secret`` one is for the owner of its directory alone."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        if secret:
+            # HAProxy's, which owns the directory, and nobody else's: there is a key in it.
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), OWNER)
+        else:
+            os.fchmod(file.fileno(), READERS)
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -148,6 +148,32 @@ class Master:
         self._ask(f"@1 set ssl cert {file} <<\n{pem}", SECONDS)
         self._ask(f"@1 commit ssl cert {file}", SECONDS)
 
+    def listed(self, crt_list: Path) -> list[str] | None:
+        """The certificates in the running worker's copy of a crt-list, by file; None when it has no such list.
+
+        Raises as ``generation`` does.
+        """
+        answer = self._ask(f"@1 show ssl crt-list {crt_list}", SECONDS)
+        if not answer.startswith("# "):
+            return None
+        return [line.split()[0] for line in answer.splitlines() if line.strip() and not line.startswith("#")]
+
+    def add_certificate(self, crt_list: Path, file: Path, names: Iterable[str], pem: str) -> str:
+        """Have the running worker serve a certificate, with its key in the PEM, to who asks for one of these names.
+
+        Returns what it said; whether it serves it is seen by ``listed``. Raises as ``generation`` does.
+        """
+        said = self._ask(f"@1 new ssl cert {file}", SECONDS)
+        said += self._ask(f"@1 set ssl cert {file} <<\n{pem}", SECONDS)
+        said += self._ask(f"@1 commit ssl cert {file}", SECONDS)
+        said += self._ask(f"@1 add ssl crt-list {crt_list} <<\n{file} {' '.join(names)}\n", SECONDS)
+        return " ".join(said.split())
+
+    def remove_certificate(self, crt_list: Path, file: str) -> None:
+        """Have the running worker serve it no more, and forget its key. Raises as ``generation`` does."""
+        self._ask(f"@1 del ssl crt-list {crt_list} {file}", SECONDS)
+        self._ask(f"@1 del ssl cert {file}", SECONDS)
+
     def reload(self) -> Reload:
         """Load the configuration file anew: a new worker takes the listeners over, the old one finishes its requests.
 

@@ -19,7 +19,26 @@ PAGES = (
     (routes.MAINTENANCE, "H80", "maintenance"),
 )
 HOSTS = "hosts.map"
+OWN_CERTIFICATE = "/run/secrets/router.pem"
+"""The stack's own, also for clients that ask for no name or one without a certificate."""
 API_CERTIFICATE = "api.pem"
+APPS_CERTIFICATE = "apps.pem"
+"""For all names of apps below the platform's domain. In front of the stack's own for the same: the first one counts."""
+CERTIFICATES = "certificates.list"
+"""Those of apps' domains, as HAProxy's crt-list, with the default (``*``) first."""
+ANSWERS = "answers.map"
+"""Path of a challenge → what HAProxy answers; app id → its Strict-Transport-Security."""
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+"""Of TLS 1.2: forward secret and authenticated, all of them (https://wiki.mozilla.org/Security/Server_Side_TLS)."""
+CIPHER_SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""Of TLS 1.3."""
 GENERATION_KEY = "/generation"
 """The digest of map and servers stands in the map under this name, which no host can have."""
 SERVER = "weight 8"
@@ -43,19 +62,25 @@ class Base:
 
 
 @lru_cache(maxsize=4)
-def base(backends: tuple[str, ...], *, own_certificate: bool) -> Base:
+def base(backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: bool) -> Base:
     """The part of the configuration before the apps' backends, of these names.
 
-    ``own_certificate`` is whether the API's names have a certificate that is not the stack's own.
+    ``api_certificate`` and ``apps_certificate`` are whether those names have one that is not the stack's own.
     """
     values = {
         "api": routes.API,
         "held": routes.HELD,
         "lone": routes.LONE,
-        "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if own_certificate else "",
+        "answers_file": MOUNT / ANSWERS,
+        "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if api_certificate else "",
+        "apps_certificate": f" crt {MOUNT / APPS_CERTIFICATE}" if apps_certificate else "",
+        "certificates": MOUNT / CERTIFICATES,
+        "ciphers": ":".join(CIPHERS),
+        "cipher_suites": ":".join(CIPHER_SUITES),
         "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,
+        "own_certificate": OWN_CERTIFICATE,
     }
     template = _template("haproxy.cfg.j2")
     # The generation cannot be part of what it is the digest of.

@@ -7,6 +7,7 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 
 from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
+from dynoform.store.tables.acme import AcmeAccount, AcmeChallenge, AcmeSubject
 from dynoform.store.tables.activity import AppActivity
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
@@ -39,6 +40,9 @@ from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEven
 __all__ = [
     "Account",
     "AccountFeature",
+    "AcmeAccount",
+    "AcmeChallenge",
+    "AcmeSubject",
     "Addon",
     "AddonAttachment",
     "AddonChange",

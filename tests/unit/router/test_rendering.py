@@ -76,7 +76,7 @@ def test_changes_give_what_all_of_it_anew_gives() -> None:
 
 def test_an_app_that_grows_takes_a_spare_backend_until_there_is_none() -> None:
     layout = laid_out(wanted())
-    generation = base(layout.backends, own_certificate=False).generation
+    generation = base(layout.backends, api_certificate=False, apps_certificate=False).generation
     apps = [RoutedApp(uuid.UUID(int=number), f"app-{number}") for number in range(SPARES + 1)]
     routes = compute(apps, [dyno(app.id, n, 20000 + 2 * app.id.int + n) for app in apps for n in (1, 2)], "localhost")
     first = dict([*routes.apps.items()][:SPARES])
@@ -84,14 +84,14 @@ def test_an_app_that_grows_takes_a_spare_backend_until_there_is_none() -> None:
     layout.put(first, routes.api)
     assert "app-0.localhost 00000000-0000-0000-0000-000000000000|spare_0\n" in layout.hosts
     assert len(lines(layout, f"spare_{SPARES - 1}")) == 6
-    assert base(layout.backends, own_certificate=False).generation == generation
+    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation == generation
     assert layout.needs_backends(routes.apps.values()) is True
     layout.put({apps[0].id: None}, routes.api)
     assert layout.needs_backends([*routes.apps.values()][1:]) is False, "one is free again"
     layout.rearrange(routes.apps.values())
     layout.put(routes.apps, routes.api)
     assert layout.backends[:-SPARES] == tuple(sorted(f"app_{app.id}" for app in apps))
-    assert base(layout.backends, own_certificate=False).generation != generation
+    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation != generation
 
 
 def test_the_digests_name_exactly_this_content() -> None:
@@ -102,20 +102,26 @@ def test_the_digests_name_exactly_this_content() -> None:
     assert (one.digest, one.hosts) == (same.digest, same.hosts)
     assert len({one.digest, other.digest, named.digest}) == 3
     assert one.hosts.startswith(f"/generation {one.digest}\n")
-    plain, backend = base((), own_certificate=False), base(("app_1",), own_certificate=False)
+    plain, backend = (
+        base((), api_certificate=False, apps_certificate=False),
+        base(("app_1",), api_certificate=False, apps_certificate=False),
+    )
     assert plain.generation != backend.generation
     assert f"set-var proc.generation str({plain.generation})" in plain.configuration
 
 
 def test_the_apis_own_certificate_is_served_beside_the_stacks() -> None:
-    without, own = (base((), own_certificate=own) for own in (False, True))
+    without, own = (base((), api_certificate=own, apps_certificate=False) for own in (False, True))
     assert "crt /run/secrets/router.pem alpn" in without.configuration
     assert "crt /run/secrets/router.pem crt /var/lib/dynoform/router/api.pem alpn" in own.configuration
     assert without.generation != own.generation
 
 
 def files(layout: Layout) -> Files:
-    return Files(base(layout.backends, own_certificate=False).configuration + layout.sections, layout.hosts)
+    return Files(
+        base(layout.backends, api_certificate=False, apps_certificate=False).configuration + layout.sections,
+        layout.hosts,
+    )
 
 
 @pytest.fixture
