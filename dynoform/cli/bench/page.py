@@ -49,7 +49,7 @@ class Result:
         return ", ".join(self._part(name, number) for name, number in medians.items())
 
     def _part(self, name: str, number: float) -> str:
-        """One that has another unit than the whole says so in its name: ``CPU [%]``; a peer that is not there has NaN."""
+        """One that has another unit than the whole says so in its name: ``CPU [%]``; a peer that is not there: NaN."""
         words, _, unit = name.removesuffix("]").partition(" [")
         if math.isnan(number):
             return f"{words} not installed"
