@@ -120,7 +120,10 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
             {
                 "domain": "apps.example.com",
                 "listenAddress": "203.0.113.1",
-                "hosts": {"one": {"address": "10.0.0.1", "platform": True}, "two": {"address": "10.0.0.2"}},
+                "hosts": {
+                    "one": {"address": "10.0.0.1", "platform": True},
+                    "two": {"address": "10.0.0.2", "role": "worker"},
+                },
                 "routerAddresses": "10.0.0.9,10.0.0.2",
             },
             "dynoform:routerAddresses: 10.0.0.2 is a host's own",
