@@ -120,6 +120,7 @@ class Operator:
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """The hosts have nothing of the platform: the first builds its images, this machine's engine has no part in it."""
     made = Operator(fleet, tmp_path_factory.mktemp("operator"))
+    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
     yield made
     made.dynoform("down", "--purge", "--yes")
 
