@@ -77,6 +77,8 @@ class Settings:
     apps: tuple[AppSettings, ...]
     machines: tuple[MachineArgs, ...] = ()
     """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
+    router_addresses: tuple[str, ...] = ()
+    """What one of several hosts has for its router, and another when that is gone."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -129,6 +131,7 @@ class Settings:
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             machines=_machines(config.get_object("hosts") or {}),
+            router_addresses=_router_addresses(config),
             api_certificate=_brought(config),
             api_certificate_key=config.get("apiCertificateKey") or "",
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
@@ -155,6 +158,11 @@ def _check(config: pulumi.Config) -> None:
     hosts = config.get_object("hosts") or {}
     host_settings.check(hosts)
     host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
+    _router_addresses(config)
+
+
+def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
+    return host_settings.router_addresses(config.get("routerAddresses") or "", config.get_object("hosts") or {})
 
 
 def _brought(config: pulumi.Config) -> str:

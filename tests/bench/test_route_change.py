@@ -68,13 +68,10 @@ class Changes:
         app_with_dyno(store, peers.APP[1])
         with store.transaction() as session:
             owner, self._release = session.scalars(select(Account.id)).one(), session.scalars(select(Release.id)).one()
-            apps = [
-                {"id": uuid.uuid4(), "name": f"app-{number}", "owner_id": owner, "stack": "dynoform-13"}
-                for number in range(peers.NAMES)
-            ]
-            session.execute(insert(App), apps)
-            session.execute(insert(Dyno), [self._dyno(app["id"]) for app in apps])
-        self._owner, self._apps = owner, [(app["id"], str(app["name"])) for app in apps]
+            self._owner, self._apps = owner, [(uuid.uuid4(), f"app-{number}") for number in range(peers.NAMES)]
+            same = {"owner_id": owner, "stack": "dynoform-13"}
+            session.execute(insert(App), [{"id": app_id, "name": name, **same} for app_id, name in self._apps])
+            session.execute(insert(Dyno), [self._dyno(app_id) for app_id, _ in self._apps])
 
     def make(self) -> float:
         """One change; seconds until it shows."""

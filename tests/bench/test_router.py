@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from components.router import USER
 from dynoform.configuration import Configuration
 from dynoform.domain.routes import RoutedApp, Routes, WebDyno, compute
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
+from dynoform.router.certificates import FOLDER
+from dynoform.router.rendering import CERTIFICATES, MOUNT, OWN_CERTIFICATE
 from dynoform.store.session import Store
 from tests.bench import router_peers as peers
 from tests.integration.engine_parts import EngineParts, parts
@@ -31,7 +34,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "10"))
 """Of each load."""
 RATE = 1500
 """Requests a second at which all proxies are asked for their 99th percentile: none is at its limit there."""
-RESTART_SECONDS = 2.0
+NUMBER_OF_CERTIFICATES = 1000
 
 
 class Router:
@@ -135,9 +138,33 @@ def test_restart(parts: EngineParts, tmp_path: Path) -> None:
     with peers.app(tmp_path):
         router = Router(parts, tmp_path)
         router.agent.apply(routes(peers.NAMES))
-        peers.wait_for(router.http)
-        router.container.kill()
-        began = time.monotonic()
-        router.container.start()
-        peers.wait_for(router.http)
-        told({"seconds": time.monotonic() - began})
+        plain = restarted(router)
+        add_certificates(router.folder)
+        assert router.agent.master.reload().succeeded
+        secured = restarted(router)
+    listed = router.agent.master.listed(MOUNT / CERTIFICATES) or []
+    assert len(listed) > NUMBER_OF_CERTIFICATES
+    told({"seconds": plain, "with certificates": secured})
+
+
+def restarted(router: Router) -> float:
+    """Seconds from the start of a router that was killed to an answer."""
+    peers.wait_for(router.http)
+    router.container.kill()
+    began = time.monotonic()
+    router.container.start()
+    peers.wait_for(router.http)
+    return time.monotonic() - began
+
+
+def add_certificates(folder: Path) -> None:
+    """A thousand certificates for names of their own, as the agent writes them."""
+    pem = (folder.parent / "router.pem").read_text()
+    lines = [f"{OWN_CERTIFICATE} *"]
+    (folder / FOLDER).mkdir()
+    for number in range(NUMBER_OF_CERTIFICATES):
+        (folder / FOLDER / f"{number}.pem").write_text(pem)
+        lines.append(f"{MOUNT / FOLDER / str(number)}.pem www-{number}.example.com")
+    for path in (folder / FOLDER, *(folder / FOLDER).iterdir()):
+        os.chown(path, int(USER), int(USER))
+    (folder / CERTIFICATES).write_text("\n".join(lines) + "\n")
