@@ -30,6 +30,7 @@ PACKAGE = "github.com/letsencrypt/pebble/v2/cmd"
 PROGRAMS = ("pebble", "pebble-challtestsrv")
 LOCAL = "127.0.0.1"
 BUILD_SECONDS = 900
+LIFETIME_SECONDS = 90 * 86400
 BLOCKED = "blocked.example"
 
 
@@ -86,13 +87,11 @@ class Pebble:
 
 
 @contextmanager
-def running(folder: Path, seconds: int = 90 * 86400, environment: Mapping[str, str] | None = None) -> Iterator[Pebble]:
-    """Run it for the length of the block, with its files in ``folder``; certificates are good for ``seconds``.
-
-    ``environment`` are further PEBBLE_… settings.
-    """
+def running(folder: Path, http_port: int | None = None) -> Iterator[Pebble]:
+    """Run it for the length of the block, with its files in ``folder``; it looks for proofs at ``http_port``."""
     programs = bring()
     ports = {name: free_port() for name in ("acme", "management", "http", "tls", "dns", "dns_management")}
+    ports["http"] = http_port or ports["http"]
     authority = Authority()
     certificate, key = authority.issue("pebble", LOCAL)
     for name, content in {"ca.pem": authority.pem, "cert.pem": certificate, "key.pem": key}.items():
@@ -107,7 +106,7 @@ def running(folder: Path, seconds: int = 90 * 86400, environment: Mapping[str, s
         "domainBlocklist": [BLOCKED],
         "retryAfter": {"authz": 1, "order": 1},
         "keyAlgorithm": "ecdsa",
-        "profiles": {"default": {"description": "as told", "validityPeriod": seconds}},
+        "profiles": {"default": {"description": "as told", "validityPeriod": LIFETIME_SECONDS}},
     }
     (folder / "config.json").write_text(json.dumps({"pebble": settings}))
     dns = [programs / "pebble-challtestsrv", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""]
@@ -117,7 +116,7 @@ def running(folder: Path, seconds: int = 90 * 86400, environment: Mapping[str, s
     refusals = {"PEBBLE_WFE_NONCEREJECT": "50", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_CHAIN_LENGTH": "1"}
     with (
         process(dns, folder / "dns.log", ports["dns_management"], {}),
-        process(acme, folder / "pebble.log", ports["acme"], refusals | dict(environment or {})),
+        process(acme, folder / "pebble.log", ports["acme"], refusals),
     ):
         yield Pebble(
             f"https://{LOCAL}:{ports['acme']}/dir",

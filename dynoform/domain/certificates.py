@@ -4,6 +4,7 @@ Heroku's rules and messages: https://devcenter.heroku.com/articles/ssl.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -81,6 +82,10 @@ def _check_strength(leaf: x509.Certificate) -> None:
         raise InvalidInputError(
             f"The certificate is signed with {signed_by.name.upper()}, which is not safe. Get a new one"
         )
+    with suppress(x509.ExtensionNotFound):
+        demanded = leaf.extensions.get_extension_for_class(x509.TLSFeature).value
+        if x509.TLSFeatureType.status_request in demanded:
+            raise InvalidInputError("The certificate demands OCSP stapling (must-staple). Get one without")
 
 
 def _private_key(key: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:

@@ -158,6 +158,14 @@ def signed_with_sha1(key: Key) -> str:
     return pem(x509.load_der_x509_certificate(changed))
 
 
+def demanding_staple(key: Key) -> str:
+    """A certificate that is of no use without an answer of its authority's beside it."""
+    builder = base(subject("www.example.com"), subject("www.example.com"), key, timedelta(days=9))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("www.example.com")]), critical=False)
+    feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    return pem(builder.add_extension(feature, critical=False).sign(key, hashes.SHA256()))
+
+
 def big(issuer: Issuer, leaf: x509.Certificate) -> str:
     """The leaf, and one above it with thousands of names."""
     builder = base(issuer.name, issuer.name, issuer.key, timedelta(days=9))
@@ -190,6 +198,7 @@ def wrong(case: str) -> tuple[str, str]:
         "long": (chain, key_pem(long_key())),
         "rare": (chain, key_pem(ec.generate_private_key(ec.SECP256K1()))),
         "sha1": (signed_with_sha1(key), private),
+        "staple": (demanding_staple(key), private),
         "big": (big(issuer, certificate), private),
         "surrogate": (chain, "é" * 100),
     }
@@ -214,6 +223,7 @@ def wrong(case: str) -> tuple[str, str]:
         ("long", "Key is too long: use RSA with 4096 bits or less, or EC"),
         ("rare", "Key is invalid: browsers know no certificates on secp256k1, use P-256 or P-384"),
         ("sha1", "The certificate is signed with SHA1, which is not safe. Get a new one"),
+        ("staple", "The certificate demands OCSP stapling (must-staple). Get one without"),
         ("big", "Pem is invalid: chain and key have more than 15 KB together"),
         ("surrogate", "Key is invalid: it is not an RSA or EC private key in PEM form"),
     ],
