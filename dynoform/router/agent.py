@@ -97,6 +97,7 @@ class Agent:
         news = self.reader.read(self.routes.apps, spot_check=not woken)
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
+        changed = self.certificates.step(woken=woken)
         wanted = self._wanted(news.apps, news.certificate)
         self.traffic.look(news.moment, self.backend, now=self._will_reload(wanted))
         changed = self._bring(wanted) or changed
