@@ -93,7 +93,6 @@ class Agent:
         ``woken`` is whether there is news, so that nothing else is looked for. Raises ``DynoformError`` or ``OSError``
         when it cannot; the next pass tries again.
         """
-        changed = self.certificates.step()
         news = self.reader.read(self.routes.apps, spot_check=not woken)
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
