@@ -123,6 +123,7 @@ router = Router(
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
         own_api_names=not settings.api_certificate,
+        own_app_names=not settings.apps_certificate,
     ),
     on_docker,
 )
@@ -165,6 +166,7 @@ control_plane = ControlPlane(
         router=router,
         constraints=constraints,
         everywhere_image=everywhere["control-plane"],
+        acme=settings.acme,
     ),
     on_docker,
 )

@@ -124,6 +124,15 @@ def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[d
     assert "StrictHostKeyChecking=accept-new" in provider["sshOpts"]
 
 
+def test_everything_in_docker_is_on_that_engine(spread: list[dict[str, Any]]) -> None:
+    elsewhere = [
+        each["name"]
+        for each in spread
+        if each["type"].startswith("docker:") and "-docker" not in each.get("provider", "")
+    ]
+    assert elsewhere == []
+
+
 def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each["inputs"] for each in platform if each["type"] == SERVICE]
 
