@@ -15,6 +15,7 @@ from components.images import Distributed, DistributedArgs, Images, ImagesArgs
 from components.logplex import Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
+from components.router_addresses import RouterAddresses, RouterAddressesArgs
 from components.secret import swarm_secret
 from components.settings import Settings
 from dynoform.domain.placement import COMMON
@@ -126,6 +127,11 @@ router = Router(
     ),
     on_docker,
 )
+if settings.router_addresses:
+    RouterAddresses(
+        f"{stack}-router-addresses",
+        RouterAddressesArgs(fleet.hosts, settings.router_addresses, f"{settings.dyno_gateway} {settings.http_port}"),
+    )
 Logplex(
     f"{stack}-logplex",
     LogplexArgs(

@@ -101,6 +101,8 @@ class Settings:
     acme: AcmeSettings = NO_ACME
     machines: tuple[MachineArgs, ...] = ()
     """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
+    router_addresses: tuple[str, ...] = ()
+    """What one of several hosts has for its router, and another when that is gone."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -154,6 +156,7 @@ class Settings:
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             machines=_machines(config.get_object("hosts") or {}),
+            router_addresses=_router_addresses(config),
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
@@ -183,6 +186,11 @@ def _check(config: pulumi.Config) -> None:
     hosts = config.get_object("hosts") or {}
     host_settings.check(hosts)
     host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
+    _router_addresses(config)
+
+
+def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
+    return host_settings.router_addresses(config.get("routerAddresses") or "", config.get_object("hosts") or {})
 
 
 def _acme(config: pulumi.Config) -> AcmeSettings:

@@ -156,6 +156,20 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
             {"platformSubnet": "172.29.1.0/24"},
             "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22",
         ),
+        ({"routerAddresses": "here"}, "dynoform:routerAddresses: 'here' is no IPv4 address"),
+        ({"routerAddresses": "10.0.0.9"}, "dynoform:routerAddresses: 0 hosts are declared, and one has to take over"),
+        (
+            {
+                "domain": "apps.example.com",
+                "listenAddress": "203.0.113.1",
+                "hosts": {
+                    "one": {"address": "10.0.0.1", "platform": True},
+                    "two": {"address": "10.0.0.2", "role": "worker"},
+                },
+                "routerAddresses": "10.0.0.9,10.0.0.2",
+            },
+            "dynoform:routerAddresses: 10.0.0.2 is a host's own",
+        ),
         ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
         ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),
         ({"domain": "münchen.example"}, "dynoform:domain: 'münchen.example' has letters that host names cannot have"),
