@@ -78,11 +78,10 @@ class Pebble:
         answer = httpx.get(f"{self.management}/roots/0", verify=trust, trust_env=False)
         return answer.raise_for_status().content
 
-    def suggest(self, pem: str, start: str, end: str) -> None:
-        """Let it suggest another time for the renewal of a certificate."""
+    def suggest(self, pem: str, said: str) -> None:
+        """Let it say this when it is asked for the time to renew a certificate."""
         trust = ssl.create_default_context(cafile=str(self.trusted))
-        window = json.dumps({"suggestedWindow": {"start": start, "end": end}})
-        body = {"certificate": pem, "ariResponse": window}
+        body = {"certificate": pem, "ariResponse": said}
         httpx.post(f"{self.management}/set-renewal-info/", json=body, verify=trust, trust_env=False).raise_for_status()
 
 

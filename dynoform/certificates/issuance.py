@@ -16,6 +16,8 @@ from dynoform.certificates.errors import AccountGoneError, OrderGoneError, Proof
 from dynoform.certificates.resolver import Resolve
 from dynoform.configuration import Configuration
 from dynoform.domain import acm, certificates
+from dynoform.domain.certificates import Certificate
+from dynoform.errors import InvalidInputError
 from dynoform.store import acme as store
 from dynoform.store import domains
 from dynoform.store.acme import Subject
@@ -91,15 +93,13 @@ class Issuance:
         try:
             authority = self.authority()
             url, key = self._order(authority, subject)
-            chain = self._finish(authority, subject, url, key)
+            read = _read(self._finish(authority, subject, url, key), key)
         except AccountGoneError:
             self._forget_account()
             raise
         except (OrderGoneError, RefusedError):
             self._note(subject, order_uri=None, order_key=None)
             raise
-        now = datetime.now(UTC)
-        read = certificates.read(chain, key, now, authorities())
         with self.store.transaction() as session:
             wanted = store.install(session, self.configuration, subject, read, key)
             store.change(session, subject.id, failures=0, after=None, renew_at=None, ask_at=None)
@@ -213,6 +213,13 @@ class Issuance:
             row = session.get(AcmeAccount, self.configuration.acme_directory)
             if row is not None:
                 session.delete(row)
+
+
+def _read(chain: str, key: str) -> Certificate:
+    try:
+        return certificates.read(chain, key, datetime.now(UTC), authorities())
+    except InvalidInputError as error:
+        raise OrderGoneError("the authority's certificate", error.what, "another one is ordered") from error
 
 
 def _identifier(chain: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dynoform.configuration import Configuration
 from dynoform.domain import acm, hostnames
 from dynoform.domain.acm import Lifetime
-from dynoform.errors import DynoformError
+from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.store import acme as store_acme
 from dynoform.store import certificates
@@ -104,8 +104,8 @@ class Worker:
         fields = {"name": subject.names[0], "failures": subject.failures}
         try:
             self._attend(subject, fields)
-        except DynoformError as error:
-            self.journal.warning("certificate not got", error=error, **fields)
+        except UnavailableError as error:
+            self.journal.warning("certificate not got", error=error, **fields)  # the store's: the next look says so too
         except Exception as error:  # noqa: BLE001 - a bug: the name is tried again, later each time
             self.journal.exception("certificate not got", error, **fields)
             self._postpone(subject, acm.AWAY)
@@ -136,13 +136,23 @@ class Worker:
         now = datetime.now(UTC)
         if subject.lifetime is None or _moment(subject, subject.lifetime) <= now:
             return True
-        with self.store.transaction() as session:
-            chain = store_acme.chain(session, subject.id)
-        window, after = self.issuance.authority().suggestion(chain)
-        chosen = acm.choose(window, subject.renew_at) if window else None
+        chosen, after = self._suggested(subject)
         with self.store.transaction() as session:
             store_acme.change(session, subject.id, renew_at=chosen, ask_at=now + acm.ask_again(after))
         return acm.renewal(subject.id, subject.lifetime, chosen) <= now
+
+    def _suggested(self, subject: Subject) -> tuple[datetime | None, float | None]:
+        """The moment to renew at, and the seconds after which to ask again; none of an authority that does not say."""
+        from dynoform.certificates.errors import AwayError
+
+        with self.store.transaction() as session:
+            chain = store_acme.chain(session, subject.id)
+        try:
+            window, after = self.issuance.authority().suggestion(chain)
+        except AwayError as error:
+            self.journal.warning("time of renewal not told", error=error, name=subject.names[0])
+            return subject.renew_at, 0
+        return (acm.choose(window, subject.renew_at) if window else None), after
 
     def _fail(self, subject: Subject, reason: str) -> None:
         failures = subject.failures + 1

@@ -1,6 +1,7 @@
 """The certificate worker against pebble, which refuses half of all nonces: what is got, refused and renewed."""
 
 import io
+import json
 import ssl
 import time
 from collections.abc import Callable
@@ -168,7 +169,8 @@ def test_a_certificate_is_renewed_when_the_authority_suggests_so(
     work(worker)
     now = apps.domain("www.example.com").sni_endpoint
     assert now is not None and now.certificate_chain == first.certificate_chain
-    authority.suggest(first.certificate_chain, "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z")
+    window = {"suggestedWindow": {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}}
+    authority.suggest(first.certificate_chain, json.dumps(window))
     with platform.transaction() as session:
         acme.change(session, identifier, ask_at=datetime.now(UTC))
     work(worker)
@@ -178,6 +180,43 @@ def test_a_certificate_is_renewed_when_the_authority_suggests_so(
     assert apps.state("www.example.com") == (acm.ISSUED, None)
     # States of before are not gone through again: it has a certificate all the time.
     assert [status for name, status in router.seen if name == "www.example.com"][-1] == acm.ISSUED
+
+
+@pytest.mark.parametrize("answer", ["{", "{}", '{"suggestedWindow": {"start": "never", "end": 1}}'])
+def test_a_suggestion_that_is_none_changes_nothing(
+    worker: Worker, router: Router, apps: Apps, platform: Store, authority: Pebble, answer: str
+) -> None:
+    (identifier,) = apps.add("www.example.com")
+    work(worker)
+    work(worker)
+    before, first = subject(platform, identifier), apps.domain("www.example.com").sni_endpoint
+    assert before is not None and first is not None
+    authority.suggest(first.certificate_chain, answer)
+    with platform.transaction() as session:
+        acme.change(session, identifier, ask_at=datetime.now(UTC))
+    work(worker)
+    after = subject(platform, identifier)
+    assert after is not None and after.ask_at is not None and after.renew_at == before.renew_at
+    assert timedelta(minutes=50) < after.ask_at - datetime.now(UTC) <= timedelta(hours=1)
+    assert apps.state("www.example.com") == (acm.ISSUED, None)
+
+
+def test_a_certificate_that_is_none_is_ordered_again(
+    worker: Worker, router: Router, apps: Apps, platform: Store, monkeypatch: pytest.MonkeyPatch, said: io.StringIO
+) -> None:
+    kept = Authority.chain
+    monkeypatch.setattr(Authority, "chain", lambda self, order: "rubbish")
+    (identifier,) = apps.add("www.example.com")
+    work(worker)
+    assert apps.state("www.example.com") == (acm.VERIFIED, acm.AWAY)
+    assert "the authority's certificate: Pem is invalid: it is not a list of certificates" in said.getvalue()
+    found = subject(platform, identifier)
+    assert found is not None and found.order_uri is None and found.after is not None
+    monkeypatch.setattr(Authority, "chain", kept)
+    with platform.transaction() as session:
+        acme.change(session, identifier, after=None)
+    work(worker)
+    assert apps.state("www.example.com") == (acm.ISSUED, None)
 
 
 def test_a_renewal_that_fails_leaves_the_certificate_and_goes_on(
