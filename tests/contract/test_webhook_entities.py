@@ -18,6 +18,7 @@ from tests.contract.conftest import deploy, path_of
 from tests.contract.hooks import add, deliveries_of
 from tests.contract.receiver import Receiver
 from tests.contract.test_addons import create
+from tests.contract.test_domains import issue
 from tests.contract.test_sni_endpoints import pair
 
 __all__ = ["patch", "provider", "worker", "working"]
@@ -96,6 +97,18 @@ def serve(client: httpx.Client) -> None:
     client.patch("/apps/myapp/domains/www.example.com", json={"sni_endpoint": endpoint}).raise_for_status()
     client.delete("/apps/myapp/domains/www.example.com").raise_for_status()
     client.delete(f"/apps/myapp/sni-endpoints/{endpoint}").raise_for_status()
+
+
+def test_certificates_that_the_platform_gets_are_told(client: httpx.Client, team_app: str, store: Store) -> None:
+    client.post("/apps/myapp/domains", json={"hostname": "www.example.com"}).raise_for_status()
+    client.post("/apps/myapp/acm", json={}).raise_for_status()
+    name = issue(store, "www.example.com")
+    assert issue(store, "www.example.com") == name
+    made, renewed = told(client, "api:sni-endpoint")
+    assert (made["action"], renewed["action"]) == ("create", "update")
+    shown = client.get(f"/apps/myapp/sni-endpoints/{name}").json()
+    assert renewed["data"] == shown
+    assert shown["ssl_cert"]["acm"] is True and "PRIVATE" not in str(made)
 
 
 def run(client: httpx.Client, store: Store, operator: Account) -> None:
