@@ -130,6 +130,17 @@ class Api:
         """What `path` answers, as JSON. Raises `OSError` when it does not, or says no; so do the others."""
         return self._call("GET", path, headers=headers)
 
+    def every(self, path: str) -> list[Any]:
+        """All pages of the list that `path` answers with."""
+        found: list[Any] = []
+        headers: dict[str, str] = {}
+        while True:
+            answer = self._heard("GET", path, headers=headers)
+            found += answer.json()
+            if "Next-Range" not in answer.headers:
+                return found
+            headers = {"Range": answer.headers["Next-Range"]}
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Sends `body` as JSON, returns the answer's."""
         return self._call("POST", path, json=body)
@@ -147,14 +158,17 @@ class Api:
         self._call("PUT", url, content=content)
 
     def _call(self, method: str, path: str, **what: Any) -> Any:
+        answer = self._heard(method, path, **what)
+        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
+
+    def _heard(self, method: str, path: str, **what: Any) -> "httpx.Response":
+        """The answer, if it is a good one; else `OSError`."""
         import httpx
 
         try:
-            answer = self._answer(method, path, **what)
-            answer.raise_for_status()
+            return self._answer(method, path, **what).raise_for_status()
         except httpx.HTTPError as error:
             raise OSError(f"{method} {path.partition('?')[0]}: {error}") from error
-        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
 
     def _answer(self, method: str, path: str, **what: Any) -> "httpx.Response":
         """The answer; asked for again, a few times, when the connection broke and it does no harm."""
@@ -178,8 +192,8 @@ class Api:
     def apps(self) -> list[dict[str, Any]]:
         """Apps with their address and dynos: ``{"name", "web_url", "dynos": [{"name", "state"}]}``."""
         found = []
-        for app in self.get("/apps"):
-            dynos = [{"name": one["name"], "state": one["state"]} for one in self.get(f"/apps/{app['id']}/dynos")]
+        for app in self.every("/apps"):
+            dynos = [{"name": one["name"], "state": one["state"]} for one in self.every(f"/apps/{app['id']}/dynos")]
             found.append({"name": app["name"], "web_url": app.get("web_url"), "dynos": dynos})
         return found
 
