@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dynoform.cli.bench.load import load
-from tests.e2e.conftest import LABEL, STACK, Platform, eventually
+from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_platform import build, is_engine, start_engine
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
@@ -134,7 +134,8 @@ def test_postgresql_is_away_for_a_minute(platform: Platform) -> None:
         service.reload()
         service.scale(1)
         releases(platform)
-    says(platform, "python", "State changed from up to crashed", "State changed from starting to up", within=30)
+    # That it was away for a moment nobody could see: its end is told by the agent of its host.
+    says(platform, "python", "heroku[web.1]: Process exited with status 137", within=30)
 
 
 def dyno_of(platform: Platform, app: str) -> Any:
@@ -200,5 +201,5 @@ def test_the_engine_is_killed(platform: Platform) -> None:
             eventually(lambda a=app: platform.serves(a), 90, f"{app} answers again")  # type: ignore[misc]
     assert found.failed < found.sent
     releases(platform)
-    filters = {**LABEL, "status": "running"}
-    eventually(lambda: len(platform.engine.containers.list(filters=filters)) >= len(WORKS), 90, "all processes run")
+    for noun in WORKS:
+        eventually(lambda noun=noun: container(platform, noun), 90, f"{noun} runs")  # type: ignore[misc]

@@ -181,7 +181,7 @@ def test_a_full_disk_of_one_host_stops_who_filled_it_and_the_others_serve(operat
     assert asked.failures == []
     small = operator.fleet["host4"]
     free = ("df", "--output=avail", "-m", "/var/lib/docker")
-    eventually(lambda: int(small.run(*free).split()[-1]) > 1000, 60, "the disk has room again")
+    eventually(lambda: int(small.run(*free).split()[-1]) > 1000, 120, "the disk has room again")
     eventually(lambda: status(operator)["healthy"], 60, "all is well")
 
 

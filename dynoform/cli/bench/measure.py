@@ -40,8 +40,11 @@ class Bench:
         self.dynoform("down", "--yes", "--stack", self.stack.name, *words)
 
     def api(self) -> running.Api:
-        """The stack's Platform API."""
-        outputs: dict[str, Any] = self.stack.outputs()
+        """The stack's Platform API; the stack is brought up where it is not."""
+        outputs: dict[str, Any] = self.stack.outputs() if self.stack.exists() else {}
+        if "apiUrl" not in outputs:
+            self.up()
+            outputs = self.stack.outputs()
         trust.write(self.stack, outputs)
         return running.Api(outputs["apiUrl"], str(outputs["apiKey"]), trust.needed(self.stack, outputs))
 
