@@ -93,10 +93,11 @@ class Agent:
         ``woken`` is whether there is news, so that nothing else is looked for. Raises ``DynoformError`` or ``OSError``
         when it cannot; the next pass tries again.
         """
+        changed = self.certificates.step(woken=woken)
+        # From here to the layout nothing fails: what was read is not lost.
         news = self.reader.read(self.routes.apps, spot_check=not woken)
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
-        changed = self.certificates.step(woken=woken)
         wanted = self._wanted(news.apps, news.certificate)
         self.traffic.look(news.moment, self.backend, now=self._will_reload(wanted))
         changed = self._bring(wanted) or changed

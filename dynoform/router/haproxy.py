@@ -27,6 +27,7 @@ _RELOAD = "reload"
 _SUCCESS = "Success=1"
 _OLD_WORKERS = re.compile(r"^# old workers\n((?:\d+ .*\n)*)", re.MULTILINE)
 _HAND_OVER_SECONDS = 5
+_WORKER_SECONDS = 1.0
 _RESTART_SECONDS = 1.0
 
 
@@ -210,7 +211,10 @@ class Master:
         return [line.split()[0] for line in match[1].splitlines()] if match else []
 
     def _accepts(self, worker: str) -> bool:
-        return "Stopping: 0" in self._ask(f"@!{worker} show info", SECONDS)
+        try:
+            return "Stopping: 0" in self._ask(f"@!{worker} show info", _WORKER_SECONDS)
+        except TimeoutError:
+            return True  # one that ends meanwhile may never answer; soon it is not in the list any more
 
     def _ask(self, command: str, seconds: float) -> str:
         with socket.socket(socket.AF_UNIX) as connection:

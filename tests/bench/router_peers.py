@@ -134,7 +134,6 @@ def caddy(folder: Path) -> Iterator[int]:
     (folder / "Caddyfile").write_text(f"""{{
     admin off
     auto_https off
-    persist_config off
 }}
 :{port} {{
     log {{
