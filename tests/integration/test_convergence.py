@@ -7,7 +7,7 @@ import pytest
 
 from dynoform.cli import convergence
 from dynoform.cli.console import Console
-from dynoform.cli.engine import Engine, connect
+from dynoform.cli.engine import Engine, local
 from dynoform.errors import DynoformError
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
@@ -16,7 +16,7 @@ STACK = "testwait"
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with connect(STACK) as found:
+    with local(STACK) as found:
         assert found
         remove(found)
         yield found

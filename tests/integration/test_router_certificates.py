@@ -35,7 +35,12 @@ from tests.postgres import free_port
 from tests.store_fixtures import configuration, migrated, store
 
 __all__ = ["configuration", "migrated", "parts", "store"]
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.timeout(300),
+    # Old versions are offered to see them refused.
+    pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning"),
+]
 LOCAL = "127.0.0.1"
 DOMAIN = "apps.example"
 PLATFORM = "127.72.1.1"
