@@ -1,7 +1,9 @@
 """Which host name goes to which dynos: from apps and web dynos to what every router has to serve."""
 
+import html
+import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,9 +15,13 @@ PRESENCE = "router/"
 """Router agents hold leases of this prefix; the holder is the moment (ISO 8601) whose routes are in force there."""
 
 
+POOL = "app_"
+"""Backends of dynos have names of this prefix."""
+
+
 def backend(app_id: UUID) -> str:
     """The name in HAProxy of the app's dynos together."""
-    return f"app_{app_id}"
+    return f"{POOL}{app_id}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,13 @@ class RoutedApp:
     id: UUID
     name: str
     maintenance: bool = False
+    affinity: bool = False
+    """Whether a client stays with the dyno that it had first (`http-session-affinity`)."""
+    closes: bool = False
+    """Whether each request has a connection of its own to the dyno (`http-disable-keepalive-to-dyno`)."""
+    error_page: str = ""
+    """URL of what is shown instead of the router's page; `page_url` has checked it."""
+    maintenance_page: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,10 @@ class Pool:
 
     app_id: UUID
     servers: tuple[Server, ...]
+    affinity: bool = False
+    closes: bool = False
+    error_page: bool = False
+    """As the app has them; whether there is an error page of its own."""
 
     @property
     def backend(self) -> str:
@@ -80,12 +97,20 @@ class Routes:
     ``.example.com`` stands for all names below that have no entry of their own, and no nearer such one.
     """
     pools: tuple[Pool, ...]
+    pages: tuple[tuple[str, str], ...] = ()
+    """``/error/<app id>`` or ``/maintenance/<app id>`` → URL of the app's own page, sorted."""
 
     def backends(self) -> dict[str, str]:
         """App id → backend, for the apps that have a host."""
         return dict(value.split("|") for _, value in self.hosts)
 
 
+ERROR_PAGE = "/error/"
+MAINTENANCE_PAGE = "/maintenance/"
+"""Keys in the routers' map that no host name can be, before an app's id: the URL of its own page."""
+PAGE_VARS = {"ERROR_PAGE_URL": ERROR_PAGE, "MAINTENANCE_PAGE_URL": MAINTENANCE_PAGE}
+"""The config vars that name such pages (https://devcenter.heroku.com/articles/error-pages)."""
+_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,;=%\[\]&-]{1,2000}")
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
@@ -119,8 +144,11 @@ def compute(
     hosts = dict.fromkeys(api_hosts(domain), f"-|{API}")
     values: dict[UUID, str] = {}
     pools: list[Pool] = []
+    pages: list[tuple[str, str]] = []
     for app in apps:
-        pool = Pool(app.id, tuple(sorted(_servers(by_app[app.id]))))
+        servers = tuple(sorted(_servers(by_app[app.id])))
+        pool = Pool(app.id, servers, app.affinity, app.closes, bool(app.error_page))
+        pages += _pages(app)
         if pool.servers and not app.maintenance:
             pools.append(pool)
         values[app.id] = f"{app.id}|{_backend(app, pool, by_app[app.id])}"
@@ -128,7 +156,22 @@ def compute(
     for custom in domains:
         if custom.app_id in values:
             hosts.setdefault(custom.hostname.removeprefix("*"), values[custom.app_id])
-    return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)))
+    return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)), tuple(sorted(pages)))
+
+
+def page_urls(config: Mapping[str, str]) -> dict[str, str]:
+    """The config vars among these that name a page of the app's own, and can be one.
+
+    Anybody who sees the page sees the URL, so it is kept outside the encrypted config vars.
+    """
+    return {name: url for name in PAGE_VARS if _PAGE_URL.fullmatch(url := config.get(name, "").strip())}
+
+
+def _pages(app: RoutedApp) -> Iterable[tuple[str, str]]:
+    for key, url in ((ERROR_PAGE, app.error_page), (MAINTENANCE_PAGE, app.maintenance_page)):
+        if url:
+            # It stands in an attribute of the page.
+            yield f"{key}{app.id}", html.escape(url)
 
 
 def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:

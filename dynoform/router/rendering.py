@@ -12,11 +12,14 @@ from dynoform.domain.routes import Routes
 
 MOUNT = Path("/var/lib/dynoform/router")
 """Where the router's container sees the directory that the agent writes to."""
+SHARE = Path("/usr/local/share/dynoform")
+"""Where the image has what the configuration names: pages, Lua."""
 PAGES = (
-    (routes.NO_DYNOS, "H14", "application-error"),
-    (routes.CRASHED, "H10", "application-error"),
-    (routes.MAINTENANCE, "H80", "maintenance"),
+    (routes.NO_DYNOS, "H14", "application-error", routes.ERROR_PAGE),
+    (routes.CRASHED, "H10", "application-error", routes.ERROR_PAGE),
+    (routes.MAINTENANCE, "H80", "maintenance", routes.MAINTENANCE_PAGE),
 )
+"""Backend, code, page, and the key in the map of the page that the app has instead."""
 HOSTS = "hosts.map"
 API_CERTIFICATE = "api.pem"
 GENERATION_KEY = "/generation"
@@ -24,11 +27,35 @@ GENERATION_KEY = "/generation"
 WEIGHT = " weight 64"
 """``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly uneven shares."""
 
-RETRIES = 10
-"""Further dynos that are asked when one does not take a request; a lone dyno is asked once more, after a second."""
+ATTEMPTS = 10
+"""Dynos that are asked for one request at most, each of them once."""
+IN_FLIGHT = 200
+"""Requests at a time for each dyno that can be connected to; what comes above that is refused (H11)."""
+KEEPS_FROM = 100
+"""Requests a second to an app from which on connections to its dynos are kept for further ones."""
+MOST_HELD = 5_000
+"""Requests of all apps that wait at a time: a quarter of the router's connections."""
 
 LEVELS = 4
 """Labels that are taken off a host name, one after the other, to look for a wildcard that covers it."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the router waits for whom, in seconds (https://devcenter.heroku.com/articles/http-routing#timeouts)."""
+
+    connect: int = 5
+    connect_one_of_several: int = 1
+    """Heroku's is 5 as well; here a host that is lost costs a second and no more."""
+    head: int = 30
+    """For all of a request's head."""
+    first_byte: int = 30
+    """For a dyno's answer to begin, once it has the whole request."""
+    idle: int = 55
+    """Without a byte either way, from then on; also for a client that sends a body."""
+
+
+HEROKU = Patience()
 
 
 @dataclass(frozen=True)
@@ -43,22 +70,31 @@ class Rendered:
     certificate: str | None = None
 
 
-def render(wanted: Routes, certificate: str | None = None) -> Rendered:
+def render(wanted: Routes, certificate: str | None = None, patience: Patience = HEROKU) -> Rendered:
     """The files for these routes; the same routes give the same bytes.
 
     ``certificate`` is the PEM of the API's names, with its key, when it is not the stack's own.
     """
-    hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
+    hosts = "".join(f"{host} {value}\n" for host, value in (*wanted.hosts, *wanted.pages))
     hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
         "held": routes.HELD,
         "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if certificate else "",
         "hosts_file": MOUNT / HOSTS,
+        "attempts": ATTEMPTS,
+        "error_page": routes.ERROR_PAGE,
+        "html": "text/html; charset=utf-8",
+        "in_flight": IN_FLIGHT,
+        "keeps_from": KEEPS_FROM,
         "levels": LEVELS,
+        "maintenance_page": routes.MAINTENANCE_PAGE,
+        "most_held": MOST_HELD,
         "pages": PAGES,
+        "patience": patience,
+        "pool_prefix": routes.POOL,
         "pools": wanted.pools,
-        "retries": RETRIES,
+        "share": SHARE,
         "weight": WEIGHT,
     }
     # The generation cannot be part of what it is the digest of.

@@ -57,7 +57,7 @@ def agent(store: Store, tmp_path: Path) -> Agent:
 def test_a_pass_writes_what_the_store_wants_and_a_second_changes_nothing(agent: Agent, store: Store) -> None:
     app_id = app_with_dyno(store, 20001)
     assert agent.step() is True
-    assert f"backend app_{app_id}\n" in (agent.directory.current().configuration or "")
+    assert f"backend app_{app_id} from dynos\n" in (agent.directory.current().configuration or "")
     assert " 172.29.0.1:20001\n" in (agent.directory.current().configuration or "")
     assert agent.step() is False
     with store.transaction() as session:

@@ -20,21 +20,58 @@ def backend(text: str, name: str) -> list[str]:
     return [line.strip() for line in block.splitlines()]
 
 
+def section(text: str, title: str) -> list[str]:
+    return [line.strip() for line in text.partition(f"\n{title}\n")[2].partition("\n\n")[0].splitlines()]
+
+
 def test_each_app_has_a_backend_that_draws_a_random_dyno() -> None:
-    assert backend(rendered(20001, 20002).configuration, f"app_{A}") == [
-        "balance random(1)",
-        "retries 10",
+    assert backend(rendered(20001, 20002).configuration, f"app_{A} from dynos") == [
+        'balance "${DYNOFORM_BALANCE}"',
+        "retries 1",
         "timeout connect 1s",
-        "http-response set-timeout server 55s",
         "server web.1:00000001 172.29.0.1:20001 weight 64",
         "server web.2:00000002 172.29.0.1:20002 weight 64",
     ]
+    assert backend(rendered(20001).configuration, f"app_{A} from dynos") == [
+        'balance "${DYNOFORM_BALANCE}"',
+        "retries 0",
+        "server web.1:00000001 172.29.0.1:20001",
+    ]
 
 
-@pytest.mark.parametrize(("dynos", "retries"), [(1, 1), (2, 10), (30, 10)])
-def test_a_lone_dyno_is_retried_once_others_ten_times(dynos: int, retries: int) -> None:
-    lines = backend(rendered(*range(20001, 20001 + dynos)).configuration, f"app_{A}")
+@pytest.mark.parametrize(("dynos", "retries"), [(1, 0), (2, 1), (10, 9), (30, 9)])
+def test_each_of_up_to_ten_dynos_is_asked_once(dynos: int, retries: int) -> None:
+    lines = backend(rendered(*range(20001, 20001 + dynos)).configuration, f"app_{A} from dynos")
     assert f"retries {retries}" in lines
+
+
+def test_the_times_are_herokus() -> None:
+    common = section(rendered(20001).configuration, "defaults common")
+    for name, seconds in (
+        ("connect", 5),
+        ("http-request", 30),
+        ("server", 30),
+        ("client", 55),
+        ("tunnel", 55),
+        ("http-keep-alive", 90),
+    ):
+        assert f"timeout {name} {seconds}s" in common
+    assert "http-response set-timeout server 55s" in section(
+        rendered(20001).configuration, "defaults dynos from common"
+    )
+
+
+def test_what_an_app_chose_is_in_its_backend() -> None:
+    app = RoutedApp(A, "shop", affinity=True, closes=True, error_page="https://x.example/?a=1&b=<")
+    dynos = [WebDyno(uuid.UUID(int=n << 96), A, n, "up", "172.29.0.1", 20000 + n) for n in (1, 2)]
+    found = render(compute([app], dynos, "localhost"))
+    assert f"/error/{A} https://x.example/?a=1&amp;b=&lt;\n" in found.hosts
+    assert backend(found.configuration, f"app_{A} from dynos_own_page")[3:] == [
+        'cookie heroku-session-affinity insert indirect nocache httponly attr "Max-Age=86400"',
+        "option http-server-close",
+        "server web.1:00000001 172.29.0.1:20001 weight 64 cookie 00000001",
+        "server web.2:00000002 172.29.0.1:20002 weight 64 cookie 00000002",
+    ]
 
 
 def test_the_generations_name_exactly_this_content() -> None:

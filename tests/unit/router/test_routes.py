@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from dynoform.domain.routes import CustomDomain, Pool, RoutedApp, Server, WebDyno, compute
+from dynoform.domain.routes import CustomDomain, Pool, RoutedApp, Server, WebDyno, compute, page_urls
 
 LOCAL = {"localhost", "127.0.0.1", "api.localhost", "registry.localhost"}
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
@@ -95,3 +95,29 @@ def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> Non
     assert hosts["api.localhost"] == "-|api"
     assert hosts["blog.localhost"] == f"{B}|no_dynos"
     assert "lost.example" not in dict(compute([RoutedApp(A, "shop")], [], "localhost", domains).hosts)
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://bucket.example/error.html", True),
+        (" http://x.example/a?b=c&d=%20#e ", True),
+        ("//x.example/a", False),
+        ("javascript:alert(1)", False),
+        ("https://x.example/a b", False),
+        ('https://x.example/"onload=alert(1)', False),
+        ("https://x.example/<b>", False),
+        ("https://x.example/\nshop.localhost x|app_x", False),
+        ("https://x.example/" + "a" * 2000, False),
+    ],
+)
+def test_pages_of_an_apps_own_are_urls_and_nothing_else(url: str, taken: bool) -> None:
+    for name in ("ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"):
+        assert page_urls({name: url, "OTHER": "https://x.example/"}) == ({name: url.strip()} if taken else {})
+
+
+def test_pages_of_an_apps_own_stand_beside_the_hosts() -> None:
+    app = RoutedApp(A, "shop", error_page="https://x.example/?a&b", maintenance_page="https://x.example/m")
+    found = compute([app, RoutedApp(B, "blog")], [dyno(A, 1, 20001), dyno(B, 1, 20002)], "localhost")
+    assert found.pages == ((f"/error/{A}", "https://x.example/?a&amp;b"), (f"/maintenance/{A}", "https://x.example/m"))
+    assert [pool.error_page for pool in found.pools] == [True, False]
