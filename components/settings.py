@@ -152,7 +152,9 @@ def _check(config: pulumi.Config) -> None:
     )
     _brought(config)
     stack_settings.check_apps(config.get_object("apps") or {})
-    host_settings.check(config.get_object("hosts") or {})
+    hosts = config.get_object("hosts") or {}
+    host_settings.check(hosts)
+    host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
 
 
 def _brought(config: pulumi.Config) -> str:

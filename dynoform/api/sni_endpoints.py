@@ -27,13 +27,13 @@ from dynoform.api.services import Services, Use
 from dynoform.domain import certificates, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
+from dynoform.store import certificates as store
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
 from dynoform.store.tables import App, SniEndpoint
 from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["sni endpoints"])
-KEY = "private_key"
 MAXIMUM_PER_APP = 100
 _ENTITY = "api:sni-endpoint"
 _CHANGEABLE: tuple[Literal["certificate_chain", "ssl_cert"], ...] = ("certificate_chain", "ssl_cert")
@@ -196,7 +196,8 @@ def _read(body: Certificate) -> certificates.Certificate:
 
 def _fill(services: Services, endpoint: SniEndpoint, certificate: certificates.Certificate, key: str) -> None:
     endpoint.certificate_chain = certificate.chain
-    endpoint.private_key = services.vault.encrypt(endpoint.id, {KEY: key})
+    endpoint.private_key = store.seal(services.configuration, endpoint.id, key)
+    endpoint.sealed_for_routers = True
     endpoint.cert_domains = list(certificate.domains)
     endpoint.issuer, endpoint.subject = certificate.issuer, certificate.subject
     endpoint.starts_at, endpoint.expires_at = certificate.starts_at, certificate.expires_at

@@ -1,9 +1,8 @@
 """Which host name goes to which dynos: from apps and web dynos to what every router has to serve."""
 
-import html
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,13 +14,13 @@ PRESENCE = "router/"
 """Router agents hold leases of this prefix; the holder is the moment (ISO 8601) whose routes are in force there."""
 
 
-POOL = "app_"
-"""Backends of dynos have names of this prefix."""
+POOL, STICKY, SPARE = "app_", "sticky_", "spare_"
+"""Backends of one app's dynos have names of these prefixes: its own, its own where clients stay with a dyno, any."""
 
 
-def backend(app_id: UUID) -> str:
-    """The name in HAProxy of the app's dynos together."""
-    return f"{POOL}{app_id}"
+def backend(app_id: UUID, *, sticky: bool = False) -> str:
+    """The name in HAProxy of the app's dynos together; ``sticky`` is for a client that stays with one of them."""
+    return f"{STICKY if sticky else POOL}{app_id}"
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,8 @@ class RoutedApp:
     maintenance: bool = False
     affinity: bool = False
     """Whether a client stays with the dyno that it had first (`http-session-affinity`)."""
-    closes: bool = False
-    """Whether each request has a connection of its own to the dyno (`http-disable-keepalive-to-dyno`)."""
-    error_page: str = ""
-    """URL of what is shown instead of the router's page; `page_url` has checked it."""
-    maintenance_page: str = ""
+    pages: tuple[tuple[str, str], ...] = ()
+    """As `page_urls` has them, as items."""
 
 
 @dataclass(frozen=True)
@@ -69,56 +65,71 @@ class Server:
     address: str
     port: int
 
+    @property
+    def dyno(self) -> str:
+        """The dyno's name alone: ``web.1``."""
+        return self.name.partition(":")[0]
 
-@dataclass(frozen=True, order=True)
-class Pool:
-    """The dynos of one app."""
+
+@dataclass(frozen=True)
+class AppRoute:
+    """All that routers serve for one app."""
 
     app_id: UUID
-    servers: tuple[Server, ...]
-    affinity: bool = False
-    closes: bool = False
-    error_page: bool = False
-    """As the app has them; whether there is an error page of its own."""
+    backend: str
+    """The app's own, the one for lone dynos, or one that answers with a page or waits."""
+    hosts: tuple[str, ...]
+    """``.example.com`` stands for all names below that have no entry of their own, and no nearer such one."""
+    servers: tuple[Server, ...] = ()
+    pages: tuple[tuple[str, str], ...] = ()
+    """``/error/<app id>`` or ``/maintenance/<app id>`` → URL of the app's own page, sorted."""
 
     @property
-    def backend(self) -> str:
-        """The pool's name in HAProxy."""
-        return backend(self.app_id)
+    def is_own(self) -> bool:
+        """Whether the backend is the app's alone."""
+        return self.backend.startswith((POOL, STICKY))
+
+    @property
+    def is_sticky(self) -> bool:
+        """Whether it is one where clients stay with a dyno."""
+        return self.backend.startswith(STICKY)
 
 
 @dataclass(frozen=True)
 class Routes:
     """Everything that a router has to serve; equal inputs in any order give equal routes."""
 
-    hosts: tuple[tuple[str, str], ...]
-    """Host name → ``app id|backend``, sorted; the API's hosts have ``-`` for the app.
+    api: tuple[str, ...]
+    """The host names of the API."""
+    apps: Mapping[UUID, AppRoute]
 
-    ``.example.com`` stands for all names below that have no entry of their own, and no nearer such one.
-    """
-    pools: tuple[Pool, ...]
-    pages: tuple[tuple[str, str], ...] = ()
-    """``/error/<app id>`` or ``/maintenance/<app id>`` → URL of the app's own page, sorted."""
+    def changed(self, news: Mapping[UUID, AppRoute | None]) -> "Routes":
+        """These with some apps' routes exchanged; None takes an app away."""
+        if not news:
+            return self
+        apps = {**self.apps, **{app: route for app, route in news.items() if route is not None}}
+        for gone in (app for app, route in news.items() if route is None):
+            apps.pop(gone, None)
+        return Routes(self.api, apps)
 
-    def backends(self) -> dict[str, str]:
-        """App id → backend, for the apps that have a host."""
-        return dict(value.split("|") for _, value in self.hosts)
 
-
-ERROR_PAGE = "/error/"
-MAINTENANCE_PAGE = "/maintenance/"
-"""Keys in the routers' map that no host name can be, before an app's id: the URL of its own page."""
-PAGE_VARS = {"ERROR_PAGE_URL": ERROR_PAGE, "MAINTENANCE_PAGE_URL": MAINTENANCE_PAGE}
-"""The config vars that name such pages (https://devcenter.heroku.com/articles/error-pages)."""
-_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,;=%\[\]&-]{1,2000}")
+PAGE_VARS = {"ERROR_PAGE_URL": "/error/", "MAINTENANCE_PAGE_URL": "/maintenance/"}
+"""Config vars that name pages (https://devcenter.heroku.com/articles/error-pages); keys in the routers' map, which no
+host name can be, before the app's id."""
+# Nothing that would need escaping in an attribute of a page, in HAProxy's map or on its command line.
+_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
 """Backends that answer with an error page, whichever app it is."""
+LONE = "lone"
+"""The backend of all apps with one dyno each: the map of host names says where that is."""
 HELD = "held"
 """The backend where requests wait for a dyno that boots or wakes."""
 HOLD_SECONDS = 75
 """How long at most (https://devcenter.heroku.com/articles/error-codes, H20)."""
+MOST_LONE = 2
+"""A dyno and its successor."""
 _COMING = frozenset({"starting", "idle"})
 
 
@@ -136,27 +147,18 @@ def compute(
     """The routes for these apps and dynos. A dyno takes traffic as long as it has an address, whatever its state:
     the reconciler takes the address away before it stops one.
 
-    ``domain`` is the platform's own; ``domains`` never take a host name from it.
+    ``domain`` is the platform's own; ``domains`` never take a host name from it. Each app's route depends on what is
+    its own alone, so the routes of some apps can be computed without the others.
     """
     by_app: dict[UUID, list[WebDyno]] = defaultdict(list)
     for dyno in dynos:
         by_app[dyno.app_id].append(dyno)
-    hosts = dict.fromkeys(api_hosts(domain), f"-|{API}")
-    values: dict[UUID, str] = {}
-    pools: list[Pool] = []
-    pages: list[tuple[str, str]] = []
-    for app in apps:
-        servers = tuple(sorted(_servers(by_app[app.id])))
-        pool = Pool(app.id, servers, app.affinity, app.closes, bool(app.error_page))
-        pages += _pages(app)
-        if pool.servers and not app.maintenance:
-            pools.append(pool)
-        values[app.id] = f"{app.id}|{_backend(app, pool, by_app[app.id])}"
-        hosts.setdefault(f"{app.name}.{domain}", values[app.id])
+    names: dict[UUID, list[str]] = defaultdict(list)
     for custom in domains:
-        if custom.app_id in values:
-            hosts.setdefault(custom.hostname.removeprefix("*"), values[custom.app_id])
-    return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)), tuple(sorted(pages)))
+        names[custom.app_id].append(custom.hostname)
+    api = api_hosts(domain)
+    found = ((app, _hosts(app, names[app.id], api, domain)) for app in apps)
+    return Routes(tuple(sorted(api)), {app.id: _route(app, hosts, by_app[app.id]) for app, hosts in found})
 
 
 def page_urls(config: Mapping[str, str]) -> dict[str, str]:
@@ -167,11 +169,16 @@ def page_urls(config: Mapping[str, str]) -> dict[str, str]:
     return {name: url for name in PAGE_VARS if _PAGE_URL.fullmatch(url := config.get(name, "").strip())}
 
 
-def _pages(app: RoutedApp) -> Iterable[tuple[str, str]]:
-    for key, url in ((ERROR_PAGE, app.error_page), (MAINTENANCE_PAGE, app.maintenance_page)):
-        if url:
-            # It stands in an attribute of the page.
-            yield f"{key}{app.id}", html.escape(url)
+def _hosts(app: RoutedApp, custom: Iterable[str], api: Collection[str], domain: str) -> tuple[str, ...]:
+    own = f"{app.name}.{domain}"
+    others = {name.removeprefix("*") for name in custom if not name.endswith(f".{domain}")}
+    return tuple(sorted((others | {own}).difference(api)))
+
+
+def _route(app: RoutedApp, hosts: tuple[str, ...], dynos: Collection[WebDyno]) -> AppRoute:
+    servers = () if app.maintenance else tuple(sorted(_servers(dynos)))
+    pages = tuple(sorted((f"{PAGE_VARS[name]}{app.id}", url) for name, url in app.pages))
+    return AppRoute(app.id, _backend(app, servers, dynos), hosts, servers, pages)
 
 
 def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
@@ -180,11 +187,16 @@ def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
             yield Server(f"{dyno_names.name(WEB, dyno.number)}:{dyno.id.hex[:8]}", dyno.address, dyno.port)
 
 
-def _backend(app: RoutedApp, pool: Pool, dynos: Collection[WebDyno]) -> str:
+def _backend(app: RoutedApp, servers: Sequence[Server], dynos: Collection[WebDyno]) -> str:
     if app.maintenance:
         return MAINTENANCE
-    if pool.servers:
-        return pool.backend
+    if servers:
+        return LONE if _is_lone(servers) else backend(app.id, sticky=app.affinity)
     if any(dyno.state in _COMING for dyno in dynos):
         return HELD
     return CRASHED if any(dyno.state == "crashed" for dyno in dynos) else NO_DYNOS
+
+
+def _is_lone(servers: Sequence[Server]) -> bool:
+    """Whether it is one dyno, alone or beside its successor: there is no other to ask when it does not answer."""
+    return len(servers) <= MOST_LONE and len({server.dyno for server in servers}) == 1

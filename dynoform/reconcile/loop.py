@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from dynoform.configuration import Configuration
 from dynoform.domain import eco
 from dynoform.domain.dyno_actions import urgency
+from dynoform.domain.dyno_snapshot import DynoState, Service, Snapshot
 from dynoform.domain.placement import Host
-from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
+from dynoform.domain.reconciliation import decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient

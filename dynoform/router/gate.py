@@ -7,7 +7,7 @@ growing intervals, once for all who wait. Nothing is lost with this process: HAP
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.domain import routes
 from dynoform.domain.retries import pause
-from dynoform.domain.routes import Routes, Server
+from dynoform.domain.routes import AppRoute, Routes, Server
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 
@@ -37,13 +37,14 @@ _GONE, _TOO_MANY, _BOOT_TIMEOUT, _NONE_CONNECTED = "H14", "H11", "H20", "H99"
 _UP = "up "
 
 
-def answers(wanted: Routes) -> dict[str, tuple[str, ...]]:
-    """App id → what its held requests are told, one of these; an app whose requests wait has none."""
-    backends = wanted.backends()
-    up = {str(pool.app_id): tuple(map(_up, pool.servers)) for pool in wanted.pools}
-    errors = {app: (_CODES[backend],) for app, backend in backends.items() if backend in _CODES}
-    held: dict[str, tuple[str, ...]] = {app: () for app, backend in backends.items() if backend == routes.HELD}
-    return {**up, **errors, **held}
+def answers(route: AppRoute | None) -> tuple[str, ...]:
+    """What an app's held requests are told, one of these; nothing while they wait."""
+    if route is None:
+        return (_GONE,)
+    if route.backend == routes.HELD:
+        return ()
+    code = _CODES.get(route.backend)
+    return (code,) if code else tuple(map(_up, route.servers))
 
 
 class Gate:
@@ -54,7 +55,7 @@ class Gate:
         self._wake, self._journal, self._seconds = wake, journal, seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
-        self._answers: Mapping[str, tuple[str, ...]] | None = None
+        self._routes: Routes | None = None
         self._waiting: dict[str, dict[asyncio.Future[str], tuple[str, ...]]] = defaultdict(dict)
         """App id → who waits, and the dynos that one knows to be down."""
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -70,14 +71,16 @@ class Gate:
 
     def tell(self, wanted: Routes) -> None:
         """These are the routes now: let go whom they say something. From any thread."""
-        found = answers(wanted)
-        self._answers = found
+        self._routes = wanted
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._let_go, found)
+            self._loop.call_soon_threadsafe(self._let_go)
 
-    def _let_go(self, found: Mapping[str, tuple[str, ...]]) -> None:
+    def _told(self, app: str) -> tuple[str, ...]:
+        return answers(self._routes.apps.get(UUID(app))) if self._routes else ()
+
+    def _let_go(self) -> None:
         for app, waiting in list(self._waiting.items()):
-            told = found.get(app, (_GONE,))
+            told = self._told(app)
             for future, down in waiting.items():
                 if told and told != down and not future.done():
                     future.set_result(_one_of(told))
@@ -94,7 +97,7 @@ class Gate:
 
     async def _answer(self, app: str, reader: asyncio.StreamReader, *, are_down: bool) -> str:
         """What the request is told; it waits for that no longer than it is there itself."""
-        told = (self._answers or {}).get(app, ())
+        told = self._told(app)
         down = told if are_down and told and told[0].startswith(_UP) else ()
         if told and not down:
             return _one_of(told)
@@ -120,7 +123,7 @@ class Gate:
         """While anybody waits: wake the app, or, when it has dynos that are down, look whether one is there again."""
         failures = tries = 0
         while True:
-            told = (self._answers or {}).get(app, ())
+            told = self._told(app)
             if told and told[0].startswith(_UP):
                 await self._try(app, _one_of(told))
                 wait = min(PROBE_SECONDS * 2**tries, LONGEST_PROBE_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311
@@ -154,7 +157,7 @@ class Gate:
 
 
 def _up(server: Server) -> str:
-    return f"{_UP}{server.address} {server.port} {server.name.partition(':')[0]}"
+    return f"{_UP}{server.address} {server.port} {server.dyno}"
 
 
 def _one_of(told: tuple[str, ...]) -> str:

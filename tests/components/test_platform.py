@@ -107,6 +107,7 @@ def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_r
 def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[dict[str, Any]]) -> None:
     (provider,) = [each["inputs"] for each in spread if each["type"] == "pulumi:providers:docker"]
     assert provider["host"] == "ssh://root@host1.example.com:22"
+    assert "StrictHostKeyChecking=accept-new" in provider["sshOpts"]
 
 
 def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -210,7 +210,7 @@ def deploy(store: Store, app: str, account: Account, process_types: dict[str, st
         made = Slug(id=uuid.uuid4(), app_id=found.id, image="registry/apps@sha256:" + "0" * 64, size=1234)
         made.checksum, made.stack, made.commit, made.process_types = (
             "SHA256:00",
-            "stack-13",
+            "dynoform-13",
             "abc1234def",
             process_types,
         )

@@ -63,6 +63,11 @@ class FleetHost:
         """What the docker client prints on the host."""
         return self.run("timeout", f"{seconds:g}", "docker", *words, seconds=seconds + 10, check=check)
 
+    def runs(self) -> bool:
+        """Whether it has booted and was not killed since."""
+        self.container.reload()
+        return bool(self.container.status == "running")
+
     def kill(self) -> None:
         """All its processes end at once, as when the power fails; no packet is answered any more."""
         self.container.kill("SIGKILL")
@@ -137,6 +142,14 @@ class Fleet:
         for host in made:
             host.wait()
         return made
+
+    def load_built(self, repositories: Sequence[str], hosts: Sequence[FleetHost]) -> None:
+        """Copy images with the steps that they were built in: a build on a host takes them from the cache."""
+        found = [image for name in repositories for image in self.engine.images.list(name) if image.tags]
+        steps = {one["Id"] for image in found for one in image.history() if one["Id"].startswith("sha256:")}
+        self.load(
+            [*(tag for image in found for tag in image.tags if tag.startswith("dynoform/")), *sorted(steps)], hosts
+        )
 
     def load(self, names: Sequence[str], hosts: Sequence[FleetHost]) -> None:
         """Copy images from this machine's engine to hosts'."""

@@ -10,18 +10,20 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 from docker.models.containers import Container
 
 from dynoform.configuration import Configuration
-from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno, compute
+from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno, compute
 from dynoform.journal import Journal
 from dynoform.logplex.server import Logplex
 from dynoform.router.agent import Agent
 from dynoform.router.gate import Gate
-from dynoform.router.rendering import HEROKU, Patience, Rendered, render
+from dynoform.router.rendering import HEROKU, Patience, base
 from dynoform.store.session import Store
 from tests.integration.engine_parts import EngineParts
 from tests.integration.router_container import make_folder, start_router
@@ -86,11 +88,9 @@ def serve(address: str, port: int, name: str) -> ThreadingHTTPServer:
 class RouterUnderTest:
     """HAProxy in its container, the agent in this process, dynos and API as threads, the log plane beside them."""
 
-    def __init__(
-        self, parts: EngineParts, folder: Path, logplex: Logplex, patience: Patience, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, parts: EngineParts, folder: Path, logplex: Logplex, environment: dict[str, str]) -> None:
         self.parts, self.folder, self.logplex = parts, folder, logplex
-        self.patience, self.environment = patience, environment
+        self.environment = environment
         self.api: ThreadingHTTPServer | None = None
         self.http, self.https = free_port(), free_port()
         self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
@@ -128,16 +128,14 @@ class RouterUnderTest:
         maintenance: bool = False,
         domains: Sequence[CustomDomain] = (),
         blog: RoutedApp | None = None,
-    ) -> Rendered:
+    ) -> Routes:
         """Have it serve these; ``blog`` is for an app of that name with more than a name."""
         blog = blog or RoutedApp(self.blog, "blog", maintenance)
-        wanted = compute(
-            [RoutedApp(self.shop, "shop"), blog, RoutedApp(self.empty, "empty")], dynos, "localhost", domains
-        )
-        rendered = render(wanted, patience=self.patience)
+        apps = [RoutedApp(self.shop, "shop"), blog, RoutedApp(self.empty, "empty")]
+        wanted = compute(apps, dynos, "localhost", domains)
         self.agent.gate.tell(wanted)
-        self.agent.apply(rendered)
-        return rendered
+        self.agent.apply(wanted)
+        return wanted
 
     def dyno(self, number: int, port: int | None, app: uuid.UUID | None = None, state: str = "up") -> WebDyno:
         identity = uuid.uuid5(app or self.shop, str(number))
@@ -209,13 +207,14 @@ def running(
 ) -> Iterator[RouterUnderTest]:
     """A router with two dynos and the API; ``environment`` is for the container."""
     folder, authority = make_folder(parent)
-    found = RouterUnderTest(parts, folder, logplex, patience, environment)
+    found = RouterUnderTest(parts, folder, logplex, environment)
     found.trust.load_verify_locations(cadata=authority.decode())
     found.trust.check_hostname = False
     servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
     found.api = serve(PLATFORM, 8000, "api")
     wait_for_tcp(found.http)
-    yield found
+    with patch("dynoform.router.agent.base", partial(base, patience=patience)):
+        yield found
     found.agent.store.close()
     for server in (*servers, found.api):
         server.shutdown()

@@ -143,7 +143,7 @@ def test_h12_counts_from_the_end_of_the_request(router: RouterUnderTest, dyno: R
     answer = router.get("blog.localhost", "/silent")
     assert (answer.status, "Application error" in answer.text) == (503, True)
     rest = "dyno=web.1 connect=Nms service=Nms status=503 bytes=0"
-    check(line(router, "/silent"), expected("H12", "Request timeout", "/silent", rest), (2000, 3500))
+    check(line(router, "/silent"), expected("H12", "Request timeout", "/silent", rest), (1900, 3500))
     with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as slow:
         slow.sendall(HEAD % b"/slowly")
         for _ in range(10):
@@ -155,7 +155,7 @@ def test_h12_counts_from_the_end_of_the_request(router: RouterUnderTest, dyno: R
 def test_h15_and_h18_end_an_answer_that_has_begun(router: RouterUnderTest, dyno: RawDyno) -> None:
     to(router, RAW)
     for path, code, desc, service in (
-        ("/stall", "H15", "Idle connection", (3000, 4500)),
+        ("/stall", "H15", "Idle connection", (2900, 4500)),
         ("/reset", "H18", "Server Request Interrupted", (150, 1500)),
     ):
         got = router.raw(f"GET {path} HTTP/1.1\r\nHost: blog.localhost\r\n\r\n".encode(), quiet=5)
@@ -193,7 +193,7 @@ def test_any_protocol_can_be_switched_to_and_is_ended_when_idle(router: RouterUn
         assert idle.recv(1) == b""
     rest = "dyno=web.1 connect=Nms service=Nms status=503 bytes=N"
     found = re.sub(r" bytes=\d+", " bytes=N", line(router, "/switch?idle"))
-    check(found, expected("H15", "Idle connection", "/switch?idle", rest), (3000, 4500))
+    check(found, expected("H15", "Idle connection", "/switch?idle", rest), (2900, 4500))
     assert " status=101 " in line(router, "/switch?lively")
 
 
@@ -204,7 +204,7 @@ def test_h19_and_h21_when_no_dyno_lets_itself_be_connected_to(router: RouterUnde
     assert router.get("blog.localhost", "/times-out").status == 503
     rest = "dyno=web.1 connect=Nms service= status=503 bytes="
     wanted = expected("H19", "Backend connection timeout", "/times-out", rest)
-    check(line(router, "/times-out"), wanted, connect=(2000, 3500))
+    check(line(router, "/times-out"), wanted, connect=(1900, 3500))
     full.close()
     to(router, RAW, NOBODY)
     alive = RawDyno(DYNOS, NOBODY)
@@ -266,7 +266,7 @@ def test_h24_a_request_that_the_router_is_told_to_end(router: RouterUnderTest, d
     to(router, RAW)
     with closing(switched(router, "/switch?ended")) as connection:
         sessions = router.agent.master._ask("@1 show sess", 5)
-        (session,) = re.findall(r"^(0x[0-9a-f]+): .*be=app_", sessions, re.MULTILINE)
+        (session,) = re.findall(r"^(0x[0-9a-f]+): .*be=lone", sessions, re.MULTILINE)
         router.agent.master._ask(f"@1 shutdown session {session}", 5)
         assert connection.recv(1) == b""
     found = re.sub(r" bytes=\d+", " bytes=N", line(router, "/switch?ended"))
@@ -293,7 +293,7 @@ def test_h28_when_the_client_stops_sending(router: RouterUnderTest, dyno: RawDyn
     assert got.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 408 "))
     rest = "dyno=web.1 connect=Nms service=Nms status=499 bytes=N"
     found = re.sub(r" bytes=\d+", " bytes=N", line(router, "/idle"))
-    check(found, expected("H28", "Client Connection Idle", "/idle", rest, "POST"), (3000, 4500))
+    check(found, expected("H28", "Client Connection Idle", "/idle", rest, "POST"), (2900, 4500))
 
 
 def test_h31_a_connection_that_was_made_for_another_apps_name(router: RouterUnderTest, dyno: RawDyno) -> None:

@@ -29,6 +29,8 @@ ALLOWED = {
         for worker in WORKERS
     },
 }
+ALLOWED["dynoform/cli"].add("providers.ssh_tunnel")
+"""The command reaches a host's engine as the docker plugin does."""
 ALLOWED["dynoform/api"].add("dynoform.git")
 """The API serves git; git knows nothing of the API."""
 ALLOWED["dynoform/agent"].add("dynoform.run")

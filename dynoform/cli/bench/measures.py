@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dynoform.cli.bench import api, deploys, dynos, platform
 from dynoform.cli.bench.measure import Measure
-from dynoform.cli.engine import connect
+from dynoform.cli.engine import local
 
 MEASURES = (
     Measure("cold-up", "`up` with nothing cached", "s", 720, platform.cold_up, once=True),
@@ -39,7 +39,7 @@ def machine() -> str:
     system = next(
         (line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("PRETTY_NAME")), ""
     )
-    with connect("bench") as engine:
+    with local("bench") as engine:
         docker = engine.client.version().get("Version") if engine else "none"
     kernel = os.uname().release.partition("-")[0]
     return f"{os.cpu_count()} x {model}, {memory:.0f} GiB; {system}, Linux {kernel}; Docker {docker}"
