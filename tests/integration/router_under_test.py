@@ -165,12 +165,14 @@ class RouterUnderTest:
                     connection.settimeout(quiet)
             return answer
 
-    def log_line(self, app: uuid.UUID, containing: str) -> str:
-        deadline = time.monotonic() + 5
+    def log_line(self, app: uuid.UUID, containing: str, seconds: float = 5) -> str:
+        """The first line of the app's log with this text, which comes within ``seconds``."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for _, line in self.logplex.buffers.last(str(app), 1500):
-                if containing in line.decode():
-                    return line.decode()
+            with suppress(RuntimeError):  # a line has come meanwhile, in another thread
+                for _, line in self.logplex.buffers.last(str(app), 1500):
+                    if containing in line.decode():
+                        return line.decode()
             time.sleep(0.02)
         raise AssertionError(f"no line with {containing!r} in the log of {app}")
 
