@@ -82,6 +82,10 @@ def ssh_options(host: Mapping[str, Any]) -> list[str]:
     return [word for option in options for word in ("-o", option)]
 
 
+_TOGETHER = 2
+"""Hosts that are needed for one to take over from another."""
+
+
 def check_reach(hosts: Mapping[str, Any], domain: str, listen_address: str) -> None:
     """Raises ``InvalidInputError`` naming the setting when nobody outside the hosts could reach what they serve."""
     if not hosts:
@@ -92,6 +96,27 @@ def check_reach(hosts: Mapping[str, Any], domain: str, listen_address: str) -> N
     if ipaddress.ip_address(listen_address).is_loopback:
         why = f"{listen_address} is reached by each host alone, and the stack has hosts of its own"
         raise InvalidInputError("listenAddress", why, "give 0.0.0.0")
+
+
+def router_addresses(value: str, hosts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The addresses that one of the hosts is to have for its router, of what the operator wrote.
+
+    Raises ``InvalidInputError`` naming the setting for what is no such address, or nobody can take over.
+    """
+    addresses = tuple(each.strip() for each in value.split(",") if each.strip())
+    own = {host.get(key) for host in hosts.values() for key in ("address", "privateAddress")}
+    for each in addresses:
+        try:
+            ipaddress.IPv4Address(each)
+        except ValueError:
+            why = f"{each!r} is no IPv4 address"
+            raise InvalidInputError("routerAddresses", why, "give one that no host has yet") from None
+        if each in own:
+            raise InvalidInputError("routerAddresses", f"{each} is a host's own", "give one that no host has yet")
+    if addresses and len(hosts) < _TOGETHER:
+        why = f"{len(hosts)} hosts are declared, and one has to take over from another"
+        raise InvalidInputError("routerAddresses", why, "declare two or more, or leave it empty")
+    return addresses
 
 
 def _check_host(name: str, host: Any) -> None:

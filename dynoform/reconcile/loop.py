@@ -20,9 +20,9 @@ from dynoform.logplex_client import LogplexClient
 from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
-from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.swarm import Actual, Swarm
 from dynoform.store import hosts
+from dynoform.store.leadership import Leadership
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake

@@ -4,6 +4,7 @@ Level-triggered: every pass compares routes, files and the running worker, and m
 """
 
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ class Agent:
         news = self.reader.read(self.routes.apps, spot_check=not woken)
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
-        changed = self.certificates.step()
+        changed = self.certificates.step(woken=woken)
         wanted = self._wanted(news.apps, news.certificate)
         self.traffic.look(news.moment, self.backend, now=self._will_reload(wanted))
         changed = self._bring(wanted) or changed
@@ -105,6 +106,20 @@ class Agent:
             presence.announce(session, self.router, news.moment)
             presence.forget_old(session)
         return changed
+
+    def work(self, wake: Wake, ended: threading.Event) -> None:
+        """One pass after another, soon after ``wake`` rings, until ``ended``."""
+        failures, woken = 0, False
+        while not ended.is_set():
+            try:
+                self.step(woken=woken)
+                failures = 0
+            except (DynoformError, OSError) as error:
+                self.journal.warning("pass failed", error=error, failures=failures)
+                failures += 1
+            woken = wake.wait(pause(failures) if failures else INTERVAL_SECONDS)
+            if woken:
+                time.sleep(max(GATHER_SECONDS, self.reloaded + BETWEEN_RELOADS_SECONDS - time.monotonic()))
 
     def apply(self, wanted: Routes, certificate: str | None = None) -> bool:
         """Have these routes in force, whatever was; True if that changed anything. Raises as ``step`` does."""
@@ -254,14 +269,4 @@ def run(configuration: Configuration) -> None:
     store.wait_until_ready()
     wake = Wake()
     wake.on_notifications(store, [ROUTES, FORMATION])
-    failures, woken = 0, False
-    while True:
-        try:
-            agent.step(woken=woken)
-            failures = 0
-        except (DynoformError, OSError) as error:
-            journal.warning("pass failed", error=error, failures=failures)
-            failures += 1
-        woken = wake.wait(pause(failures) if failures else INTERVAL_SECONDS)
-        if woken:
-            time.sleep(max(GATHER_SECONDS, agent.reloaded + BETWEEN_RELOADS_SECONDS - time.monotonic()))
+    agent.work(wake, threading.Event())

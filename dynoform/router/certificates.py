@@ -39,13 +39,18 @@ class Certificates:
         """PEM, with its key, of the certificate for all apps' own names, if there is one."""
         self._written: dict[str, tuple[int, int, int]] = {}
         self._refused: set[str] = set()
+        self._state: tuple[object, ...] = ()
 
-    def step(self) -> bool:
+    def step(self, *, woken: bool = False) -> bool:
         """Bring the present state of the store everywhere; True if that changed anything.
 
-        Raises ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
+        ``woken`` is whether there is news, which mostly is of routes: then nothing else is looked for. Raises
+        ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
         """
         with self.store.transaction() as session:
+            state = certificates.state(session)
+            if woken and state == self._state:
+                return False
             entries = certificates.served(session)
             answers = certificates.answers(session)
             self.apps = platform_certificates.pem(session, self.store.configuration, platform_certificates.APPS)
@@ -58,6 +63,7 @@ class Certificates:
         with suppress(NotRunningError):  # it reads the files when it starts
             changed.append(self._load(entries, text))
         self._tidy(entries)
+        self._state = state
         return any(changed)
 
     def prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -51,6 +52,7 @@ class Layout:
         self.backends: tuple[str, ...] = tuple(_BACKEND.findall(configuration or ""))
         self._taken: dict[str, str] = dict(_HOST.findall(hosts or ""))
         self._lines: dict[str, str] = {}
+        self._order: list[str] = []
         self._sections: dict[str, str] = {}
         self._hosts = ""
         self._sum = 0
@@ -66,7 +68,7 @@ class Layout:
     def hosts(self) -> str:
         """The map of host names."""
         if not self._hosts:
-            self._hosts = f"{GENERATION_KEY} {self.digest}\n" + "".join(text for _, text in sorted(self._lines.items()))
+            self._hosts = f"{GENERATION_KEY} {self.digest}\n" + "".join([self._lines[app] for app in self._order])
         return self._hosts
 
     @property
@@ -114,7 +116,7 @@ class Layout:
         taken = set(self._taken.values())
         self._free = [name for name in reversed(backends) if name not in taken]
         self._sections = {name: rendering.head(name) for name in backends}
-        self._lines, self._hosts, self._sum, self.entries = {}, "", 0, {}
+        self._lines, self._order, self._hosts, self._sum, self.entries = {}, [], "", 0, {}
 
     def _entry(self, route: AppRoute) -> Entry:
         backend, servers = route.backend, dict[str, Server]()
@@ -139,9 +141,11 @@ class Layout:
             if old.backend:
                 self._sections[old.backend] = rendering.head(old.backend)
         if entry is None:
-            del self.entries[app], self._lines[app]
+            del self.entries[app], self._lines[app], self._order[bisect_left(self._order, app)]
             self._give_back(app)
             return
+        if old is None:
+            insort(self._order, app)
         self._sum += entry.digest
         self.entries[app], self._lines[app] = entry, entry.lines
         if entry.backend:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select, union_all
 from sqlalchemy.orm import Session
 
 from dynoform.configuration import Configuration
@@ -12,7 +12,7 @@ from dynoform.domain import features
 from dynoform.domain.served_certificates import Entry, entries
 from dynoform.store.features import enabled_for
 from dynoform.store.platform_certificates import joined, vault
-from dynoform.store.tables import AcmeChallenge, Domain, SniEndpoint
+from dynoform.store.tables import AcmeChallenge, AppFeature, Domain, PlatformCertificate, SniEndpoint
 
 if TYPE_CHECKING:
     from dynoform.store.secrets import Vault
@@ -34,6 +34,16 @@ def reseal(session: Session, configuration: Configuration, old: "Vault") -> int:
         row.private_key = seal(configuration, row.id, old.decrypt(row.id, row.private_key)[KEY])
         row.sealed_for_routers = True
     return len(rows)
+
+
+def state(session: Session) -> tuple[object, ...]:
+    """What is another when something of all this may have changed; one short query."""
+    newest = [
+        select(func.count(), func.max(table.updated_at)).select_from(table)
+        for table in (SniEndpoint, Domain, AppFeature, PlatformCertificate)
+    ]
+    challenges = select(func.count(), func.max(AcmeChallenge.created_at)).select_from(AcmeChallenge)
+    return tuple(map(tuple, session.execute(union_all(*newest, challenges))))
 
 
 def served(session: Session) -> list[Entry]:

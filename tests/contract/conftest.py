@@ -80,7 +80,8 @@ def services(
     """What the API works with; it delivers webhooks to this machine."""
     authorities = tmp_path_factory.mktemp("webhooks") / "authorities.pem"
     authorities.write_bytes(authority.pem)
-    configuration = replace(configuration, webhook_private=True, webhook_authorities=authorities)
+    acme = "https://acme.invalid/directory"
+    configuration = replace(configuration, webhook_private=True, webhook_authorities=authorities, acme_directory=acme)
     return make_services(configuration, migrated)
 
 

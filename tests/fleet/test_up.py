@@ -5,12 +5,15 @@ its own.
 """
 
 import json
+import re
+import ssl
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,6 +21,7 @@ import yaml
 
 from tests.e2e.conftest import ROOT, Run, eventually
 from tests.fleet.hosts import Fleet
+from tests.fleet.load import Load, requests
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
 STACK, DOMAIN = "spread", "fleet.test"
@@ -26,7 +30,9 @@ NAMES = tuple(f"{name}.{DOMAIN}" for name in ("api.localhost", "registry.localho
 EVERYWHERE = ("log-agent", "router", "router-agent", "runtime-agent")
 ONCE = ("api", "builder", "logplex", "postgres", "registry")
 UP_SECONDS = 2400
-IMAGES = ("dynoform/debian", "dynoform/stack-13", "dynoform/stack-13-build", "dynoform/control-plane")
+DISKS = {"host4": 5000}
+HOG = 'work: test "$(df -m /app | awk "END { print \\$2 }")" -gt 9999 || dd if=/dev/zero of=/app/big bs=1M; sleep 1000'
+"""Writes until the disk is full, but only on a host with a small one."""
 
 
 class Operator:
@@ -34,6 +40,11 @@ class Operator:
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self.fleet, self.hosts, self.settings = fleet, folder / "hosts", folder / f"Pulumi.{STACK}.yaml"
+        self.hog = folder / "hog"
+        self.hog.mkdir(exist_ok=True)
+        (self.hog / "Procfile").write_text(f"{HOG}\n")
+        (self.hog / "requirements.txt").touch()
+        self.environment: dict[str, str] = {}
         first = next(iter(fleet.hosts.values()))
         self.hosts.write_text(f"127.0.0.1 localhost\n{first.address} {' '.join(NAMES)}\n")
         self.settings.write_text(yaml.safe_dump({"config": {f"dynoform:{k}": v for k, v in self.declared().items()}}))
@@ -57,7 +68,10 @@ class Operator:
             "dynoSubnet": "172.29.96.0/22",
             "platformSubnet": "172.29.100.0/24",
             "hosts": hosts,
-            "apps": {"python": {"source": "examples/apps/python", "formation": {"web": {"quantity": 4}}}},
+            "apps": {
+                "python": {"source": "examples/apps/python", "formation": {"web": {"quantity": 4}}},
+                "hog": {"source": str(self.hog), "formation": {"work": {"quantity": 0}}},
+            },
         }
 
     def dynoform(self, command: str, *words: str) -> Run:
@@ -73,6 +87,29 @@ class Operator:
         """``up`` with the settings."""
         return self.dynoform("up", "--yes", "--config-file", str(self.settings))
 
+    def api(self, method: str, path: str, **what: Any) -> httpx.Response:
+        """The Platform API, at the first host, by the name that its certificate is for."""
+        if not self.environment:
+            lines = self.dynoform("env").out.splitlines()
+            exported = (line.removeprefix("export ").partition("=") for line in lines if line.startswith("export "))
+            self.environment |= {key: value.strip("'") for key, _, value in exported}
+        trust = ssl.create_default_context(cafile=self.environment["DYNOFORM_CA"])
+        headers = {
+            "Host": f"{NAMES[0]}:{HTTPS}",
+            "Accept": "application/vnd.heroku+json; version=3",
+            "Authorization": f"Bearer {self.environment['HEROKU_API_KEY']}",
+        }
+        url = f"https://{self.fleet['host1'].address}:{HTTPS}{path}"
+        with httpx.Client(verify=trust, timeout=30, trust_env=False) as client:
+            answer = client.request(method, url, headers=headers, extensions={"sni_hostname": NAMES[0]}, **what)
+        return answer.raise_for_status()
+
+    def log(self, app: str) -> str:
+        """The app's log."""
+        made = self.api("POST", f"/apps/{app}/log-sessions", json={"lines": 1500, "tail": False}).json()
+        where = urlsplit(made["logplex_url"])
+        return self.api("GET", f"{where.path}?{where.query}").text
+
     def asks(self, host: str) -> httpx.Response:
         """The app, through one host's router."""
         url = f"http://{self.fleet[host].address}:{HTTP}/"
@@ -81,9 +118,9 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """The hosts have nothing of the platform, but what this machine has built before is in their engine's cache."""
+    """The hosts have nothing of the platform: the first builds its images, this machine's engine has no part in it."""
     made = Operator(fleet, tmp_path_factory.mktemp("operator"))
-    fleet.load_built(IMAGES, [fleet["host1"]])
+    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
     yield made
     made.dynoform("down", "--purge", "--yes")
 
@@ -99,6 +136,10 @@ def first(operator: Operator) -> Run:
 
 def status(operator: Operator) -> dict[str, Any]:
     return dict(json.loads(operator.dynoform("status", "--json").out))
+
+
+def states(operator: Operator, app: str) -> Counter[str]:
+    return Counter(str(dyno["state"]) for dyno in operator.api("GET", f"/apps/{app}/dynos").json())
 
 
 def test_up_makes_the_platform_on_all_hosts(operator: Operator, first: Run) -> None:
@@ -124,6 +165,24 @@ def test_up_again_changes_nothing(operator: Operator, first: Run) -> None:
     looked = operator.dynoform("up", "--yes", "--refresh", "--config-file", str(operator.settings))
     assert looked.code == 0, looked.err
     assert "no changes" in looked.err, looked.err
+
+
+def test_a_full_disk_of_one_host_stops_who_filled_it_and_the_others_serve(operator: Operator, first: Run) -> None:
+    address = operator.fleet["host1"].address
+    with requests(Load(address, HTTP, f"python.{DOMAIN}")) as asked:
+        operator.api("PATCH", "/apps/hog/formation/work", json={"quantity": 4})
+        full = re.compile(
+            r"heroku\[work\.\d\]: Error R99 \(Platform error\) -> The disk of its host is full, and the dyno"
+        )
+        eventually(lambda: full.search(operator.log("hog")), 180, "the dyno that filled the disk is stopped")
+        eventually(lambda: states(operator, "hog")["up"] >= 3, 60, "those on other hosts run")
+        operator.api("PATCH", "/apps/hog/formation/work", json={"quantity": 0})
+        eventually(lambda: not states(operator, "hog"), 90, "all of them are gone")
+    assert asked.failures == []
+    small = operator.fleet["host4"]
+    free = ("df", "--output=avail", "-m", "/var/lib/docker")
+    eventually(lambda: int(small.run(*free).split()[-1]) > 1000, 60, "the disk has room again")
+    eventually(lambda: status(operator)["healthy"], 60, "all is well")
 
 
 def test_a_host_that_ssh_does_not_reach_is_named_before_anything_is_changed(operator: Operator, first: Run) -> None:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from docker.models.containers import Container
 
@@ -33,10 +34,12 @@ def start_router(
     http: int,
     https: int,
     more: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Container:
     """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens.
 
-    ``more`` goes into its environment, for instance how long requests wait for a dyno, in place of Heroku's 75 s.
+    ``more`` goes into its environment, for instance how long requests wait for a dyno, in place of Heroku's 75 s;
+    ``options`` are Docker's.
     """
     return parts.run(
         "router",
@@ -54,4 +57,5 @@ def start_router(
             str(folder): {"bind": "/var/lib/dynoform/router"},
             str(folder.parent / "router.pem"): {"bind": "/run/secrets/router.pem", "mode": "ro"},
         },
+        **options,
     )

@@ -146,6 +146,25 @@ def test_what_an_agent_that_was_killed_left_half_done_is_done(router: RouterUnde
     assert router.get("empty.localhost").status == 503
 
 
+def test_a_change_costs_the_same_however_many_apps_there_are(
+    router: RouterUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for number in (10, 3000):
+        apps = [RoutedApp(uuid.uuid4(), f"app-{each}") for each in range(number)]
+        dynos = [router.dyno(1, 21001, app.id) for app in apps]
+        router.agent.apply(compute(apps, dynos, "localhost"))
+        with monkeypatch.context() as patched:
+            ask = router.agent.master._ask
+            patched.setattr(router.agent.master, "_ask", lambda *of, ask=ask: (asked.append(of[0]), ask(*of))[1])
+            assert router.agent.apply(compute(apps, [*dynos[1:], router.dyno(1, 21002, apps[0].id)], "localhost"))
+        assert json.loads(router.get("app-0.localhost").text)["name"] == "two"
+        told = [command for command in asked if not command.startswith(("@1 get ", "@1 del server "))]
+        assert [command.split()[1:3] for command in told] == 2 * [["set", "map"]], told
+        asked.clear()
+    router.route()
+
+
 def server(dyno: WebDyno) -> str:
     """Its name in HAProxy."""
     return f"web.{dyno.number}:{dyno.id.hex[:8]}"

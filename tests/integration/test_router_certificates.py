@@ -4,10 +4,13 @@ import http.client
 import os
 import socket
 import ssl
+import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,11 +22,12 @@ from dynoform.domain import features
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
 from dynoform.router.rendering import CIPHER_SUITES, CIPHERS
+from dynoform.store import acme, platform_certificates
 from dynoform.store import certificates as store_certificates
 from dynoform.store import features as store_features
-from dynoform.store import platform_certificates
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, AcmeChallenge, App, AppFeature, Domain, SniEndpoint, now
+from tests import acme_platform, pebble
 from tests.integration.certificates import Authority
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_container import make_folder, start_router
@@ -35,7 +39,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 LOCAL = "127.0.0.1"
 DOMAIN = "apps.example"
 PLATFORM = "127.72.1.1"
-LEGACY = (ssl.TLSVersion.SSLv3, ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+LEGACY = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 MANY = 1000
 
 
@@ -321,17 +325,82 @@ def test_the_feature_sends_browsers_to_https_and_keeps_them_there(
     assert router.get(f"other.{DOMAIN}", tls=True).headers["strict-transport-security"] is None
 
 
+def test_a_domain_gets_its_certificate_through_the_router(
+    router: Router, configuration: Configuration, store: Store, app: uuid.UUID, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """All of it: the worker, pebble with half of all nonces refused, the agent, HAProxy; and a renewal, too."""
+    with pebble.running(tmp_path_factory.mktemp("pebble"), router.http) as authority:
+        secrets = tmp_path_factory.mktemp("secrets")
+        own = Store(acme_platform.settings(configuration, authority, secrets), "test", pool=5)
+        worker, done = acme_platform.make_worker(own, Journal("certificates")), threading.Event()
+        agent = router.agent(own)
+
+        def step() -> None:
+            while not done.wait(0.05):
+                agent.step()
+
+        thread = threading.Thread(target=step, daemon=True)
+        with own.transaction() as session:
+            session.get_one(App, app).acm = True
+            session.add(Domain(app_id=app, hostname="www.example.com", cname="x"))
+        default = router.shown("www.example.com")
+        thread.start()
+        acme_platform.work(worker)
+        first = shown_but(router, default)
+        with own.transaction() as session:
+            domain = session.query(Domain).one()
+            assert (domain.acm_status, domain.acm_status_reason) == ("cert issued", None)
+            acme.change(session, domain.id, renew_at=now() - timedelta(days=1))
+        reloaded = agent.reloaded
+        acme_platform.work(worker)
+        second = shown_but(router, first)
+        assert second not in (first, default)
+        assert agent.reloaded == reloaded
+        done.set()
+        thread.join(10)
+        assert ssl.PEM_cert_to_DER_cert(second)
+        own.close()
+
+
+def shown_but(router: Router, before: str) -> str:
+    """The certificate of www.example.com as soon as it is another one."""
+    deadline = time.monotonic() + 10
+    while (found := router.shown("www.example.com")) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
 @pytest.mark.parametrize("version", LEGACY, ids=lambda version: str(version.name))
 def test_old_versions_of_tls_are_refused(router: Router, agent: Agent, version: ssl.TLSVersion) -> None:
+    assert spoken(version) == version.name.replace("_", ".")  # this client can
     with pytest.raises((ssl.SSLError, OSError)):
         router.shown(None, least=version, most=version)
+
+
+def spoken(version: ssl.TLSVersion) -> str | None:
+    """What the same client speaks to a server that takes anything."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = version
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"".join(Authority().issue("x", "x.example.com")))
+        file.flush()
+        context.load_cert_chain(file.name)
+    here, there = socket.socketpair()
+    server = threading.Thread(target=lambda: context.wrap_socket(there, server_side=True).close())
+    server.start()
+    with untrusting(least=version, most=version).wrap_socket(here) as secured:
+        found = secured.version()
+    server.join(10)
+    return found
 
 
 def test_only_forward_secret_authenticated_ciphers_are_taken(
     router: Router, agent: Agent, store: Store, app: uuid.UUID
 ) -> None:
     """Every cipher that this OpenSSL has is offered alone."""
-    offered = {each["name"]: each["protocol"] for each in untrusting(least=LEGACY[1], most=LEGACY[1]).get_ciphers()}
+    offered = {each["name"]: each["protocol"] for each in untrusting(least=LEGACY[0], most=LEGACY[0]).get_ciphers()}
     assert len(offered) > 40
     taken = {name for name in offered if offered[name] != "TLSv1.3" and negotiated(router, name)}
     assert taken == {name for name in CIPHERS if "ECDSA" in name}  # the router's own key is an EC key

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = {f"dynoform.{path.stem}" for path in (ROOT / "dynoform").glob("[a-z]*.py")}
 """Small modules that every process uses: errors, configuration, journal …"""
-WORKERS = ("addons", "agent", "api", "build", "git", "logplex", "reconcile", "router", "run")
+WORKERS = ("addons", "agent", "api", "build", "certificates", "git", "logplex", "reconcile", "router", "run")
 ALLOWED = {
     "dynoform/domain": {"dynoform.domain", "dynoform.errors"},
     "dynoform/store": {"dynoform.domain", "dynoform.store", *SHARED},

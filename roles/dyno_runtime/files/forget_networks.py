@@ -39,7 +39,7 @@ class Kept:
 
     def _size(self) -> int:
         """The page's size by the first page, or else the usual one: that page may have been torn."""
-        (size,) = struct.unpack_from("<I", self.data, HEADER + 8)
+        (size,) = struct.unpack_from("<I", self.data, HEADER + 8) if len(self.data) > HEADER + 12 else (0,)
         return size if size in {1 << n for n in range(9, 17)} else 4096
 
     def _meta(self, at: int) -> tuple[int, int, int] | None:

@@ -79,6 +79,21 @@ def test_a_domain_that_is_added_and_removed_is_routed_and_not(agent: Agent, stor
     assert "www.example.com" not in (agent.directory.current().hosts or "")
 
 
+def test_several_routers_hold_the_same(agent: Agent, store: Store, tmp_path: Path) -> None:
+    app_id = app_with_dyno(store, 20001)
+    agent.step()
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    other = Agent(store, elsewhere, "localhost", Journal("router-agent"))
+    for name in ("www.example.com", "a.example.com"):
+        with store.transaction() as session:
+            session.add(Domain(app_id=app_id, hostname=name, cname="x"))
+        agent.step()
+    other.step()
+    assert other.directory.current() == agent.directory.current()
+    again = Agent(store, elsewhere, "localhost", Journal("router-agent"))
+    assert again.step() is False, "what an agent before it wrote is gone on with"
+
+
 def test_files_damaged_by_hand_are_written_anew(agent: Agent, store: Store) -> None:
     app_with_dyno(store, 20001)
     agent.step()
