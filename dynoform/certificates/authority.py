@@ -30,7 +30,7 @@ from dynoform.domain.acm import Window
 NAME = "dynoform"
 SECONDS = 30
 """For one request."""
-NONCES = 5
+NONCES = 10
 """Tries with another nonce; each is two of the library's."""
 POLL_SECONDS = 180
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0

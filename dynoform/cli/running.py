@@ -81,13 +81,13 @@ def _shares(engine: Engine, container: str) -> int | None:
     """The proportional shares of a container's processes; None where we may not look."""
     try:
         pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
-        shares = [_proportional(int(pid)) for pid in pids]
+        shares = [proportional(int(pid)) for pid in pids]
     except (OSError, ValueError, KeyError):
         return None
     return None if any(share is None for share in shares) else sum(share or 0 for share in shares)
 
 
-def _proportional(pid: int) -> int | None:
+def proportional(pid: int) -> int | None:
     """The Pss of a process in bytes; None where we may not look."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")

@@ -49,6 +49,9 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:dynoSubnet": "172.29.0.0/22",
             "dynoform:platformSubnet": "172.29.4.0/24",
             "dynoform:hosts": json.dumps(hosts),
+            "dynoform:acmeDirectory": "https://ca.example.com/dir",
+            "dynoform:acmeTermsAgreed": "true",
+            "dynoform:acmeAuthorities": "PEM",
             "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
         }
     )
@@ -116,6 +119,20 @@ def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_r
         else:
             assert constraints == pinned, each["name"]
             assert image.startswith("dynoform/")
+
+
+def test_the_api_alone_is_told_where_certificates_come_from(
+    spread: list[dict[str, Any]], platform: list[dict[str, Any]]
+) -> None:
+    told, files = {}, {}
+    for each in services(spread):
+        container = each["taskSpec"]["containerSpec"]
+        told[each["name"]] = {name for name in container.get("env", {}) if "ACME" in name}
+        files[each["name"]] = {file["fileName"] for file in container.get("secrets", []) if "acme" in file["fileName"]}
+    assert told.pop("local_api") == {"DYNOFORM_ACME_DIRECTORY", "DYNOFORM_ACME_EMAIL"}
+    assert files.pop("local_api") == {"acme_authorities"}
+    assert not any(told.values()) and not any(files.values())
+    assert "acme" not in json.dumps(platform).lower().replace("acme_", "")
 
 
 def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[dict[str, Any]]) -> None:

@@ -374,6 +374,19 @@ def test_a_thousand_dynos_are_decided_in_no_time_and_without_a_change_without_an
     assert datetime.now(UTC) - started < timedelta(seconds=1)
 
 
+def test_a_clock_that_goes_ahead_by_an_hour_takes_nothing_out_of_the_routes() -> None:
+    """What runs stays; who had just begun to boot, and seems to have taken an hour, gets another try."""
+    later = NOW + timedelta(hours=1)
+    running = snapshot(wanted(2, 1), dyno(1), dyno(2), dyno(1, type="worker"), routed_until=NOW)
+    assert decide(replace(running, now=later)) == []
+    old, new = dyno(1, release=OLD), dyno(1, "starting", since=ago(1))
+    release = snapshot(wanted(), old, new, services=[service(old), service(new, task("running", 1, port=20001))])
+    (crash,) = decide(replace(release, now=later))
+    assert isinstance(crash, MarkCrashed)
+    assert (crash.dyno_id, crash.boot_timeout, crash.crashes) == (new.id, True, 1), "the old release serves on"
+    assert crash.start_after == later, "at once"
+
+
 # Cycling
 
 DAY_AND_SPREAD = (24 * 60 + 216) * 60
