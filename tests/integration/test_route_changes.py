@@ -17,7 +17,8 @@ from dynoform.router.gate import Gate
 from dynoform.router.layout import SPARES
 from dynoform.router.rendering import MOUNT
 from tests.integration.engine_parts import parts
-from tests.integration.test_router import DYNOS, HOLD_SECONDS, RouterUnderTest, logplex, router
+from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest
+from tests.integration.test_router import logplex, router
 
 __all__ = ["logplex", "parts", "router"]
 
