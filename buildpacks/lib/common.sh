@@ -1,5 +1,6 @@
 #!/bin/bash
 # What our buildpacks share: Heroku's way of printing, config vars, the cache. Sourced, with bash.
+# shellcheck disable=SC2154 # cache: the buildpack's own folder in CACHE_DIR
 
 # A step's heading.
 topic() { printf -- '-----> %s\n' "$*"; }

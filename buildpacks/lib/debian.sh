@@ -58,11 +58,11 @@ debian_version() {
 debian_unpack() {
   local suite=$1 folder=$2 deb link target
   shift 2
-  debian_update "$suite" &&
-    apt_of "$suite" apt-get install --quiet --yes --download-only "$@" >"$apt_folder/log" 2>&1 || {
-    tail -n 3 "$apt_folder/log" | indent
+  debian_update "$suite" || return 1
+  if ! apt_of "$suite" apt-get install --quiet --yes --download-only "$@" >"$apt_folder/log" 2>&1; then
+    grep -m 3 -A 1 '^E:' "$apt_folder/log" | indent
     return 1
-  }
+  fi
   mkdir -p "$folder"
   for deb in "$apt_folder/$suite/archives"/*.deb; do
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --directory "$folder" --no-same-owner --no-same-permissions \

@@ -10,7 +10,7 @@ readonly jdks="21 trixie
 # Sets JAVA_HOME to the JDK that system.properties asks for, in the slug. Further packages ($1 …) go into jdk_tree, beside it.
 bring_jdk() {
   local wanted major suite key
-  wanted=$(sed -nE 's/^[[:space:]]*java\.runtime\.version[[:space:]]*[=:][[:space:]]*([^[:space:]#]+).*/\1/p' system.properties 2>/dev/null | tail -n 1)
+  wanted=$(cat system.properties 2>/dev/null | sed -nE 's/^[[:space:]]*java\.runtime\.version[[:space:]]*[=:][[:space:]]*([^[:space:]#]+).*/\1/p' | tail -n 1) || true
   major=${wanted#[a-z]*-}
   major=${major#1.}
   major=${major%%.*}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Java for the dyno, and the database's address as JDBC wants it: https://devcenter.heroku.com/articles/connecting-to-relational-databases-on-heroku-with-java
 export JAVA_HOME="$HOME/@java_home@"
 export PATH="$JAVA_HOME/bin:$PATH"
@@ -6,7 +7,7 @@ export LD_LIBRARY_PATH="$HOME/@libraries@${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=60 -Xss512k -Dfile.encoding=UTF-8${JAVA_TOOL_OPTIONS:+ $JAVA_TOOL_OPTIONS}"
 
 __jdbc() {
-  local rest=${2#*://} scheme=${2%%://*} user= password= name=${1%_URL}
+  local rest=${2#*://} scheme=${2%%://*} user='' password='' name=${1%_URL}
   case $scheme in postgres | postgresql) scheme=postgresql ;; mysql | mysql2) scheme=mysql ;; *) return ;; esac
   if [[ ${rest%%/*} == *@* ]]; then
     user=${rest%%[:@]*}

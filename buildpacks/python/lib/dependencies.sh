@@ -1,5 +1,6 @@
 #!/bin/bash
 # Dependencies, by the package manager that the app has. Sourced by compile, which has environment, python and manager.
+# shellcheck disable=SC2154 # what compile sets
 
 # The manager whose file comes first in Heroku's order.
 choose_manager() {
@@ -25,7 +26,7 @@ dependencies_key() {
     files=$(requirement_files requirements.txt) || return 1
     mapfile -t files <<<"$files"
   else
-    python3 "$buildpack/lib/inspect.py" reproducible "$manager" 2>/dev/null || return 1
+    python3 "$buildpack/lib/facts.py" reproducible "$manager" 2>/dev/null || return 1
     files=("$(manager_file)")
     for file in Pipfile pyproject.toml poetry.toml uv.toml; do [[ ! -f $file ]] || files+=("$file"); done
   fi

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Django's static files. Sourced by compile.
+# shellcheck disable=SC2154 # what compile sets
 
 # Runs collectstatic for a Django app that has it, unless DISABLE_COLLECTSTATIC is set.
 # https://devcenter.heroku.com/articles/django-assets

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The Python that the app asks for. Sourced by compile, which has build_dir, cache and buildpack.
+# shellcheck disable=SC2153,SC2154 # what compile sets
 
 # What can be had without leaving Debian, newest first: the stack's own and Debian 12's.
 readonly older=3.11 older_suite=bookworm
@@ -11,7 +12,7 @@ wanted_version() {
   elif [[ -f $build_dir/runtime.txt ]]; then
     printf 'runtime.txt %s\n' "$(head -n 1 "$build_dir/runtime.txt" | tr -d '[:space:]' | sed 's/^python-//')"
   else
-    python3 "$buildpack/lib/inspect.py" python 2>/dev/null || fail "$(manager_file): cannot be read: mend it and push again"
+    python3 "$buildpack/lib/facts.py" python 2>/dev/null || fail "$(manager_file): cannot be read: mend it and push again"
   fi
 }
 
@@ -46,7 +47,8 @@ bring_older() {
   fi
   cp -a "$kept/content" "$build_dir/.heroku/python-runtime"
   python=$build_dir/.heroku/python-runtime/usr/bin/python$older
-  export LD_LIBRARY_PATH=$build_dir/.heroku/python-runtime/usr/lib/$(gcc -dumpmachine)
+  LD_LIBRARY_PATH=$build_dir/.heroku/python-runtime/usr/lib/$(gcc -dumpmachine)
+  export LD_LIBRARY_PATH
   available=$("$python" -c 'import platform; print(platform.python_version())')
   python3 "$buildpack/../lib/choose.py" "$2" "$available" >/dev/null
 }
@@ -54,7 +56,7 @@ bring_older() {
 # Python's standalone builds, which uv fetches and checks by hash from where they are published or from UV_PYTHON_INSTALL_MIRROR.
 bring_with_uv() {
   local folder=$build_dir/.heroku/python-runtime
-  [[ $2 =~ ^[0-9]+\.[0-9]+(\.[0-9]+)?$ ]] || return 1
+  [[ $2 =~ ^3\.([89]|[1-9][0-9])(\.[0-9]+)?$ ]] || return 1 # those that there are
   bring_tool uv >/dev/null || return 1
   rm -rf "$folder"
   if [[ ! -x $cache/python-$2/bin/python3 ]]; then
@@ -72,7 +74,7 @@ bring_with_uv() {
 make_environment() {
   local wheels
   wheels=(/usr/share/python-wheels/pip-*.whl)
-  if [[ $python == /usr/* ]]; then
+  if [[ $python != "$build_dir"/* ]]; then
     python3 -m venv "$environment"
   else
     "$python" -m venv --without-pip "$environment"

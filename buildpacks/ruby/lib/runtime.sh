@@ -1,6 +1,6 @@
 #!/bin/bash
 # The Ruby that the app asks for, from Debian's packages: the stack's release and the one before. Sourced by compile.
-# shellcheck disable=SC2154 # compile sets build_dir, cache and buildpack
+# shellcheck disable=SC2153,SC2154 # compile sets build_dir, cache and buildpack
 
 # Sets origin and wanted to what asks for a version, and which.
 read_wanted() {

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-INCLUDED = frozenset(
-    "bcmath calendar core ctype curl date dom exif ffi fileinfo filter ftp gettext hash iconv intl json libxml mbstring "
-    "mysqli mysqlnd openssl pcntl pcre pdo pdo_mysql pdo_pgsql pdo_sqlite pgsql phar posix readline reflection session shmop "
-    "simplexml sockets sodium spl sqlite3 standard sysvmsg sysvsem sysvshm tokenizer xml xmlreader xmlwriter xsl zip zlib "
-    "zend-opcache opcache random".split()
-)
+_INCLUDED = """
+bcmath calendar core ctype curl date dom exif ffi fileinfo filter ftp gettext hash iconv intl json libxml mbstring
+mysqli mysqlnd opcache openssl pcntl pcre pdo pdo_mysql pdo_pgsql pdo_sqlite pgsql phar posix random readline
+reflection session shmop simplexml sockets sodium spl sqlite3 standard sysvmsg sysvsem sysvshm tokenizer xml
+xmlreader xmlwriter xsl zend-opcache zip zlib
+"""
+INCLUDED = frozenset(_INCLUDED.split())
 """Extensions that every app gets."""
 
 
@@ -22,7 +23,11 @@ def read(name: str) -> dict[str, Any]:
 def main() -> None:
     """Print the constraint on PHP, the extensions to add, and whether there is anything to install or compile."""
     manifest, lock = read("composer.json"), read("composer.lock")
-    wanted = [manifest.get("require", {}), lock.get("platform") or {}, *(one.get("require", {}) for one in lock.get("packages", []))]
+    wanted = [
+        manifest.get("require", {}),
+        lock.get("platform") or {},
+        *(one.get("require", {}) for one in lock.get("packages", [])),
+    ]
     names = {name.removeprefix("ext-").lower() for required in wanted for name in required if name.startswith("ext-")}
     print(f"php={manifest.get('require', {}).get('php', '')}")
     print(f"extensions={' '.join(sorted(names - INCLUDED))}")

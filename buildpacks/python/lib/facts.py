@@ -1,4 +1,4 @@
-"""What compile wants to know of the app's package files: ``inspect.py WHAT``, in the app's folder.
+"""What compile wants to know of the app's package files: ``facts.py WHAT``, in the app's folder.
 
 ``python``: the version that Pipfile.lock, else uv.lock's project, asks for, as "FILE VERSION"; nothing when none does.
 ``reproducible``: fails when what gets installed does not follow from the lock file alone (folders, repositories).
@@ -40,15 +40,16 @@ def is_reproducible(manager: str) -> bool:
     match manager:
         case "pipenv":
             packages = pipfile_lock().get("default", {}).values()
-            return bool(packages) and not any(package.keys() & {"path", "editable", "git", "file"} for package in packages)
+            return bool(packages) and not any(
+                package.keys() & {"path", "editable", "git", "file"} for package in packages
+            )
         case "poetry":
             build = toml("pyproject.toml").get("tool", {}).get("poetry", {}).get("build")
             return not build and not any("source" in package for package in toml("poetry.lock").get("package", []))
         case "uv":
             sources = [package.get("source", {}) for package in toml("uv.lock").get("package", [])]
-            return not any(
-                source.keys() & {"git", "path", "directory", "url"} or source.get("editable", ".") != "." for source in sources
-            )
+            elsewhere = {"git", "path", "directory", "url"}
+            return not any(one.keys() & elsewhere or one.get("editable", ".") != "." for one in sources)
     return False
 
 

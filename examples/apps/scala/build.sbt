@@ -1,0 +1,8 @@
+name := "hello"
+version := "1.0"
+scalaVersion := "2.13.16"
+enablePlugins(JavaAppPackaging)
+libraryDependencies ++= Seq(
+  "com.lihaoyi" %% "cask" % "0.9.4",
+  "org.postgresql" % "postgresql" % "42.7.7"
+)
