@@ -3,6 +3,6 @@ version := "1.0"
 scalaVersion := "2.13.16"
 enablePlugins(JavaAppPackaging)
 libraryDependencies ++= Seq(
-  "com.lihaoyi" %% "cask" % "0.9.4",
+  "com.lihaoyi" %% "cask" % "0.9.1",
   "org.postgresql" % "postgresql" % "42.7.7"
 )
