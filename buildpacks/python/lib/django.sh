@@ -6,7 +6,6 @@
 # https://devcenter.heroku.com/articles/django-assets
 collect_static() {
   local manage output
-  [[ ! -f .heroku/collectstatic_disabled ]] || return 0
   manage=$(find . -maxdepth 3 -type f -name manage.py -not -path './.heroku/*' -printf '%d %P\n' | sort -n | head -n 1 | cut -d ' ' -f 2-)
   [[ -n $manage && -d $(echo "$environment"/lib/python3*/site-packages/django) ]] || return 0
   if [[ -n ${DISABLE_COLLECTSTATIC-} && $DISABLE_COLLECTSTATIC != 0 ]]; then
