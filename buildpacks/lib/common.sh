@@ -31,6 +31,11 @@ export_config() {
   done
 }
 
+# Has tools keep what they note about themselves in the cache and not in the slug, which is their HOME.
+keep_home_clean() {
+  export XDG_CONFIG_HOME=$cache/home/config XDG_CACHE_HOME=$cache/home/cache XDG_DATA_HOME=$cache/home/data XDG_STATE_HOME=$cache/home/state
+}
+
 # One word for the contents of the files given, and the words before `--`.
 fingerprint() {
   local words=()

@@ -30,7 +30,7 @@ class Language:
     name: str
     version: str
     test: str | None = None
-    seconds: int = 300
+    seconds: int = 600
 
 
 FAST = (

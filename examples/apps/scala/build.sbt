@@ -6,3 +6,5 @@ libraryDependencies ++= Seq(
   "com.lihaoyi" %% "cask" % "0.9.1",
   "org.postgresql" % "postgresql" % "42.7.7"
 )
+// No documentation of its own code has to be in a slug.
+Compile / packageDoc / mappings := Nil
