@@ -47,6 +47,7 @@ unpack_ruby() {
     debian_unpack "$1" "$cache/unpacked" "${packages[@]}" "${debian[@]}" ||
       fail "${debian[*]:+Aptfile or }Debian: ${packages[*]} ${debian[*]} cannot be fetched, see above: mend the list or try again"
     find "$cache/unpacked/usr/bin" -type f -exec sed -i '1s|^#!/usr/bin/ruby.*|#!/usr/bin/env ruby|' {} +
+    ln -sfn "ruby$2" "$cache/unpacked/usr/bin/ruby" # an older one brings the newer along
     cache_save "$cache/ruby" "$cache/unpacked" "$key"
     rm -rf "$cache/unpacked"
   fi
