@@ -9,6 +9,7 @@ import pulumi_docker as docker
 
 from components.ansible import HostArgs as Inventory
 from components.ansible import Playbook, PlaybookArgs
+from dynoform.domain import host_settings
 from dynoform.domain.placement import COMMON
 
 DOCKER_HOST = "unix:///var/run/docker.sock"
@@ -70,7 +71,7 @@ class Host(pulumi.ComponentResource):
         if args.joins is None:
             self.docker = docker.Provider(
                 f"{name}-docker",
-                host=_engine(args.inventory),
+                **_engine(args.inventory),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[self.playbook]),
             )
         self.register_outputs({"dockerRoot": self.docker_root, "hostNetworkId": self.host_network_id})
@@ -157,8 +158,16 @@ class Fleet(pulumi.ComponentResource):
         return len(self.hosts) > 1
 
 
-def _engine(inventory: Inventory) -> str:
-    """Where the docker provider finds the engine. SSH finds key and host key as the user's own settings say."""
+def _engine(inventory: Inventory) -> dict[str, Any]:
+    """Where the docker provider finds the engine, and how SSH gets there."""
     if inventory.connection == "local":
-        return DOCKER_HOST
-    return f"ssh://{inventory.user or 'root'}@{inventory.address}:{inventory.port or 22}"
+        return {"host": DOCKER_HOST}
+    host = {
+        "address": inventory.address,
+        "user": inventory.user,
+        "port": inventory.port,
+        "keyFile": inventory.key_file,
+        "knownHosts": inventory.known_hosts,
+        "jump": inventory.jump,
+    }
+    return {"host": host_settings.ssh_address(host), "ssh_opts": host_settings.ssh_options(host)}

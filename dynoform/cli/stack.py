@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dynoform.cli import backend as backends
 from dynoform.cli.places import PROJECT, Places
 from dynoform.cli.process import Command, Finished, run
 from dynoform.cli.settings import StackSettings
+from dynoform.domain import host_settings
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -63,6 +66,14 @@ class Stack:
             return None
         root = Path(os.path.expanduser(self.backend.removeprefix("file://")))
         return root / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+
+    def platform_host(self) -> dict[str, Any] | None:
+        """The host, as in the settings, that has the platform's own services; None when that is this machine."""
+        if not self.config_file.exists():
+            return None
+        config = (yaml.safe_load(self.config_file.read_text(encoding="utf-8")) or {}).get("config") or {}
+        hosts = config.get(f"{PROJECT}:hosts") or {}
+        return dict(hosts[host_settings.platform_host(hosts)]) if hosts else None
 
     def environment(self) -> dict[str, str]:
         """Variables with which `pulumi` works on this stack; the passphrase only ever by the name of its file."""

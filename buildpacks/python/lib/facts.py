@@ -40,16 +40,15 @@ def is_reproducible(manager: str) -> bool:
     match manager:
         case "pipenv":
             packages = pipfile_lock().get("default", {}).values()
-            return bool(packages) and not any(
-                package.keys() & {"path", "editable", "git", "file"} for package in packages
-            )
+            own = {"path", "editable", "git", "file"}
+            return bool(packages) and not any(package.keys() & own for package in packages)
         case "poetry":
             build = toml("pyproject.toml").get("tool", {}).get("poetry", {}).get("build")
             return not build and not any("source" in package for package in toml("poetry.lock").get("package", []))
         case "uv":
             sources = [package.get("source", {}) for package in toml("uv.lock").get("package", [])]
-            elsewhere = {"git", "path", "directory", "url"}
-            return not any(one.keys() & elsewhere or one.get("editable", ".") != "." for one in sources)
+            own = {"git", "path", "directory", "url"}
+            return not any(source.keys() & own or source.get("editable", ".") != "." for source in sources)
     return False
 
 

@@ -1,10 +1,11 @@
 """Measurements of the dyno manager: crashes, rolling releases, passes over many dynos, what an idle dyno costs."""
 
 import json
+import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dynoform.cli import running
@@ -19,6 +20,8 @@ SIMULATION = "tests/bench/test_reconcile_pass.py"
 ROLLING, RATE = 20, 200
 IDLE, IDLE_SECONDS = 100, 30
 SECONDS = 600
+ENGINE = ("dockerd", "containerd", "docker-proxy")
+"""What the names of the engine's processes begin with."""
 KILL = ["sh", "-c", "kill -9 -1"]
 """All processes of a dyno but its init."""
 
@@ -64,20 +67,20 @@ def pass_memory(bench: Bench) -> float:
 
 
 def idle_dynos(bench: Bench) -> Taken:
-    """MiB of this machine's memory per idle dyno, its processes and the engine's for it; with its share of a processor.
+    """MiB per idle dyno, its processes and the engine's for it; with its share of a processor.
 
     With all of them there a dyno is killed, and has to be back: without that there is no number.
     """
     with application(bench) as (api, name):
         until_up(api, name, 1)
         app_id = _app_id(api, name)
-        free, busy = _available(), _busy(IDLE_SECONDS)
+        before, busy = _resident(), _busy(IDLE_SECONDS)
         api.patch(f"/apps/{name}/formation", {"updates": [{"type": "web", "quantity": IDLE}]})
         began = time.monotonic()
         until_up(api, name, IDLE)
         started = time.monotonic() - began
         time.sleep(IDLE_SECONDS)
-        more, busier = free - _available(), _busy(IDLE_SECONDS)
+        more, busier = _resident() - before, _busy(IDLE_SECONDS)
         began = time.monotonic()
         _kill(bench, app_id)
         _until(lambda: _up(api, name) < IDLE, f"one of {IDLE} dynos of {name} is down")
@@ -118,34 +121,52 @@ def _up(api: running.Api, name: str) -> int:
 
 
 def _containers(bench: Bench, app_id: str) -> int:
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}
         return len(engine.client.containers.list(filters=filters, ignore_removed=True)) if engine else -1
 
 
 def _kill(bench: Bench, app_id: str) -> None:
     """Kill the processes of one of the app's dynos; not waited for, as the next may be there before the answer."""
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}
         engine.client.containers.list(filters=filters)[0].exec_run(KILL, detach=True)
 
 
-def _available() -> float:
-    """MiB that this machine has left."""
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable"))
+def _resident() -> float:
+    """MiB of the engine's processes and of all that runs in containers: each has its part of what several share."""
+    return sum(running.proportional(pid) or 0 for pid in _processes()) / (1 << 20)
 
 
 def _busy(seconds: float) -> float:
-    """How many processors are busy, on average over so long."""
-    before, began = _jiffies(), time.monotonic()
+    """How many processors they keep busy, on average over so long."""
+    before, began = _processes(), time.monotonic()
     time.sleep(seconds)
-    return (_jiffies() - before) / 100 / (time.monotonic() - began)
+    after, took = _processes(), time.monotonic() - began
+    ticks = sum(after[pid] - before[pid] for pid in after.keys() & before.keys())
+    return ticks / os.sysconf("SC_CLK_TCK") / took
 
 
-def _jiffies() -> int:
-    """Hundredths of a second that the processors have worked."""
-    user, nice, system, _, _, irq, softirq = Path("/proc/stat").read_text(encoding="utf-8").split()[1:8]
-    return sum(map(int, (user, nice, system, irq, softirq)))
+def _processes() -> dict[int, int]:
+    """Ids of the engine's processes and of all in containers, with the clock ticks that each has worked."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    engine: set[int] = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (place / "stat").read_text(encoding="utf-8").partition("(")[2].rpartition(")")
+        except OSError:
+            continue  # it has ended
+        pid, fields = int(place.name), rest.split()
+        parents[pid], ticks[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+        if name.startswith(ENGINE):
+            engine.add(pid)
+    return {pid: ticks[pid] for pid in ticks if _is_below(pid, engine, parents)}
+
+
+def _is_below(pid: int, above: set[int], parents: Mapping[int, int]) -> bool:
+    while pid and pid not in above:
+        pid = parents.get(pid, 0)
+    return bool(pid)

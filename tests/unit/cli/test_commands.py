@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dynoform.cli.bench import measures, page, platform
+from dynoform.cli.bench import dynos, measures, page, platform
 from dynoform.cli.bench.load import load
 from dynoform.cli.bench.measure import Taken
 from dynoform.cli.commands import completion, status, test, up
@@ -175,6 +175,18 @@ def test_a_part_may_have_a_unit_of_its_own() -> None:
     (measure,) = (one for one in measures.MEASURES if one.name == "idle-dynos")
     row = page.Result(measure, [Taken(30.0, {"CPU [%]": 0.25, "shim": 9.0})], "2026-01-01", "m").row()
     assert "| 30.0 MiB | CPU 0.2 %, shim 9.0 MiB |" in row
+
+
+def test_what_dynos_cost_is_counted_from_the_engine_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path("/proc/self/comm").read_text().strip()
+    with subprocess.Popen(["sleep", "30"]) as child:
+        monkeypatch.setattr(dynos, "ENGINE", ("sleep",))
+        assert child.pid in dynos._processes()
+        assert os.getpid() not in dynos._processes()
+        monkeypatch.setattr(dynos, "ENGINE", (own,))
+        assert {child.pid, os.getpid()} <= set(dynos._processes())
+        assert dynos._resident() > 5
+        child.kill()
 
 
 def test_load_counts_what_is_not_answered() -> None:

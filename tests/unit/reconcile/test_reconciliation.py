@@ -17,7 +17,8 @@ from dynoform.domain.dyno_actions import (
     StartDyno,
     urgency,
 )
-from dynoform.domain.reconciliation import AppState, DynoState, Service, Snapshot, Task, Wanted, decide
+from dynoform.domain.dyno_snapshot import AppState, DynoState, Service, Snapshot, Task, Wanted
+from dynoform.domain.reconciliation import decide
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 APP, OLD, NEW = (uuid.UUID(int=n) for n in (1, 2, 3))
@@ -371,6 +372,19 @@ def test_a_thousand_dynos_are_decided_in_no_time_and_without_a_change_without_an
     started = datetime.now(UTC)
     assert decide(Snapshot(NOW, tuple(apps), tuple(dynos), tuple(service(one) for one in dynos))) == []
     assert datetime.now(UTC) - started < timedelta(seconds=1)
+
+
+def test_a_clock_that_goes_ahead_by_an_hour_takes_nothing_out_of_the_routes() -> None:
+    """What runs stays; who had just begun to boot, and seems to have taken an hour, gets another try."""
+    later = NOW + timedelta(hours=1)
+    running = snapshot(wanted(2, 1), dyno(1), dyno(2), dyno(1, type="worker"), routed_until=NOW)
+    assert decide(replace(running, now=later)) == []
+    old, new = dyno(1, release=OLD), dyno(1, "starting", since=ago(1))
+    release = snapshot(wanted(), old, new, services=[service(old), service(new, task("running", 1, port=20001))])
+    (crash,) = decide(replace(release, now=later))
+    assert isinstance(crash, MarkCrashed)
+    assert (crash.dyno_id, crash.boot_timeout, crash.crashes) == (new.id, True, 1), "the old release serves on"
+    assert crash.start_after == later, "at once"
 
 
 # Cycling
