@@ -3,14 +3,17 @@
 # hashes. Sourced by compile, which has package[], cache, build_dir and buildpack.
 # shellcheck disable=SC2154 # what compile sets
 
-readonly npm_home=/usr/local/lib/node_modules/npm
+# The stack's own, whatever the app brings later.
+readonly stack_path=$PATH
+stack_npm=$(command -v npm)
+readonly stack_npm
 
 # Prints the newest version of a package ($1) that a range ($2) allows, or fails and prints what there is. Asks once a day.
 newest_version() {
   local versions version name=${1//\//-}-${2//\//-}
   ! remembered "$name" || return 0
   versions=$(npm view "$1" versions --json 2>/dev/null) || return 2
-  version=$(node "$buildpack/lib/newest.js" "$npm_home/bin/npm-cli.js" "$2" <<<"$versions") || {
+  version=$(node "$buildpack/lib/newest.js" "$stack_npm" "$2" <<<"$versions") || {
     printf '%s\n' "$version"
     return 1
   }
@@ -81,13 +84,13 @@ bring_npm() {
   local wanted=${package[npmWanted]} here version
   [[ -n $wanted ]] || return 0
   here=$(npm --version 2>/dev/null) || here=
-  if [[ -n $here ]] && node "$buildpack/lib/newest.js" "$npm_home/bin/npm-cli.js" "$wanted" <<<"[\"$here\"]" >/dev/null 2>&1; then
+  if [[ -n $here ]] && node "$buildpack/lib/newest.js" "$stack_npm" "$wanted" <<<"[\"$here\"]" >/dev/null 2>&1; then
     return
   fi
   # The stack's own npm finds it: with the stack's own Node.js, as the app's may be too old for it.
-  version=$(PATH=/usr/local/bin:/usr/bin:/bin newest_version npm "$wanted") || fail "package.json: npm $wanted cannot be had: ask for one of $version"
+  version=$(PATH=$stack_path newest_version npm "$wanted") || fail "package.json: npm $wanted cannot be had: ask for one of $version"
   topic "Using npm $version"
-  PATH=/usr/local/bin:/usr/bin:/bin fetch_package npm "$version" .heroku/node/lib/node_modules/npm ||
+  PATH=$stack_path fetch_package npm "$version" .heroku/node/lib/node_modules/npm ||
     fail "package.json: npm $version cannot be fetched from the npm registry: try again"
   link_program npm ../lib/node_modules/npm/bin/npm-cli.js
   link_program npx ../lib/node_modules/npm/bin/npx-cli.js
@@ -106,8 +109,8 @@ bring_manager() {
     chmod +x .heroku/node/bin/yarn
   else
     [[ $name != yarn || ${wanted#[\^~>=v]} == [01]* ]] || module=@yarnpkg/cli-dist
-    version=$(PATH=/usr/local/bin:/usr/bin:/bin newest_version "$module" "$wanted") || fail "package.json: $name $wanted cannot be had: ask for one of $version"
-    PATH=/usr/local/bin:/usr/bin:/bin fetch_package "$module" "$version" ".heroku/node/lib/node_modules/$name" ||
+    version=$(PATH=$stack_path newest_version "$module" "$wanted") || fail "package.json: $name $wanted cannot be had: ask for one of $version"
+    PATH=$stack_path fetch_package "$module" "$version" ".heroku/node/lib/node_modules/$name" ||
       fail "package.json: $name $version cannot be fetched from the npm registry: try again"
     for program in bin/yarn.js bin/pnpm.mjs bin/pnpm.cjs; do
       [[ ! -f .heroku/node/lib/node_modules/$name/$program ]] || link_program "$name" "../lib/node_modules/$name/$program"
