@@ -10,6 +10,7 @@ from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
+from components.ec2 import Ec2Fleet
 from components.fleet import Fleet, Host
 from components.images import Distributed, DistributedArgs, Images, ImagesArgs
 from components.logplex import Logplex, LogplexArgs
@@ -29,7 +30,8 @@ authority = CertificateAuthority(
     CertificateAuthorityArgs(common_name=f"Dynoform {stack}"),
     pulumi.ResourceOptions(protect=True),
 )
-fleet = Fleet(f"{stack}-fleet", settings.machines)
+ec2 = Ec2Fleet(f"{stack}-ec2", settings.ec2) if settings.ec2 else None
+fleet = Fleet(f"{stack}-fleet", ec2.machines if ec2 else settings.machines)
 host = fleet.manager
 
 
@@ -188,6 +190,8 @@ pulumi.export("apiKey", control_plane.api_key)
 pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
+if ec2 and ec2.balancer_name is not None:
+    pulumi.export("balancerName", ec2.balancer_name)
 pulumi.export("httpPort", settings.http_port)
 pulumi.export("httpsPort", settings.https_port)
 # Not the resources' own outputs: the platform's addresses are to be known also when an app's deploy fails.

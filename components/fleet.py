@@ -157,8 +157,11 @@ class Fleet(pulumi.ComponentResource):
         return len(self.hosts) > 1
 
 
-def _engine(inventory: Inventory) -> str:
+def _engine(inventory: Inventory) -> pulumi.Input[str]:
     """Where the docker provider finds the engine. SSH finds key and host key as the user's own settings say."""
     if inventory.connection == "local":
         return DOCKER_HOST
-    return f"ssh://{inventory.user or 'root'}@{inventory.address}:{inventory.port or 22}"
+    user, port = inventory.user or "root", inventory.port or 22
+    if isinstance(inventory.address, str):
+        return f"ssh://{user}@{inventory.address}:{port}"
+    return pulumi.Output.concat(f"ssh://{user}@", inventory.address, f":{port}")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dynoform.cli.places import PROJECT
-from dynoform.domain import host_settings, stack_settings
+from dynoform.domain import ec2_settings, host_settings, stack_settings
 from dynoform.errors import InvalidInputError, NotFoundError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -76,11 +76,14 @@ def _check_rules(found: StackSettings) -> None:
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
-        "hosts": host_settings.check,
     }
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):
             rule(found.values[key])
+    ec2, hosts = found.values["ec2"], found.values["hosts"]
+    if not _is_secure(ec2) and not _is_secure(hosts):
+        ec2_settings.check(ec2, hosts)
+        host_settings.check(ec2_settings.addressed(ec2, hosts))
 
 
 def _mapping(file: Path, section: str) -> dict[str, Any]:

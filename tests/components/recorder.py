@@ -34,6 +34,15 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "dynoform:index:Password": {"value": "a-password"},
     "dynoform:index:CertificateAuthority": {"certPem": "a-certificate", "keyPem": "a-key"},
     "dynoform:index:Certificate": {"certPem": "a-certificate", "keyPem": "a-key"},
+    "dynoform:index:Ec2Network": {
+        "vpcId": "vpc-1",
+        "subnetIds": {f"eu-central-1{letter}": f"subnet-{letter}" for letter in "abc"},
+        "groupIds": {name: f"sg-{name}" for name in ("host", "manager", "platform", "router", "balancer")},
+    },
+    "dynoform:index:Ec2KeyPair": {"keyName": "a-key-pair"},
+    "dynoform:index:Ec2InstanceProfile": {"profileName": "a-profile"},
+    "dynoform:index:Ec2Host": {"instanceId": "i-1", "address": "198.51.100.1"},
+    "dynoform:index:Ec2LoadBalancer": {"dnsName": "balancer.example.com"},
     "dynoform:index:App": {"webUrl": "http://app.localhost:8080/", "release": 1},
 }
 # Change with every edit of the files they are made from: the tree is about what is declared, not about these.

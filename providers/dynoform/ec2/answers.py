@@ -80,6 +80,8 @@ def next_step(code: str) -> str:
         return "see that AWS_PROFILE, or the keys in the environment, are right and have not expired"
     if code in NO_ACCESS:
         return "give these keys the permission, docs/how-to/run-on-ec2.md names all that are needed"
+    if code in THROTTLED:
+        return "others ask AWS a lot with the same account: wait a while, then run 'up' again to continue"
     if code in CAPACITY:
         return "give the host more instanceTypes, or a zone that has them, then run 'up' again"
     if _LIMIT.fullmatch(code):

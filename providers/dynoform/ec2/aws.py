@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import boto3
 import botocore.config
 import botocore.exceptions
+import botocore.parsers
 
 from ..engine import Operation
 from ..errors import ProviderError
@@ -40,6 +41,12 @@ NO_KEYS = (
     botocore.exceptions.TokenRetrievalError,
     botocore.exceptions.CredentialRetrievalError,
 )
+CUT = (
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.ConnectionError,
+    botocore.parsers.ResponseParserError,
+)
+"""No answer, or one that is not AWS's own, such as the page of a proxy."""
 _MAKING = threading.Lock()
 Found = TypeVar("Found")
 
@@ -186,6 +193,6 @@ def _failure(what: str, caught: Exception) -> tuple[AwsError, Meaning]:
     if isinstance(caught, NO_KEYS):
         why = str(caught).rstrip(".")
         raise ProviderError("AWS", why, "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from caught
-    if isinstance(caught, botocore.exceptions.HTTPClientError | botocore.exceptions.ConnectionError):
+    if isinstance(caught, CUT):
         return AwsError(what, "", str(caught)), Meaning.UNCLEAR
     return AwsError(what, "", str(caught)), Meaning.FINAL

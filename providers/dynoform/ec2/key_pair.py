@@ -35,8 +35,7 @@ class Ec2KeyPair(Ec2Resource):
         name = f"{inputs['stack']}-{resource}"
 
         def find() -> Any:
-            found = aws.call("ec2", "describe_key_pairs", gone={}, KeyNames=[name]).get("KeyPairs")
-            return found[0] if found else None
+            return _described(aws, name)
 
         def make() -> Any:
             tags = specification("key-pair", inputs["stack"], resource)
@@ -45,11 +44,11 @@ class Ec2KeyPair(Ec2Resource):
                 "ec2", "import_key_pair", repeatable=False, KeyName=name, PublicKeyMaterial=key, TagSpecifications=tags
             )
 
-        return str(aws.obtained("the key pair", find, make)["KeyPairId"])
+        return str(aws.obtained("the key pair", find, make)["KeyName"])
 
     def converge(self, aws: Aws, own: str, values: Values) -> Values:
         """Nothing of a key pair can be changed."""
-        return {"keyName": f"{values['stack']}-{values['resource']}"}
+        return {"keyName": own}
 
     def observe(self, aws: Aws, own: str, state: Values) -> Values | None:
         """There or not."""
@@ -63,13 +62,13 @@ class Ec2KeyPair(Ec2Resource):
         # AWS adds the key pair's name as a comment.
         key = " ".join(found["PublicKey"].split()[:2])
         stack, resource = tag(found, STACK), tag(found, RESOURCE) or known["resource"]
-        return {**known, "stack": stack, "resource": resource, "publicKey": key, "keyName": found["KeyName"]}
+        return {**known, "stack": stack, "resource": resource, "publicKey": key, "keyName": own}
 
     def remove(self, aws: Aws, own: str, state: Values) -> None:
         """Hosts that have it keep it."""
-        aws.call("ec2", "delete_key_pair", gone={}, KeyPairId=own)
+        aws.call("ec2", "delete_key_pair", gone={}, KeyName=own)
 
 
 def _described(aws: Aws, own: str) -> Any:
-    found = aws.call("ec2", "describe_key_pairs", gone={}, KeyPairIds=[own], IncludePublicKey=True).get("KeyPairs")
+    found = aws.call("ec2", "describe_key_pairs", gone={}, KeyNames=[own], IncludePublicKey=True).get("KeyPairs")
     return found[0] if found else None

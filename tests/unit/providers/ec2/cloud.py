@@ -6,6 +6,7 @@ it lacks of EC2 in that is here.
 
 import io
 import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -45,8 +46,10 @@ class Fault:
         status: of HTTP.
         times: how often.
         after: how many such calls go well before.
+        every: it happens to every such call, or to each second one, third …
         heard: whether the call is carried out, and only its answer is lost.
         where: text that is in the call's parameters.
+        message: what AWS says; its code by itself when empty.
     """
 
     code: str
@@ -54,15 +57,18 @@ class Fault:
     status: int = 400
     times: int = 1
     after: int = 0
+    every: int = 1
     heard: bool = False
     where: str = ""
+    message: str = ""
+    seen: int = 0
 
     def hits(self, action: str, body: str) -> bool:
         """Whether it happens to this call; counts."""
         if self.times <= 0 or self.action not in ("", action) or self.where not in body:
             return False
-        if self.after > 0:
-            self.after -= 1
+        self.seen += 1
+        if self.seen <= self.after or (self.seen - self.after) % self.every:
             return False
         self.times -= 1
         return True
@@ -143,9 +149,10 @@ class Cloud:
 
     def _refused(self, environ: dict[str, Any], start: Callable[..., Any], fault: Fault) -> Iterable[bytes]:
         if not fault.code:
-            environ["werkzeug.socket"].close()
+            start("200 OK", [])
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return []
-        text = QUERY_ERROR.format(code=fault.code, message=f"{fault.code}, says AWS")
+        text = QUERY_ERROR.format(code=fault.code, message=fault.message or f"{fault.code}, says AWS")
         start(f"{fault.status} Fault", [("Content-Type", "text/xml")])
         return [ec2_error(text)]
 
