@@ -13,6 +13,7 @@ from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
 from components.ec2 import Ec2Fleet
 from components.fleet import Fleet, Host
 from components.images import Distributed, DistributedArgs, Images, ImagesArgs
+from components.inventory import inventory
 from components.logplex import Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
@@ -55,8 +56,7 @@ def dyno_runtime(name: str, hosts: list[Host], *after: pulumi.Resource) -> DynoR
 
 
 runtime = dyno_runtime(f"{stack}-runtime", fleet.of(COMMON))
-for name in fleet.private_runtimes:
-    dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime)
+private = [dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime) for name in fleet.private_runtimes]
 on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
 images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).names
 # With several hosts the platform's own data are on the first, and what runs on all is got from the registry.
@@ -190,6 +190,7 @@ pulumi.export("apiKey", control_plane.api_key)
 pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
+pulumi.export("inventory", inventory(fleet.hosts, [runtime, *private]))
 if ec2 and ec2.balancer_name is not None:
     pulumi.export("balancerName", ec2.balancer_name)
 pulumi.export("httpPort", settings.http_port)
