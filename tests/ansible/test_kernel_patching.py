@@ -129,8 +129,10 @@ def test_a_second_run_is_kept_out_until_the_first_is_done_or_dead(
     lock = loaded("lock")
     monkeypatch.setattr(lock, "LOCK", tmp_path / "lock.json")
     assert lock.main("take", "first", 1800) == 0
-    assert lock.main("take", "second", 1800) == lock.TAKEN
+    assert lock.main("look", "second", 1800) == 0
     assert capsys.readouterr().out.split() == ["first", "first"]
+    assert lock.main("take", "second", 1800) == lock.TAKEN
+    assert capsys.readouterr().out.split() == ["first"]
     assert lock.main("keep", "first", 1800) == 0
     assert lock.main("take", "second", 0) == 0
     assert lock.main("keep", "first", 1800) == lock.TAKEN

@@ -56,7 +56,7 @@ class AwsError(ProviderError):
     def __init__(self, what: str, code: str, why: str) -> None:
         """``what`` names the call, ``why`` is AWS's message."""
         super().__init__(what, f"{why.strip().rstrip('.')} ({code})" if code else why, next_step(code))
-        self.code = code
+        self.code, self.message = code, why
 
 
 class UnclearError(AwsError):

@@ -90,7 +90,7 @@ class Aws:
                 error, found = _failure(f"{service} {name}", caught)
             passes = again(error) or found is Meaning.THROTTLED
             if found is Meaning.UNCLEAR and not passes and not repeatable:
-                raise UnclearError(error.what, error.code, error.why)
+                raise UnclearError(error.what, error.code, error.message)
             if found is Meaning.GONE and not passes:
                 if gone is not None:
                     return gone

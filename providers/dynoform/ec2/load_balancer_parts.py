@@ -83,22 +83,31 @@ class Parts:
         self.state.cross_zone = True
 
     def _make_target(self, step: Step) -> None:
-        """With the same name and settings AWS answers with the one that is there."""
+        """A name is there once, and says its ports."""
         target_port = ports(self._inputs)[step.port]
-        answer = self._elb(
-            "create_target_group",
-            Name=short_name(self._resource, f"{step.port}-{target_port}"),
-            Protocol="TCP",
-            Port=target_port,
-            VpcId=self._inputs["vpcId"],
-            TargetType="instance",
-            HealthCheckProtocol="TCP",
-            HealthCheckIntervalSeconds=CHECK_SECONDS,
-            HealthyThresholdCount=2,
-            UnhealthyThresholdCount=2,
-            Tags=tags(self._inputs["stack"], self._resource, f"port {step.port}"),
-        )
-        found = answer["TargetGroups"][0]
+        name = short_name(self._resource, f"{step.port}-{target_port}")
+
+        def find() -> Any:
+            return next(iter(self._elb("describe_target_groups", gone={}, Names=[name]).get("TargetGroups", ())), None)
+
+        def make() -> Any:
+            answer = self._elb(
+                "create_target_group",
+                repeatable=False,
+                Name=name,
+                Protocol="TCP",
+                Port=target_port,
+                VpcId=self._inputs["vpcId"],
+                TargetType="instance",
+                HealthCheckProtocol="TCP",
+                HealthCheckIntervalSeconds=CHECK_SECONDS,
+                HealthyThresholdCount=2,
+                UnhealthyThresholdCount=2,
+                Tags=tags(self._inputs["stack"], self._resource, f"port {step.port}"),
+            )
+            return answer["TargetGroups"][0]
+
+        found = self._aws.obtained(f"the target group {name}", find, make)
         self.state.targets[step.port] = Target(found["TargetGroupArn"], target_port)
 
     def _register(self, step: Step) -> None:

@@ -75,6 +75,7 @@ class Parts:
         def make() -> Any:
             answer = self._ec2(
                 "create_route_table",
+                repeatable=False,
                 VpcId=self.state.vpc_id,
                 TagSpecifications=self._part("route-table", "routes"),
                 ClientToken=token(self.state.vpc_id, "routes"),

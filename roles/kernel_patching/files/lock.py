@@ -1,7 +1,7 @@
 """Lets one patch run at a time touch a swarm: takes, keeps or gives back the lock that is on a manager.
 
-Usage: ``lock.py take|keep|free OWNER SECONDS``. A lock that its owner has not kept for so many seconds is
-nobody's any more: its run was killed. Prints the owner. Exit status 3: another one has it.
+Usage: ``lock.py take|keep|free|look OWNER SECONDS``; ``look`` asks for nothing. A lock that its owner has not kept for
+so many seconds is nobody's any more: its run was killed. Prints the owner. Exit status 3: another one has it.
 """
 
 import fcntl
@@ -22,6 +22,9 @@ def main(verb: str, owner: str, seconds: float) -> int:
         text = file.read()
         held = json.loads(text) if text else {"owner": "", "kept": 0.0}
         lives = held["owner"] and time.time() - held["kept"] < seconds
+        if verb == "look":
+            print(held["owner"])
+            return 0
         if lives and held["owner"] != owner:
             print(held["owner"])
             return TAKEN

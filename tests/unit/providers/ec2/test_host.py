@@ -128,11 +128,11 @@ def test_host_of_an_earlier_life_is_not_taken_for_the_new_one(
 def test_host_that_ends_instead_of_starting_says_why_and_leaves_nothing(
     cloud: Cloud, operation: Operation, inputs: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Aws.call
+    run, ends = Aws.call, list[Any]()
 
     def ended(self: Aws, service: str, name: str, **parameters: Any) -> Any:
-        if name == "describe_instances" and "InstanceIds" in parameters:
-            cloud.client("ec2").terminate_instances(InstanceIds=parameters["InstanceIds"])
+        if name == "describe_instances" and "InstanceIds" in parameters and not ends:
+            ends.append(cloud.client("ec2").terminate_instances(InstanceIds=parameters["InstanceIds"]))
         return run(self, service, name, **parameters)
 
     monkeypatch.setattr(Aws, "call", ended)
