@@ -17,6 +17,7 @@ from components.inventory import inventory
 from components.logplex import Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
+from components.router_addresses import RouterAddresses, RouterAddressesArgs
 from components.secret import swarm_secret
 from components.settings import Settings
 from dynoform.domain.placement import COMMON
@@ -124,9 +125,15 @@ router = Router(
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
         own_api_names=not settings.api_certificate,
+        own_app_names=not settings.apps_certificate,
     ),
     on_docker,
 )
+if settings.router_addresses:
+    RouterAddresses(
+        f"{stack}-router-addresses",
+        RouterAddressesArgs(fleet.hosts, settings.router_addresses, f"{settings.dyno_gateway} {settings.http_port}"),
+    )
 Logplex(
     f"{stack}-logplex",
     LogplexArgs(
@@ -161,6 +168,7 @@ control_plane = ControlPlane(
         router=router,
         constraints=constraints,
         everywhere_image=everywhere["control-plane"],
+        acme=settings.acme,
     ),
     on_docker,
 )

@@ -13,6 +13,7 @@ from components.registry import Registry
 from components.router import USER as ROUTER_USER
 from components.router import Router
 from components.secret import swarm_secret
+from components.settings import NO_ACME, AcmeSettings
 from components.volume import stack_volume
 
 API_PORT = 8000
@@ -49,6 +50,7 @@ class ControlPlaneArgs:
         postgres, registry, router: what the processes work with.
         constraints: what the host has to be that has the platform's data; none for any.
         everywhere_image: the same image as ``image``, by a name that all hosts can get it by; None on a single host.
+        acme: where automated certificates come from.
     """
 
     stack: str
@@ -66,6 +68,7 @@ class ControlPlaneArgs:
     router: Router
     constraints: Sequence[str] = ()
     everywhere_image: pulumi.Input[str] | None = None
+    acme: AcmeSettings = NO_ACME
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -109,11 +112,14 @@ class ControlPlane(pulumi.ComponentResource):
         # The host key for its public part, which clients are told.
         own = [self._encryption_key_file(), self._api_key_file(), self._exec_host_key_file(USER)]
         own.append(self._certificate_key_file(USER))
-        secrets = [*own, *self._registry_client("api", USER)]
+        secrets = [*own, *self._registry_client("api", USER), *self._acme_files()]
         mounts = [Mount(self._sources.name, SOURCES), Mount(self._repositories.name, REPOSITORIES)]
         ports = {API_PORT: self._args.api_port}
         # Room for git, which runs beside it for each push and fetch.
-        self._process("api", secrets, mounts, ports=ports, user=USER, memory_mib=768)
+        acme: dict[str, pulumi.Input[str]] = {}
+        if self._args.acme.directory:
+            acme = {"DYNOFORM_ACME_DIRECTORY": self._args.acme.directory, "DYNOFORM_ACME_EMAIL": self._args.acme.email}
+        self._process("api", secrets, mounts, ports=ports, user=USER, memory_mib=768, environment=acme)
 
     def _reconciler(self) -> None:
         # Root only to open the engine's socket: every capability is dropped. On the host's network, as only the host
@@ -219,6 +225,15 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _encryption_key_file(self, uid: str = USER) -> SecretFile:
         return SecretFile("encryption_key", self._encryption_key, uid)
+
+    def _acme_files(self) -> list[SecretFile]:
+        """What getting certificates needs besides the authority's address, if anything."""
+        given = {"acme_authorities": self._args.acme.authorities, "acme_dns_hook": self._args.acme.dns_hook}
+        found = ((name, text) for name, text in given.items() if text and self._args.acme.directory)
+        return [
+            SecretFile(name, self._secret(name.replace("_", "-"), pulumi.Output.secret(text)), USER)
+            for name, text in found
+        ]
 
     def _exec_host_key_file(self, uid: str) -> SecretFile:
         return SecretFile("exec_host_key", self._exec_host_key, uid)

@@ -75,6 +75,7 @@ class DynoRuntime(pulumi.ComponentResource):
         local = host.inventory.connection == "local"
         variables: dict[str, pulumi.Input[Any]] = {
             "docker_client": host.docker_client,
+            "dyno_runtime_docker_root": host.docker_root,
             "dyno_runtime_stack": args.stack,
             "dyno_runtime_dyno_subnet": args.dyno_subnet,
             "dyno_runtime_platform_subnet": args.platform_subnet,

@@ -9,6 +9,7 @@ import pulumi_docker as docker
 
 from components.ansible import HostArgs as Inventory
 from components.ansible import Playbook, PlaybookArgs
+from dynoform.domain import host_settings
 from dynoform.domain.placement import COMMON
 
 DOCKER_HOST = "unix:///var/run/docker.sock"
@@ -70,7 +71,7 @@ class Host(pulumi.ComponentResource):
         if args.joins is None:
             self.docker = docker.Provider(
                 f"{name}-docker",
-                host=_engine(args.inventory),
+                **_engine(args.inventory),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[self.playbook]),
             )
         self.register_outputs({"dockerRoot": self.docker_root, "hostNetworkId": self.host_network_id})
@@ -157,11 +158,20 @@ class Fleet(pulumi.ComponentResource):
         return len(self.hosts) > 1
 
 
-def _engine(inventory: Inventory) -> pulumi.Input[str]:
-    """Where the docker provider finds the engine. SSH finds key and host key as the user's own settings say."""
+def _engine(inventory: Inventory) -> dict[str, Any]:
+    """Where the docker provider finds the engine, and how SSH gets there."""
     if inventory.connection == "local":
-        return DOCKER_HOST
-    user, port = inventory.user or "root", inventory.port or 22
-    if isinstance(inventory.address, str):
-        return f"ssh://{user}@{inventory.address}:{port}"
-    return pulumi.Output.concat(f"ssh://{user}@", inventory.address, f":{port}")
+        return {"host": DOCKER_HOST}
+    host = {
+        "user": inventory.user,
+        "port": inventory.port,
+        "keyFile": inventory.key_file,
+        "knownHosts": inventory.known_hosts,
+        "jump": inventory.jump,
+    }
+    # The address may be known only after the host is made.
+    address = pulumi.Output.from_input(inventory.address)
+    return {
+        "host": address.apply(lambda known: host_settings.ssh_address({**host, "address": known})),
+        "ssh_opts": host_settings.ssh_options(host),
+    }

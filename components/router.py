@@ -30,6 +30,7 @@ class RouterArgs:
         addresses: IP addresses that the certificate names too.
         authority: signs the router's certificate.
         own_api_names: whether that certificate is for the API's names on the domain too; not when another one is.
+        own_app_names: the same for apps' names.
     """
 
     stack: str
@@ -41,6 +42,7 @@ class RouterArgs:
     addresses: list[str]
     authority: CertificateAuthority
     own_api_names: bool = True
+    own_app_names: bool = True
 
 
 class Router(pulumi.ComponentResource):
@@ -85,7 +87,7 @@ class Router(pulumi.ComponentResource):
             f"{self._name}-certificate",
             CertificateArgs(
                 common_name="router",
-                dns_names=_names(args.domain, args.apps, own_api=args.own_api_names),
+                dns_names=_names(args),
                 ip_addresses=args.addresses,
                 ca_cert_pem=args.authority.cert_pem,
                 ca_key_pem=args.authority.key_pem,
@@ -96,9 +98,14 @@ class Router(pulumi.ComponentResource):
         return swarm_secret(f"{self._name}-pem", args.stack, pem, self)
 
 
-def _names(domain: str, apps: Sequence[str], *, own_api: bool) -> list[str]:
-    # Docker and others take no "*.localhost", so what is to be reached under it is named.
-    names = {"localhost", "*.localhost", "api.localhost", "registry.localhost", domain, f"*.{domain}"}
-    if own_api and domain != "localhost":
+def _names(args: RouterArgs) -> list[str]:
+    domain = args.domain
+    names = {"localhost", "*.localhost", "api.localhost", "registry.localhost"}
+    if domain == "localhost":
+        # Docker and others take no "*.localhost", so what is to be reached under it is named.
+        return sorted(names | {f"{app}.{domain}" for app in args.apps})
+    if args.own_app_names:
+        names |= {domain, f"*.{domain}"}
+    if args.own_api_names:
         names |= set(api_certificates.names(domain))
-    return sorted(names | {f"{app}.{domain}" for app in apps})
+    return sorted(names)

@@ -13,6 +13,7 @@ from components.ansible import HostArgs
 from components.ec2 import Ec2FleetArgs, Ec2HostArgs
 from components.fleet import MachineArgs
 from dynoform.domain import api_certificates, ec2_settings, host_settings, stack_settings
+from dynoform.domain.certificates import Certificate
 from dynoform.errors import InvalidInputError
 
 
@@ -58,6 +59,26 @@ class PlatformPorts:
 
 
 @dataclass(frozen=True)
+class AcmeSettings:
+    """Where automated certificates come from.
+
+    Parameters:
+        directory: URL of the authority's directory; empty for none.
+        email: whom the authority writes to; empty for the operator.
+        authorities: PEM of those that signed its https, for one that is not public.
+        dns_hook: program that writes TXT records, for wildcards: a secret.
+    """
+
+    directory: str = ""
+    email: str = ""
+    authorities: str = ""
+    dns_hook: str = field(default="", repr=False)
+
+
+NO_ACME = AcmeSettings()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that an operator can set for a stack; see Pulumi.yaml for each key's meaning."""
 
@@ -75,11 +96,16 @@ class Settings:
     """PEM chain of the API's names; empty for the stack's own."""
     api_certificate_key: str = field(repr=False)
     """Its private key, PEM: a secret."""
+    apps_certificate: bool
+    """Whether that certificate is for all apps' own names, too."""
     apps: tuple[AppSettings, ...]
+    acme: AcmeSettings = NO_ACME
     machines: tuple[MachineArgs, ...] = ()
     """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
     ec2: Ec2FleetArgs | None = None
     """How the machines are made at EC2, if they are."""
+    router_addresses: tuple[str, ...] = ()
+    """What one of several hosts has for its router, and another when that is gone."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -120,6 +146,7 @@ class Settings:
             _check(config)
         except InvalidInputError as error:
             raise _wrong(error.what, error.why) from error
+        brought = _brought(config)
         return cls(
             stack=pulumi.get_stack(),
             domain=config.require("domain"),
@@ -131,12 +158,13 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
-            machines=_machines(
-                ec2_settings.addressed(config.get_object("ec2") or {}, config.get_object("hosts") or {})
-            ),
+            machines=_machines(_hosts(config)),
             ec2=_ec2(config),
-            api_certificate=_brought(config),
+            router_addresses=_router_addresses(config),
+            api_certificate=brought.chain if brought else "",
+            apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
+            acme=_acme(config),
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -157,23 +185,44 @@ def _check(config: pulumi.Config) -> None:
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
     _brought(config)
+    _acme(config)
     stack_settings.check_apps(config.get_object("apps") or {})
     ec2_settings.check(config.get_object("ec2") or {}, config.get_object("hosts") or {})
-    host_settings.check(_hosts(config))
+    hosts = _hosts(config)
+    host_settings.check(hosts)
+    host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
+    _router_addresses(config)
 
 
-def _brought(config: pulumi.Config) -> str:
-    """The API's certificate with its chain in order. Raises ``InvalidInputError`` naming the key."""
+def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
+    return host_settings.router_addresses(config.get("routerAddresses") or "", _hosts(config))
+
+
+def _acme(config: pulumi.Config) -> AcmeSettings:
+    """Raises ``InvalidInputError`` naming the key."""
+    texts = [config.get(key) or "" for key in ("acmeDirectory", "acmeEmail", "acmeAuthorities", "acmeDnsHook")]
+    found = AcmeSettings(*texts)
+    agreed = config.get_bool("acmeTermsAgreed") or False
+    stack_settings.check_acme(found.directory, found.dns_hook, config.require("domain"), agreed=agreed)
+    if found.email:
+        stack_settings.check_email(found.email, "acmeEmail")
+    if found.dns_hook and not is_config_secret("dynoform:acmeDnsHook"):
+        raise InvalidInputError("acmeDnsHook", "is in the clear: give pulumi config set the option --secret")
+    return found
+
+
+def _brought(config: pulumi.Config) -> Certificate | None:
+    """The API's certificate, if one is brought. Raises ``InvalidInputError`` naming the key."""
     chain, key = config.get("apiCertificate") or "", config.get("apiCertificateKey") or ""
     if bool(chain) != bool(key):
         missing = "apiCertificate" if key else "apiCertificateKey"
         raise InvalidInputError(missing, "apiCertificate and apiCertificateKey go together, one is missing")
     if not chain:
-        return ""
+        return None
     if not is_config_secret("dynoform:apiCertificateKey"):
         raise InvalidInputError("apiCertificateKey", "is in the clear: give pulumi config set the option --secret")
     try:
-        return api_certificates.check(chain, key, config.require("domain"), datetime.now(UTC)).chain
+        return api_certificates.check(chain, key, config.require("domain"), datetime.now(UTC))
     except InvalidInputError as error:
         raise InvalidInputError("apiCertificate", error.what.rstrip(".")) from error
 

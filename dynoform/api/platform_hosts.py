@@ -5,6 +5,8 @@ from sqlalchemy import func, select
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
+from dynoform.api import ranges
+from dynoform.api.apps import RangeHeader
 from dynoform.api.authentication import Caller, check_operator
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
@@ -13,6 +15,8 @@ from dynoform.domain.host_health import Health
 from dynoform.store.tables import Host, HostReport
 
 router = APIRouter(tags=["dynoform hosts"])
+_FIELDS = ("id",)
+"""Not the name: two hosts may have the same."""
 
 
 class HostObject(TypedDict):
@@ -37,8 +41,8 @@ class HostObject(TypedDict):
 
 
 @router.get("/dynoform/hosts", response_model=list[HostObject])
-def host_list(services: Use, caller: Caller) -> JSONResponse:
-    """All hosts, by name."""
+def host_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
+    """All hosts, by name unless a range is asked for."""
     check_operator(caller, "You do not have access to the platform's hosts. Only its operator has.")
     query = select(Host, HostReport, func.clock_timestamp())
     query = query.outerjoin(HostReport, HostReport.node_id == Host.id).order_by(Host.name, HostReport.reported_at)
@@ -49,7 +53,7 @@ def host_list(services: Use, caller: Caller) -> JSONResponse:
             _show(host, report, host_health.problem(host.state, _health(report), now))
             for host, report, now in found.values()
         ]
-    return JSONResponse(shown_hosts)
+    return ranges.cut(shown_hosts, wanted, _FIELDS)
 
 
 def _health(report: HostReport | None) -> Health | None:

@@ -1,16 +1,9 @@
 """SNI endpoints: users' certificates with their keys. A key goes in and never comes out."""
 
-import secrets
-import ssl
 import uuid
-import warnings
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any, Literal
 
-from cryptography import x509
-from cryptography.utils import CryptographyDeprecationWarning
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
@@ -22,28 +15,23 @@ from dynoform.api import ranges
 from dynoform.api.apps import RangeHeader, find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import not_found
-from dynoform.api.objects import NamedObject, app_reference, shown
-from dynoform.api.services import Services, Use
-from dynoform.domain import certificates, webhooks
+from dynoform.api.objects import NamedObject
+from dynoform.api.services import Use
+from dynoform.domain import acm, certificate_names, certificates, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
+from dynoform.store import snapshots
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
+from dynoform.store.sni_endpoints import authorities, fill
 from dynoform.store.tables import App, SniEndpoint
 from dynoform.store.webhooks import publish
 
 router = APIRouter(tags=["sni endpoints"])
-KEY = "private_key"
 MAXIMUM_PER_APP = 100
 _ENTITY = "api:sni-endpoint"
 _CHANGEABLE: tuple[Literal["certificate_chain", "ssl_cert"], ...] = ("certificate_chain", "ssl_cert")
 _FIELDS: ranges.Fields = {"id": SniEndpoint.id, "name": SniEndpoint.name}
-_ANIMALS = """
-allosaurus ankylosaurus apatosaurus archaeopteryx baryonyx brachiosaurus camarasaurus carnotaurus compsognathus
-corythosaurus deinonychus dilophosaurus diplodocus gallimimus giganotosaurus hadrosaurus iguanodon kentrosaurus
-maiasaura megalosaurus microraptor oviraptor pachycephalosaurus parasaurolophus plateosaurus protoceratops spinosaurus
-stegosaurus styracosaurus therizinosaurus triceratops troodon tyrannosaurus utahraptor velociraptor
-"""
 
 Pem = Annotated[str, Field(max_length=certificates.MAXIMUM_BYTES)]
 
@@ -101,11 +89,11 @@ def sni_endpoint_create(app: str, body: Certificate, services: Use, caller: Call
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         certificate = _read(body)
-        mine = select(func.count()).select_from(SniEndpoint).where(SniEndpoint.app_id == found.id)
+        mine = select(func.count()).select_from(SniEndpoint).where(SniEndpoint.app_id == found.id, ~SniEndpoint.acm)
         if (session.scalar(mine) or 0) >= MAXIMUM_PER_APP:
             raise InvalidInputError(f"{found.name} has {MAXIMUM_PER_APP} certificates. Remove one first")
-        endpoint = SniEndpoint(id=uuid.uuid4(), app_id=found.id, name=_name())
-        _fill(services, endpoint, certificate, body.private_key)
+        endpoint = SniEndpoint(id=uuid.uuid4(), app_id=found.id, name=certificate_names.generate())
+        fill(services.configuration, endpoint, certificate, body.private_key)
         session.add(endpoint)
         session.flush()
         session.refresh(endpoint)
@@ -130,9 +118,9 @@ def sni_endpoint_update(app: str, endpoint: str, body: Certificate, services: Us
         certificate = _read(body)
         row = find_endpoint(session, found, endpoint)
         if row.acm:
-            raise InvalidInputError(f"{row.name} is managed by ACM: run certs:auto:disable first")
+            raise acm.managed(row.name)
         before = show(found, row)
-        _fill(services, row, certificate, body.private_key)
+        fill(services.configuration, row, certificate, body.private_key)
         session.flush()
         notify(session, ROUTES, found.id)
         changed = show(found, row)
@@ -147,6 +135,8 @@ def sni_endpoint_delete(app: str, endpoint: str, services: Use, caller: Caller) 
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row = find_endpoint(session, found, endpoint)
+        if row.acm:
+            raise acm.managed(row.name)
         last = show(found, row)
         publish(session, found.id, _ENTITY, webhooks.DESTROY, {**last}, actor=caller)
         session.delete(row)
@@ -164,56 +154,10 @@ def find_endpoint(session: Session, app: App, reference: str) -> SniEndpoint:
     return endpoint
 
 
-def show(app: App, endpoint: SniEndpoint) -> SniEndpointObject:
+def show(app: App, endpoint: SniEndpoint) -> snapshots.Snapshot:
     """The endpoint's object: the chain, what was read of it, and never the key."""
-    return {
-        "app": app_reference(app),
-        "certificate_chain": endpoint.certificate_chain,
-        "cname": None,
-        "created_at": shown(endpoint.created_at),
-        "display_name": endpoint.display_name,
-        "domains": [domain.hostname for domain in endpoint.domains],
-        "id": str(endpoint.id),
-        "name": endpoint.name,
-        "ssl_cert": {
-            "acm": endpoint.acm,
-            "ca_signed?": endpoint.ca_signed,
-            "cert_domains": list(endpoint.cert_domains),
-            "expires_at": shown(endpoint.expires_at),
-            "id": str(endpoint.id),
-            "issuer": endpoint.issuer,
-            "self_signed?": endpoint.self_signed,
-            "starts_at": shown(endpoint.starts_at),
-            "subject": endpoint.subject,
-        },
-        "updated_at": shown(endpoint.updated_at),
-    }
+    return snapshots.sni_endpoint(app, endpoint)
 
 
 def _read(body: Certificate) -> certificates.Certificate:
-    return certificates.read(body.certificate_chain, body.private_key, datetime.now(UTC), _authorities())
-
-
-def _fill(services: Services, endpoint: SniEndpoint, certificate: certificates.Certificate, key: str) -> None:
-    endpoint.certificate_chain = certificate.chain
-    endpoint.private_key = services.vault.encrypt(endpoint.id, {KEY: key})
-    endpoint.cert_domains = list(certificate.domains)
-    endpoint.issuer, endpoint.subject = certificate.issuer, certificate.subject
-    endpoint.starts_at, endpoint.expires_at = certificate.starts_at, certificate.expires_at
-    endpoint.self_signed, endpoint.ca_signed = certificate.self_signed, certificate.ca_signed
-
-
-def _name() -> str:
-    return f"{secrets.choice(_ANIMALS.split())}-{secrets.randbelow(90_000) + 10_000}"
-
-
-@cache
-def _authorities() -> tuple[x509.Certificate, ...]:
-    """The certificates that this system trusts, as a browser's do."""
-    found = []
-    with warnings.catch_warnings(action="error"):
-        for der in ssl.create_default_context().get_ca_certs(binary_form=True):
-            # Some old authorities break the rules: those are refused now, or said to be refused soon.
-            with suppress(ValueError, CryptographyDeprecationWarning):
-                found.append(x509.load_der_x509_certificate(der))
-    return tuple(found)
+    return certificates.read(body.certificate_chain, body.private_key, datetime.now(UTC), authorities())

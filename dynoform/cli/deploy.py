@@ -90,7 +90,7 @@ def settle(stack: Stack, console: Console) -> None:
 def _existing(stack: Stack, pending: list[recovery.Pending]) -> dict[str, str]:
     """Ids, by URN, of those that exist after all."""
     ids: dict[str, str] = {}
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         if engine is None:
             return ids
         for one in pending:

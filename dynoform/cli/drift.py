@@ -39,10 +39,10 @@ def reason(stack: Stack, engine: Engine | None) -> str | None:
         return "no finished up is known"
     if not settled > time.time() - TRUST_SECONDS:
         return "the last run was long ago"
-    if settled < _booted():
-        return "the host was started again"
     if engine is None:
         return "the Docker engine does not answer"
+    if not engine.remote and settled < _booted():
+        return "the host was started again"
     try:
         return _missing(stack, engine) or _changed(stack, engine)
     except APIError as error:

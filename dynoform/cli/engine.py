@@ -7,6 +7,10 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException
 
+from dynoform.cli.stack import Stack
+from dynoform.domain import host_settings
+from providers.ssh_tunnel import Tunnel, TunnelError
+
 SECONDS = 20
 LABEL = "dynoform.stack"
 DYNO = "dynoform.dyno"
@@ -14,11 +18,12 @@ DYNO = "dynoform.dyno"
 
 
 class Engine:
-    """The local engine, and only what carries a stack's label or bears its name."""
+    """A stack's engine, and only what carries the stack's label or bears its name."""
 
-    def __init__(self, client: docker.DockerClient, stack: str) -> None:
-        """`client` is connected; use `connect`."""
+    def __init__(self, client: docker.DockerClient, stack: str, *, remote: bool = False) -> None:
+        """`client` is connected; use `connect`. A `remote` engine is another machine's."""
         self.client: Any = client
+        self.remote = remote
         self._stack = stack
 
     def filters(self) -> dict[str, str]:
@@ -100,15 +105,41 @@ def _named(found: list[dict[str, Any]], name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def connect(stack: str) -> Iterator[Engine | None]:
-    """The local engine, or None when it does not answer."""
+def connect(stack: Stack) -> Iterator[Engine | None]:
+    """The engine that has the stack's declarations, or None when it does not answer: by SSH if the stack has hosts."""
+    host = stack.platform_host()
+    if host is None:
+        with local(stack.name) as engine:
+            yield engine
+        return
+    if not host["address"]:
+        yield None
+        return
+    tunnel = Tunnel(host_settings.ssh_address(host), host_settings.ssh_options(host))
     try:
-        client: Any = docker.DockerClient.from_env(timeout=SECONDS)
+        with _reached(stack.name, tunnel.socket, remote=True) as engine:
+            yield engine
+    finally:
+        tunnel.close()
+
+
+@contextlib.contextmanager
+def local(stack: str) -> Iterator[Engine | None]:
+    """This machine's engine, or None when it does not answer."""
+    with _reached(stack, lambda: None, remote=False) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def _reached(stack: str, address: Callable[[], str | None], *, remote: bool) -> Iterator[Engine | None]:
+    try:
+        where = address()
+        client: Any = docker.DockerClient(where, timeout=SECONDS) if where else docker.from_env(timeout=SECONDS)
         client.ping()
-    except DockerException:
+    except (DockerException, TunnelError):
         yield None
         return
     try:
-        yield Engine(client, stack)
+        yield Engine(client, stack, remote=remote)
     finally:
         client.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynoform.cli import ports
+from dynoform.cli import machines, ports
 from dynoform.cli.engine import Engine
 from dynoform.cli.settings import StackSettings
 from dynoform.errors import DynoformError
@@ -43,7 +43,12 @@ class Subject:
 
 
 def checks(subject: Subject) -> Iterator[Check]:
-    """All checks, cheapest first."""
+    """All checks, cheapest first. Of a stack with hosts of its own this machine only has to reach them."""
+    if subject.settings.hosts:
+        yield Check("disk", _room(subject.data, DATA_DISK))
+        reached = {name: host for name, host in subject.settings.hosts.items() if host.get("address")}
+        yield from (Check(f"host {name}", error) for name, error in machines.problems(reached))
+        return
     table: list[tuple[str, Callable[[Subject], DynoformError | None]]] = [
         ("machine", _machine),
         ("rights", _rights),
@@ -79,13 +84,17 @@ def _memory(subject: Subject) -> DynoformError | None:
 
 def _disk(subject: Subject) -> DynoformError | None:
     docker_root = Path(subject.engine.client.info().get("DockerRootDir", "/")) if subject.engine else Path("/var/lib")
-    for place, needed in ((docker_root, LATER_DISK if subject.exists else FIRST_DISK), (subject.data, DATA_DISK)):
-        there = next(path for path in (place, *place.parents) if path.exists())
-        free = shutil.disk_usage(there).free
-        if free < needed:
-            why = f"{free >> 20} MiB are free, {needed >> 20} MiB are needed"
-            return DynoformError(f"disk of {place}", why, "free some space: docker system df, journalctl --disk-usage")
-    return None
+    return _room(docker_root, LATER_DISK if subject.exists else FIRST_DISK) or _room(subject.data, DATA_DISK)
+
+
+def _room(place: Path, needed: int) -> DynoformError | None:
+    """Whether a directory, which may not be there yet, has so many bytes left."""
+    there = next(path for path in (place, *place.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free >= needed:
+        return None
+    why = f"{free >> 20} MiB are free, {needed >> 20} MiB are needed"
+    return DynoformError(f"disk of {place}", why, "free some space: docker system df, journalctl --disk-usage")
 
 
 def _kernel(subject: Subject) -> DynoformError | None:

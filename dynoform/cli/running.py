@@ -70,16 +70,21 @@ def _service(engine: Engine, described: Mapping[str, Any], containers: list[dict
 
 def memory(engine: Engine, container: str) -> int:
     """Resident bytes of a container: its processes' proportional shares, else its cgroup's count without the cache."""
-    try:
-        pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
-        shares = [_proportional(int(pid)) for pid in pids]
-        if all(share is not None for share in shares):
-            return sum(share or 0 for share in shares)
-    except (OSError, ValueError, KeyError):
-        pass
+    if not engine.remote and (shares := _shares(engine, container)) is not None:
+        return shares
     stats = engine.client.api.stats(container, stream=False, one_shot=True).get("memory_stats") or {}
     detail = stats.get("stats") or {}
     return int(detail.get("anon", detail.get("rss", stats.get("usage", 0))))
+
+
+def _shares(engine: Engine, container: str) -> int | None:
+    """The proportional shares of a container's processes; None where we may not look."""
+    try:
+        pids = [row[1] for row in engine.client.api.top(container, ps_args="-eo user,pid")["Processes"]]
+        shares = [_proportional(int(pid)) for pid in pids]
+    except (OSError, ValueError, KeyError):
+        return None
+    return None if any(share is None for share in shares) else sum(share or 0 for share in shares)
 
 
 def _proportional(pid: int) -> int | None:
@@ -125,6 +130,17 @@ class Api:
         """What `path` answers, as JSON. Raises `OSError` when it does not, or says no; so do the others."""
         return self._call("GET", path, headers=headers)
 
+    def every(self, path: str) -> list[Any]:
+        """All pages of the list that `path` answers with."""
+        found: list[Any] = []
+        headers: dict[str, str] = {}
+        while True:
+            answer = self._heard("GET", path, headers=headers)
+            found += answer.json()
+            if "Next-Range" not in answer.headers:
+                return found
+            headers = {"Range": answer.headers["Next-Range"]}
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Sends `body` as JSON, returns the answer's."""
         return self._call("POST", path, json=body)
@@ -142,14 +158,17 @@ class Api:
         self._call("PUT", url, content=content)
 
     def _call(self, method: str, path: str, **what: Any) -> Any:
+        answer = self._heard(method, path, **what)
+        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
+
+    def _heard(self, method: str, path: str, **what: Any) -> "httpx.Response":
+        """The answer, if it is a good one; else `OSError`."""
         import httpx
 
         try:
-            answer = self._answer(method, path, **what)
-            answer.raise_for_status()
+            return self._answer(method, path, **what).raise_for_status()
         except httpx.HTTPError as error:
             raise OSError(f"{method} {path.partition('?')[0]}: {error}") from error
-        return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else None
 
     def _answer(self, method: str, path: str, **what: Any) -> "httpx.Response":
         """The answer; asked for again, a few times, when the connection broke and it does no harm."""
@@ -173,8 +192,8 @@ class Api:
     def apps(self) -> list[dict[str, Any]]:
         """Apps with their address and dynos: ``{"name", "web_url", "dynos": [{"name", "state"}]}``."""
         found = []
-        for app in self.get("/apps"):
-            dynos = [{"name": one["name"], "state": one["state"]} for one in self.get(f"/apps/{app['id']}/dynos")]
+        for app in self.every("/apps"):
+            dynos = [{"name": one["name"], "state": one["state"]} for one in self.every(f"/apps/{app['id']}/dynos")]
             found.append({"name": app["name"], "web_url": app.get("web_url"), "dynos": dynos})
         return found
 

@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
-READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet")
+READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet", "hosts")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class StackSettings:
     def text(self, key: str) -> str:
         """A value as text, empty when there is none."""
         return str(self.values.get(key, ""))
+
+    @property
+    def hosts(self) -> Mapping[str, Any]:
+        """The stack's hosts by name, as in the settings; none is this machine."""
+        return dict(self.values.get("hosts") or {})
 
     def port(self, key: str) -> int:
         """A port that `load` has checked."""
@@ -84,6 +89,8 @@ def _check_rules(found: StackSettings) -> None:
     if not _is_secure(ec2) and not _is_secure(hosts):
         ec2_settings.check(ec2, hosts)
         host_settings.check(ec2_settings.addressed(ec2, hosts))
+    if not _is_secure(found.values["domain"]):
+        host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 
 
 def _mapping(file: Path, section: str) -> dict[str, Any]:

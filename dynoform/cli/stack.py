@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dynoform.cli import backend as backends
 from dynoform.cli.places import PROJECT, Places
 from dynoform.cli.process import Command, Finished, run
 from dynoform.cli.settings import StackSettings
+from dynoform.domain import ec2_settings, host_settings
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -63,6 +66,25 @@ class Stack:
             return None
         root = Path(os.path.expanduser(self.backend.removeprefix("file://")))
         return root / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+
+    def platform_host(self) -> dict[str, Any] | None:
+        """The host, as in the settings, that has the platform's own services; None when that is this machine."""
+        if not self.config_file.exists():
+            return None
+        config = (yaml.safe_load(self.config_file.read_text(encoding="utf-8")) or {}).get("config") or {}
+        hosts = config.get(f"{PROJECT}:hosts") or {}
+        if not hosts:
+            return None
+        ec2 = config.get(f"{PROJECT}:ec2") or {}
+        name = host_settings.platform_host(hosts)
+        host: dict[str, Any] = ec2_settings.addressed(ec2, hosts)[name]
+        return host | {"address": self._made_address(name)} if ec2 else host
+
+    def _made_address(self, host: str) -> str:
+        """Where SSH reaches a host that the stack has made; empty before it has."""
+        made = [each for each in self.deployment().get("resources") or () if each["type"] == "dynoform:index:Ec2Host"]
+        own = [each for each in made if each["urn"].endswith(f"::{self.name}-ec2-{host}")]
+        return str((own[0].get("outputs") or {}).get("address") or "") if own else ""
 
     def environment(self) -> dict[str, str]:
         """Variables with which `pulumi` works on this stack; the passphrase only ever by the name of its file."""

@@ -29,5 +29,10 @@ def check(chain: str, key: str, domain: str, now: datetime) -> Certificate:
     return found
 
 
+def covers_apps(certificate: Certificate, domain: str) -> bool:
+    """Whether it is for all apps' own names, too."""
+    return f"*.{domain}" in (name.lower() for name in certificate.domains)
+
+
 def _covers(domains: Iterable[str], name: str) -> bool:
     return bool({name, f"*.{name.partition('.')[2]}"} & {each.lower() for each in domains})

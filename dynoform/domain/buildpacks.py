@@ -10,8 +10,19 @@ from typing_extensions import TypedDict
 
 from dynoform.errors import InvalidInputError
 
-OWN = {"heroku/nodejs": "Node.js", "heroku/python": "Python"}
-"""Those that the platform has, with what they are for."""
+OWN = {
+    "heroku/ruby": "Ruby",
+    "heroku/nodejs": "Node.js",
+    "heroku/clojure": "Clojure",
+    "heroku/python": "Python",
+    "heroku/java": "Java",
+    "heroku/gradle": "Gradle",
+    "heroku/scala": "Scala",
+    "heroku/php": "PHP",
+    "heroku/go": "Go",
+    "heroku/static": "static sites",
+}
+"""Those that the platform has, with what they are for, in the order in which they look at an app."""
 MAXIMUM = 20
 _URN = "urn:buildpack:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}/[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
@@ -30,12 +41,14 @@ class BuildpackObject(TypedDict):
 
 
 def parse(text: str) -> str:
-    """One way to write each: ``heroku/python`` for those of Heroku's registry, however named, else the URL.
+    """One way to write each: ``heroku/python`` for ours and those of Heroku's registry, however named, else the URL.
+
+    Heroku's own, given by URL without a ref, are ours: theirs bring programs that are made for Heroku's stacks.
 
     Raises ``InvalidInputError`` for what is neither a name nor a URL.
     """
     match = _HEROKUS.fullmatch(text)
-    if match:
+    if match and (match[1] or f"heroku/{match[2]}" in OWN):
         return match[1] or f"heroku/{match[2]}"
     name = text.removeprefix(_URN)
     if _NAME.fullmatch(name) or _URL.fullmatch(text):

@@ -4,21 +4,24 @@ Heroku's rules and messages: https://devcenter.heroku.com/articles/ssl.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509 import verification
 
+from dynoform.domain.served_certificates import MAXIMUM_PEM_BYTES
 from dynoform.errors import InvalidInputError
 
 MAXIMUM_CHAIN = 10
 MAXIMUM_BYTES = 64 * 1024
-_MINIMUM_RSA_BITS = 2048
+_MINIMUM_RSA_BITS, _MAXIMUM_RSA_BITS = 2048, 4096
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _PUBLIC_DER = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -55,9 +58,13 @@ def read(chain: str, key: str, now: datetime, authorities: Sequence[x509.Certifi
         raise InvalidInputError("No certificate given is a domain name certificate.")
     if leaf.not_valid_after_utc <= now:
         raise InvalidInputError(f"The certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}. Get a new one")
+    _check_strength(leaf)
     ordered = _order(leaf, certificates)
+    text = "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in ordered)
+    if len(text) + len(key) > MAXIMUM_PEM_BYTES:
+        raise InvalidInputError(f"Pem is invalid: chain and key have more than {MAXIMUM_PEM_BYTES // 1024} KB together")
     return Certificate(
-        chain="".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in ordered),
+        chain=text,
         domains=domains,
         issuer=_name(leaf.issuer),
         subject=_name(leaf.subject),
@@ -68,20 +75,44 @@ def read(chain: str, key: str, now: datetime, authorities: Sequence[x509.Certifi
     )
 
 
+def _check_strength(leaf: x509.Certificate) -> None:
+    """What routers' TLS does not take, or what would keep them busy, is refused here."""
+    signed_by = leaf.signature_hash_algorithm
+    if isinstance(signed_by, (hashes.MD5, hashes.SHA1)):
+        raise InvalidInputError(
+            f"The certificate is signed with {signed_by.name.upper()}, which is not safe. Get a new one"
+        )
+    with suppress(x509.ExtensionNotFound):
+        demanded = leaf.extensions.get_extension_for_class(x509.TLSFeature).value
+        if x509.TLSFeatureType.status_request in demanded:
+            raise InvalidInputError("The certificate demands OCSP stapling (must-staple). Get one without")
+
+
 def _private_key(key: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
     if len(key) > MAXIMUM_BYTES:
         raise InvalidInputError("Key is invalid: it is too long")
     try:
+        # A long key takes minutes to be validated: its length is looked at first.
+        _check_length(serialization.load_pem_private_key(key.encode(), None, unsafe_skip_rsa_key_validation=True))
         private: PrivateKeyTypes = serialization.load_pem_private_key(key.encode(), password=None)
     except TypeError:
         raise InvalidInputError("Key could not be read since it's protected by a passphrase.") from None
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidInputError("Key is invalid: it is not an RSA or EC private key in PEM form") from None
-    if isinstance(private, rsa.RSAPrivateKey) and private.key_size < _MINIMUM_RSA_BITS:
-        raise InvalidInputError(f"Key is too short: use RSA with {_MINIMUM_RSA_BITS} bits or more, or EC")
+    if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name not in _CURVES:
+        raise InvalidInputError(
+            f"Key is invalid: browsers know no certificates on {private.curve.name}, use P-256 or P-384"
+        )
     if not isinstance(private, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise InvalidInputError("Key is invalid: it is not an RSA or EC private key in PEM form")
     return private
+
+
+def _check_length(private: PrivateKeyTypes) -> None:
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size < _MINIMUM_RSA_BITS:
+        raise InvalidInputError(f"Key is too short: use RSA with {_MINIMUM_RSA_BITS} bits or more, or EC")
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size > _MAXIMUM_RSA_BITS:
+        raise InvalidInputError(f"Key is too long: use RSA with {_MAXIMUM_RSA_BITS} bits or less, or EC")
 
 
 def _certificates(chain: str) -> Sequence[x509.Certificate]:

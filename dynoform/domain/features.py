@@ -6,6 +6,9 @@ The CLI shows those in state ``general`` under ``features``, all others under ``
 from dataclasses import dataclass
 
 PREBOOT = "preboot"
+STRICT_TRANSPORT_SECURITY = "http-strict-transport-security"
+STRICT_TRANSPORT_SECURITY_HEADER = "max-age=31536000"
+"""A year, of this host alone (RFC 6797): what is below it may not have https, and preloading is the owner's affair."""
 _ARTICLES = "https://devcenter.heroku.com/articles/"
 
 
@@ -32,6 +35,12 @@ APP = (
         "HTTP Session Affinity",
         "Enable session affinity for all requests",
         "session-affinity",
+    ),
+    Feature(
+        STRICT_TRANSPORT_SECURITY,
+        "HTTP Strict Transport Security",
+        "Have browsers use https alone, and send requests by http there",
+        "ssl",
     ),
     Feature(
         "log-runtime-metrics",

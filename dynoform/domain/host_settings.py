@@ -11,6 +11,10 @@ from dynoform.errors import InvalidInputError
 ROLES = ("manager", "worker")
 TEXTS = ("address", "privateAddress", "user", "keyFile", "knownHosts", "jump", "role", "zone", "runtime")
 KEYS = (*TEXTS, "platform", "port")
+SSH_SECONDS = 10
+"""How long SSH may take to get in."""
+SSH_ALIVE_SECONDS = 5
+"""How long a connection may be silent before SSH asks whether the host is still there."""
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -60,6 +64,59 @@ def runtime(host: Mapping[str, Any]) -> str:
 def platform_host(hosts: Mapping[str, Any]) -> str:
     """Name of the host that has the platform's own services and data."""
     return next((name for name, host in hosts.items() if host.get("platform")), next(iter(hosts)))
+
+
+def ssh_address(host: Mapping[str, Any]) -> str:
+    """Where SSH gets in: ``ssh://user@address:port``."""
+    return f"ssh://{host.get('user') or 'root'}@{host['address']}:{host.get('port') or 22}"
+
+
+def ssh_options(host: Mapping[str, Any]) -> list[str]:
+    """Words for ``ssh``: never a question, and never a host whose key is not the one that was seen before."""
+    known = str(host.get("knownHosts") or "")
+    options = ["BatchMode=yes", f"ConnectTimeout={SSH_SECONDS}", f"ServerAliveInterval={SSH_ALIVE_SECONDS}"]
+    options += [f"StrictHostKeyChecking={'yes' if known else 'accept-new'}"]
+    options += [f"UserKnownHostsFile={known}"] if known else []
+    options += [f"IdentityFile={host['keyFile']}"] if host.get("keyFile") else []
+    options += [f"ProxyJump={host['jump']}"] if host.get("jump") else []
+    return [word for option in options for word in ("-o", option)]
+
+
+_TOGETHER = 2
+"""Hosts that are needed for one to take over from another."""
+
+
+def check_reach(hosts: Mapping[str, Any], domain: str, listen_address: str) -> None:
+    """Raises ``InvalidInputError`` naming the setting when nobody outside the hosts could reach what they serve."""
+    if not hosts:
+        return
+    if domain == "localhost" or domain.endswith(".localhost"):
+        why = f"{domain} is each machine itself, and the stack has hosts of its own"
+        raise InvalidInputError("domain", why, "give one whose names lead to the hosts, such as apps.example.com")
+    if ipaddress.ip_address(listen_address).is_loopback:
+        why = f"{listen_address} is reached by each host alone, and the stack has hosts of its own"
+        raise InvalidInputError("listenAddress", why, "give 0.0.0.0")
+
+
+def router_addresses(value: str, hosts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The addresses that one of the hosts is to have for its router, of what the operator wrote.
+
+    Raises ``InvalidInputError`` naming the setting for what is no such address, or nobody can take over.
+    """
+    addresses = tuple(each.strip() for each in value.split(",") if each.strip())
+    own = {host.get(key) for host in hosts.values() for key in ("address", "privateAddress")}
+    for each in addresses:
+        try:
+            ipaddress.IPv4Address(each)
+        except ValueError:
+            why = f"{each!r} is no IPv4 address"
+            raise InvalidInputError("routerAddresses", why, "give one that no host has yet") from None
+        if each in own:
+            raise InvalidInputError("routerAddresses", f"{each} is a host's own", "give one that no host has yet")
+    if addresses and len(hosts) < _TOGETHER:
+        why = f"{len(hosts)} hosts are declared, and one has to take over from another"
+        raise InvalidInputError("routerAddresses", why, "declare two or more, or leave it empty")
+    return addresses
 
 
 def _check_host(name: str, host: Any) -> None:

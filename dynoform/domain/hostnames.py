@@ -68,6 +68,11 @@ def dns_target(domain: str) -> str:
     return f"{app_names.generate()}-{secrets.token_hex(12)}.{domain}"
 
 
+def apps_names(domain: str) -> tuple[str, ...]:
+    """What a certificate for all apps' own names is for."""
+    return (f"*.{domain}", domain)
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

@@ -1,7 +1,7 @@
 """Which host name goes to which dynos: from apps and web dynos to what every router has to serve."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -56,44 +56,54 @@ class Server:
     address: str
     port: int
 
+    @property
+    def dyno(self) -> str:
+        """The dyno's name alone: ``web.1``."""
+        return self.name.partition(":")[0]
 
-@dataclass(frozen=True, order=True)
-class Pool:
-    """The dynos of one app."""
+
+@dataclass(frozen=True)
+class AppRoute:
+    """All that routers serve for one app."""
 
     app_id: UUID
-    servers: tuple[Server, ...]
-
-    @property
-    def backend(self) -> str:
-        """The pool's name in HAProxy."""
-        return backend(self.app_id)
+    backend: str
+    """The app's own, the one for lone dynos, or one that answers with a page or waits."""
+    hosts: tuple[str, ...]
+    """``.example.com`` stands for all names below that have no entry of their own, and no nearer such one."""
+    servers: tuple[Server, ...] = ()
 
 
 @dataclass(frozen=True)
 class Routes:
     """Everything that a router has to serve; equal inputs in any order give equal routes."""
 
-    hosts: tuple[tuple[str, str], ...]
-    """Host name → ``app id|backend``, sorted; the API's hosts have ``-`` for the app.
+    api: tuple[str, ...]
+    """The host names of the API."""
+    apps: Mapping[UUID, AppRoute]
 
-    ``.example.com`` stands for all names below that have no entry of their own, and no nearer such one.
-    """
-    pools: tuple[Pool, ...]
-
-    def backends(self) -> dict[str, str]:
-        """App id → backend, for the apps that have a host."""
-        return dict(value.split("|") for _, value in self.hosts)
+    def changed(self, news: Mapping[UUID, AppRoute | None]) -> "Routes":
+        """These with some apps' routes exchanged; None takes an app away."""
+        if not news:
+            return self
+        apps = {**self.apps, **{app: route for app, route in news.items() if route is not None}}
+        for gone in (app for app, route in news.items() if route is None):
+            apps.pop(gone, None)
+        return Routes(self.api, apps)
 
 
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
 """Backends that answer with an error page, whichever app it is."""
+LONE = "lone"
+"""The backend of all apps with one dyno each: the map of host names says where that is."""
 HELD = "held"
 """The backend where requests wait for a dyno that boots or wakes."""
 HOLD_SECONDS = 75
 """How long at most (https://devcenter.heroku.com/articles/error-codes, H20)."""
+MOST_LONE = 2
+"""A dyno and its successor."""
 _COMING = frozenset({"starting", "idle"})
 
 
@@ -111,24 +121,29 @@ def compute(
     """The routes for these apps and dynos. A dyno takes traffic as long as it has an address, whatever its state:
     the reconciler takes the address away before it stops one.
 
-    ``domain`` is the platform's own; ``domains`` never take a host name from it.
+    ``domain`` is the platform's own; ``domains`` never take a host name from it. Each app's route depends on what is
+    its own alone, so the routes of some apps can be computed without the others.
     """
     by_app: dict[UUID, list[WebDyno]] = defaultdict(list)
     for dyno in dynos:
         by_app[dyno.app_id].append(dyno)
-    hosts = dict.fromkeys(api_hosts(domain), f"-|{API}")
-    values: dict[UUID, str] = {}
-    pools: list[Pool] = []
-    for app in apps:
-        pool = Pool(app.id, tuple(sorted(_servers(by_app[app.id]))))
-        if pool.servers and not app.maintenance:
-            pools.append(pool)
-        values[app.id] = f"{app.id}|{_backend(app, pool, by_app[app.id])}"
-        hosts.setdefault(f"{app.name}.{domain}", values[app.id])
+    names: dict[UUID, list[str]] = defaultdict(list)
     for custom in domains:
-        if custom.app_id in values:
-            hosts.setdefault(custom.hostname.removeprefix("*"), values[custom.app_id])
-    return Routes(tuple(sorted(hosts.items())), tuple(sorted(pools)))
+        names[custom.app_id].append(custom.hostname)
+    api = api_hosts(domain)
+    found = ((app, _hosts(app, names[app.id], api, domain)) for app in apps)
+    return Routes(tuple(sorted(api)), {app.id: _route(app, hosts, by_app[app.id]) for app, hosts in found})
+
+
+def _hosts(app: RoutedApp, custom: Iterable[str], api: Collection[str], domain: str) -> tuple[str, ...]:
+    own = f"{app.name}.{domain}"
+    others = {name.removeprefix("*") for name in custom if not name.endswith(f".{domain}")}
+    return tuple(sorted((others | {own}).difference(api)))
+
+
+def _route(app: RoutedApp, hosts: tuple[str, ...], dynos: Collection[WebDyno]) -> AppRoute:
+    servers = () if app.maintenance else tuple(sorted(_servers(dynos)))
+    return AppRoute(app.id, _backend(app, servers, dynos), hosts, servers)
 
 
 def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
@@ -137,11 +152,16 @@ def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
             yield Server(f"{dyno_names.name(WEB, dyno.number)}:{dyno.id.hex[:8]}", dyno.address, dyno.port)
 
 
-def _backend(app: RoutedApp, pool: Pool, dynos: Collection[WebDyno]) -> str:
+def _backend(app: RoutedApp, servers: Sequence[Server], dynos: Collection[WebDyno]) -> str:
     if app.maintenance:
         return MAINTENANCE
-    if pool.servers:
-        return pool.backend
+    if servers:
+        return LONE if _is_lone(servers) else backend(app.id)
     if any(dyno.state in _COMING for dyno in dynos):
         return HELD
     return CRASHED if any(dyno.state == "crashed" for dyno in dynos) else NO_DYNOS
+
+
+def _is_lone(servers: Sequence[Server]) -> bool:
+    """Whether it is one dyno, alone or beside its successor: there is no other to ask when it does not answer."""
+    return len(servers) <= MOST_LONE and len({server.dyno for server in servers}) == 1

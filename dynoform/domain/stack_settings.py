@@ -4,11 +4,15 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from dynoform.domain import app_names, dyno_sizes, emails
 from dynoform.errors import InvalidInputError
 
 LAST_PORT = 65535
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+LONGEST_HOOK = 400 * 1024
+"""What a Swarm secret can hold (500 KiB), with room for how it is written down."""
 EXEC_PORT = 80
 """Where `heroku ps:exec` connects to: built into Heroku's CLI."""
 PLATFORM_PORTS = 7
@@ -70,12 +74,38 @@ def check_domain(value: str) -> None:
         raise _wrong("domain", why, "give one such as apps.example.com")
 
 
-def check_email(value: str) -> None:
-    """Raises ``InvalidInputError`` for what is no e-mail address."""
+def check_email(value: str, key: str = "email") -> None:
+    """Raises ``InvalidInputError`` naming the setting for what is no e-mail address."""
     try:
         emails.check(value)
     except InvalidInputError as error:
-        raise _wrong("email", error.what, "give one such as operator@example.com") from error
+        raise _wrong(key, error.what, "give one such as operator@example.com") from error
+
+
+def check_acme(directory: str, hook: str, domain: str, *, agreed: bool) -> None:
+    """Raises ``InvalidInputError`` naming the setting when no certificates can be got that way.
+
+    ``directory`` is an ACME server's, empty for none; ``hook`` the program that writes the DNS of ``domain``.
+    """
+    if not directory:
+        if hook:
+            raise _wrong("acmeDnsHook", "is of no use without acmeDirectory", "set that, too")
+        return
+    try:
+        found = urlsplit(directory)
+        usable = found.scheme == "https" and found.hostname and "@" not in found.netloc and not found.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        why = f"{directory!r} is not an https URL"
+        raise _wrong("acmeDirectory", why, f"give one such as {LETS_ENCRYPT}")
+    if not agreed:
+        why = f"automated certificates need your agreement to the terms of {found.hostname}"
+        raise _wrong("acmeTermsAgreed", why, "read them, then set it to true")
+    if len(hook.encode()) > LONGEST_HOOK:
+        raise _wrong("acmeDnsHook", f"is longer than {LONGEST_HOOK} bytes", "make it shorter")
+    if hook and domain == "localhost":
+        raise _wrong("acmeDnsHook", "is for a domain of your own, and domain is localhost", "set that, too")
 
 
 def check_listen_address(value: str) -> None:

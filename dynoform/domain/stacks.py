@@ -2,7 +2,7 @@
 
 from dynoform.errors import InvalidInputError
 
-DEFAULT = "stack-13"
+DEFAULT = "dynoform-13"
 """Debian 13, with the slug that the buildpacks made as a layer on it."""
 CONTAINER = "container"
 """The user's own images, pushed to the platform's container registry."""

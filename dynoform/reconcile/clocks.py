@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, update
 
-from dynoform.domain.reconciliation import DynoState, Service, Task
+from dynoform.domain.dyno_snapshot import DynoState, Service, Task
 from dynoform.store.session import Store
 from dynoform.store.tables import Dyno
 

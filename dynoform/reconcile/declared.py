@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from dynoform.domain.dyno_snapshot import AppState, DynoState, Wanted
 from dynoform.domain.features import PREBOOT
-from dynoform.domain.reconciliation import AppState, DynoState, Wanted
 from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.clocks import SKEW
 from dynoform.store import activity, features

@@ -22,7 +22,7 @@ from dynoform.domain.dyno_actions import (
     StartDyno,
     StopIdle,
 )
-from dynoform.domain.reconciliation import IDLE
+from dynoform.domain.dyno_snapshot import IDLE
 from dynoform.errors import ConfigurationError, ConflictError
 from dynoform.journal import Journal
 from dynoform.reconcile.specification import DynoService

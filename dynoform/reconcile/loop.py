@@ -11,17 +11,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from dynoform.configuration import Configuration
 from dynoform.domain import eco
 from dynoform.domain.dyno_actions import urgency
+from dynoform.domain.dyno_snapshot import DynoState, Service, Snapshot
 from dynoform.domain.placement import Host
-from dynoform.domain.reconciliation import DynoState, Service, Snapshot, decide
+from dynoform.domain.reconciliation import decide
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
-from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.swarm import Actual, Swarm
 from dynoform.store import hosts
+from dynoform.store.leadership import Leadership
 from dynoform.store.secrets import Vault
 from dynoform.store.session import FORMATION, ROUTES, Store, pause
 from dynoform.wake import Wake

@@ -14,8 +14,8 @@ from docker.errors import APIError, DockerException, NotFound
 
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
 from dynoform.domain.dyno_ends import moment
+from dynoform.domain.dyno_snapshot import Service, Task
 from dynoform.domain.placement import COMMON, Host
-from dynoform.domain.reconciliation import Service, Task
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
 from dynoform.reconcile.specification import DynoService

@@ -27,6 +27,7 @@ class Directory:
     def __init__(self, path: Path) -> None:
         """``path`` exists and is writable."""
         self.path = path
+        self._seen: dict[str, tuple[tuple[int, int, int], str]] = {}
 
     def current(self) -> Files:
         """The files as they are."""
@@ -43,23 +44,35 @@ class Directory:
                 (self.path / name).unlink(missing_ok=True)
 
     def _read(self, name: str) -> str | None:
+        """The file's content, read again only when it is another file or was written since."""
+        path = self.path / name
         try:
-            return (self.path / name).read_text()
+            found = path.stat()
+            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+            seen = self._seen.get(name)
+            if seen is None or seen[0] != identity:
+                seen = self._seen[name] = (identity, path.read_text())
         except FileNotFoundError:
             return None
+        return seen[1]
 
     def _replace(self, name: str, text: str) -> None:
-        temporary = self.path / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            if name == API_CERTIFICATE:
-                # HAProxy's, which owns the directory, and nobody else's: there is a key in it.
-                owner = self.path.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                os.fchmod(file.fileno(), OWNER)
-            else:
-                os.fchmod(file.fileno(), READERS)
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        put(self.path / name, text, secret=name == API_CERTIFICATE)
+
+
+def put(path: Path, text: str, *, secret: bool) -> None:
+    """Write a file, in one piece for whoever reads it; a ``secret`` one is for the owner of its directory alone."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        if secret:
+            # HAProxy's, which owns the directory, and nobody else's: there is a key in it.
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), OWNER)
+        else:
+            os.fchmod(file.fileno(), READERS)
+        os.fsync(file.fileno())
+    temporary.replace(path)

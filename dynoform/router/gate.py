@@ -6,7 +6,7 @@ The question wakes the app, if it sleeps. Nothing is lost with this process: HAP
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dynoform.domain import routes
 from dynoform.domain.retries import pause
-from dynoform.domain.routes import Routes, Server
+from dynoform.domain.routes import AppRoute, Routes, Server
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 
@@ -31,13 +31,14 @@ _CODES = {routes.CRASHED: "H10", routes.NO_DYNOS: "H14", routes.MAINTENANCE: "H8
 _GONE, _TOO_MANY, _TIMEOUT = "H14", "H11", "H20"
 
 
-def answers(wanted: Routes) -> dict[str, tuple[str, ...]]:
-    """App id → what its held requests are told, one of these; an app whose requests wait has none."""
-    backends = wanted.backends()
-    up = {str(pool.app_id): tuple(map(_up, pool.servers)) for pool in wanted.pools}
-    errors = {app: (_CODES[backend],) for app, backend in backends.items() if backend in _CODES}
-    held: dict[str, tuple[str, ...]] = {app: () for app, backend in backends.items() if backend == routes.HELD}
-    return {**up, **errors, **held}
+def answers(route: AppRoute | None) -> tuple[str, ...]:
+    """What an app's held requests are told, one of these; nothing while they wait."""
+    if route is None:
+        return (_GONE,)
+    if route.backend == routes.HELD:
+        return ()
+    code = _CODES.get(route.backend)
+    return (code,) if code else tuple(map(_up, route.servers))
 
 
 class Gate:
@@ -48,7 +49,7 @@ class Gate:
         self._wake, self._journal, self._seconds = wake, journal, seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
-        self._answers: Mapping[str, tuple[str, ...]] | None = None
+        self._routes: Routes | None = None
         self._waiting: dict[str, set[asyncio.Future[str]]] = defaultdict(set)
         self._waking: dict[str, asyncio.Task[None]] = {}
 
@@ -63,15 +64,17 @@ class Gate:
 
     def tell(self, wanted: Routes) -> None:
         """These are the routes now: let go whom they say something. From any thread."""
-        found = answers(wanted)
-        self._answers = found
+        self._routes = wanted
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._let_go, found)
+            self._loop.call_soon_threadsafe(self._let_go)
 
-    def _let_go(self, found: Mapping[str, tuple[str, ...]]) -> None:
+    def _told(self, app: str) -> tuple[str, ...]:
+        return answers(self._routes.apps.get(UUID(app))) if self._routes else ()
+
+    def _let_go(self) -> None:
         for app, waiting in list(self._waiting.items()):
+            told = self._told(app)
             for future in waiting:
-                told = found.get(app, (_GONE,))
                 if told and not future.done():
                     future.set_result(_one_of(told))
 
@@ -87,7 +90,7 @@ class Gate:
 
     async def _answer(self, app: str, reader: asyncio.StreamReader) -> str:
         """What the request is told; it waits for that no longer than it is there itself."""
-        told = (self._answers or {}).get(app)
+        told = self._told(app)
         if told:
             return _one_of(told)
         if len(self._waiting[app]) >= MOST:
@@ -123,7 +126,7 @@ class Gate:
 
 
 def _up(server: Server) -> str:
-    return f"up {server.address} {server.port} {server.name.partition(':')[0]}"
+    return f"up {server.address} {server.port} {server.dyno}"
 
 
 def _one_of(told: tuple[str, ...]) -> str:

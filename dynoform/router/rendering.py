@@ -1,14 +1,15 @@
-"""HAProxy's configuration and its map of host names, as text."""
+"""HAProxy's configuration and its map of host names, as text: what is the same for all apps, and what is one app's."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 
 from dynoform.domain import routes
-from dynoform.domain.routes import Routes
+from dynoform.domain.routes import AppRoute, Server
 
 MOUNT = Path("/var/lib/dynoform/router")
 """Where the router's container sees the directory that the agent writes to."""
@@ -18,63 +19,99 @@ PAGES = (
     (routes.MAINTENANCE, "H80", "maintenance"),
 )
 HOSTS = "hosts.map"
+OWN_CERTIFICATE = "/run/secrets/router.pem"
+"""The stack's own, also for clients that ask for no name or one without a certificate."""
 API_CERTIFICATE = "api.pem"
+APPS_CERTIFICATE = "apps.pem"
+"""For all names of apps below the platform's domain. In front of the stack's own for the same: the first one counts."""
+CERTIFICATES = "certificates.list"
+"""Those of apps' domains, as HAProxy's crt-list, with the default (``*``) first."""
+ANSWERS = "answers.map"
+"""Path of a challenge → what HAProxy answers; app id → its Strict-Transport-Security."""
+CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+"""Of TLS 1.2: forward secret and authenticated, all of them (https://wiki.mozilla.org/Security/Server_Side_TLS)."""
+CIPHER_SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""Of TLS 1.3."""
 GENERATION_KEY = "/generation"
-"""The map's own digest stands in it under this name, which no host can have."""
-WEIGHT = " weight 64"
-"""``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly uneven shares."""
+"""The digest of map and servers stands in the map under this name, which no host can have."""
+SERVER = "weight 8"
+"""What a server is beside its address, in the file and when it is added to a running HAProxy, which knows no
+``default-server``. ``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly
+uneven shares; each weight costs 1 KiB of each server."""
 
 RETRIES = 10
-"""Further dynos that are asked when one does not take a request; a lone dyno is asked once more, after a second."""
+"""Further dynos that are asked when one does not take a request."""
 
 LEVELS = 4
 """Labels that are taken off a host name, one after the other, to look for a wildcard that covers it."""
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """Files that belong together. ``generation`` tells the configuration from any other, ``hosts_generation`` the
-    map: most changes are of the map alone, and the running HAProxy takes them without a reload."""
+class Base:
+    """What is there whatever the apps are; ``generation`` tells it, with its backends, from any other."""
 
     generation: str
     configuration: str
-    hosts_generation: str
-    hosts: str
-    certificate: str | None = None
 
 
-def render(wanted: Routes, certificate: str | None = None) -> Rendered:
-    """The files for these routes; the same routes give the same bytes.
+@lru_cache(maxsize=4)
+def base(backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: bool) -> Base:
+    """The part of the configuration before the apps' backends, of these names.
 
-    ``certificate`` is the PEM of the API's names, with its key, when it is not the stack's own.
+    ``api_certificate`` and ``apps_certificate`` are whether those names have one that is not the stack's own.
     """
-    hosts = "".join(f"{host} {value}\n" for host, value in wanted.hosts)
-    hosts_generation = _digest(hosts)
     values = {
         "api": routes.API,
         "held": routes.HELD,
-        "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if certificate else "",
+        "lone": routes.LONE,
+        "answers_file": MOUNT / ANSWERS,
+        "api_certificate": f" crt {MOUNT / API_CERTIFICATE}" if api_certificate else "",
+        "apps_certificate": f" crt {MOUNT / APPS_CERTIFICATE}" if apps_certificate else "",
+        "certificates": MOUNT / CERTIFICATES,
+        "ciphers": ":".join(CIPHERS),
+        "cipher_suites": ":".join(CIPHER_SUITES),
         "hosts_file": MOUNT / HOSTS,
         "levels": LEVELS,
         "pages": PAGES,
-        "pools": wanted.pools,
-        "retries": RETRIES,
-        "weight": WEIGHT,
+        "own_certificate": OWN_CERTIFICATE,
     }
+    template = _template("haproxy.cfg.j2")
     # The generation cannot be part of what it is the digest of.
-    generation = _digest(_template().render(generation="", **values))
-    configuration = _template().render(generation=generation, **values)
-    hosts = f"{GENERATION_KEY} {hosts_generation}\n{hosts}"
-    return Rendered(generation, configuration, hosts_generation, hosts, certificate)
+    same = (template.render(generation="", **values), head(""), SERVER)
+    generation = _digest("\n".join([*same, *backends]))
+    return Base(generation, template.render(generation=generation, **values))
+
+
+def head(backend: str) -> str:
+    """The section of an app's backend, up to its servers."""
+    return _template("backend.cfg.j2").render(backend=backend, retries=RETRIES)
+
+
+def servers(of: Sequence[Server]) -> str:
+    """The servers of a backend."""
+    return "".join(f"    server {server.name} {server.address}:{server.port} {SERVER}\n" for server in of)
+
+
+def map_value(route: AppRoute, backend: str) -> str:
+    """What the map has for each host name of an app: ``app|backend``, and for a lone dyno where it is."""
+    lone = route.servers if route.backend == routes.LONE else ()
+    return "|".join([str(route.app_id), backend, *(f"{one.address}/{one.port}/{one.dyno}" for one in lone)])
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     # Not HTML: escaping would break the file. Every value comes from the store's own checked names, ids and addresses.
     environment = Environment(  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
-    return environment.from_string((Path(__file__).parent / "haproxy.cfg.j2").read_text())
+    return environment.from_string((Path(__file__).parent / name).read_text())
 
 
 def _digest(text: str) -> str:

@@ -10,7 +10,19 @@ from typing import Any
 from dynoform.domain import buildpacks, dyno_names
 from dynoform.domain.fixed_ids import fixed_id
 from dynoform.domain.times import shown
-from dynoform.store.tables import Account, Addon, AddonAttachment, App, Build, Dyno, Formation, Plan, Release, Source
+from dynoform.store.tables import (
+    Account,
+    Addon,
+    AddonAttachment,
+    App,
+    Build,
+    Dyno,
+    Formation,
+    Plan,
+    Release,
+    SniEndpoint,
+    Source,
+)
 
 Snapshot = dict[str, Any]
 
@@ -130,6 +142,32 @@ def release(app: App, row: Release) -> Snapshot:
         "updated_at": shown(row.updated_at),
         "user": account(row.account),
         "version": row.version,
+    }
+
+
+def sni_endpoint(app: App, row: SniEndpoint) -> Snapshot:
+    """A certificate, without its key."""
+    return {
+        "app": _app(app),
+        "certificate_chain": row.certificate_chain,
+        "cname": None,
+        "created_at": shown(row.created_at),
+        "display_name": row.display_name,
+        "domains": [domain.hostname for domain in row.domains],
+        "id": str(row.id),
+        "name": row.name,
+        "ssl_cert": {
+            "acm": row.acm,
+            "ca_signed?": row.ca_signed,
+            "cert_domains": list(row.cert_domains),
+            "expires_at": shown(row.expires_at),
+            "id": str(row.id),
+            "issuer": row.issuer,
+            "self_signed?": row.self_signed,
+            "starts_at": shown(row.starts_at),
+            "subject": row.subject,
+        },
+        "updated_at": shown(row.updated_at),
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-SERVED: Final = frozenset({"host", "registryAuth", "disableDockerDaemonCheck"})
-REFUSED: Final = frozenset({"caMaterial", "certMaterial", "certPath", "context", "keyMaterial", "sshOpts"})
+SERVED: Final = frozenset({"host", "registryAuth", "disableDockerDaemonCheck", "sshOpts"})
+REFUSED: Final = frozenset({"caMaterial", "certMaterial", "certPath", "context", "keyMaterial"})
 """Settings of the SDK that are not served."""
 ENGINE_OWN: Final = frozenset({"version", "pluginDownloadURL", "parameterization"})
 """Settings that Pulumi itself adds."""
@@ -41,11 +41,13 @@ class Configuration:
         host: engine's address: ``unix://``, ``tcp://`` or ``ssh://``.
         registries: see ``RegistryAuth``.
         ping: whether the engine is asked for its version before the first use.
+        ssh_options: words for ``ssh``, where the host is reached by it.
     """
 
     host: str = DEFAULT_HOST
     registries: tuple[RegistryAuth, ...] = ()
     ping: bool = True
+    ssh_options: tuple[str, ...] = ()
 
 
 def refusals(settings: Mapping[str, Any]) -> list[str]:
@@ -71,6 +73,7 @@ def configuration(settings: Mapping[str, Any], environment: Mapping[str, str]) -
         host=str(host),
         registries=tuple(_registry(entry, environment) for entry in entries),
         ping=not _decoded(settings.get("disableDockerDaemonCheck")),
+        ssh_options=tuple(str(word) for word in _decoded(settings.get("sshOpts")) or ()),
     )
 
 

@@ -10,6 +10,8 @@ import docker.errors
 import requests
 import urllib3
 
+from providers.ssh_tunnel import Tunnel, TunnelError
+
 from .configuration import Configuration
 from .errors import EngineError, MissingError
 
@@ -31,6 +33,8 @@ class Engine:
         """Nothing is contacted yet."""
         self.configuration = configuration
         self._local = threading.local()
+        host, options = configuration.host, configuration.ssh_options
+        self._tunnel = Tunnel(host, options) if host.startswith("ssh://") else None
 
     @contextmanager
     def api(self) -> Iterator[docker.APIClient]:
@@ -61,11 +65,13 @@ class Engine:
             return response.json()
 
     def _client(self) -> docker.APIClient:
+        # A tunnel that broke has another address when it is there again.
+        host = self._tunnel.socket() if self._tunnel else self.configuration.host
         found: docker.APIClient | None = getattr(self._local, "client", None)
-        if found is None:
+        if found is None or self._local.host != host:
             version = "auto" if self.configuration.ping else OLDEST_API
-            found = docker.APIClient(self.configuration.host, version=version, timeout=TIMEOUT, use_ssh_client=True)
-            self._local.client = found
+            found = docker.APIClient(host, version=version, timeout=TIMEOUT)
+            self._local.client, self._local.host = found, host
         return found
 
     @contextmanager
@@ -77,7 +83,7 @@ class Engine:
             # Without a swarm there are no services, secrets and configs.
             missing = error.status_code == NOT_FOUND or NO_SWARM in text
             raise (MissingError if missing else EngineError)(text) from error
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except (docker.errors.DockerException, requests.exceptions.RequestException, TunnelError) as error:
             self._local.client = None
             raise EngineError(
                 "failed to create Docker client: Error pinging Docker server, please make sure that "

@@ -138,7 +138,7 @@ def _adopted_or_created(operation: Operation, api: PlatformApi, name: str) -> An
 
 def _facts(api: PlatformApi, app: Any) -> Values:
     """What the platform knows of the app."""
-    releases = api.get(f"/apps/{app['id']}/releases")
+    releases = api.get(f"/apps/{app['id']}/releases", {"Range": "version ..; order=desc"})
     current = [release["version"] for release in releases if release.get("current")]
     return {
         "webUrl": app["web_url"],

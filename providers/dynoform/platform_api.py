@@ -80,9 +80,12 @@ class PlatformApi:
         """Closes its connections."""
         self._client.close()
 
-    def get(self, path: str) -> Any:
-        """The JSON at ``path``. Raises ``NotFoundError``, or ``ProviderError`` with the platform's message."""
-        return self._json("GET", path)
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        """The JSON at ``path``; of a long list the page that a Range header among ``headers`` asks for.
+
+        Raises ``NotFoundError``, or ``ProviderError`` with the platform's message.
+        """
+        return self._json("GET", path, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Creates something."""
@@ -118,9 +121,11 @@ class PlatformApi:
         except httpx.HTTPError:
             return
 
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         def call() -> httpx.Response:
-            return self._client.request(method, path, json=body, extensions=self._extensions)
+            return self._client.request(method, path, json=body, headers=headers, extensions=self._extensions)
 
         response = self._checked(f"{method} {path}", call)
         return response.json() if response.content else None

@@ -58,7 +58,8 @@ class Recorder(pulumi.runtime.Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = {key: _readable(value) for key, value in sorted(args.inputs.items())}
-        self.resources.append({"type": args.typ, "name": args.name, "inputs": inputs})
+        by = {"provider": args.provider.split("::")[-2]} if args.provider else {}
+        self.resources.append({"type": args.typ, "name": args.name, "inputs": inputs, **by})
         return f"{args.name}-id", {
             **args.inputs,
             "name": args.inputs.get("name", args.name),

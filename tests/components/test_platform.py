@@ -49,6 +49,7 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:dynoSubnet": "172.29.0.0/22",
             "dynoform:platformSubnet": "172.29.4.0/24",
             "dynoform:hosts": json.dumps(hosts),
+            "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
         }
     )
 
@@ -88,6 +89,19 @@ def test_every_host_knows_the_others_and_where_the_registry_is(spread: list[dict
     assert {name for name, each in made.items() if each["variables"]["host_platform"] == "true"} == {"one"}
 
 
+def test_one_of_all_routers_hosts_has_the_addresses(spread: list[dict[str, Any]]) -> None:
+    made = {name: each["variables"] for name, each in playbooks(spread, "router_address").items()}
+    assert set(made) == {"one", "two", "three", "four"}
+    assert made["two"] == {
+        "router_address_addresses": ["203.0.113.9", "203.0.113.10"],
+        "router_address_private_address": "10.0.0.2",
+        "router_address_peers": ["10.0.0.1", "10.0.0.3", "10.0.0.4"],
+        "router_address_priority": 199,
+        "router_address_check": "172.29.0.1 80",
+    }
+    assert len({each["router_address_priority"] for each in made.values()}) == len(made)
+
+
 def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_registry(
     spread: list[dict[str, Any]],
 ) -> None:
@@ -107,6 +121,16 @@ def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_r
 def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[dict[str, Any]]) -> None:
     (provider,) = [each["inputs"] for each in spread if each["type"] == "pulumi:providers:docker"]
     assert provider["host"] == "ssh://root@host1.example.com:22"
+    assert "StrictHostKeyChecking=accept-new" in provider["sshOpts"]
+
+
+def test_everything_in_docker_is_on_that_engine(spread: list[dict[str, Any]]) -> None:
+    elsewhere = [
+        each["name"]
+        for each in spread
+        if each["type"].startswith("docker:") and "-docker" not in each.get("provider", "")
+    ]
+    assert elsewhere == []
 
 
 def services(platform: list[dict[str, Any]]) -> list[dict[str, Any]]:

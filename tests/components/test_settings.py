@@ -9,7 +9,7 @@ import pulumi
 import pytest
 from pulumi.runtime import config
 
-from components.settings import FormationSettings, PlatformPorts, Settings
+from components.settings import AcmeSettings, FormationSettings, PlatformPorts, Settings
 from dynoform.domain import api_certificates, stack_settings
 from tests.integration.certificates import Authority
 
@@ -87,6 +87,48 @@ def test_the_apis_certificate_is_checked_before_anything_is_made(load: Any) -> N
             load(secret, **{**brought, **changes})
 
 
+def test_a_brought_certificate_may_be_for_apps_too(load: Any) -> None:
+    assert load().apps_certificate is False
+    secret = ["dynoform:apiCertificateKey"]
+    for more, expected in (((), False), (("*.apps.example",), True)):
+        pems = Authority().issue("api", *api_certificates.names("apps.example"), *more)
+        chain, key = (pem.decode() for pem in pems)
+        found = load(secret, domain="apps.example", apiCertificate=chain, apiCertificateKey=key)
+        assert found.apps_certificate is expected
+
+
+def test_an_authority_needs_agreement_and_a_hook_is_a_secret(load: Any) -> None:
+    assert load().acme == AcmeSettings()
+    hook = "#!/bin/sh\necho secret\n"
+    given = {"domain": "apps.example", "acmeDirectory": stack_settings.LETS_ENCRYPT, "acmeTermsAgreed": "true"}
+    assert load(**given).acme.directory == stack_settings.LETS_ENCRYPT
+    found = load(["dynoform:acmeDnsHook"], **given, acmeDnsHook=hook, acmeEmail="tls@example.com").acme
+    assert (found.dns_hook, found.email) == (hook, "tls@example.com")
+    assert "secret" not in repr(found)
+    with pytest.raises(pulumi.RunError, match="acmeDnsHook: is in the clear: give pulumi config set the option --sec"):
+        load([], **given, acmeDnsHook=hook)
+    for changes, message in (
+        (
+            {"acmeTermsAgreed": "false"},
+            "acmeTermsAgreed: automated certificates need your agreement to the terms of acme",
+        ),
+        ({"acmeDirectory": "http://ca.example/dir"}, "acmeDirectory: 'http://ca.example/dir' is not an https URL"),
+        (
+            {"acmeDirectory": "https://me@ca.example/dir"},
+            "acmeDirectory: 'https://me@ca.example/dir' is not an https URL",
+        ),
+        ({"acmeDirectory": "", "acmeDnsHook": hook}, "acmeDnsHook: is of no use without acmeDirectory"),
+        (
+            {"domain": "localhost", "acmeDnsHook": hook},
+            "acmeDnsHook: is for a domain of your own, and domain is localhost",
+        ),
+        ({"acmeDnsHook": "x" * 500_000}, "acmeDnsHook: is longer than 409600 bytes"),
+        ({"acmeEmail": "tls@"}, "acmeEmail: 'tls@' is not an e-mail address"),
+    ):
+        with pytest.raises(pulumi.RunError, match=f"dynoform:{message}"):
+            load(["dynoform:acmeDnsHook"], **{**given, **changes})
+
+
 def test_declared_app_has_source_config_and_formation(load: Any) -> None:
     declared = {"shop": {"source": "shop", "config": {"DEBUG": 1}, "formation": {"web": {"quantity": 2}}}}
     (app,) = load(apps=declared).apps
@@ -113,6 +155,20 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         (
             {"platformSubnet": "172.29.1.0/24"},
             "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22",
+        ),
+        ({"routerAddresses": "here"}, "dynoform:routerAddresses: 'here' is no IPv4 address"),
+        ({"routerAddresses": "10.0.0.9"}, "dynoform:routerAddresses: 0 hosts are declared, and one has to take over"),
+        (
+            {
+                "domain": "apps.example.com",
+                "listenAddress": "203.0.113.1",
+                "hosts": {
+                    "one": {"address": "10.0.0.1", "platform": True},
+                    "two": {"address": "10.0.0.2", "role": "worker"},
+                },
+                "routerAddresses": "10.0.0.9,10.0.0.2",
+            },
+            "dynoform:routerAddresses: 10.0.0.2 is a host's own",
         ),
         ({"apps": ["shop"]}, "dynoform:apps: must be a map of app names"),
         ({"apps": {"shop": {}}}, "dynoform:apps.shop: source (the directory of the app) is missing"),

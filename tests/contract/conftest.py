@@ -80,7 +80,8 @@ def services(
     """What the API works with; it delivers webhooks to this machine."""
     authorities = tmp_path_factory.mktemp("webhooks") / "authorities.pem"
     authorities.write_bytes(authority.pem)
-    configuration = replace(configuration, webhook_private=True, webhook_authorities=authorities)
+    acme = "https://acme.invalid/directory"
+    configuration = replace(configuration, webhook_private=True, webhook_authorities=authorities, acme_directory=acme)
     return make_services(configuration, migrated)
 
 
@@ -210,7 +211,7 @@ def deploy(store: Store, app: str, account: Account, process_types: dict[str, st
         made = Slug(id=uuid.uuid4(), app_id=found.id, image="registry/apps@sha256:" + "0" * 64, size=1234)
         made.checksum, made.stack, made.commit, made.process_types = (
             "SHA256:00",
-            "stack-13",
+            "dynoform-13",
             "abc1234def",
             process_types,
         )

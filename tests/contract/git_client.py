@@ -125,7 +125,7 @@ class Builder:
             build = session.get_one(Build, build_id)
             app = session.get_one(App, build.app_id)
             slug = Slug(id=uuid.uuid4(), app_id=app.id, image="registry/apps@sha256:" + "0" * 64, size=1234)
-            slug.checksum, slug.stack, slug.commit, slug.process_types = "SHA256:00", "stack-13", build.version, {}
+            slug.checksum, slug.stack, slug.commit, slug.process_types = "SHA256:00", "dynoform-13", build.version, {}
             session.add(slug)
             release = create_release(session, app, description="Deploy", account_id=build.account_id, slug=slug)
             release.status = status
@@ -157,7 +157,7 @@ class Builder:
 
 def succeed(builder: Builder, build_id: uuid.UUID) -> None:
     """The script of a build that works."""
-    builder.say(build_id, "-----> Building on the stack-13 stack\n-----> Python app detected\n")
+    builder.say(build_id, "-----> Building on the dynoform-13 stack\n-----> Python app detected\n")
     builder.say(build_id, "       Released v3\n       http://myapp.localhost:8080/ deployed to Dynoform\n\n")
     builder.release(build_id)
 

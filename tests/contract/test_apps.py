@@ -15,7 +15,7 @@ def test_an_app_is_made_with_its_first_two_releases(client: httpx.Client, servic
     app = answer.json()
     assert set(app) == set(AppObject.__annotations__)
     assert app["name"] == "myapp"
-    assert app["stack"]["name"] == "stack-13"
+    assert app["stack"]["name"] == "dynoform-13"
     assert app["owner"]["email"] == "ann@example.com"
     assert app["web_url"] == "http://myapp.localhost:8080/"
     assert app["git_url"] == "https://localhost:8443/myapp.git"
@@ -30,7 +30,7 @@ def test_an_app_is_made_with_its_first_two_releases(client: httpx.Client, servic
     ]
 
 
-@pytest.mark.parametrize("body", [None, {}, {"region": "local", "stack": "stack-13"}])
+@pytest.mark.parametrize("body", [None, {}, {"region": "local", "stack": "dynoform-13"}])
 def test_an_app_without_a_name_gets_one(client: httpx.Client, body: object) -> None:
     answer = client.post("/apps", json=body) if body is not None else client.post("/apps")
     assert re.fullmatch(r"[a-z]+-[a-z]+-\d{5}", answer.raise_for_status().json()["name"])
@@ -52,7 +52,7 @@ def test_an_app_without_a_name_gets_one(client: httpx.Client, body: object) -> N
         ({"name": 7}, "Invalid request. name must be a string."),
         ({"name": ["x"], "stack": True}, "Invalid request. name must be a string; stack must be a string."),
         ({"region": "eu"}, "Couldn't find that region (eu)."),
-        ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: container, stack-13."),
+        ({"stack": "heroku-22"}, "Couldn't find that stack (heroku-22). Available stacks are: container, dynoform-13."),
         ([], "The request's body must be a JSON object, sent with Content-Type: application/json."),
     ],
 )

@@ -28,6 +28,20 @@ def test_a_list_is_kept_in_order_and_replaced(client: httpx.Client, app: str) ->
 
 
 @pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("https://github.com/heroku/heroku-buildpack-ruby", "heroku/ruby"),
+        ("https://github.com/heroku/heroku-buildpack-ruby.git#v300", None),
+        ("https://github.com/heroku/heroku-buildpack-apt", None),
+        ("heroku-community/apt", "heroku-community/apt"),
+    ],
+)
+def test_herokus_are_ours_where_we_have_them(client: httpx.Client, app: str, given: str, name: str | None) -> None:
+    (shown,) = put(client, app, given).json()
+    assert shown["buildpack"]["name"] == (name or given)
+
+
+@pytest.mark.parametrize(
     ("buildpacks", "message"),
     [
         (["python"], "'python' is not a buildpack: use a name like heroku/python, or the https URL of its repository"),
@@ -49,6 +63,7 @@ def test_a_wrong_list_is_refused_and_changes_nothing(
 def test_the_cli_finds_a_name_in_the_registry_without_a_token(nobody: httpx.Client) -> None:
     found = nobody.get("/buildpacks/heroku%2Fpython").json()
     assert (found["namespace"], found["name"], found["blob_url"]) == ("heroku", "python", "urn:buildpack:heroku/python")
-    assert [one["name"] for one in nobody.get("/buildpacks").json()] == ["nodejs", "python"]
+    names = {one["name"] for one in nobody.get("/buildpacks").json()}
+    assert names == {"ruby", "nodejs", "clojure", "python", "java", "gradle", "scala", "php", "go", "static"}
     answer = nobody.get("/buildpacks/heroku%2Fcobol")
     assert (answer.status_code, answer.json()["message"]) == (404, "Couldn't find that buildpack.")

@@ -91,7 +91,7 @@ def test_an_empty_or_huge_upload_is_refused(client: httpx.Client, app: str) -> N
 
 
 def test_a_build_is_queued(client: httpx.Client, app: str, build: dict[str, Any], services: Services) -> None:
-    assert (build["status"], build["release"], build["slug"], build["stack"]) == ("pending", None, None, "stack-13")
+    assert (build["status"], build["release"], build["slug"], build["stack"]) == ("pending", None, None, "dynoform-13")
     assert build["source_blob"]["version"] == "abc1234def0"
     assert build["source_blob"]["checksum"].startswith("SHA256:")
     assert build["user"]["email"] == "ann@example.com"
@@ -319,4 +319,4 @@ def _empty_folder(services: Services) -> Iterator[None]:
 
 def test_a_build_says_what_stack_it_was_for(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
     client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
-    assert client.get(f"/apps/{app}/builds/{build['id']}").json()["stack"] == "stack-13"
+    assert client.get(f"/apps/{app}/builds/{build['id']}").json()["stack"] == "dynoform-13"

@@ -200,8 +200,8 @@ def test_a_stack_is_chosen_for_the_next_deploy(client: httpx.Client, engine: htt
     release(client, app, update("web", image)).raise_for_status()
     stack = next(each for each in client.get("/stacks").json() if each["default"])
     client.patch(f"/apps/{app}", json={"build_stack": stack["id"]}).raise_for_status()
-    assert stacks() == ("container", "stack-13")
+    assert stacks() == ("container", "dynoform-13")
     client.patch(f"/apps/{app}/config-vars", json={"A": "1"}).raise_for_status()
-    assert stacks() == ("container", "stack-13"), "a config var is no deploy"
+    assert stacks() == ("container", "dynoform-13"), "a config var is no deploy"
     made = client.post("/apps", json={"name": "other-app", "stack": "container"}).json()
     assert made["stack"]["name"] == "container"

@@ -1,12 +1,16 @@
 """Domains: Heroku's rules for host names, and what routers make of them."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from dynoform.api.services import Services
+from dynoform.domain import certificates
 from dynoform.router import presence
+from dynoform.store import acme
 from dynoform.store.session import Store
 from dynoform.store.tables import Domain
 from tests.contract.test_sni_endpoints import pair
@@ -220,6 +224,68 @@ def test_acm_is_switched_on_and_off(client: httpx.Client, app: str, store: Store
     assert client.get(f"/apps/{app}/domains/www.example.com").json()["acm_status"] == "cert issued"
     assert client.delete(f"/apps/{app}/acm").json()["acm"] is False
     assert client.get(f"/apps/{app}/domains/www.example.com").json()["acm_status"] is None
+
+
+def test_what_acm_manages_is_not_a_users_to_change(client: httpx.Client, app: str, store: Store) -> None:
+    add(client, app, "www.example.com").raise_for_status()
+    own = client.post(f"/apps/{app}/sni-endpoints", json=pair("www.example.com")).raise_for_status().json()
+    client.post(f"/apps/{app}/acm", json={}).raise_for_status()
+    url, message = (
+        f"/apps/{app}/domains/www.example.com",
+        "www.example.com is managed by ACM: run certs:auto:disable first",
+    )
+    body = {"hostname": "b.example.com", "sni_endpoint": own["name"]}
+    changes = (client.patch(url, json={"sni_endpoint": own["name"]}), client.patch(url, json={"sni_endpoint": None}))
+    for answer in changes:
+        assert (answer.status_code, answer.json()["message"]) == (422, message)
+    answer = client.post(f"/apps/{app}/domains", json=body)
+    assert (answer.status_code, answer.json()["message"]) == (422, message.replace("www", "b"))
+    endpoint = issue(store, "www.example.com")
+    assert client.get(url).json()["sni_endpoint"]["name"] == endpoint
+    path, message = (
+        f"/apps/{app}/sni-endpoints/{endpoint}",
+        f"{endpoint} is managed by ACM: run certs:auto:disable first",
+    )
+    for answer in (client.delete(path), client.patch(path, json=pair("www.example.com"))):
+        assert (answer.status_code, answer.json()["message"]) == (422, message)
+    shown = client.get(path).json()
+    assert (shown["ssl_cert"]["acm"], shown["domains"]) == (True, ["www.example.com"])
+    client.delete(f"/apps/{app}/acm").raise_for_status()
+    assert [each["name"] for each in client.get(f"/apps/{app}/sni-endpoints").json()] == [own["name"]]
+    assert client.get(url).json()["sni_endpoint"] is None
+    client.patch(url, json={"sni_endpoint": own["name"]}).raise_for_status()
+
+
+def test_the_certificate_of_a_domain_goes_with_it(client: httpx.Client, app: str, store: Store) -> None:
+    add(client, app, "www.example.com").raise_for_status()
+    client.post(f"/apps/{app}/acm", json={}).raise_for_status()
+    issue(store, "www.example.com")
+    last = client.delete(f"/apps/{app}/domains/www.example.com").raise_for_status().json()
+    assert last["sni_endpoint"] is not None
+    assert client.get(f"/apps/{app}/sni-endpoints").json() == []
+
+
+def test_acm_needs_an_authority(client: httpx.Client, app: str, services: Services) -> None:
+    url, configuration = f"/apps/{app}/acm", services.configuration
+    object.__setattr__(services, "configuration", replace(configuration, acme_directory=""))
+    answer = client.post(url, json={})
+    object.__setattr__(services, "configuration", configuration)
+    message = "Automated Certificate Management is not set up on this platform. Its operator sets acmeDirectory"
+    assert (answer.status_code, answer.json()["message"]) == (422, message)
+    assert client.get(f"/apps/{app}").json()["acm"] is False
+
+
+def issue(store: Store, hostname: str) -> str:
+    """As the certificate worker does it; returns the endpoint's name."""
+    made = pair(hostname)
+    read = certificates.read(made["certificate_chain"], made["private_key"], datetime.now(UTC))
+    with store.transaction() as session:
+        domain = session.query(Domain).filter_by(hostname=hostname).one()
+        subject = acme.Subject(domain.id, (hostname,))
+        assert acme.install(session, store.configuration, subject, read, made["private_key"])
+        session.refresh(domain)
+        assert domain.sni_endpoint is not None
+        return domain.sni_endpoint.name
 
 
 def set_status(store: Store, status: str) -> str:

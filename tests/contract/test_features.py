@@ -13,6 +13,7 @@ def test_features_of_an_app_are_turned_on_and_off(client: httpx.Client, app: str
     listed = client.get(f"/apps/{app}/features").json()
     assert {feature["name"]: feature["enabled"] for feature in listed} == {
         "http-session-affinity": False,
+        "http-strict-transport-security": False,
         "log-runtime-metrics": False,
         "preboot": False,
         "runtime-dyno-metadata": False,

@@ -100,7 +100,7 @@ def deploy(store: Store, registry: Registry, app_id: uuid.UUID, account: Account
     repository, digest = built(store, registry, app_id)
     with store.transaction() as session:
         image = f"{registry.address}/{repository}@{digest}"
-        slug = Slug(id=uuid.uuid4(), app_id=app_id, image=image, size=1, checksum="SHA256:0", stack="stack-13")
+        slug = Slug(id=uuid.uuid4(), app_id=app_id, image=image, size=1, checksum="SHA256:0", stack="dynoform-13")
         slug.process_types = {"web": "true"}
         session.add(slug)
         app = session.get_one(App, app_id)

@@ -66,7 +66,7 @@ def test_a_push_to_main_is_built_and_released(work: Checkout, url: str, store: S
         "remote: Compressing source files... done.",
         "remote: Building source:",
         "remote:",
-        "remote: -----> Building on the stack-13 stack",
+        "remote: -----> Building on the dynoform-13 stack",
         "remote: -----> Python app detected",
         "remote:        Released v3",
         "remote:        http://myapp.localhost:8080/ deployed to Dynoform",

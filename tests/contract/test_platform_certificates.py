@@ -51,7 +51,7 @@ def test_it_is_served_until_another_one_or_none_is(
         return resource.check({"api": api, "chain": pair["certificate_chain"], "key": pair["private_key"]})
 
     agent.step()
-    assert " crt /var/lib" not in (tmp_path / "haproxy.cfg").read_text()
+    assert " crt /var/lib/dynoform/router/api.pem" not in (tmp_path / "haproxy.cfg").read_text()
     first, second = issue(authority), issue(authority)
     identifier, state = resource.create(operation, inputs(first))
     assert resource.read(operation, identifier, state) == state

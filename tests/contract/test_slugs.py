@@ -122,7 +122,7 @@ def test_a_slug_is_created_uploaded_and_released(
     slug = create(client, app, commit="abc1234def", buildpack_provided_description="Own", checksum=checksum.lower())
     assert slug["blob"]["method"] == "put"
     assert (slug["process_types"], slug["commit"], slug["checksum"]) == (TYPES, "abc1234def", checksum)
-    assert (slug["size"], slug["stack"]["name"], slug["buildpack_provided_description"]) == (None, "stack-13", "Own")
+    assert (slug["size"], slug["stack"]["name"], slug["buildpack_provided_description"]) == (None, "dynoform-13", "Own")
     assert upload(nobody, slug, GOOD).status_code == 200
     made = client.get(f"/apps/{app}/slugs/{slug['id']}").json()
     assert made["blob"]["method"] == "get" and made["blob"]["url"].startswith("docker://")
@@ -212,7 +212,7 @@ def test_what_is_not_uploaded_or_not_ready_cannot_be_released(
         ({"process_types": {"web": " "}}, "process type web: needs a command of 1 to 4000 characters"),
         ({"process_types": TYPES, "checksum": "md5"}, "checksum must be SHA256: and the 64 hexadecimal digits"),
         ({"process_types": TYPES, "stack": "heroku-22"}, "Couldn't find that stack (heroku-22)."),
-        ({"process_types": TYPES, "stack": "container"}, "A slug runs on a stack of its own: give stack-13"),
+        ({"process_types": TYPES, "stack": "container"}, "A slug runs on a stack of its own: give dynoform-13"),
     ],
 )
 def test_a_wrong_slug_is_refused(client: httpx.Client, app: str, body: object, message: str) -> None:

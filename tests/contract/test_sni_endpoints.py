@@ -138,6 +138,44 @@ def test_an_old_certificate_has_its_common_name(client: httpx.Client, app: str) 
     assert made["ssl_cert"]["cert_domains"] == ["www.example.com"]
 
 
+def long_key() -> rsa.RSAPrivateKey:
+    """8676 bits, without the minutes that it takes to find such primes: these are Mersenne's."""
+    p, q, e = 2**4423 - 1, 2**4253 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(e, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def signed_with_sha1(key: Key) -> str:
+    """A certificate that says so; it is no longer possible to make a real one."""
+    signer = rsa.generate_private_key(65537, 2048)
+    builder = base(subject("www.example.com"), subject("old"), key, timedelta(days=9))
+    names = x509.SubjectAlternativeName([x509.DNSName("www.example.com")])
+    der = builder.add_extension(names, critical=False).sign(signer, hashes.SHA256())
+    sha256, sha1 = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    changed = der.public_bytes(serialization.Encoding.DER).replace(sha256, sha1)
+    return pem(x509.load_der_x509_certificate(changed))
+
+
+def demanding_staple(key: Key) -> str:
+    """A certificate that is of no use without an answer of its authority's beside it."""
+    builder = base(subject("www.example.com"), subject("www.example.com"), key, timedelta(days=9))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("www.example.com")]), critical=False)
+    feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    return pem(builder.add_extension(feature, critical=False).sign(key, hashes.SHA256()))
+
+
+def big(issuer: Issuer, leaf: x509.Certificate) -> str:
+    """The leaf, and one above it with thousands of names."""
+    builder = base(issuer.name, issuer.name, issuer.key, timedelta(days=9))
+    names = x509.SubjectAlternativeName([x509.DNSName(f"{number:05}.example.com") for number in range(700)])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(issuer.key.public_key())
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(names, critical=False).add_extension(identifier, critical=False)
+    return pem(leaf, builder.sign(issuer.key, hashes.SHA256()))
+
+
 def wrong(case: str) -> tuple[str, str]:
     """A chain and a key that do not do."""
     issuer = Issuer("test authority")
@@ -157,6 +195,11 @@ def wrong(case: str) -> tuple[str, str]:
         "swapped": (private, chain),
         "short": (chain, key_pem(rsa.generate_private_key(65537, 1024))),  # noqa: S505 - that is the point
         "many": (chain * 11, private),
+        "long": (chain, key_pem(long_key())),
+        "rare": (chain, key_pem(ec.generate_private_key(ec.SECP256K1()))),
+        "sha1": (signed_with_sha1(key), private),
+        "staple": (demanding_staple(key), private),
+        "big": (big(issuer, certificate), private),
         "surrogate": (chain, "é" * 100),
     }
     return cases[case]
@@ -177,6 +220,11 @@ def wrong(case: str) -> tuple[str, str]:
         ("swapped", "Key is invalid: it is not an RSA or EC private key in PEM form"),
         ("short", "Key is too short: use RSA with 2048 bits or more, or EC"),
         ("many", "Pem is invalid: a chain has up to 10 certificates"),
+        ("long", "Key is too long: use RSA with 4096 bits or less, or EC"),
+        ("rare", "Key is invalid: browsers know no certificates on secp256k1, use P-256 or P-384"),
+        ("sha1", "The certificate is signed with SHA1, which is not safe. Get a new one"),
+        ("staple", "The certificate demands OCSP stapling (must-staple). Get one without"),
+        ("big", "Pem is invalid: chain and key have more than 15 KB together"),
         ("surrogate", "Key is invalid: it is not an RSA or EC private key in PEM form"),
     ],
 )

@@ -22,9 +22,9 @@ MANAGERS = 3
 
 @pytest.fixture(scope="module")
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """Four hosts that are nothing yet but reachable by SSH, with Docker."""
+    """Four hosts that are nothing yet but reachable by SSH, with Docker; a module's ``DISKS`` says which are small."""
     base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
-    with hosts.fleet(base, *NAMES) as made:
+    with hosts.fleet(base, *NAMES, disks=getattr(request.module, "DISKS", None)) as made:
         yield made
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from docker.models.containers import Container
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 LABEL = "dynoform.test.fleet"
+DISKS = Path("/var/tmp/dynoform-test-fleet")  # noqa: S108 - hosts' disks, found again after a run that was killed
 NETWORK = "dynoform-test-fleet"
 SUBNET, GATEWAY = "172.31.240.0/24", "172.31.240.1"
 FIRST_HOST = 11
@@ -62,6 +63,11 @@ class FleetHost:
     def docker(self, *words: str, seconds: float = 60, check: bool = True) -> str:
         """What the docker client prints on the host."""
         return self.run("timeout", f"{seconds:g}", "docker", *words, seconds=seconds + 10, check=check)
+
+    def runs(self) -> bool:
+        """Whether it has booted and was not killed since."""
+        self.container.reload()
+        return bool(self.container.status == "running")
 
     def kill(self) -> None:
         """All its processes end at once, as when the power fails; no packet is answered any more."""
@@ -107,8 +113,11 @@ class FleetHost:
 class Fleet:
     """The hosts by name; more can be added while it runs."""
 
-    def __init__(self, engine: docker.DockerClient, image: str, folder: Path) -> None:
-        self.engine, self.image, self.folder = engine, image, folder
+    def __init__(
+        self, engine: docker.DockerClient, image: str, folder: Path, disks: Mapping[str, int] | None = None
+    ) -> None:
+        """``disks`` is host name → MiB of the disk that its engine has for itself."""
+        self.engine, self.image, self.folder, self.disks = engine, image, folder, disks or {}
         self.hosts: dict[str, FleetHost] = {}
 
     def __getitem__(self, name: str) -> FleetHost:
@@ -148,7 +157,8 @@ class Fleet:
     def _create(self, name: str, address: str, public: str) -> Container:
         api = self.engine.api
         endpoint = api.create_endpoint_config(ipv4_address=address)
-        config = api.create_host_config(init=True, tmpfs={"/run": "exec,mode=755"}, **_CAPABILITIES)
+        binds = [f"{_disk(name, self.disks[name])}:/var/lib/docker"] if name in self.disks else []
+        config = api.create_host_config(init=True, tmpfs={"/run": "exec,mode=755"}, binds=binds, **_CAPABILITIES)
         # What the client calls systempaths=unconfined: /proc/sys can be written, as an engine has to.
         config |= {"MaskedPaths": [], "ReadonlyPaths": []}
         created = api.create_container(
@@ -173,6 +183,23 @@ def host_image(engine: docker.DockerClient, base: str) -> str:
     return name
 
 
+def _disk(name: str, mebibytes: int) -> Path:
+    """A disk of its own: a file with a file system, mounted."""
+    mounted, file = DISKS / name, DISKS / f"{name}.ext4"
+    mounted.mkdir(parents=True)
+    with file.open("wb") as empty:
+        empty.truncate(mebibytes * 1024 * 1024)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", file], check=True, timeout=120)
+    subprocess.run(["mount", "-o", "loop", file, mounted], check=True, timeout=60)
+    return mounted
+
+
+def _remove_disks() -> None:
+    for mounted in (path for path in DISKS.glob("*") if path.is_dir()):
+        subprocess.run(["umount", "--lazy", mounted], check=False, timeout=60, capture_output=True)
+    shutil.rmtree(DISKS, ignore_errors=True)
+
+
 def remove_fleet(engine: docker.DockerClient) -> None:
     """Remove hosts, their disks and their network, whoever left them: only what carries the label."""
     for container in engine.containers.list(all=True, filters={"label": LABEL}):
@@ -181,14 +208,16 @@ def remove_fleet(engine: docker.DockerClient) -> None:
     for network in engine.networks.list(filters={"label": LABEL}):
         with suppress(APIError):
             network.remove()
+    _remove_disks()
 
 
 @contextmanager
-def fleet(base: str, *names: str) -> Iterator[Fleet]:
+def fleet(base: str, *names: str, disks: Mapping[str, int] | None = None) -> Iterator[Fleet]:
     """Hosts of these names, booted, in a network of their own; all of it is gone at the end of the block.
 
     Parameters:
         base: name of the project's base image.
+        disks: host name → MiB of the disk that its engine has for itself; others share this machine's.
     """
     engine = docker.from_env(timeout=120)
     remove_fleet(engine)
@@ -199,7 +228,7 @@ def fleet(base: str, *names: str) -> Iterator[Fleet]:
         with tempfile.TemporaryDirectory(prefix="dynoform-fleet-") as folder:
             key = Path(folder) / "key"
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
-            made = Fleet(engine, image, Path(folder))
+            made = Fleet(engine, image, Path(folder), disks)
             made.add(*names)
             yield made
     finally:

@@ -115,6 +115,8 @@ def test_a_host_that_is_back_gets_dynos_again(
         apps.wait(lambda: up(apps, shop, *addresses), BALANCED + 60, "four dynos on four hosts again")
         time.sleep(1)
     assert asked.failures == []
+    # Else Swarm could not have made them anew, and no dyno could have started (moby issue 37087).
+    assert "networks that Swarm makes anew, forgotten: " in fleet["host4"].container.logs().decode()
 
 
 def test_a_drained_host_is_left_and_taken_again_without_a_failed_request(
@@ -162,3 +164,12 @@ def test_dynos_of_the_leader_host_serve_elsewhere(
     record("leader-lost", took, 35, asked, killed)
     assert took < 35
     assert [after for after in asked.failed_since(killed) if after > 2] == [], asked.kinds()
+
+
+def test_the_leader_host_that_is_back_gets_dynos_again(
+    platform: FleetPlatform, apps: Apps, fleet: Fleet, shop: uuid.UUID
+) -> None:
+    (lost,) = [host for host in fleet.hosts.values() if not host.runs()]
+    addresses = [host.address for host in fleet.hosts.values()]
+    lost.boot()
+    apps.wait(lambda: up(apps, shop, *addresses), BALANCED + 60, "four dynos on four hosts again")

@@ -48,7 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def configuration(store_configuration: Configuration) -> Configuration:
     """Links that the API gives out lead to the port that it is served on."""
-    return dataclasses.replace(store_configuration, https_port=free_port())
+    acme = "https://acme.invalid/directory"
+    return dataclasses.replace(store_configuration, https_port=free_port(), acme_directory=acme)
 
 
 @pytest.fixture(scope="session")

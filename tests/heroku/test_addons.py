@@ -49,11 +49,11 @@ def redis(client: httpx.Client, working: Worker, myapp: str) -> str:
 
 @covers(
     "create newapp --buildpack https://github.com/x/y --stack heroku-22 --addons heroku-redis:mini",
-    lacks="of the stacks there are `stack-13` and `container`",
+    lacks="of the stacks there are `dynoform-13` and `container`",
 )
 def test_create_takes_buildpack_stack_and_addon(heroku: HerokuCLI, client: httpx.Client, working: Worker) -> None:
-    heroku("create newapp --buildpack https://github.com/x/y --stack stack-13 --addons heroku-redis:mini")
-    assert client.get("/apps/newapp").json()["stack"]["name"] == "stack-13"
+    heroku("create newapp --buildpack https://github.com/x/y --stack dynoform-13 --addons heroku-redis:mini")
+    assert client.get("/apps/newapp").json()["stack"]["name"] == "dynoform-13"
     (installation,) = client.get("/apps/newapp/buildpack-installations").json()
     assert installation["buildpack"]["url"] == "https://github.com/x/y"
     assert [addon["plan"]["name"] for addon in addons(client, "newapp")] == ["heroku-redis:mini"]

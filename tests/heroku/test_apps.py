@@ -76,10 +76,10 @@ def test_info_shows_an_app_in_three_forms(heroku: HerokuCLI, client: httpx.Clien
     for label, value in {"Git URL": "git_url", "Web URL": "web_url"}.items():
         assert re.search(rf"{label}:\s+{re.escape(app[value])}\n", plain.out)
     assert re.search(rf"Owner:\s+{EMAIL}\n", plain.out)
-    assert re.search(r"Stack:\s+stack-13\n", plain.out)
+    assert re.search(r"Stack:\s+dynoform-13\n", plain.out)
     assert json.loads(as_json.out)["app"] == app
     values = dict(line.split("=", 1) for line in shell.out.splitlines())
-    assert (values["git_url"], values["owner"], values["stack"]) == (app["git_url"], EMAIL, "stack-13")
+    assert (values["git_url"], values["owner"], values["stack"]) == (app["git_url"], EMAIL, "dynoform-13")
 
 
 @covers("apps:rename -a myapp renamed")
@@ -111,14 +111,14 @@ def test_maintenance_mode_is_turned_on_and_off(heroku: HerokuCLI, client: httpx.
 
 
 @covers("stack -a myapp")
-@covers("stack:set heroku-22 -a myapp", lacks="the stacks are `stack-13` and `container`; others are refused by name")
+@covers("stack:set heroku-22 -a myapp", lacks="stacks are `dynoform-13` and `container`; others are refused by name")
 def test_stack_is_shown_and_set_for_the_next_deploy(heroku: HerokuCLI, client: httpx.Client, deployed: str) -> None:
-    assert ["*", "stack-13"] in heroku("stack -a myapp").table
+    assert ["*", "dynoform-13"] in heroku("stack -a myapp").table
     assert "container" in heroku("stack:set container -a myapp").text
     app = client.get("/apps/myapp").json()
-    assert (app["stack"]["name"], app["build_stack"]["name"]) == ("stack-13", "container")
-    heroku("stack:set stack-13 -a myapp")
-    assert client.get("/apps/myapp").json()["build_stack"]["name"] == "stack-13"
+    assert (app["stack"]["name"], app["build_stack"]["name"]) == ("dynoform-13", "container")
+    heroku("stack:set dynoform-13 -a myapp")
+    assert client.get("/apps/myapp").json()["build_stack"]["name"] == "dynoform-13"
     refused = heroku("stack:set heroku-22 -a myapp", code=REFUSED)
     assert "Couldn't find that stack (heroku-22)" in refused.text
 

@@ -1,5 +1,8 @@
 """Certificates: of one's own, and automatic ones."""
 
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +10,11 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from dynoform.configuration import Configuration
+from dynoform.journal import Journal
 from dynoform.store.session import Store
 from dynoform.store.tables import Domain
+from tests import acme_platform, pebble
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
 from tests.integration.certificates import Authority
@@ -109,16 +115,60 @@ def test_automatic_certificates_are_turned_on_and_off(heroku: HerokuCLI, client:
     assert "disabled" in heroku("certs:auto -a myapp").text
 
 
+@pytest.fixture
+def issuing(configuration: Configuration, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A certificate worker at work, with pebble as its authority and a router that answers."""
+    folder = tmp_path_factory.mktemp("pebble")
+    with pebble.running(folder) as authority:
+        own = Store(
+            acme_platform.settings(configuration, authority, tmp_path_factory.mktemp("secrets")), "test", pool=5
+        )
+        worker, done = acme_platform.make_worker(own, Journal("certificates")), threading.Event()
+
+        def work() -> None:
+            while not done.wait(0.2):
+                worker.step()
+
+        thread = threading.Thread(target=work, daemon=True)
+        with acme_platform.routed(own, authority.http_port):
+            thread.start()
+            yield
+            done.set()
+            thread.join(30)
+            worker.close()
+        own.close()
+
+
 @covers("certs:auto:enable -a myapp --wait", "certs:auto:refresh -a myapp")
-def test_automatic_certificates_are_asked_for_again(
-    heroku: HerokuCLI, client: httpx.Client, store: Store, myapp: str
+def test_automatic_certificates_are_got_and_asked_for_again(
+    heroku: HerokuCLI, client: httpx.Client, store: Store, domain: None, issuing: None
 ) -> None:
-    heroku("certs:auto:enable -a myapp --wait")
-    assert client.get("/apps/myapp").json()["acm"] is True
-    heroku("domains:add www.example.com -a myapp")
+    waited = heroku("certs:auto:enable -a myapp --wait")
+    assert "Your certificate will now be managed by Heroku." in waited.text
+    shown = heroku("certs:auto -a myapp")
+    assert ["www.example.com", "Cert", "issued"] in [row[:3] for row in shown.table]
+    assert ["Common", "Name(s):", "www.example.com"] in shown.table
+    assert "Renewal scheduled for" in shown.text
+    (endpoint,) = endpoints(client)
+    assert ["ACM"] in [row[-1:] for row in heroku("certs -a myapp").table if row[0] == endpoint["name"]]
+    wrong = acme_platform.WRONG
+    heroku(f"domains:add {wrong} -a myapp")
+    deadline = time.monotonic() + 30
+    while client.get(f"/apps/myapp/domains/{wrong}").json()["acm_status"] != "failing":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    shown = heroku("certs:auto -a myapp")
+    assert f"{wrong} Failing CDN not returning HTTP challenge" in shown.text
+    assert "Some domains are failing validation" in shown.text
     with store.transaction() as session:
-        session.execute(update(Domain).values(acm_status="failed", acm_status_reason="no address"))
-    assert "no address" in heroku("certs:auto -a myapp").text
+        session.execute(update(Domain).where(Domain.hostname == wrong).values(acm_status="failed"))
+    assert "Some domains failed validation after multiple attempts" in heroku("certs:auto -a myapp").text
+    before = client.get(f"/apps/myapp/domains/{wrong}").json()["updated_at"]
     heroku("certs:auto:refresh -a myapp")
-    domain = client.get("/apps/myapp/domains/www.example.com").json()
-    assert (domain["acm_status"], domain["acm_status_reason"]) == (None, None)
+    deadline = time.monotonic() + 30
+    while (now := client.get(f"/apps/myapp/domains/{wrong}").json())["acm_status"] != "failing":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert now["updated_at"] > before
+    heroku("certs:auto:disable -a myapp --confirm myapp")
+    assert endpoints(client) == []

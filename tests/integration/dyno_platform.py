@@ -23,11 +23,11 @@ from dynoform.domain.dyno_container import DYNO_ID_LABEL, RUN_ID_LABEL, STACK_LA
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.reconcile.executor import Executor
-from dynoform.reconcile.lease import Leadership
 from dynoform.reconcile.loop import Reconciler, _watch_events
 from dynoform.reconcile.swarm import Swarm
 from dynoform.run.connection import Connection
 from dynoform.run.engine import Engine
+from dynoform.store.leadership import Leadership
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from docker.models.containers import Container
 
@@ -25,11 +26,18 @@ def make_folder(parent: Path) -> tuple[Path, bytes]:
 
 
 def start_router(
-    parts: EngineParts, folder: Path, platform: str, listen: str, http: int, https: int, hold_seconds: int = 75
+    parts: EngineParts,
+    folder: Path,
+    platform: str,
+    listen: str,
+    http: int,
+    https: int,
+    hold_seconds: int = 75,
+    **options: Any,
 ) -> Container:
     """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens.
 
-    ``hold_seconds`` is how long requests wait for a dyno, in place of Heroku's 75.
+    ``hold_seconds`` is how long requests wait for a dyno, in place of Heroku's 75; ``options`` are Docker's.
     """
     return parts.run(
         "router",
@@ -47,4 +55,5 @@ def start_router(
             str(folder): {"bind": "/var/lib/dynoform/router"},
             str(folder.parent / "router.pem"): {"bind": "/run/secrets/router.pem", "mode": "ro"},
         },
+        **options,
     )

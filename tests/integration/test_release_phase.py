@@ -45,7 +45,7 @@ def deploy(platform: BuildPlatform, app_id: uuid.UUID, commands: dict[str, str],
     with platform.store.transaction() as session:
         app = session.get_one(App, app_id)
         slug = Slug(id=uuid.uuid4(), app_id=app_id, image=image or platform.configuration.run_image, size=1)
-        slug.checksum, slug.stack, slug.process_types = "-", "stack-13", commands
+        slug.checksum, slug.stack, slug.process_types = "-", "dynoform-13", commands
         session.add(slug)
         return create_release(session, app, description="Deploy", account_id=platform.account_id, slug=slug)
 

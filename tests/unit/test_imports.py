@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = {f"dynoform.{path.stem}" for path in (ROOT / "dynoform").glob("[a-z]*.py")}
 """Small modules that every process uses: errors, configuration, journal …"""
-WORKERS = ("addons", "agent", "api", "build", "git", "logplex", "reconcile", "router", "run")
+WORKERS = ("addons", "agent", "api", "build", "certificates", "git", "logplex", "reconcile", "router", "run")
 ALLOWED = {
     "dynoform/domain": {"dynoform.domain", "dynoform.errors"},
     "dynoform/store": {"dynoform.domain", "dynoform.store", *SHARED},
@@ -29,6 +29,8 @@ ALLOWED = {
         for worker in WORKERS
     },
 }
+ALLOWED["dynoform/cli"].add("providers.ssh_tunnel")
+"""The command reaches a host's engine as the docker plugin does."""
 ALLOWED["dynoform/api"].add("dynoform.git")
 """The API serves git; git knows nothing of the API."""
 ALLOWED["dynoform/agent"].add("dynoform.run")

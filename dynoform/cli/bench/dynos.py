@@ -118,14 +118,14 @@ def _up(api: running.Api, name: str) -> int:
 
 
 def _containers(bench: Bench, app_id: str) -> int:
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}
         return len(engine.client.containers.list(filters=filters, ignore_removed=True)) if engine else -1
 
 
 def _kill(bench: Bench, app_id: str) -> None:
     """Kill the processes of one of the app's dynos; not waited for, as the next may be there before the answer."""
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
         filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno-id"]}

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, deploys, dynos, platform
+from dynoform.cli.bench import api, deploys, dynos, hosts, platform, routers
 from dynoform.cli.bench.measure import Measure
-from dynoform.cli.engine import connect
+from dynoform.cli.engine import local
 
 MEASURES = (
     Measure("cold-up", "`up` with nothing cached", "s", 720, platform.cold_up, once=True),
@@ -23,7 +23,14 @@ MEASURES = (
     Measure("rolling", "release of 20 dynos under 200 requests/s: failed", "requests", 0, dynos.rolling, once=True),
     Measure("reconcile-pass", "a pass over 1,000 dynos on 50 simulated hosts", "s", 2, dynos.pass_seconds),
     Measure("reconcile-memory", "the reconciler of such passes, resident", "MiB", 200, dynos.pass_memory),
+    Measure("host-lost", "a killed host's dynos serve elsewhere", "s", 15, hosts.host_lost, once=True),
+    Measure("leader-lost", "the same for the swarm's leader", "s", 35, hosts.leader_lost, once=True),
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
+    Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
+    Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
+    Measure("router-memory", "1,000 apps more in a router", "MiB", 10, routers.memory),
+    Measure("route-change", "slowest of a minute's changes with 10,000 apps, none failed", "s", 1, routers.change),
+    Measure("router-restart", "start of a router with 10,000 apps, no control plane", "s", 2, routers.restart),
 )
 
 
@@ -39,7 +46,7 @@ def machine() -> str:
     system = next(
         (line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("PRETTY_NAME")), ""
     )
-    with connect("bench") as engine:
+    with local("bench") as engine:
         docker = engine.client.version().get("Version") if engine else "none"
     kernel = os.uname().release.partition("-")[0]
     return f"{os.cpu_count()} x {model}, {memory:.0f} GiB; {system}, Linux {kernel}; Docker {docker}"

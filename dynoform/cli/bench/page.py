@@ -1,5 +1,6 @@
 """docs/reference/benchmarks.md: rows are replaced by name, so measurements can be taken one at a time."""
 
+import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -48,8 +49,10 @@ class Result:
         return ", ".join(self._part(name, number) for name, number in medians.items())
 
     def _part(self, name: str, number: float) -> str:
-        """One that has another unit than the whole says so in its name: ``CPU [%]``."""
+        """One that has another unit than the whole says so in its name: ``CPU [%]``; a peer that is not there: NaN."""
         words, _, unit = name.removesuffix("]").partition(" [")
+        if math.isnan(number):
+            return f"{words} not installed"
         return f"{words} {number:.1f} {unit or self.measure.unit}"
 
 

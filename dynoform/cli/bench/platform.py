@@ -23,7 +23,7 @@ REST_SECONDS = 20
 def cold_up(bench: Bench) -> float:
     """From no virtualenv, no tools, no images, no stack; the user's caches are left alone, Docker itself stays."""
     bench.down("--purge")
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         if engine is not None:
             _forget_images(engine)
     venv = bench.context.places.venv
@@ -67,7 +67,7 @@ def unchanged_up(bench: Bench) -> float:
 def resident_memory(bench: Bench) -> float:
     """MiB resident in the platform's own processes at rest, dynos left out."""
     time.sleep(REST_SECONDS)
-    with connect(bench.stack.name) as engine:
+    with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
         return running.total_memory(running.services(engine)) / (1 << 20)

@@ -50,15 +50,17 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
     known: list[StackSettings] = []
     yield _attempt("configuration", lambda: known.append(settings.load(context.places.root, stack.name)))
     if known:
-        with connect(stack.name) as engine:
+        with connect(stack) as engine:
             exists = bool(stack.state_file and stack.state_file.exists())
             subject = host.Subject(stack.name, known[0], context.places.data, exists, engine)
             yield from host.checks(subject)
-            yield Check("ps:exec", ports.check_exec(stack.name, known[0], engine))
+            if not known[0].hosts:
+                yield Check("ps:exec", ports.check_exec(stack.name, known[0], engine))
             away = DynoformError("Docker engine", "does not answer", f"bin/dynoform up --stack {stack.name}")
             yield Check("engine", None if engine else away)
             if engine:
-                yield from isolation.checks(engine.client.info(), Path("/proc/mounts").read_text(encoding="utf-8"))
+                mounts = "" if engine.remote else Path("/proc/mounts").read_text(encoding="utf-8")
+                yield from isolation.checks(engine.client.info(), mounts)
     yield _attempt("state", lambda: _state(stack))
     yield from _platform(context, stack)
 

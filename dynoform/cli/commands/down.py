@@ -53,7 +53,7 @@ def _can_destroy(stack: Stack, with_data: bool) -> bool:
 
     Raises `DynoformError` when that was not asked for.
     """
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         if engine or not any(one["type"].startswith("docker:") for one in stack.deployment()["resources"]):
             return True
     if not with_data:
@@ -75,7 +75,7 @@ def _destroy(context: Context, stack: Stack, with_data: bool) -> None:
 
 
 def _purge(context: Context, stack: Stack) -> None:
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         if engine is None:
             context.console.line(
                 "! the Docker engine does not answer; what it keeps goes when this is run again with it"

@@ -44,7 +44,7 @@ def collect(context: Context, stack: Stack) -> dict[str, Any]:
         found["problems"].append(str(error))
     cli = pulumi_cli.installed(context.places)
     found["versions"]["pulumi"] = cli.version if cli else None
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         if engine is None:
             found["problems"].append("Docker engine: does not answer — bin/dynoform doctor")
         else:
@@ -68,7 +68,7 @@ def _ask_api(stack: Stack, outputs: dict[str, Any], found: dict[str, Any]) -> No
     try:
         api = running.Api(outputs["apiUrl"], str(outputs.get("apiKey", "")), trust.needed(stack, outputs))
         found["apps"] = api.apps()
-        found["hosts"] = api.get("/dynoform/hosts")
+        found["hosts"] = api.every("/dynoform/hosts")
     except OSError as error:
         found["problems"].append(f"API {outputs['apiUrl']}: {error} — bin/dynoform doctor --stack {stack.name}")
 

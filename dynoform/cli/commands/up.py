@@ -9,7 +9,7 @@ from dynoform.cli import convergence, deploy, drift, host, recovery, rehearsal, 
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
-from dynoform.cli.engine import connect
+from dynoform.cli.engine import connect, local
 from dynoform.cli.events import Run
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
             look = True
         outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
         trust.write(stack, outcome.run.outputs)
-        with connect(stack.name) as engine:
+        with connect(stack) as engine:
             if engine:
                 convergence.wait(engine, context.console, changed=bool(outcome.run.changed))
             drift.mark(stack, engine)
@@ -82,7 +82,7 @@ def words(stack: Stack, look: bool) -> list[str]:
 
 
 def _engine_answers(stack: Stack) -> bool:
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         return engine is not None
 
 
@@ -97,7 +97,7 @@ def _bring_engine(context: Context, stack: Stack, hosts: list[str]) -> None:
 
 
 def _drifted(context: Context, stack: Stack) -> bool:
-    with connect(stack.name) as engine:
+    with connect(stack) as engine:
         why = drift.reason(stack, engine)
     if why:
         context.console.line(f"looking for drift: {why}", "dim")
@@ -106,7 +106,7 @@ def _drifted(context: Context, stack: Stack) -> bool:
 
 def check_host(context: Context, stack: Stack, known: StackSettings, existed: bool) -> None:
     """Raises `HostError` with every check that failed."""
-    with connect(stack.name) as engine, context.console.step("checking the host"):
+    with local(stack.name) as engine, context.console.step(f"checking the host{'s' if known.hosts else ''}"):
         subject = host.Subject(stack.name, known, context.places.data, existed, engine)
         lines = [str(check.error) for check in host.checks(subject) if check.error]
     if lines:

@@ -7,6 +7,7 @@ Secrets are stored as hashes (tokens) or encrypted (config vars): see ``dynoform
 
 from dynoform.store.tables.access import AppTransfer, Collaborator
 from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthClient
+from dynoform.store.tables.acme import AcmeAccount, AcmeChallenge, AcmeSubject
 from dynoform.store.tables.activity import AppActivity
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
 from dynoform.store.tables.apps import App
@@ -31,6 +32,7 @@ from dynoform.store.tables.pipelines import (
 from dynoform.store.tables.platform_certificates import PlatformCertificate
 from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
+from dynoform.store.tables.route_changes import RouteChange
 from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
@@ -38,6 +40,9 @@ from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEven
 __all__ = [
     "Account",
     "AccountFeature",
+    "AcmeAccount",
+    "AcmeChallenge",
+    "AcmeSubject",
     "Addon",
     "AddonAttachment",
     "AddonChange",
@@ -79,6 +84,7 @@ __all__ = [
     "PushedImage",
     "Release",
     "ReleaseOutput",
+    "RouteChange",
     "SchedulerJob",
     "Slug",
     "SniEndpoint",

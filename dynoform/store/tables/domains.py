@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.store.tables.apps import App
@@ -21,7 +21,8 @@ class SniEndpoint(Identified, Base):
     certificate_chain: Mapped[str] = mapped_column(Text)
     """PEM, the server's certificate first."""
     private_key: Mapped[bytes]
-    """PEM, encrypted."""
+    """PEM, encrypted with the key that routers have, too, if sealed_for_routers."""
+    sealed_for_routers: Mapped[bool] = mapped_column(default=True, server_default=false())
     cert_domains: Mapped[list[Any]]
     issuer: Mapped[str]
     subject: Mapped[str]

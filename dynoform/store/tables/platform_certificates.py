@@ -13,7 +13,7 @@ class PlatformCertificate(Base):
 
     __tablename__ = "platform_certificates"
     name: Mapped[str] = mapped_column(String(20), primary_key=True)
-    """What it is for: ``api``."""
+    """What it is for: ``api``; or ``apps``, all names of apps below the platform's domain."""
     chain: Mapped[str] = mapped_column(Text)
     """PEM, the server's certificate first."""
     private_key: Mapped[bytes]

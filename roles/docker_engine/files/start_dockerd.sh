@@ -17,6 +17,11 @@ if [ -f /var/run/docker.pid ] && [ "$(cat "/proc/$(cat /var/run/docker.pid)/comm
     rm -f /var/run/docker.pid
 fi
 
+# What an engine that was killed has kept of stacks' networks would keep Swarm from making them anew.
+for script in /etc/dynoform/*/host-network; do
+    [ ! -x "$script" ] || "$script" forget >>"$log" 2>&1 || true
+done
+
 setsid dockerd >>"$log" 2>&1 </dev/null &
 
 end=$(($(date +%s) + seconds))

@@ -1,8 +1,9 @@
 """Reads what a stack's networks meet on this host and prints it as JSON; changes nothing.
 
-Argument: a JSON object ``{"docker": client, "script": path, "networks": {"dynos": {…}, "platform": {…}}, "files": []}``
-with for each network its name, bridge, subnet, gateway, the address that ports are published on (``binding``), and
-whether its containers are kept apart (``isolated``).
+Argument: a JSON object ``{"docker": client, "script": path, "makes": true, "networks": {"dynos": {…}, "platform": {…}},
+"files": []}`` with for each network its name, bridge, subnet, gateway, the address that ports are published on
+(``binding``), and whether its containers are kept apart (``isolated``). ``makes`` says whether this host makes the
+swarm's networks.
 """
 
 import hashlib
@@ -131,7 +132,8 @@ def main() -> None:
     """Prints what was found."""
     wanted = json.loads(sys.argv[1])
     packages = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
-    known, manager = docker_networks(wanted["docker"]), manages(wanted["docker"])
+    # The swarm's networks are made once, by its first host.
+    known, manager = docker_networks(wanted["docker"]), wanted["makes"] and manages(wanted["docker"])
     own = {f"{network['name']}{end}" for network in wanted["networks"].values() for end in ("", "_config")}
     found: dict[str, Any] = {
         "packages": packages,

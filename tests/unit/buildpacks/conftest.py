@@ -42,15 +42,15 @@ class Workshop:
         for name, value in variables.items():
             (self.folder / "env" / name).write_text(value)
 
-    def build(self, buildpacks: Path = ROOT / "buildpacks") -> Answer:
-        """Run the driver, as the build container does."""
+    def build(self, buildpacks: Path = ROOT / "buildpacks", **variables: str) -> Answer:
+        """Run the driver, as the build container does, with further environment variables."""
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
         paths = {"app": self.app, "cache": self.folder / "cache", "config": self.folder / "env"}
         paths |= {"result": result, "buildpacks": buildpacks, "wanted": self.folder / "wanted"}
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
         # No config of the machine's own takes part, and nothing is asked of a registry.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "STACK": "dynoform-13"}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "STACK": "dynoform-13", **variables}
         done = subprocess.run(
             [sys.executable, ROOT / "images/stack-13-build/build", *options],
             stdout=subprocess.PIPE,

@@ -66,18 +66,48 @@ def test_the_list_that_was_set_for_the_app_comes_before_its_own(
     assert answer.result["buildpacks"] == ["yes"]
     (workshop.folder / "wanted").write_text("")
     assert workshop.build(buildpacks(yes=YES, other=YES)).result["buildpacks"] == ["other"]
-    (workshop.folder / "wanted").write_text("https://example.com/cobol.git\n")
-    answer = workshop.build(buildpacks(yes=YES, other=YES))
-    assert answer.result == {"failure": "buildpack https://example.com/cobol.git is not known"}
-    assert (
-        " !     buildpacks:set: https://example.com/cobol.git is not a buildpack here: use yes, other" in answer.output
-    )
+
+
+def test_a_buildpack_may_do_without_a_release(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    answer = workshop.build(buildpacks(yes={"detect": "echo Yes", "compile": "true"}))
+    assert answer.result == {"buildpacks": ["yes"], "process_types": {}, "procfile": ""}
+
+
+def test_later_default_process_types_win_and_add_ons_are_named(
+    workshop: Workshop, buildpacks: Callable[..., Path]
+) -> None:
+    other = YES | {"release": "printf 'addons:\\n- heroku-postgresql\\ndefault_process_types: {web: other, x: y}\\n'"}
+    workshop.write(__buildpacks="yes\n# a remark\n\nother\n")
+    answer = workshop.build(buildpacks(yes=YES, other=other))
+    assert answer.result["process_types"] == {"web": "other", "x": "y"}
+    assert "other asks for add-ons: heroku-postgresql. Add what is missing: heroku addons:create\n" in answer.output
+
+
+@pytest.mark.parametrize("text", ["- a", "default_process_types: web", "a: [", "text"])
+def test_a_release_that_is_no_mapping_is_refused(
+    workshop: Workshop, buildpacks: Callable[..., Path], text: str
+) -> None:
+    answer = workshop.build(buildpacks(yes=YES | {"release": f"echo '{text}'"}))
+    assert answer.result == {"failure": "failed to release Yes app"}
+    assert " !     yes: bin/release does not print a YAML mapping with default_process_types\n" in answer.output
+
+
+def test_a_program_that_is_none_is_named(workshop: Workshop, buildpacks: Callable[..., Path]) -> None:
+    folder = buildpacks(yes=YES)
+    (folder / "yes/bin/release").write_text("#!/no/such/shell\n")
+    answer = workshop.build(folder)
+    assert answer.result == {"failure": "a buildpack's program cannot be started"}
+    assert "bin/release: cannot be started (No such file or directory)\n" in answer.output
 
 
 @pytest.mark.parametrize(
     ("listed", "message", "failure"),
     [
-        ("cobol", ".buildpacks: cobol is not a buildpack here: use yes, no", "buildpack cobol is not known"),
+        (
+            "cobol",
+            ".buildpacks: cobol is not a buildpack here: use yes, no, or the URL of one",
+            "buildpack cobol is not known",
+        ),
         ("no", ".buildpacks: no does not find its files", "buildpack no does not detect the app"),
     ],
 )

@@ -26,6 +26,8 @@ STATE = [
 class Lists:
     """The lists that an engine gives, as recorded from one; the real one is asked in the end-to-end tests."""
 
+    remote = False
+
     def __init__(self) -> None:
         self.there: dict[str, set[str]] = {
             "Service": {"s1", "other"},
@@ -118,3 +120,10 @@ def test_engine_that_left_the_swarm_is_a_sign(settled: Stack) -> None:
     lists = Lists()
     lists.refusal = APIError("503 Server Error", explanation="This node is not a swarm manager.")
     assert reason(settled, lists) == "the Docker engine cannot tell what it has: This node is not a swarm manager."
+
+
+def test_new_start_of_this_machine_is_none_of_a_stack_on_hosts(settled: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift, "_booted", lambda: time.time() + 60)
+    lists = Lists()
+    lists.remote = True
+    assert reason(settled, lists) is None

@@ -64,6 +64,16 @@ def test_what_does_no_harm_twice_is_asked_again_when_the_connection_breaks(serve
     assert server.asked == ["GET /apps", "GET /apps/shop", "GET /apps/shop", "GET /apps/shop"]
 
 
+def test_a_long_list_is_read_to_its_end(server: Server, api: running.Api) -> None:
+    page = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n%sContent-Length: 3\r\n\r\n[%d]"
+    following = b"Next-Range: name ]b..; max=200\r\n"
+    server.answers = [page % (b"206 Partial Content", following, 1), page % (b"200 OK", b"", 2)]
+    assert api.every("/apps") == [1, 2]
+    server.answers = [ANSWER % b"403 Forbidden"]
+    with pytest.raises(OSError, match="GET /apps: Client error '403 Forbidden'"):
+        api.every("/apps")
+
+
 def test_a_deletion_that_was_heard_is_none_the_second_time(server: Server, api: running.Api) -> None:
     server.answers = [None, ANSWER % b"404 Not Found"]
     assert api.delete("/apps/shop") is None

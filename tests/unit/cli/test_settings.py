@@ -47,7 +47,7 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
     ("text", "message"),
     [
         ("dynoform:htpPort: 1", "dynoform:htpPort: is not a setting — did you mean httpPort?"),
-        ("dynoform:colour: red", "dynoform:colour: is not a setting — there are apiCertificate, "),
+        ("dynoform:colour: red", "dynoform:colour: is not a setting — there are acmeAuthorities, "),
         (
             "dynoform:httpPort: many",
             "dynoform:httpPort: must be an integer, but is 'many' — set it with: pulumi config",
@@ -106,4 +106,10 @@ def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> No
 def test_missing_file_is_named() -> None:
     with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml") as caught:
         settings.load(CHECKOUT, "staging")
-    assert all(key in caught.value.next_step for key in settings.READ_FIRST if key != "listenAddress")
+    assert all(key in caught.value.next_step for key in settings.READ_FIRST if key not in ("listenAddress", "hosts"))
+
+
+def test_hosts_that_nobody_could_reach_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(DynoformError) as caught:
+        load(tmp_path, "config:\n  dynoform:hosts: {one: {address: 10.0.0.1}}\n")
+    assert str(caught.value).startswith("Pulumi.mine.yaml: dynoform:domain: localhost is each machine itself")

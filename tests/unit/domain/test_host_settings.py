@@ -51,3 +51,32 @@ def test_hosts_that_cannot_say_why(hosts: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         host_settings.check(hosts)
     assert str(caught.value).startswith(message)
+
+
+def test_ssh_asks_nothing_and_goes_by_the_hosts_own_settings() -> None:
+    assert host_settings.ssh_address(ONE) == "ssh://root@10.0.0.1:22"
+    own = {"user": "ann", "port": 2222, "keyFile": "/k", "knownHosts": "/known", "jump": "bob@door:22"}
+    assert host_settings.ssh_address(ONE | own) == "ssh://ann@10.0.0.1:2222"
+    options = host_settings.ssh_options(ONE | own)
+    assert options[::2] == ["-o"] * (len(options) // 2)
+    assert set(options[1::2]) == {
+        *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "StrictHostKeyChecking=yes"),
+        *("UserKnownHostsFile=/known", "IdentityFile=/k", "ProxyJump=bob@door:22"),
+    }
+    assert "StrictHostKeyChecking=accept-new" in host_settings.ssh_options(ONE)
+
+
+@pytest.mark.parametrize(
+    ("domain", "listen", "message"),
+    [
+        ("localhost", "0.0.0.0", "domain: localhost is each machine itself"),  # noqa: S104 - as an operator says it
+        ("apps.localhost", "0.0.0.0", "domain: apps.localhost is each machine itself"),  # noqa: S104 - the same
+        ("apps.example.com", "127.0.0.1", "listenAddress: 127.0.0.1 is reached by each host alone"),
+    ],
+)
+def test_a_stack_on_hosts_that_nobody_could_reach_is_refused(domain: str, listen: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        host_settings.check_reach({"one": ONE}, domain, listen)
+    assert str(caught.value).startswith(message)
+    host_settings.check_reach({}, domain, listen)
+    host_settings.check_reach({"one": ONE}, "apps.example.com", "10.0.0.1")

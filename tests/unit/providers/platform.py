@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+PAGE = 200
+"""How many items of a list come at once, as the real API does it."""
+
 
 @dataclass
 class Platform:
@@ -34,6 +37,8 @@ class Platform:
     """How often a build is found not to have ended, its output silent after the first line."""
     away: int = 0
     leaves_after: int | None = None
+    range: str = ""
+    """The header of the last request."""
 
     def app(self, name: str) -> dict[str, Any]:
         identifier = f"id-of-{name}"
@@ -69,7 +74,10 @@ class Platform:
             asked = sum(call.endswith(f"/releases/{rest[0]}") for call in self.calls)
             status = "pending" if self.release_command and asked % 2 else self.release_command or "succeeded"
             return {"version": self.version, "status": status, "output_stream_url": f"{self.url}/output"}
-        return [{"version": number, "current": number == self.version} for number in range(1, self.version + 1)]
+        numbers = list(range(1, self.version + 1))
+        if "order=desc" in self.range:
+            numbers.reverse()
+        return [{"version": number, "current": number == self.version} for number in numbers[:PAGE]]
 
     def builds(self, document: dict[str, Any], rest: list[str]) -> Any:
         if document and not self.fails:
@@ -103,6 +111,7 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             parts = self.path.strip("/").split("/")
             platform.calls.append(f"{self.command} {self.path}")
+            platform.range = self.headers.get("Range", "")
             if platform.leaves_after is not None and len(platform.calls) > platform.leaves_after:
                 return self.send(503, b"gone")
             if platform.away:

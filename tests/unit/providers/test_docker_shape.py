@@ -94,8 +94,13 @@ def test_settings_that_are_not_served_are_refused_by_name() -> None:
     assert refusals({"host": "x", "version": "5.2.0", "registryAuth": "[]"}) == []
     (unknown,) = refusals({"bogus": "1"})
     assert unknown.startswith("`docker:bogus` is not a valid configuration key for the docker provider.")
-    (refused,) = refusals({"sshOpts": "[]"})
-    assert refused.startswith("docker:sshOpts: is not served")
+    (refused,) = refusals({"certPath": "x"})
+    assert refused.startswith("docker:certPath: is not served")
+
+
+def test_words_for_ssh_come_as_json_text() -> None:
+    read = configuration({"host": "ssh://root@one:22", "sshOpts": '["-o", "BatchMode=yes"]'}, {})
+    assert (read.host, read.ssh_options) == ("ssh://root@one:22", ("-o", "BatchMode=yes"))
 
 
 def test_credentials_are_those_of_the_images_registry() -> None:

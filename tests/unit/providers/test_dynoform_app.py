@@ -18,7 +18,7 @@ from providers.dynoform.certificates import Certificate, CertificateAuthority
 from providers.dynoform.engine import Operation
 from providers.dynoform.errors import InputError, PartialError, ProviderError
 from tests.unit.providers.conftest import Lines
-from tests.unit.providers.platform import Platform, serve
+from tests.unit.providers.platform import PAGE, Platform, serve
 
 Values = dict[str, Any]
 
@@ -76,6 +76,13 @@ def test_app_that_is_there_is_adopted(
     assert App().create(operation, inputs)[0] == "id-of-sample"
     assert "POST /apps" not in platform[0].calls
     assert lines.info[0] == "adopts the app sample, which is there already"
+
+
+def test_an_app_with_many_releases_tells_the_newest(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation
+) -> None:
+    platform[0].version = 2 * PAGE
+    assert App().create(operation, inputs)[1]["release"] == 2 * PAGE + 1
 
 
 def test_failed_build_keeps_the_app_and_is_tried_again(

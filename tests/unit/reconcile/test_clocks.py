@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from dynoform.configuration import Configuration
-from dynoform.domain.reconciliation import Service, Task
+from dynoform.domain.dyno_snapshot import Service, Task
 from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile import clocks, declared
 from dynoform.store.accounts import ensure_operator

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dynoform.domain.dyno_actions import Action, AddDyno, MarkCrashed, MarkStarting, Move, Retire, StartDyno
+from dynoform.domain.dyno_hosting import MOVES
+from dynoform.domain.dyno_snapshot import AppState, DynoState, Service, Snapshot, Task, Wanted
 from dynoform.domain.placement import Host
-from dynoform.domain.reconciliation import MOVES, AppState, DynoState, Service, Snapshot, Task, Wanted, decide
+from dynoform.domain.reconciliation import decide
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 APP, RELEASE = (uuid.UUID(int=n) for n in (1, 2))

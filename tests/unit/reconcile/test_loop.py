@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dynoform.domain.reconciliation import DynoState
+from dynoform.domain.dyno_snapshot import DynoState
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.loop import _due
 

@@ -17,7 +17,8 @@ from dynoform.domain.dyno_actions import (
     StartDyno,
     urgency,
 )
-from dynoform.domain.reconciliation import AppState, DynoState, Service, Snapshot, Task, Wanted, decide
+from dynoform.domain.dyno_snapshot import AppState, DynoState, Service, Snapshot, Task, Wanted
+from dynoform.domain.reconciliation import decide
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 APP, OLD, NEW = (uuid.UUID(int=n) for n in (1, 2, 3))

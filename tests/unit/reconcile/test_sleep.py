@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 from dynoform.configuration import Configuration
 from dynoform.domain import dyno_lines, eco
 from dynoform.domain.dyno_actions import AddDyno, Idle, RemoveDyno, Retire, StartDyno, StopIdle
-from dynoform.domain.reconciliation import AppState, DynoState, Snapshot, decide
+from dynoform.domain.dyno_snapshot import AppState, DynoState, Snapshot
+from dynoform.domain.reconciliation import decide
 from dynoform.errors import ConflictError
 from dynoform.journal import Journal
 from dynoform.reconcile import declared

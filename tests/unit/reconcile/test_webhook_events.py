@@ -41,7 +41,7 @@ def told(store: Store) -> list[dict[str, Any]]:
 def test_a_dynos_life_is_told(store: Store, executor: Executor) -> None:
     with store.transaction() as session:
         owner = ensure_operator(session, "ann@example.com", "token")
-        app, _ = create_app(session, executor.vault, owner, "myapp", "stack-13")
+        app, _ = create_app(session, executor.vault, owner, "myapp", "dynoform-13")
         session.add(
             Webhook(app_id=app.id, include=["api:dyno", "dyno"], level="sync", url="https://x/", credentials=b"")
         )

@@ -28,13 +28,13 @@ def dyno(state: str, number: int = 1) -> WebDyno:
 
 
 def test_what_held_requests_are_told() -> None:
-    assert answers(routes(dyno("idle"))) == {str(SHOP): (), str(BLOG): ("H14",)}
-    assert answers(routes(dyno("up"), dyno("up", 2)))[str(SHOP)] == (
-        "up 172.29.0.1 20001 web.1",
-        "up 172.29.0.1 20002 web.2",
-    )
-    assert answers(routes(dyno("crashed")))[str(SHOP)] == ("H10",)
-    assert answers(routes(dyno("up"), maintenance=True))[str(SHOP)] == ("H80",)
+    def told(found: Routes, app: uuid.UUID = SHOP) -> tuple[str, ...]:
+        return answers(found.apps.get(app))
+
+    assert (told(routes(dyno("idle"))), told(routes(), BLOG), told(routes(), uuid.uuid4())) == ((), ("H14",), ("H14",))
+    assert told(routes(dyno("up"), dyno("up", 2))) == ("up 172.29.0.1 20001 web.1", "up 172.29.0.1 20002 web.2")
+    assert told(routes(dyno("crashed"))) == ("H10",)
+    assert told(routes(dyno("up"), maintenance=True)) == ("H80",)
 
 
 class Asker:

@@ -1,75 +1,138 @@
 import uuid
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from dynoform.domain.routes import RoutedApp, WebDyno, compute
+from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno, compute
 from dynoform.router.files import Directory, Files
-from dynoform.router.rendering import Rendered, render
+from dynoform.router.layout import SPARES, Layout
+from dynoform.router.rendering import base
 
-A = uuid.UUID(int=0xA)
-
-
-def rendered(*ports: int, name: str = "shop") -> Rendered:
-    dynos = [WebDyno(uuid.UUID(int=n << 96), A, n, "up", "172.29.0.1", port) for n, port in enumerate(ports, start=1)]
-    return render(compute([RoutedApp(A, name)], dynos, "localhost"))
+A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
 
 
-def backend(text: str, name: str) -> list[str]:
-    block = text.partition(f"\nbackend {name}\n")[2].partition("\n\n")[0]
+def dyno(app: uuid.UUID, number: int, port: int) -> WebDyno:
+    return WebDyno(uuid.UUID(int=port << 96), app, number, "up", "172.29.0.1", port)
+
+
+def wanted(*dynos: WebDyno, names: Iterable[str] = ()) -> Routes:
+    domains = [CustomDomain(name, A) for name in names]
+    return compute([RoutedApp(A, "shop"), RoutedApp(B, "blog")], dynos, "localhost", domains)
+
+
+def laid_out(routes: Routes) -> Layout:
+    layout = Layout()
+    layout.rearrange(routes.apps.values())
+    layout.put(routes.apps, routes.api)
+    return layout
+
+
+def lines(layout: Layout, backend: str) -> list[str]:
+    block = layout.sections.partition(f"\nbackend {backend}\n")[2].partition("\n\n")[0]
     return [line.strip() for line in block.splitlines()]
 
 
-def test_each_app_has_a_backend_that_draws_a_random_dyno() -> None:
-    assert backend(rendered(20001, 20002).configuration, f"app_{A}") == [
+def test_an_app_of_several_dynos_has_a_backend_that_draws_a_random_one() -> None:
+    assert lines(laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20002))), f"app_{A}") == [
         "balance random(1)",
         "retries 10",
         "timeout connect 1s",
         "http-response set-timeout server 55s",
-        "server web.1:00000001 172.29.0.1:20001 weight 64",
-        "server web.2:00000002 172.29.0.1:20002 weight 64",
+        "server web.1:00004e21 172.29.0.1:20001 weight 8",
+        "server web.2:00004e22 172.29.0.1:20002 weight 8",
     ]
 
 
-@pytest.mark.parametrize(("dynos", "retries"), [(1, 1), (2, 10), (30, 10)])
-def test_a_lone_dyno_is_retried_once_others_ten_times(dynos: int, retries: int) -> None:
-    lines = backend(rendered(*range(20001, 20001 + dynos)).configuration, f"app_{A}")
-    assert f"retries {retries}" in lines
+def test_a_lone_dyno_stands_in_the_map() -> None:
+    one, two = dyno(A, 1, 20001), dyno(A, 1, 20002)
+    assert f"shop.localhost {A}|lone|172.29.0.1/20001/web.1\n" in laid_out(wanted(one)).hosts
+    both = laid_out(wanted(one, two, names=["www.example.com"]))
+    value = f"{A}|lone|172.29.0.1/20001/web.1|172.29.0.1/20002/web.1"
+    assert f"shop.localhost {value}\nwww.example.com {value}\n" in both.hosts
+    assert "    server " not in both.sections
+    assert f"blog.localhost {B}|no_dynos\n" in both.hosts
+    assert "api.localhost -|api\n" in both.hosts
 
 
-def test_the_generations_name_exactly_this_content() -> None:
-    one, same, other, renamed = rendered(20001), rendered(20001), rendered(20002), rendered(20001, name="other")
-    assert one == same
-    assert one.generation != other.generation
-    assert f"set-var proc.generation str({one.generation})" in one.configuration
-    assert one.hosts.startswith(f"/generation {one.hosts_generation}\n")
-    # A name is in the map alone, which a running HAProxy exchanges: no reload for it.
-    assert (renamed.generation, renamed.configuration) == (one.generation, one.configuration)
-    assert renamed.hosts_generation != one.hosts_generation == other.hosts_generation
+def test_changes_give_what_all_of_it_anew_gives() -> None:
+    steps = [
+        wanted(),
+        wanted(dyno(A, 1, 20001)),
+        wanted(dyno(A, 1, 20001), dyno(A, 2, 20002), names=["www.example.com", "*.example.com"]),
+        wanted(dyno(A, 2, 20002), dyno(A, 3, 20003), dyno(B, 1, 20004), names=["www.example.com"]),
+        Routes(wanted().api, {A: wanted(dyno(A, 1, 20001)).apps[A]}),
+    ]
+    changing = laid_out(steps[0])
+    for before, after in pairwise(steps):
+        gone = dict.fromkeys(before.apps.keys() - after.apps.keys())
+        changed = changing.put({**gone, **after.apps}, after.api)
+        assert set(changed) == {str(app) for app in (A, B) if before.apps.get(app) != after.apps.get(app)}
+        anew = Layout(changing.sections, changing.hosts)
+        anew.put(after.apps, after.api)
+        assert (anew.hosts, anew.digest, anew.sections) == (changing.hosts, changing.digest, changing.sections)
 
 
-def test_an_app_without_dynos_changes_the_map_alone() -> None:
-    app, none = RoutedApp(A, "shop"), RoutedApp(uuid.UUID(int=0xB), "empty")
-    dynos = [WebDyno(uuid.UUID(int=1), A, 1, "up", "172.29.0.1", 20001)]
-    one, two = render(compute([app], dynos, "localhost")), render(compute([app, none], dynos, "localhost"))
-    assert one.configuration == two.configuration
-    assert f"empty.localhost {none.id}|no_dynos\n" in two.hosts
+def test_an_app_that_grows_takes_a_spare_backend_until_there_is_none() -> None:
+    layout = laid_out(wanted())
+    generation = base(layout.backends, api_certificate=False, apps_certificate=False).generation
+    apps = [RoutedApp(uuid.UUID(int=number), f"app-{number}") for number in range(SPARES + 1)]
+    routes = compute(apps, [dyno(app.id, n, 20000 + 2 * app.id.int + n) for app in apps for n in (1, 2)], "localhost")
+    first = dict([*routes.apps.items()][:SPARES])
+    assert layout.needs_backends(first.values()) is False
+    layout.put(first, routes.api)
+    assert "app-0.localhost 00000000-0000-0000-0000-000000000000|spare_0\n" in layout.hosts
+    assert len(lines(layout, f"spare_{SPARES - 1}")) == 6
+    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation == generation
+    assert layout.needs_backends(routes.apps.values()) is True
+    layout.put({apps[0].id: None}, routes.api)
+    assert layout.needs_backends([*routes.apps.values()][1:]) is False, "one is free again"
+    layout.rearrange(routes.apps.values())
+    layout.put(routes.apps, routes.api)
+    assert layout.backends[:-SPARES] == tuple(sorted(f"app_{app.id}" for app in apps))
+    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation != generation
+
+
+def test_the_digests_name_exactly_this_content() -> None:
+    one, same, other, named = (
+        laid_out(wanted(dyno(A, 1, port), names=names))
+        for port, names in ((20001, []), (20001, []), (20002, []), (20001, ["www.example.com"]))
+    )
+    assert (one.digest, one.hosts) == (same.digest, same.hosts)
+    assert len({one.digest, other.digest, named.digest}) == 3
+    assert one.hosts.startswith(f"/generation {one.digest}\n")
+    plain, backend = (
+        base((), api_certificate=False, apps_certificate=False),
+        base(("app_1",), api_certificate=False, apps_certificate=False),
+    )
+    assert plain.generation != backend.generation
+    assert f"set-var proc.generation str({plain.generation})" in plain.configuration
 
 
 def test_the_apis_own_certificate_is_served_beside_the_stacks() -> None:
-    without, first, second = (render(compute([], [], "localhost"), pem) for pem in (None, "one", "two"))
+    without, own = (base((), api_certificate=own, apps_certificate=False) for own in (False, True))
     assert "crt /run/secrets/router.pem alpn" in without.configuration
-    assert "crt /run/secrets/router.pem crt /var/lib/dynoform/router/api.pem alpn" in first.configuration
-    assert (first.generation, first.configuration) == (second.generation, second.configuration)
+    assert "crt /run/secrets/router.pem crt /var/lib/dynoform/router/api.pem alpn" in own.configuration
+    assert without.generation != own.generation
 
 
-def files(of: Rendered) -> Files:
-    return Files(of.configuration, of.hosts)
+def files(layout: Layout) -> Files:
+    return Files(
+        base(layout.backends, api_certificate=False, apps_certificate=False).configuration + layout.sections,
+        layout.hosts,
+    )
 
 
-def test_the_files_are_replaced_and_can_be_put_back(tmp_path: Path) -> None:
+@pytest.fixture
+def two() -> tuple[Files, Files]:
+    first = laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20002)))
+    return files(first), files(laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20003), names=["www.example.com"])))
+
+
+def test_the_files_are_replaced_and_can_be_put_back(tmp_path: Path, two: tuple[Files, Files]) -> None:
     directory = Directory(tmp_path)
-    first, second = files(rendered(20001)), files(rendered(20002, name="other"))
+    first, second = two
     assert directory.current() == Files(None, None)
     directory.write(first)
     assert directory.current() == first
@@ -81,9 +144,17 @@ def test_the_files_are_replaced_and_can_be_put_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_does_not_change_is_not_written(tmp_path: Path) -> None:
+def test_what_others_write_into_the_files_is_seen(tmp_path: Path, two: tuple[Files, Files]) -> None:
     directory = Directory(tmp_path)
-    directory.write(files(rendered(20001)))
+    directory.write(two[0])
+    assert directory.current() == two[0]
+    (tmp_path / "hosts.map").write_text("nonsense\n")
+    assert directory.current() == Files(two[0].configuration, "nonsense\n")
+
+
+def test_a_file_that_does_not_change_is_not_written(tmp_path: Path, two: tuple[Files, Files]) -> None:
+    directory = Directory(tmp_path)
+    directory.write(two[0])
     before = (tmp_path / "haproxy.cfg").stat().st_ino
-    directory.write(files(rendered(20001, name="other")))
+    directory.write(Files(two[0].configuration, two[1].hosts))
     assert (tmp_path / "haproxy.cfg").stat().st_ino == before

@@ -3,7 +3,16 @@ import uuid
 
 import pytest
 
-from dynoform.domain.routes import CustomDomain, Pool, RoutedApp, Server, WebDyno, compute
+from dynoform.domain.routes import (
+    LONE,
+    AppRoute,
+    CustomDomain,
+    RoutedApp,
+    Routes,
+    Server,
+    WebDyno,
+    compute,
+)
 
 LOCAL = {"localhost", "127.0.0.1", "api.localhost", "registry.localhost"}
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
@@ -14,11 +23,41 @@ def dyno(app: uuid.UUID, number: int, port: int | None, state: str = "up", marke
     return WebDyno(identity, app, number, state, "172.29.0.1" if port else None, port)
 
 
+def leads(found: Routes) -> dict[str, str]:
+    """Host → what answers there, with the app if it is one's."""
+    return dict.fromkeys(found.api, "api") | {
+        host: f"{route.app_id}|{route.backend}" for route in found.apps.values() for host in route.hosts
+    }
+
+
 def test_a_host_leads_to_the_apps_dynos() -> None:
     found = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 2, 20002)], "localhost")
-    assert dict(found.hosts)["shop.localhost"] == f"{A}|app_{A}"
     servers = (Server("web.1:00001000", "172.29.0.1", 20001), Server("web.2:00002000", "172.29.0.1", 20002))
-    assert found.pools == (Pool(A, servers),)
+    assert found.apps == {A: AppRoute(A, f"app_{A}", ("shop.localhost",), servers)}
+
+
+@pytest.mark.parametrize(
+    ("dynos", "lone"),
+    [
+        ([dyno(A, 1, 20001)], True),
+        ([dyno(A, 2, 20001)], True),
+        ([dyno(A, 1, 20001), dyno(A, 1, 20002, marker=1)], True),
+        ([dyno(A, 1, 20001), dyno(A, 1, 20002, marker=1), dyno(A, 1, 20003, marker=2)], False),
+        ([dyno(A, 1, 20001), dyno(A, 2, 20002)], False),
+    ],
+)
+def test_a_dyno_alone_or_beside_its_successor_needs_no_backend_of_its_own(dynos: list[WebDyno], lone: bool) -> None:
+    found = compute([RoutedApp(A, "shop")], dynos, "localhost")
+    assert found.apps[A].backend == (LONE if lone else f"app_{A}")
+    assert len(found.apps[A].servers) == len(dynos)
+
+
+def test_the_routes_of_single_apps_are_exchanged() -> None:
+    apps = [RoutedApp(A, "shop"), RoutedApp(B, "blog")]
+    before, after = compute(apps, [dyno(A, 1, 20001)], "localhost"), compute(apps[:1], [], "localhost")
+    assert before.changed({A: after.apps[A], B: None}) == after
+    assert before.changed({B: None, uuid.UUID(int=0xC): None}).apps == {A: before.apps[A]}
+    assert before.changed({}) is before
 
 
 def test_equal_facts_in_any_order_give_equal_routes() -> None:
@@ -32,13 +71,17 @@ def test_equal_facts_in_any_order_give_equal_routes() -> None:
 
 
 def test_two_releases_of_one_dyno_are_told_apart() -> None:
-    (pool,) = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 1, 20002, marker=1)], "localhost").pools
-    assert [server.name for server in pool.servers] == ["web.1:00001000", "web.1:00001001"]
+    dynos = [dyno(A, 1, 20001), dyno(A, 1, 20002, marker=1)]
+    servers = compute([RoutedApp(A, "shop")], dynos, "localhost").apps[A].servers
+    assert [(server.name, server.dyno) for server in servers] == [
+        ("web.1:00001000", "web.1"),
+        ("web.1:00001001", "web.1"),
+    ]
 
 
 def test_a_dyno_on_its_way_out_serves_until_its_address_is_taken_away() -> None:
-    assert compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001, "down")], "localhost").pools
-    assert not compute([RoutedApp(A, "shop")], [dyno(A, 1, None, "down")], "localhost").pools
+    assert compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001, "down")], "localhost").apps[A].servers
+    assert not compute([RoutedApp(A, "shop")], [dyno(A, 1, None, "down")], "localhost").apps[A].servers
 
 
 @pytest.mark.parametrize(
@@ -51,15 +94,15 @@ def test_a_dyno_on_its_way_out_serves_until_its_address_is_taken_away() -> None:
         ([dyno(A, 1, None, "idle")], True, "maintenance"),
         ([dyno(A, 1, None, "crashed"), dyno(A, 2, None, "starting")], False, "held"),
         ([dyno(A, 1, None, "crashed")], False, "crashed"),
-        ([dyno(A, 1, None, "crashed"), dyno(A, 2, 20001)], False, f"app_{A}"),
+        ([dyno(A, 1, None, "crashed"), dyno(A, 2, 20001)], False, LONE),
         ([dyno(A, 1, 20001)], True, "maintenance"),
         ([dyno(B, 1, 20001)], False, "no_dynos"),
     ],
 )
 def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenance: bool, backend: str) -> None:
     found = compute([RoutedApp(A, "shop", maintenance)], dynos, "localhost")
-    assert dict(found.hosts)["shop.localhost"] == f"{A}|{backend}"
-    assert [pool.backend for pool in found.pools] == ([backend] if backend.startswith("app_") else [])
+    assert leads(found)["shop.localhost"] == f"{A}|{backend}"
+    assert bool(found.apps[A].servers) is (backend == LONE)
 
 
 @pytest.mark.parametrize(
@@ -73,25 +116,25 @@ def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenan
     ],
 )
 def test_the_api_has_its_hosts(domain: str, hosts: set[str]) -> None:
-    assert dict(compute([], [], domain).hosts) == dict.fromkeys(hosts, "-|api")
+    assert leads(compute([], [], domain)) == dict.fromkeys(hosts, "api")
 
 
 def test_no_app_takes_the_apis_host() -> None:
     found = compute([RoutedApp(A, "api")], [dyno(A, 1, 20001)], "localhost")
-    assert dict(found.hosts)["api.localhost"] == "-|api"
+    assert (leads(found)["api.localhost"], found.apps[A].hosts) == ("api", ())
 
 
 def test_custom_domains_lead_to_their_app_and_wildcards_to_all_below() -> None:
     domains = [CustomDomain("www.example.com", A), CustomDomain("*.example.com", B), CustomDomain("gone.example", A)]
     apps = [RoutedApp(A, "shop"), RoutedApp(B, "blog", maintenance=True)]
-    hosts = dict(compute(apps, [dyno(A, 1, 20001)], "localhost", domains).hosts)
-    assert hosts["www.example.com"] == hosts["shop.localhost"] == f"{A}|app_{A}"
+    hosts = leads(compute(apps, [dyno(A, 1, 20001)], "localhost", domains))
+    assert hosts["www.example.com"] == hosts["shop.localhost"] == f"{A}|{LONE}"
     assert hosts[".example.com"] == f"{B}|maintenance"
 
 
 def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> None:
     domains = [CustomDomain("api.localhost", A), CustomDomain("blog.localhost", A), CustomDomain("lost.example", B)]
-    hosts = dict(compute([RoutedApp(A, "shop"), RoutedApp(B, "blog")], [], "localhost", domains).hosts)
-    assert hosts["api.localhost"] == "-|api"
+    hosts = leads(compute([RoutedApp(A, "shop"), RoutedApp(B, "blog")], [], "localhost", domains))
+    assert hosts["api.localhost"] == "api"
     assert hosts["blog.localhost"] == f"{B}|no_dynos"
-    assert "lost.example" not in dict(compute([RoutedApp(A, "shop")], [], "localhost", domains).hosts)
+    assert "lost.example" not in leads(compute([RoutedApp(A, "shop")], [], "localhost", domains))

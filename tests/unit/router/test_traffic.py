@@ -38,6 +38,8 @@ class FakeMaster:
 
     def __init__(self, path: Path) -> None:
         self.workers: dict[str, dict[str, tuple[int, int]]] = {"1544": {}}
+        self.lone: dict[str, dict[str, tuple[int, int]]] = {}
+        """The same of apps that have no backend of their own."""
         self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
@@ -62,6 +64,11 @@ class FakeMaster:
         if command == "show proc":
             return PROCESSES.format(old=OLD if "23572" in self.workers else "")
         worker, _, rest = command.removeprefix("@!").partition(" ")
+        if rest == "show table lone":
+            return "# table: lone, type: string, size:1048576, used:1\n" + "".join(
+                f"0x7fbe124338c8: key={app} use=0 exp={(3600 - quiet) * 1000} shard=0 conn_cur={busy}\n"
+                for app, (busy, quiet) in self.lone.get(worker, {}).items()
+            )
         assert rest == "show stat -1 2 -1"
         counts = self.workers[worker].items()
         rows = "".join(f"{name},BACKEND,{busy},1,{quiet},\n" for name, (busy, quiet) in counts)
@@ -136,6 +143,23 @@ def test_the_last_request_of_all_workers_is_told(
     assert declared.read(store).traffic_until == now
 
 
+@pytest.mark.parametrize(("lone", "own", "quiet"), [((0, 7), None, 7), ((1, 50), None, 0), ((0, 70), (0, 30), 30)])
+def test_apps_without_a_backend_of_their_own_are_told_of_too(
+    traffic: Traffic,
+    haproxy: FakeMaster,
+    store: Store,
+    app_id: uuid.UUID,
+    lone: tuple[int, int],
+    own: tuple[int, int] | None,
+    quiet: int,
+) -> None:
+    haproxy.lone = {"1544": {str(app_id): lone, str(uuid.uuid4()): (5, 1)}}
+    haproxy.workers = {"1544": {"spare_3": own} if own else {}}
+    now = moment(store)
+    traffic.look(now, {app_id: "spare_3"}.get)
+    assert last_request(store) == now - timedelta(seconds=quiet)
+
+
 def test_what_is_known_is_not_told_again(
     traffic: Traffic, haproxy: FakeMaster, store: Store, app_id: uuid.UUID
 ) -> None:
@@ -155,9 +179,9 @@ def test_it_looks_now_and_then_and_when_a_reload_is_about_to_come(
     now = moment(store)
     traffic.look(now)
     traffic.look(now)
-    assert len(haproxy.asked) == 2
+    assert len(haproxy.asked) == 3
     traffic.look(now, now=True)
-    assert len(haproxy.asked) == 4
+    assert len(haproxy.asked) == 6
 
 
 def test_of_apps_that_never_sleep_nothing_is_asked(traffic: Traffic, haproxy: FakeMaster, store: Store) -> None:

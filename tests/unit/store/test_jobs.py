@@ -28,7 +28,7 @@ def app(store: Store) -> App:
 
 def make_app(store: Store, name: str) -> App:
     with store.transaction() as session:
-        return create_app(session, VAULT, ensure_operator(session, "ann@example.com", "token"), name, "stack-13")[0]
+        return create_app(session, VAULT, ensure_operator(session, "ann@example.com", "token"), name, "dynoform-13")[0]
 
 
 def queue_build(store: Store, app: App, buildpacks: tuple[str, ...] = ()) -> Build:
@@ -43,7 +43,7 @@ def queue_build(store: Store, app: App, buildpacks: tuple[str, ...] = ()) -> Bui
 
 def deploy(store: Store, app: App, *types: str, image: str = "r/a@sha256:0", number: int | None = None) -> Release:
     with store.transaction() as session:
-        slug = Slug(id=uuid.uuid4(), app_id=app.id, image=image, size=1, checksum="SHA256:0", stack="stack-13")
+        slug = Slug(id=uuid.uuid4(), app_id=app.id, image=image, size=1, checksum="SHA256:0", stack="dynoform-13")
         slug.process_types = dict.fromkeys(types, "run")
         session.add(slug)
         return create_release(session, app, description="Deploy", account_id=app.owner_id, slug=slug, number=number)

@@ -29,11 +29,11 @@ def vault() -> Vault:
 
 def make_app(store: Store, vault: Vault, name: str = "myapp") -> App:
     with store.transaction() as session:
-        return create_app(session, vault, ensure_operator(session, "ann@example.com", "token"), name, "stack-13")[0]
+        return create_app(session, vault, ensure_operator(session, "ann@example.com", "token"), name, "dynoform-13")[0]
 
 
 def make_slug(app: App, *types: str) -> Slug:
-    slug = Slug(id=uuid.uuid4(), app_id=app.id, image="r/a@sha256:0", size=1, checksum="SHA256:0", stack="stack-13")
+    slug = Slug(id=uuid.uuid4(), app_id=app.id, image="r/a@sha256:0", size=1, checksum="SHA256:0", stack="dynoform-13")
     slug.process_types = dict.fromkeys(types, "run")
     return slug
 

@@ -1,4 +1,4 @@
-"""Leadership: of several reconcilers one decides, by a lease in the store; another takes over when it runs out."""
+"""Leadership: of several processes one decides, by a lease in the store; another takes over when it runs out."""
 
 import os
 import socket

@@ -1,7 +1,7 @@
 import time
 from datetime import timedelta
 
-from dynoform.reconcile.lease import Leadership
+from dynoform.store.leadership import Leadership
 from dynoform.store.session import Store
 from dynoform.store.tables import Lease
 

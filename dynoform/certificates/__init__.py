@@ -1,0 +1,1 @@
+"""Certificates that the platform gets by itself, by ACME."""
