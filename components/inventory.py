@@ -14,7 +14,9 @@ def inventory(hosts: Sequence[Host], runtimes: Sequence[DynoRuntime]) -> pulumi.
     """All hosts, how they are reached and what the roles are told of them, in groups. A secret: keys are in it."""
     variables = {name: values for runtime in runtimes for name, values in runtime.variables.items()}
     described = {host.inventory.name: _host(host, variables.get(host.inventory.name, {}), hosts[0]) for host in hosts}
-    children = {part: {"hosts": {name: {} for name in _names(hosts, part)}} for part in ("manager", "worker")}
+    children: dict[str, Any] = {
+        part: {"hosts": {name: {} for name in _names(hosts, part)}} for part in ("manager", "worker")
+    }
     children["platform"] = {"hosts": {hosts[0].inventory.name: {}}}
     return pulumi.Output.secret(pulumi.Output.all(**described).apply(lambda found: _whole(found, children)))
 
