@@ -198,7 +198,8 @@ pulumi.export("apiKey", control_plane.api_key)
 pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
-pulumi.export("inventory", inventory(fleet.hosts, [runtime, *private]))
+public_ports = [settings.http_port, settings.https_port, ports.rendezvous]
+pulumi.export("inventory", inventory(fleet.hosts, [runtime, *private], public_ports))
 if ec2 and ec2.balancer_name is not None:
     pulumi.export("balancerName", ec2.balancer_name)
 pulumi.export("httpPort", settings.http_port)

@@ -10,10 +10,19 @@ from components.fleet import Host
 from providers.dynoform import ansible_run
 
 
-def inventory(hosts: Sequence[Host], runtimes: Sequence[DynoRuntime]) -> pulumi.Output[dict[str, Any]]:
-    """All hosts, how they are reached and what the roles are told of them, in groups. A secret: keys are in it."""
+def inventory(
+    hosts: Sequence[Host], runtimes: Sequence[DynoRuntime], public_ports: Sequence[int]
+) -> pulumi.Output[dict[str, Any]]:
+    """All hosts, how they are reached and what the roles are told of them, in groups. A secret: keys are in it.
+
+    ``public_ports`` are those of the routers, which are open to everybody.
+    """
     variables = {name: values for runtime in runtimes for name, values in runtime.variables.items()}
-    described = {host.inventory.name: _host(host, variables.get(host.inventory.name, {}), hosts[0]) for host in hosts}
+    for host in hosts:
+        others = [other.args.private_address for other in hosts if other is not host]
+        open_to = {"host_hardening_public_ports": list(public_ports), "host_hardening_fleet_addresses": others}
+        variables[host.inventory.name] = {**variables.get(host.inventory.name, {}), **open_to}
+    described = {host.inventory.name: _host(host, variables[host.inventory.name], hosts[0]) for host in hosts}
     children: dict[str, Any] = {
         part: {"hosts": {name: {} for name in _names(hosts, part)}} for part in ("manager", "worker")
     }

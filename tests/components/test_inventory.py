@@ -54,8 +54,10 @@ def test_ansible_reads_how_hosts_are_reached_and_what_roles_are_told(shell: dict
         "host_zone": "eu-central-1b",
         "dyno_runtime_stack": "local",
         "dyno_runtime_registry_client_key": "a-key",
+        "host_hardening_public_ports": [80, 443, 7405],
     }
     assert {name: two[name] for name in wanted} == wanted
+    assert len(two["host_hardening_fleet_addresses"]) == 3
     assert found["_meta"]["hostvars"]["one"]["kernel_patching_manager"] == ""
 
 

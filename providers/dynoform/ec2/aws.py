@@ -10,10 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import boto3
-import botocore.config
 import botocore.exceptions
-import botocore.parsers
 
 from ..engine import Operation
 from ..errors import ProviderError
@@ -28,12 +25,6 @@ LOOK_SECONDS = 10.0
 READING = ("describe_", "get_", "list_")
 PAGE = 100
 """Things per page of a listing."""
-_CONFIG = botocore.config.Config(
-    retries={"total_max_attempts": 1, "mode": "standard"},
-    connect_timeout=10,
-    read_timeout=60,
-    user_agent_extra="dynoform",
-)
 NO_KEYS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -41,12 +32,6 @@ NO_KEYS = (
     botocore.exceptions.TokenRetrievalError,
     botocore.exceptions.CredentialRetrievalError,
 )
-CUT = (
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.parsers.ResponseParserError,
-)
-"""No answer, or one that is not AWS's own, such as the page of a proxy."""
 _MAKING = threading.Lock()
 Found = TypeVar("Found")
 
@@ -175,7 +160,17 @@ def _client(service: str, region: str) -> Any:
 @functools.cache
 def _made_client(service: str, region: str, endpoint: str) -> Any:
     """One client for each address; boto3 itself reads the address from the environment."""
-    return boto3.session.Session(region_name=region).client(service, config=_CONFIG)
+    # Here, since they take long to load, and most stacks have nothing at EC2.
+    import boto3
+    import botocore.config
+
+    config = botocore.config.Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=10,
+        read_timeout=60,
+        user_agent_extra="dynoform",
+    )
+    return boto3.session.Session(region_name=region).client(service, config=config)
 
 
 def codes(*names: str) -> Callable[[AwsError], bool]:
@@ -193,6 +188,10 @@ def _failure(what: str, caught: Exception) -> tuple[AwsError, Meaning]:
     if isinstance(caught, NO_KEYS):
         why = str(caught).rstrip(".")
         raise ProviderError("AWS", why, "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from caught
-    if isinstance(caught, CUT):
+    import botocore.parsers
+
+    cut = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
+    # No answer, or one that is not AWS's own, such as the page of a proxy.
+    if isinstance(caught, (*cut, botocore.parsers.ResponseParserError)):
         return AwsError(what, "", str(caught)), Meaning.UNCLEAR
     return AwsError(what, "", str(caught)), Meaning.FINAL
