@@ -188,10 +188,10 @@ def _failure(what: str, caught: Exception) -> tuple[AwsError, Meaning]:
     if isinstance(caught, NO_KEYS):
         why = str(caught).rstrip(".")
         raise ProviderError("AWS", why, "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from caught
-    import botocore.parsers
+    from botocore.parsers import ResponseParserError
 
     cut = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
     # No answer, or one that is not AWS's own, such as the page of a proxy.
-    if isinstance(caught, (*cut, botocore.parsers.ResponseParserError)):
+    if isinstance(caught, (*cut, ResponseParserError)):
         return AwsError(what, "", str(caught)), Meaning.UNCLEAR
     return AwsError(what, "", str(caught)), Meaning.FINAL
