@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
-READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet", "hosts")
+READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet", "hosts", "ec2")
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,9 @@ def _check_rules(found: StackSettings) -> None:
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):
             rule(found.values[key])
-    ec2, hosts = found.values["ec2"], found.values["hosts"]
-    if not _is_secure(ec2) and not _is_secure(hosts):
-        ec2_settings.check(ec2, hosts)
-        host_settings.check(ec2_settings.addressed(ec2, hosts))
+    ec2 = found.values["ec2"] or {}
+    ec2_settings.check(ec2, found.hosts)
+    host_settings.check(ec2_settings.addressed(ec2, found.hosts))
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 
