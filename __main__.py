@@ -12,7 +12,7 @@ from components.credentials import CertificateAuthority, CertificateAuthorityArg
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
 from components.fleet import Fleet, Host
 from components.images import Distributed, DistributedArgs, Images, ImagesArgs
-from components.logplex import Logplex, LogplexArgs
+from components.logplex import AUTHORITY, Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
 from components.router_addresses import RouterAddresses, RouterAddressesArgs
@@ -61,6 +61,10 @@ images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).
 # With several hosts the platform's own data are on the first, and what runs on all is got from the registry.
 constraints = [f"node.labels.dynoform.{stack}.platform==true"] if fleet.spread else []
 authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
+logplex_authority = CertificateAuthority(
+    f"{stack}-logplex-authority", CertificateAuthorityArgs(common_name=f"Dynoform {stack} log plane")
+)
+logplex_secret = swarm_secret(f"{stack}-logplex-authority-crt", stack, logplex_authority.cert_pem, host.docker)
 environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_STACK": stack,
     "DYNOFORM_DOMAIN": settings.domain,
@@ -74,6 +78,8 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_API_PORT": str(ports.api),
     "DYNOFORM_LOGPLEX_SYSLOG_PORT": str(ports.logplex_syslog),
     "DYNOFORM_LOGPLEX_HTTP_PORT": str(ports.logplex_http),
+    "DYNOFORM_LOGPLEX_AUTHORITY": AUTHORITY,
+    "DYNOFORM_DRAIN_NETWORKS": settings.drain_networks,
     "DYNOFORM_RENDEZVOUS_PORT": str(ports.rendezvous),
     "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(ports.rendezvous_dyno),
     "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
@@ -122,6 +128,7 @@ router = Router(
         apps=[app.name for app in settings.apps],
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
+        logplex_secret=logplex_secret,
         own_api_names=not settings.api_certificate,
         own_app_names=not settings.apps_certificate,
     ),
@@ -143,6 +150,10 @@ Logplex(
         network_id=runtime.platform_network_id,
         host_network_id=host.host_network_id,
         docker_root=host.docker_root,
+        address=settings.platform_address,
+        authority=logplex_authority,
+        authority_secret=logplex_secret,
+        readers_secret=authority_secret,
         environment=environment,
         constraints=constraints,
     ),
@@ -158,9 +169,11 @@ control_plane = ControlPlane(
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,
+        docker_root=host.docker_root,
         environment=environment,
         authority=authority,
         authority_secret=authority_secret,
+        logplex_secret=logplex_secret,
         postgres=postgres,
         registry=registry,
         router=router,

@@ -91,6 +91,8 @@ class Settings:
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
+    drain_networks: str
+    """Networks besides the public internet that log drains may lead to, in CIDR form with commas between."""
     api_certificate: str
     """PEM chain of the API's names; empty for the stack's own."""
     api_certificate_key: str = field(repr=False)
@@ -155,6 +157,7 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
+            drain_networks=config.get("drainNetworks") or "",
             machines=_machines(config.get_object("hosts") or {}),
             router_addresses=_router_addresses(config),
             api_certificate=brought.chain if brought else "",
@@ -179,6 +182,9 @@ def _check(config: pulumi.Config) -> None:
         config.get("execAddress") or "",
         [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
+    )
+    stack_settings.check_drain_networks(
+        config.get("drainNetworks") or "", config.require("dynoSubnet"), config.require("platformSubnet")
     )
     _brought(config)
     _acme(config)

@@ -77,11 +77,13 @@ def _check_rules(found: StackSettings) -> None:
     gateway = stack_settings.gateway(stack_settings.subnet("dynoSubnet", found.text("dynoSubnet")))
     router_ports = [found.port("httpPort"), found.port("httpsPort")]
     stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
+    subnets = found.text("dynoSubnet"), found.text("platformSubnet")
     rules: dict[str, Callable[[Any], None]] = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
         "hosts": host_settings.check,
+        "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):
