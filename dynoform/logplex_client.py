@@ -1,20 +1,13 @@
-"""How the platform's processes write to apps' logs: they hand a line over and never wait or fail for it.
-
-The log plane acknowledges lines (RELP), so that none is lost when it is killed; some then come twice.
-"""
+"""How the platform's processes write to apps' logs: they hand a line over and never wait or fail for it."""
 
 import queue
 import socket
-import ssl
 import threading
 import time
 from datetime import UTC, datetime
-from functools import cached_property
-from itertools import count
 
-from dynoform import logplex_tls
 from dynoform.configuration import Configuration
-from dynoform.domain import log_lines, relp
+from dynoform.domain import log_lines
 
 LIMIT = 4_096
 """Lines that may wait while the log plane is away; then the oldest go."""
@@ -29,7 +22,6 @@ class LogplexClient:
 
     def __init__(self, configuration: Configuration, limit: int = LIMIT, port: int | None = None) -> None:
         """Connects when the first line comes, in a thread of its own."""
-        self._configuration = configuration
         self.address = (configuration.platform_address, port or configuration.logplex_syslog_port)
         self.dropped = 0
         """Lines given up so far."""
@@ -45,7 +37,7 @@ class LogplexClient:
         """
         now = datetime.now(UTC)
         for text in message.splitlines() or [""]:
-            self._put(log_lines.message(app_id, source, process, text, now))
+            self._put(log_lines.frame(app_id, source, process, text, now))
 
     def close(self, seconds: float = 2) -> None:
         """Give lines that wait up to ``seconds`` to leave, then hang up."""
@@ -54,7 +46,7 @@ class LogplexClient:
             time.sleep(0.01)
         self._closing.set()
 
-    def _put(self, message: bytes) -> None:
+    def _put(self, frame: bytes) -> None:
         with self._lock:
             if self._lines.full():
                 try:
@@ -63,25 +55,27 @@ class LogplexClient:
                     self.dropped += 1
                 except queue.Empty:
                     pass  # the sender was faster
-            self._lines.put_nowait(message)
+            self._lines.put_nowait(frame)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="logplex-client", daemon=True)
                 self._thread.start()
 
     def _work(self) -> None:
         failures = 0
-        unsent: list[bytes] = []
+        unsent = b""
+        taken = 0
         while not self._closing.is_set():
             try:
                 with self._connect() as connection:
-                    session = _Session(connection)
                     while not self._closing.is_set():
-                        unsent = unsent or self._take()
-                        session.send(unsent)
+                        if not unsent:
+                            unsent, taken = self._take()
+                        _check_open(connection)
+                        connection.sendall(unsent)
                         failures = 0
-                        self._done(len(unsent))
-                        unsent = []
-            except (OSError, relp.FrameError):
+                        self._done(taken)
+                        unsent, taken = b"", 0
+            except OSError:
                 self._closing.wait(_RETRY[min(failures, len(_RETRY) - 1)])
                 failures += 1
 
@@ -89,55 +83,35 @@ class LogplexClient:
         connection = socket.create_connection(self.address, timeout=CONNECT_SECONDS)
         connection.settimeout(SEND_SECONDS)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._context is None:
-            return connection
-        return self._context.wrap_socket(connection, server_hostname=logplex_tls.NAME)
+        return connection
 
-    @cached_property
-    def _context(self) -> ssl.SSLContext | None:
-        return logplex_tls.client(self._configuration)
-
-    def _take(self) -> list[bytes]:
-        """At least one message, waiting for it, and those that wait behind it; none when it is time to close."""
+    def _take(self) -> tuple[bytes, int]:
+        """At least one frame, waiting for it, and those that wait behind it."""
         while not self._closing.is_set():
             try:
-                messages = [self._lines.get(timeout=1)]
+                frames = [self._lines.get(timeout=1)]
             except queue.Empty:
                 continue
-            while len(messages) < _BATCH:
+            while len(frames) < _BATCH:
                 try:
-                    messages.append(self._lines.get_nowait())
+                    frames.append(self._lines.get_nowait())
                 except queue.Empty:
                     break
-            return messages
-        return []
+            return b"".join(frames), len(frames)
+        return b"", 0
 
     def _done(self, number: int) -> None:
         for _ in range(number):
             self._lines.task_done()
 
 
-class _Session:
-    """RELP over one connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._reader = relp.Reader()
-        self._numbers = count(1)
-        self._exchange([(relp.OPEN, relp.OFFER)])
-
-    def send(self, messages: list[bytes]) -> None:
-        """Return when the log plane has all of them. Raises ``OSError`` when it has gone."""
-        if messages:
-            self._exchange([(relp.SYSLOG, message) for message in messages])
-
-    def _exchange(self, commands: list[tuple[bytes, bytes]]) -> None:
-        waiting = {number: command for command, number in zip(commands, self._numbers, strict=False)}
-        self._connection.sendall(b"".join(relp.frame(number, *command) for number, command in waiting.items()))
-        while waiting:
-            data = self._connection.recv(65536)
-            if not data:
-                raise ConnectionError("the log plane has hung up")
-            for answer in self._reader.feed(data):
-                if answer.number in waiting and relp.is_accepted(answer):
-                    del waiting[answer.number]
+def _check_open(connection: socket.socket) -> None:
+    """Raise ``ConnectionError`` when the other side has hung up: a first write after that would be lost unnoticed."""
+    connection.setblocking(False)
+    try:
+        if connection.recv(1) == b"":
+            raise ConnectionError("the log plane has hung up")
+    except BlockingIOError:
+        pass
+    finally:
+        connection.settimeout(SEND_SECONDS)

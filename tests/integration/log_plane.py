@@ -7,22 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dynoform.domain import relp
-
-_MESSAGE = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
+_FRAME = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
 
 
 @dataclass
 class LogPlane:
-    """What arrived."""
+    """What arrived, by connection."""
 
-    received: list[bytes] = field(default_factory=list)
+    received: list[bytearray] = field(default_factory=list)
 
     def lines(self, app_id: object) -> list[str]:
         """The app's lines: ``heroku[release.1234]: State changed from starting to up``."""
-        found = (_MESSAGE.fullmatch(message) for message in self.received)
+        found = (_FRAME.fullmatch(frame) for part in self.received for frame in _frames(bytes(part)))
         wanted = (match for match in found if match and match[1].decode() == str(app_id))
         return [f"{match[2].decode()}[{match[3].decode()}]: {match[4].decode()}" for match in wanted]
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    """The whole frames (RFC 6587, octet-counted) of what has arrived."""
+    while match := re.match(rb"(\d+) ", data):
+        end = match.end() + int(match[1])
+        if len(data) < end:
+            return
+        yield data[match.end() : end]
+        data = data[end:]
 
 
 @contextmanager
@@ -32,12 +40,10 @@ def listening(address: str, port: int) -> Iterator[LogPlane]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            reader = relp.Reader()
+            part = bytearray()
+            plane.received.append(part)
             while data := self.request.recv(65536):
-                for frame in reader.feed(data):
-                    if frame.command == relp.SYSLOG:
-                        plane.received.append(frame.data)
-                    self.request.sendall(relp.accepted(frame.number))
+                part += data
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True

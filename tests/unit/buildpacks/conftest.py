@@ -57,7 +57,7 @@ class Workshop:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
-            timeout=600,
+            timeout=120,
         )
         return Answer(done.returncode, done.stdout, json.loads(result.read_text()))
 
