@@ -83,4 +83,5 @@ def test_a_store_that_answers_nonsense_does_not_end_the_thread(
     finally:
         with store.transaction() as session:
             session.execute(text("ALTER TABLE changes_away RENAME TO addon_changes"))
-    assert create(client, app)["state"] == "provisioned"
+    addon = create(client, app)
+    until(lambda: client.get(f"/addons/{addon['id']}").json()["state"] == "provisioned", ring)
