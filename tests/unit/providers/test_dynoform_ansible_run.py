@@ -154,7 +154,7 @@ def test_two_runs_on_a_host_take_turns(tmp_path: Path, lines: Lines) -> None:
     for run in runs:
         run.start()
     for run in runs:
-        run.join(30)
+        run.join(120)
     assert log.read_text().split() == ["in", "out", "in", "out"]
     assert "waits for another run on localhost" in lines.status
 
