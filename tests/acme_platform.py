@@ -13,10 +13,10 @@ from dynoform.certificates.worker import LEASE, Worker
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
 from dynoform.router import presence
-from dynoform.store import acme, certificates
+from dynoform.store import certificates
 from dynoform.store.leadership import Leadership
 from dynoform.store.secrets import Vault
-from dynoform.store.session import Store
+from dynoform.store.session import Store, now
 from dynoform.store.tables import Domain
 from tests.pebble import LOCAL, Pebble
 
@@ -45,7 +45,7 @@ class Router:
     def look(self) -> None:
         """Once."""
         with self.store.transaction() as session:
-            moment = acme.now(session)
+            moment = now(session)
             self.answers = certificates.answers(session)
             for name, status in session.query(Domain.hostname, Domain.acm_status):
                 if (name, status) not in self.seen:

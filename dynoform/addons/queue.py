@@ -14,7 +14,7 @@ from dynoform.domain import addons, log_drains
 from dynoform.errors import DynoformError, NotFoundError
 from dynoform.store.addons import give_up, lock, retire
 from dynoform.store.secrets import Vault, digest
-from dynoform.store.session import ADDON_DONE, Store, notify
+from dynoform.store.session import ADDON_DONE, Store, notify, now
 from dynoform.store.tables import Addon, AddonChange, Plan
 
 LEASE = timedelta(seconds=60)
@@ -55,7 +55,7 @@ def take(store: Store, vault: Vault, around: Surroundings) -> Claim | None:
         change = session.scalars(_takeable()).first()
         if change is None:
             return None
-        moment = _now(session)
+        moment = now(session)
         change.attempts += 1
         change.lease_holder = uuid.uuid4().hex
         change.lease_expires_at = moment + LEASE
@@ -87,14 +87,14 @@ def close(session: Session, change: AddonChange, failure: str | None = None) -> 
 
 def postpone(session: Session, change: AddonChange) -> None:
     """Let the change be tried again, later each time."""
-    change.run_after = _now(session) + addons.retry_after(change.attempts)
+    change.run_after = now(session) + addons.retry_after(change.attempts)
     change.lease_holder = change.lease_expires_at = None
 
 
 def tidy(store: Store) -> None:
     """Give up what a provider never finished, destroy what it did not or what lost its app, forget the rest."""
     with store.transaction() as session:
-        moment = _now(session)
+        moment = now(session)
         busy = exists().where(AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING)
         begun = Addon.state.in_((addons.PROVISIONING, addons.DEPROVISIONING))
         overdue = and_(begun, Addon.state_changed_at < moment - addons.PATIENCE)
@@ -139,7 +139,7 @@ class Keeper:
 
     def _renew(self) -> bool:
         with self._store.transaction() as session:
-            values = {"lease_expires_at": _now(session) + LEASE}
+            values = {"lease_expires_at": now(session) + LEASE}
             done = session.execute(update(AddonChange).where(*_mine(self._claim)).values(values))
             return isinstance(done, CursorResult) and done.rowcount == 1
 
@@ -192,9 +192,3 @@ def _grant(addon: Addon, moment: datetime) -> Grant:
     code = secrets.token_urlsafe(32)
     addon.grant_digest, addon.grant_expires_at = digest(code), moment + _GRANT
     return Grant(code, addon.grant_expires_at.isoformat(timespec="seconds"))
-
-
-def _now(session: Session) -> datetime:
-    # The database's clock, for all workers.
-    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return moment

@@ -22,7 +22,7 @@ from dynoform.store import acme as store
 from dynoform.store import domains
 from dynoform.store.acme import Subject
 from dynoform.store.secrets import Vault
-from dynoform.store.session import Store
+from dynoform.store.session import Store, now
 from dynoform.store.sni_endpoints import authorities
 from dynoform.store.tables import AcmeAccount
 
@@ -179,7 +179,7 @@ class Issuance:
             for _, challenge, text in answers:
                 store.challenge(session, challenge.chall.encode("token"), text)
         with self.store.transaction() as session:
-            moment = store.now(session)
+            moment = now(session)
         ends = time.monotonic() + ROUTED_SECONDS
         while time.monotonic() < ends:
             with self.store.transaction() as session:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from dynoform.configuration import Configuration
 from dynoform.domain import acm, hostnames
 from dynoform.domain.acm import Lifetime
-from dynoform.errors import DynoformError, UnavailableError
+from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.store import acme as store_acme
 from dynoform.store import certificates
 from dynoform.store.acme import Subject
 from dynoform.store.leadership import Leadership
+from dynoform.store.looking import keep_looking
 from dynoform.store.secrets import Vault
-from dynoform.store.session import Store, pause
+from dynoform.store.session import Store, now
 
 if TYPE_CHECKING:
     from dynoform.certificates.issuance import Issuance
@@ -95,9 +96,9 @@ class Worker:
             return []
         names = own_names(configuration)
         with self.store.transaction() as session:
-            now = store_acme.now(session)
+            moment = now(session)
             found = store_acme.subjects(session, names)
-        return [subject for subject in found if is_due(subject, now)]
+        return [subject for subject in found if is_due(subject, moment)]
 
     def _work(self, subject: Subject) -> None:
         """Whatever happens is written down, so that it is tried again in its time."""
@@ -167,7 +168,7 @@ class Worker:
 
     def _put_off(self, subject: Subject, wait: timedelta, **values: object) -> None:
         with self.store.transaction() as session:
-            store_acme.change(session, subject.id, after=store_acme.now(session) + wait, **values)
+            store_acme.change(session, subject.id, after=now(session) + wait, **values)
 
     def _say(self, subject: Subject, status: str | None, reason: str) -> None:
         """``status`` None leaves the state as it is; that an authority is away says nothing of a good certificate."""
@@ -214,15 +215,4 @@ def run(configuration: Configuration) -> None:
     store.wait_until_ready()
     vault = Vault(configuration.secret("encryption_key"))
     worker = Worker(store, vault, Leadership(store, LEASE, LEASE_SECONDS), journal)
-    failures = 0
-    while True:
-        try:
-            wait = worker.step()
-            failures = 0
-        except DynoformError as error:
-            journal.warning("look failed", error=error, failures=failures)
-            wait = pause(failures)
-            failures += 1
-        if worker.is_idle():
-            store.close()  # as the scheduler does: a connection of its own costs more than a new one now and then
-        time.sleep(wait)
+    keep_looking(store, journal, worker.step, worker.is_idle)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dynoform.domain.dyno_snapshot import AppState, DynoState, Wanted
@@ -13,7 +13,7 @@ from dynoform.domain.features import PREBOOT
 from dynoform.domain.routes import PRESENCE
 from dynoform.reconcile.clocks import SKEW
 from dynoform.store import activity, features
-from dynoform.store.session import Store
+from dynoform.store.session import Store, now
 from dynoform.store.tables import App, Dyno, Formation, Lease, Release, Slug
 
 
@@ -53,8 +53,9 @@ def read(store: Store) -> Declared:
     """Read everything in one transaction, a fixed number of queries. Raises ``UnavailableError``."""
     with store.transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        now = session.execute(select(func.clock_timestamp())).scalar_one()
-        return Declared(now, _apps(session), _dynos(session), _routers(session), activity.told_until(session, now))
+        moment = now(session)
+        told = activity.told_until(session, moment)
+        return Declared(moment, _apps(session), _dynos(session), _routers(session), told)
 
 
 def _apps(session: Session) -> tuple[AppState, ...]:

@@ -3,17 +3,16 @@
 Every such process looks; the store lets one of them have a job. A look that finds nothing costs one query.
 """
 
-import time
 import uuid
 from typing import Protocol
 
 from dynoform.configuration import Configuration
-from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.store import scheduler_jobs
+from dynoform.store.looking import keep_looking
 from dynoform.store.secrets import Vault
-from dynoform.store.session import Store, pause
+from dynoform.store.session import Store
 
 LOOK_SECONDS = 10.0
 """A job that was made since the last look may wait for so long."""
@@ -64,14 +63,4 @@ def run(configuration: Configuration) -> None:
     store.wait_until_ready()
     vault = Vault(configuration.secret("encryption_key"))
     scheduler = Scheduler(store, vault, LogplexClient(configuration), journal)
-    failures = 0
-    while True:
-        try:
-            wait = scheduler.step()
-            failures = 0
-        except DynoformError as error:
-            journal.warning("look failed", error=error, failures=failures)
-            wait = pause(failures)
-            failures += 1
-        store.close()  # a connection of its own costs the database more memory than a new one now and then costs time
-        time.sleep(wait)
+    keep_looking(store, journal, scheduler.step)

@@ -48,12 +48,6 @@ class Subject:
         return any(hostnames.is_wildcard(name) for name in self.names)
 
 
-def now(session: Session) -> datetime:
-    """The database's time, for all processes."""
-    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-    return moment
-
-
 def subjects(session: Session, apps_names: tuple[str, ...]) -> list[Subject]:
     """All names that are to have a certificate; ``apps_names`` are those of the platform's own, none for none."""
     columns = (
@@ -171,9 +165,9 @@ def install(
 
 def again(session: Session, app_id: uuid.UUID) -> None:
     """Try at once what could not be had."""
-    mine = select(Domain.id).where(Domain.app_id == app_id, Domain.acm_status.in_((acm.FAILING, acm.FAILED)))
-    session.execute(update(AcmeSubject).where(AcmeSubject.id.in_(mine)).values(failures=0, after=None))
     failed = (Domain.app_id == app_id, Domain.acm_status.in_((acm.FAILING, acm.FAILED)))
+    subjects_of = select(Domain.id).where(*failed)
+    session.execute(update(AcmeSubject).where(AcmeSubject.id.in_(subjects_of)).values(failures=0, after=None))
     session.execute(update(Domain).where(*failed).values(acm_status=None, acm_status_reason=None))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.domain.eco import TRAFFIC
 from dynoform.domain.routes import PRESENCE
-from dynoform.store.session import FORMATION, notify
+from dynoform.store.session import FORMATION, notify, now
 from dynoform.store.tables import AppActivity, Lease
 
 LIFETIME = timedelta(seconds=60)
@@ -31,7 +31,7 @@ def requested(session: Session, moments: Mapping[uuid.UUID, datetime]) -> None:
 
 def wake(session: Session, app_id: uuid.UUID) -> None:
     """A request waits for this app: have its dynos started. Raises as ``requested`` does."""
-    requested(session, {app_id: session.execute(select(func.clock_timestamp())).scalar_one()})
+    requested(session, {app_id: now(session)})
     notify(session, FORMATION, app_id)
 
 

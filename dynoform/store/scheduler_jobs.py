@@ -13,6 +13,7 @@ from dynoform.store import hosts, one_off_dynos
 from dynoform.store.one_off_dynos import Wanted
 from dynoform.store.releases import current_release
 from dynoform.store.secrets import Vault
+from dynoform.store.session import now
 from dynoform.store.tables import Addon, AddonService, App, Plan, SchedulerJob
 
 
@@ -45,12 +46,12 @@ def run_due(session: Session, vault: Vault) -> Said | None:
     if row is None:
         return None
     job, app = row
-    frequency, now = schedules.parse(job.frequency), session.execute(select(func.clock_timestamp())).scalar_one()
-    found = schedules.due(frequency, job.next_due_at, now)
+    frequency, moment = schedules.parse(job.frequency), now(session)
+    found = schedules.due(frequency, job.next_due_at, moment)
     if found is None:  # the clock was set back this very moment
         return None
     job.last_due_at, job.next_due_at = found.moment, found.next
-    told = [("heroku", schedules.TYPE, line) for line in schedules.lines(job.command, found, frequency, now)]
+    told = [("heroku", schedules.TYPE, line) for line in schedules.lines(job.command, found, frequency, moment)]
     told.append(_run(session, vault, app, job, found, int(frequency.period.total_seconds())))
     return Said(app.id, tuple(told))
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import event, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -192,3 +193,9 @@ def _explain(error: SQLAlchemyError) -> ConflictError | UnavailableError:
     if state in _BUSY:
         return ConflictError("store", "another change to the same thing is under way", "try again")
     return UnavailableError("store", "the database does not answer", "try again in a few seconds")
+
+
+def now(session: Session) -> datetime:
+    """The database's clock, which all processes go by."""
+    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
