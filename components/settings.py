@@ -141,9 +141,9 @@ class Settings:
         config = pulumi.Config()
         try:
             _check(config)
+            brought, acme, router_addresses = _brought(config), _acme(config), _router_addresses(config)
         except InvalidInputError as error:
             raise _wrong(error.what, error.why) from error
-        brought = _brought(config)
         return cls(
             stack=pulumi.get_stack(),
             domain=config.require("domain"),
@@ -156,11 +156,11 @@ class Settings:
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             machines=_machines(config.get_object("hosts") or {}),
-            router_addresses=_router_addresses(config),
+            router_addresses=router_addresses,
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
-            acme=_acme(config),
+            acme=acme,
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -180,13 +180,10 @@ def _check(config: pulumi.Config) -> None:
         [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
-    _brought(config)
-    _acme(config)
     stack_settings.check_apps(config.get_object("apps") or {})
     hosts = config.get_object("hosts") or {}
     host_settings.check(hosts)
     host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
-    _router_addresses(config)
 
 
 def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ SSH_SECONDS = 10
 """How long SSH may take to get in."""
 SSH_ALIVE_SECONDS = 5
 """How long a connection may be silent before SSH asks whether the host is still there."""
+_TOGETHER = 2
+"""Hosts that are needed for one to take over from another."""
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -80,10 +82,6 @@ def ssh_options(host: Mapping[str, Any]) -> list[str]:
     options += [f"IdentityFile={host['keyFile']}"] if host.get("keyFile") else []
     options += [f"ProxyJump={host['jump']}"] if host.get("jump") else []
     return [word for option in options for word in ("-o", option)]
-
-
-_TOGETHER = 2
-"""Hosts that are needed for one to take over from another."""
 
 
 def check_reach(hosts: Mapping[str, Any], domain: str, listen_address: str) -> None:
