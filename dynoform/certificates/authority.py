@@ -211,9 +211,7 @@ class Authority:
                 if is_done(response):
                     return
             if time.monotonic() > ends:
-                raise AwayError(
-                    "The certificate authority", f"has not decided within {POLL_SECONDS} s", "it is asked again"
-                )
+                raise AwayError(_WHAT, f"has not decided within {POLL_SECONDS} s", _NEXT)
             self._pause(min(max(_retry_after(response) or 0, _SHORTEST_PAUSE), _LONGEST_PAUSE))
 
     def _read(self, url: str) -> requests.Response:
@@ -258,9 +256,7 @@ def _told(names: Sequence[str] = ()) -> Iterator[None]:
         raise kind(_WHAT, f"{problem.code or problem.typ}: {problem.detail}", _NEXT) from problem
     except (errors.Error, requests.RequestException, JoseError, ValueError, KeyError) as error:
         gone = isinstance(error, errors.ClientError) and "404" in str(error)
-        raise (OrderGoneError if gone else AwayError)(
-            "the certificate authority", f"{type(error).__name__}: {error}"[:300], "it is asked again"
-        ) from error
+        raise (OrderGoneError if gone else AwayError)(_WHAT, f"{type(error).__name__}: {error}"[:300], _NEXT) from error
 
 
 _KINDS: dict[str, type[AwayError | LimitedError]] = {
