@@ -80,7 +80,7 @@ def sni_endpoint_list(app: str, services: Use, caller: Caller, wanted: RangeHead
     with services.store.transaction() as session:
         found = find(session, caller, app)
         query = select(SniEndpoint).where(SniEndpoint.app_id == found.id)
-        return ranges.page(session, query, wanted, _FIELDS, lambda endpoint: show(found, endpoint))
+        return ranges.page(session, query, wanted, _FIELDS, lambda endpoint: snapshots.sni_endpoint(found, endpoint))
 
 
 @router.post("/apps/{app}/sni-endpoints", status_code=201, response_model=SniEndpointObject)
@@ -97,7 +97,7 @@ def sni_endpoint_create(app: str, body: Certificate, services: Use, caller: Call
         session.add(endpoint)
         session.flush()
         session.refresh(endpoint)
-        made = show(found, endpoint)
+        made = snapshots.sni_endpoint(found, endpoint)
         publish(session, found.id, _ENTITY, webhooks.CREATE, {**made}, actor=caller)
         return JSONResponse(made, 201)
 
@@ -107,7 +107,7 @@ def sni_endpoint_info(app: str, endpoint: str, services: Use, caller: Caller) ->
     """One certificate, by its endpoint's id or name."""
     with services.store.transaction() as session:
         found = find(session, caller, app)
-        return JSONResponse(show(found, find_endpoint(session, found, endpoint)))
+        return JSONResponse(snapshots.sni_endpoint(found, find_endpoint(session, found, endpoint)))
 
 
 @router.patch("/apps/{app}/sni-endpoints/{endpoint}", response_model=SniEndpointObject)
@@ -119,11 +119,11 @@ def sni_endpoint_update(app: str, endpoint: str, body: Certificate, services: Us
         row = find_endpoint(session, found, endpoint)
         if row.acm:
             raise acm.managed(row.name)
-        before = show(found, row)
+        before = snapshots.sni_endpoint(found, row)
         fill(services.configuration, row, certificate, body.private_key)
         session.flush()
         notify(session, ROUTES, found.id)
-        changed = show(found, row)
+        changed = snapshots.sni_endpoint(found, row)
         previous: dict[str, Any] = {name: before[name] for name in _CHANGEABLE if before[name] != changed[name]}
         publish(session, found.id, _ENTITY, webhooks.UPDATE, {**changed}, previous, caller)
         return JSONResponse(changed)
@@ -137,7 +137,7 @@ def sni_endpoint_delete(app: str, endpoint: str, services: Use, caller: Caller) 
         row = find_endpoint(session, found, endpoint)
         if row.acm:
             raise acm.managed(row.name)
-        last = show(found, row)
+        last = snapshots.sni_endpoint(found, row)
         publish(session, found.id, _ENTITY, webhooks.DESTROY, {**last}, actor=caller)
         session.delete(row)
         notify(session, ROUTES, found.id)
@@ -152,11 +152,6 @@ def find_endpoint(session: Session, app: App, reference: str) -> SniEndpoint:
     if endpoint is None:
         raise not_found("sni endpoint", "sni_endpoint")
     return endpoint
-
-
-def show(app: App, endpoint: SniEndpoint) -> snapshots.Snapshot:
-    """The endpoint's object: the chain, what was read of it, and never the key."""
-    return snapshots.sni_endpoint(app, endpoint)
 
 
 def _read(body: Certificate) -> certificates.Certificate:
