@@ -24,15 +24,20 @@ class TunnelError(OSError):
     """There is no tunnel; says what SSH complained about."""
 
 
+def command(address: str, options: Sequence[str] = ()) -> list[str]:
+    """``ssh`` to ``ssh://user@host:port``, with these words as options; what is to be run there comes after it."""
+    parts = urlsplit(address)
+    where = [*(["-p", str(parts.port)] if parts.port else []), *(["-l", parts.username] if parts.username else [])]
+    return ["ssh", *options, *where, "--", parts.hostname or ""]
+
+
 class Tunnel:
     """A tunnel, made at its first use, and anew when it broke. Threads may share it."""
 
     def __init__(self, address: str, options: Sequence[str] = ()) -> None:
         """``address`` is ``ssh://user@host:port``; ``options`` are words for ``ssh``, before those of ours."""
-        parts = urlsplit(address)
-        self.host = parts.hostname or ""
-        where = [*(["-p", str(parts.port)] if parts.port else []), *(["-l", parts.username] if parts.username else [])]
-        self._words = ["ssh", *options, *where]
+        self._address, self._options = address, options
+        self.host = urlsplit(address).hostname or ""
         self._lock = threading.Lock()
         self._ssh: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
@@ -57,7 +62,7 @@ class Tunnel:
         # `cat` ends with our end of the pipe, and SSH with it: also when this process is killed.
         with complaints.open("wb") as errors:
             self._ssh = subprocess.Popen(  # noqa: S603 - words of the operator's settings
-                [*self._words, *forward, "--", self.host, "echo ready; exec cat >/dev/null"],
+                [*command(self._address, [*self._options, *forward]), "echo ready; exec cat >/dev/null"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

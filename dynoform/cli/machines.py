@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from dynoform.cli.process import Command, run
 from dynoform.domain import host_settings
 from dynoform.errors import DynoformError
+from providers.ssh_tunnel import command
 
 SECONDS = 3 * host_settings.SSH_SECONDS
 AT_A_TIME = 8
@@ -25,15 +25,14 @@ def problems(hosts: Mapping[str, Any]) -> Iterator[tuple[str, DynoformError | No
 
 
 def _problem(name: str, host: Mapping[str, Any]) -> DynoformError | None:
-    where = urlsplit(host_settings.ssh_address(host))
-    words = ["ssh", *host_settings.ssh_options(host), "-p", str(where.port), "-l", str(where.username)]
+    address = host_settings.ssh_address(host)
     try:
-        done = run(Command([*words, "--", str(where.hostname), RIGHTS], timeout=SECONDS))
+        done = run(Command([*command(address, host_settings.ssh_options(host)), RIGHTS], timeout=SECONDS))
     except DynoformError as error:
         return error
     if done.code == 0:
         return None
-    at = f"host {name} ({where.username}@{where.hostname}:{where.port})"
+    at = f"host {name} ({address.removeprefix('ssh://')})"
     if done.code == 255:  # SSH's own
         return DynoformError(at, f"SSH does not get in: {done.last_words}", "see its address, user, port and keyFile")
     return DynoformError(at, f"has no root's rights there: {done.last_words}", "let it use sudo without a password")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dynoform.domain.served_certificates import Entry
 from dynoform.journal import Journal
-from dynoform.router.files import CONFIGURATION, put
+from dynoform.router.files import CONFIGURATION, Identity, identity, put
 from dynoform.router.haproxy import Master, NotRunningError
 from dynoform.router.rendering import ANSWERS, APPS_CERTIFICATE, CERTIFICATES, GENERATION_KEY, MOUNT, OWN_CERTIFICATE
 from dynoform.store import certificates, platform_certificates
@@ -37,7 +37,7 @@ class Certificates:
         self.store, self.directory, self.master, self.journal = store, directory, master, journal
         self.apps: str | None = None
         """PEM, with its key, of the certificate for all apps' own names, if there is one."""
-        self._written: dict[str, tuple[int, int, int]] = {}
+        self._written: dict[str, Identity] = {}
         self._refused: set[str] = set()
         self._state: tuple[object, ...] = ()
 
@@ -94,7 +94,7 @@ class Certificates:
             except (ssl.SSLError, ValueError) as error:
                 self._refuse(entry, str(error))
                 continue
-            self._written[entry.file] = _identity(path.stat())
+            self._written[entry.file] = identity(path.stat())
 
     def _refuse(self, entry: Entry, why: str) -> None:
         self._refused.add(entry.file)
@@ -208,12 +208,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _identities(folder: Path) -> dict[str, tuple[int, int, int]]:
+def _identities(folder: Path) -> dict[str, Identity]:
     """What another content of a file changes, as files are replaced."""
     if not folder.exists():
         return {}
-    return {file.name: _identity(file.stat()) for file in os.scandir(folder)}
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return {file.name: identity(file.stat()) for file in os.scandir(folder)}

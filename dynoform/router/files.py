@@ -10,6 +10,7 @@ CONFIGURATION = "haproxy.cfg"
 SOCKET = "master.sock"
 READERS = 0o644
 OWNER = 0o600
+Identity = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Directory:
     def __init__(self, path: Path) -> None:
         """``path`` exists and is writable."""
         self.path = path
-        self._seen: dict[str, tuple[tuple[int, int, int], str]] = {}
+        self._seen: dict[str, tuple[Identity, str]] = {}
 
     def current(self) -> Files:
         """The files as they are."""
@@ -47,17 +48,21 @@ class Directory:
         """The file's content, read again only when it is another file or was written since."""
         path = self.path / name
         try:
-            found = path.stat()
-            identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+            found = identity(path.stat())
             seen = self._seen.get(name)
-            if seen is None or seen[0] != identity:
-                seen = self._seen[name] = (identity, path.read_text())
+            if seen is None or seen[0] != found:
+                seen = self._seen[name] = (found, path.read_text())
         except FileNotFoundError:
             return None
         return seen[1]
 
     def _replace(self, name: str, text: str) -> None:
         put(self.path / name, text, secret=name == API_CERTIFICATE)
+
+
+def identity(found: os.stat_result) -> Identity:
+    """What is another for another content of a file: files here are replaced, not changed."""
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def put(path: Path, text: str, *, secret: bool) -> None:
