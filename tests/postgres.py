@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "dynoform-test-postgres-"
@@ -61,11 +61,23 @@ def _remove_leftovers(user: pwd.struct_passwd | None) -> None:
     """Stop and remove the clusters of test runs that were killed: those whose process is no more."""
     for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner"):
         folder = owner.parent
-        if not Path("/proc", owner.read_text()).exists():
-            if (folder / "data" / "postmaster.pid").exists():
+        # Another run may remove it at the same time: what is gone needs nothing.
+        with suppress(FileNotFoundError):
+            if Path("/proc", owner.read_text()).exists():
+                continue
+            if _serves(folder / "data"):
                 programs = _readable(binaries(), folder) if user else binaries()
                 _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serves(data: Path) -> bool:
+    # The number alone may be another process's by now, or nobody's after the host was restarted.
+    try:
+        process = (data / "postmaster.pid").read_text().splitlines()[0]
+        return str(data) in Path("/proc", process, "cmdline").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def free_port() -> int:
