@@ -10,9 +10,11 @@ from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
 from components.credentials import CertificateAuthority, CertificateAuthorityArgs
 from components.dyno_runtime import DynoRuntime, DynoRuntimeArgs
+from components.ec2 import Ec2Fleet
 from components.fleet import Fleet, Host
 from components.images import Distributed, DistributedArgs, Images, ImagesArgs
-from components.logplex import Logplex, LogplexArgs
+from components.inventory import inventory
+from components.logplex import AUTHORITY, Logplex, LogplexArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
 from components.router_addresses import RouterAddresses, RouterAddressesArgs
@@ -30,7 +32,8 @@ authority = CertificateAuthority(
     CertificateAuthorityArgs(common_name=f"Dynoform {stack}"),
     pulumi.ResourceOptions(protect=True),
 )
-fleet = Fleet(f"{stack}-fleet", settings.machines)
+ec2 = Ec2Fleet(f"{stack}-ec2", settings.ec2) if settings.ec2 else None
+fleet = Fleet(f"{stack}-fleet", ec2.machines if ec2 else settings.machines)
 host = fleet.manager
 
 
@@ -54,13 +57,16 @@ def dyno_runtime(name: str, hosts: list[Host], *after: pulumi.Resource) -> DynoR
 
 
 runtime = dyno_runtime(f"{stack}-runtime", fleet.of(COMMON))
-for name in fleet.private_runtimes:
-    dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime)
+private = [dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime) for name in fleet.private_runtimes]
 on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
 images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).names
 # With several hosts the platform's own data are on the first, and what runs on all is got from the registry.
 constraints = [f"node.labels.dynoform.{stack}.platform==true"] if fleet.spread else []
 authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
+logplex_authority = CertificateAuthority(
+    f"{stack}-logplex-authority", CertificateAuthorityArgs(common_name=f"Dynoform {stack} log plane")
+)
+logplex_secret = swarm_secret(f"{stack}-logplex-authority-crt", stack, logplex_authority.cert_pem, host.docker)
 environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_STACK": stack,
     "DYNOFORM_DOMAIN": settings.domain,
@@ -74,6 +80,8 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_API_PORT": str(ports.api),
     "DYNOFORM_LOGPLEX_SYSLOG_PORT": str(ports.logplex_syslog),
     "DYNOFORM_LOGPLEX_HTTP_PORT": str(ports.logplex_http),
+    "DYNOFORM_LOGPLEX_AUTHORITY": AUTHORITY,
+    "DYNOFORM_DRAIN_NETWORKS": settings.drain_networks,
     "DYNOFORM_RENDEZVOUS_PORT": str(ports.rendezvous),
     "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(ports.rendezvous_dyno),
     "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
@@ -122,6 +130,7 @@ router = Router(
         apps=[app.name for app in settings.apps],
         addresses=["127.0.0.1", settings.dyno_gateway],
         authority=authority,
+        logplex_secret=logplex_secret,
         own_api_names=not settings.api_certificate,
         own_app_names=not settings.apps_certificate,
     ),
@@ -143,6 +152,10 @@ Logplex(
         network_id=runtime.platform_network_id,
         host_network_id=host.host_network_id,
         docker_root=host.docker_root,
+        address=settings.platform_address,
+        authority=logplex_authority,
+        authority_secret=logplex_secret,
+        readers_secret=authority_secret,
         environment=environment,
         constraints=constraints,
     ),
@@ -158,9 +171,11 @@ control_plane = ControlPlane(
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,
+        docker_root=host.docker_root,
         environment=environment,
         authority=authority,
         authority_secret=authority_secret,
+        logplex_secret=logplex_secret,
         postgres=postgres,
         registry=registry,
         router=router,
@@ -196,6 +211,10 @@ pulumi.export("apiKey", control_plane.api_key)
 pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
+public_ports = [settings.http_port, settings.https_port, ports.rendezvous]
+pulumi.export("inventory", inventory(fleet.hosts, [runtime, *private], public_ports))
+if ec2 and ec2.balancer_name is not None:
+    pulumi.export("balancerName", ec2.balancer_name)
 pulumi.export("httpPort", settings.http_port)
 pulumi.export("httpsPort", settings.https_port)
 # Not the resources' own outputs: the platform's addresses are to be known also when an app's deploy fails.

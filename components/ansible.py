@@ -1,7 +1,7 @@
 """The one bridge to Ansible: a playbook on a host is a resource, run by the ``dynoform`` provider."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pulumi
@@ -22,7 +22,7 @@ class HostArgs:
     """
 
     name: str
-    address: str = "127.0.0.1"
+    address: pulumi.Input[str] = "127.0.0.1"
     connection: str = "local"
     user: str = ""
     port: int = 0
@@ -32,7 +32,8 @@ class HostArgs:
 
     def inputs(self) -> dict[str, Any]:
         """As the provider takes it: what is empty is left out."""
-        return {key: value for key, value in asdict(self).items() if value}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {key: value for key, value in values.items() if isinstance(value, pulumi.Output) or value}
 
 
 @dataclass(frozen=True)

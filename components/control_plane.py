@@ -8,6 +8,7 @@ import pulumi_docker as docker
 
 from components.addons.postgres import Postgres
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, Password, PasswordArgs
+from components.logplex import AUTHORITY_FILE
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.registry import Registry
 from components.router import USER as ROUTER_USER
@@ -44,9 +45,11 @@ class ControlPlaneArgs:
         network_id: engine id of the platform's bridge.
         api_port: where the API is published.
         host_network_id: engine id of the network ``host``.
+        docker_root: the engine's data directory on the hosts.
         environment: settings that all processes share.
         authority: signs the client certificates of builder and API for the registry.
         authority_secret: the authority's certificate as a Swarm secret.
+        logplex_secret: the certificate of the log plane's authority as a Swarm secret.
         postgres, registry, router: what the processes work with.
         constraints: what the host has to be that has the platform's data; none for any.
         everywhere_image: the same image as ``image``, by a name that all hosts can get it by; None on a single host.
@@ -60,9 +63,11 @@ class ControlPlaneArgs:
     network_id: pulumi.Input[str]
     api_port: int
     host_network_id: pulumi.Input[str]
+    docker_root: pulumi.Input[str]
     environment: dict[str, pulumi.Input[str]]
     authority: CertificateAuthority
     authority_secret: docker.Secret
+    logplex_secret: docker.Secret
     postgres: Postgres
     registry: Registry
     router: Router
@@ -143,10 +148,17 @@ class ControlPlane(pulumi.ComponentResource):
     def _runtime_agent(self) -> None:
         # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by. Every
         # host has one: commands inside a dyno run where the dyno is.
+        containers = Mount(
+            pulumi.Output.concat(self._args.docker_root, "/containers"),
+            "/host/containers",
+            bind=True,
+            follows=True,
+            read_only=True,
+        )
         self._process(
             "runtime-agent",
             [self._encryption_key_file("0")],
-            [ENGINE, CGROUPS],
+            [ENGINE, CGROUPS, containers],
             everywhere=True,
             network_id=self._args.host_network_id,
         )
@@ -194,7 +206,11 @@ class ControlPlane(pulumi.ComponentResource):
             args=[command],
             network_id=network_id or self._args.network_id,
             environment={**self._args.environment, **(environment or {})},
-            secrets=[SecretFile("database_password", self._args.postgres.database_password, user), *secrets],
+            secrets=[
+                SecretFile("database_password", self._args.postgres.database_password, user),
+                SecretFile(AUTHORITY_FILE, self._args.logplex_secret, user),
+                *secrets,
+            ],
             mounts=mounts,
             ports=ports or {},
             user="0" if low_ports else user,

@@ -45,10 +45,13 @@ class DynoRuntime(pulumi.ComponentResource):
     dyno_network_id: pulumi.Output[str]
     platform_network_id: pulumi.Output[str]
     """Both are the swarm's; only of the runtime of the first host."""
+    variables: dict[str, dict[str, pulumi.Input[Any]]]
+    """Host → what the role is told of it; a key is in it."""
 
     def __init__(self, name: str, args: DynoRuntimeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:DynoRuntime", name, None, opts)
         self._name, self._args = name, args
+        self.variables = {}
         self._engine = Certificate(
             f"{name}-engine-certificate",
             CertificateArgs(
@@ -70,6 +73,20 @@ class DynoRuntime(pulumi.ComponentResource):
     def _prepare(self, host: Host, after: Sequence[Playbook]) -> Playbook:
         args = self._args
         local = host.inventory.connection == "local"
+        variables: dict[str, pulumi.Input[Any]] = {
+            "docker_client": host.docker_client,
+            "dyno_runtime_docker_root": host.docker_root,
+            "dyno_runtime_stack": args.stack,
+            "dyno_runtime_dyno_subnet": args.dyno_subnet,
+            "dyno_runtime_platform_subnet": args.platform_subnet,
+            "dyno_runtime_router_ports": args.router_ports,
+            "dyno_runtime_registry_port": args.registry_port,
+            "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
+            "dyno_runtime_registry_client_certificate": self._engine.cert_pem,
+            **({} if local else self._fleet_variables(host)),
+        }
+        secrets = {"dyno_runtime_registry_client_key": self._engine.key_pem}
+        self.variables[host.inventory.name] = {**variables, **secrets}
         return Playbook(
             f"{self._name}-roles" if local else f"{self._name}-{host.inventory.name}-roles",
             PlaybookArgs(
@@ -77,19 +94,8 @@ class DynoRuntime(pulumi.ComponentResource):
                 absent_playbook="playbooks/dyno_runtime_absent.yml",
                 host=host.inventory,
                 beside=host.beside,
-                variables={
-                    "docker_client": host.docker_client,
-                    "dyno_runtime_docker_root": host.docker_root,
-                    "dyno_runtime_stack": args.stack,
-                    "dyno_runtime_dyno_subnet": args.dyno_subnet,
-                    "dyno_runtime_platform_subnet": args.platform_subnet,
-                    "dyno_runtime_router_ports": args.router_ports,
-                    "dyno_runtime_registry_port": args.registry_port,
-                    "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
-                    "dyno_runtime_registry_client_certificate": self._engine.cert_pem,
-                    **({} if local else self._fleet_variables(host)),
-                },
-                secret_variables={"dyno_runtime_registry_client_key": self._engine.key_pem},
+                variables=variables,
+                secret_variables=secrets,
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[host.playbook, *after]),
         )

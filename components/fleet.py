@@ -163,11 +163,15 @@ def _engine(inventory: Inventory) -> dict[str, Any]:
     if inventory.connection == "local":
         return {"host": DOCKER_HOST}
     host = {
-        "address": inventory.address,
         "user": inventory.user,
         "port": inventory.port,
         "keyFile": inventory.key_file,
         "knownHosts": inventory.known_hosts,
         "jump": inventory.jump,
     }
-    return {"host": host_settings.ssh_address(host), "ssh_opts": host_settings.ssh_options(host)}
+    # The address may be known only after the host is made.
+    address = pulumi.Output.from_input(inventory.address)
+    return {
+        "host": address.apply(lambda known: host_settings.ssh_address({**host, "address": known})),
+        "ssh_opts": host_settings.ssh_options(host),
+    }

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
+from components.logplex import AUTHORITY_FILE
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
 from components.volume import stack_volume
@@ -29,6 +30,7 @@ class RouterArgs:
         apps: names of apps that the certificate names one by one: clients do not take ``*.localhost``.
         addresses: IP addresses that the certificate names too.
         authority: signs the router's certificate.
+        logplex_secret: the certificate of the log plane's authority as a Swarm secret.
         own_api_names: whether that certificate is for the API's names on the domain too; not when another one is.
         own_app_names: the same for apps' names.
     """
@@ -41,6 +43,7 @@ class RouterArgs:
     apps: Sequence[str]
     addresses: list[str]
     authority: CertificateAuthority
+    logplex_secret: docker.Secret
     own_api_names: bool = True
     own_app_names: bool = True
 
@@ -72,7 +75,10 @@ class Router(pulumi.ComponentResource):
                 image=args.image,
                 network_id=args.network_id,
                 environment=args.environment,
-                secrets=[SecretFile("router.pem", self.pem, USER)],
+                secrets=[
+                    SecretFile("router.pem", self.pem, USER),
+                    SecretFile(AUTHORITY_FILE, args.logplex_secret, USER),
+                ],
                 mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
                 capabilities=["NET_BIND_SERVICE"],
                 stop_grace="30s",

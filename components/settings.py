@@ -10,8 +10,9 @@ import pulumi
 from pulumi.runtime.config import is_config_secret
 
 from components.ansible import HostArgs
+from components.ec2 import Ec2FleetArgs, Ec2HostArgs
 from components.fleet import MachineArgs
-from dynoform.domain import api_certificates, host_settings, stack_settings
+from dynoform.domain import api_certificates, ec2_settings, host_settings, stack_settings
 from dynoform.domain.certificates import Certificate
 from dynoform.errors import InvalidInputError
 
@@ -91,6 +92,8 @@ class Settings:
     platform_port: int
     dyno_subnet: ipaddress.IPv4Network
     platform_subnet: ipaddress.IPv4Network
+    drain_networks: str
+    """Networks besides the public internet that log drains may lead to, in CIDR form with commas between."""
     api_certificate: str
     """PEM chain of the API's names; empty for the stack's own."""
     api_certificate_key: str = field(repr=False)
@@ -101,6 +104,8 @@ class Settings:
     acme: AcmeSettings = NO_ACME
     machines: tuple[MachineArgs, ...] = ()
     """Hosts that are reached by SSH, the one with the platform's services first; none for this machine."""
+    ec2: Ec2FleetArgs | None = None
+    """How the machines are made at EC2, if they are."""
     router_addresses: tuple[str, ...] = ()
     """What one of several hosts has for its router, and another when that is gone."""
 
@@ -155,7 +160,9 @@ class Settings:
             platform_port=config.require_int("platformPort"),
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
-            machines=_machines(config.get_object("hosts") or {}),
+            drain_networks=config.get("drainNetworks") or "",
+            machines=_machines(_hosts(config)),
+            ec2=_ec2(config),
             router_addresses=router_addresses,
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
@@ -180,14 +187,18 @@ def _check(config: pulumi.Config) -> None:
         [config.require("listenAddress"), stack_settings.gateway(ipaddress.IPv4Network(config.require("dynoSubnet")))],
         [config.require_int(key) for key in ("httpPort", "httpsPort")],
     )
+    stack_settings.check_drain_networks(
+        config.get("drainNetworks") or "", config.require("dynoSubnet"), config.require("platformSubnet")
+    )
     stack_settings.check_apps(config.get_object("apps") or {})
-    hosts = config.get_object("hosts") or {}
+    ec2_settings.check(config.get_object("ec2") or {}, config.get_object("hosts") or {})
+    hosts = _hosts(config)
     host_settings.check(hosts)
     host_settings.check_reach(hosts, config.require("domain"), config.require("listenAddress"))
 
 
 def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
-    return host_settings.router_addresses(config.get("routerAddresses") or "", config.get_object("hosts") or {})
+    return host_settings.router_addresses(config.get("routerAddresses") or "", _hosts(config))
 
 
 def _acme(config: pulumi.Config) -> AcmeSettings:
@@ -229,6 +240,11 @@ def _app(name: str, declared: Mapping[str, Any]) -> AppSettings:
     )
 
 
+def _hosts(config: pulumi.Config) -> Mapping[str, Any]:
+    """The declared hosts, each with an address."""
+    return ec2_settings.addressed(config.get_object("ec2") or {}, config.get_object("hosts") or {})
+
+
 def _machines(hosts: Mapping[str, Any]) -> tuple[MachineArgs, ...]:
     if not hosts:
         return ()
@@ -253,4 +269,38 @@ def _machine(name: str, host: Mapping[str, Any]) -> MachineArgs:
         host_settings.role(host),
         host.get("zone", ""),
         host_settings.runtime(host),
+    )
+
+
+def _ec2(config: pulumi.Config) -> Ec2FleetArgs | None:
+    """The fleet at EC2, whose hosts are those of ``_machines`` in their order; None without one."""
+    ec2, hosts = config.get_object("ec2") or {}, config.get_object("hosts") or {}
+    if not ec2:
+        return None
+    first = config.require_int("platformPort")
+    ports = PlatformPorts(*range(first, first + len(fields(PlatformPorts))))
+    public = (config.require_int("httpPort"), config.require_int("httpsPort"), ports.rendezvous)
+    machines = _machines(_hosts(config))
+    return Ec2FleetArgs(
+        stack=pulumi.get_stack(),
+        region=ec2["region"],
+        network=ec2.get("network", ec2_settings.DEFAULTS["network"]),
+        subnets=ec2_settings.subnets(ec2),
+        groups=ec2_settings.groups(ec2, ec2_settings.Ports(public, (first, ports.rendezvous_dyno))),
+        public_key=ec2["publicKey"],
+        hosts=[_ec2_host(ec2, hosts, machine, platform=machine is machines[0]) for machine in machines],
+        backup_bucket=ec2.get("backupBucket", ""),
+        backup_prefix=ec2.get("backupPrefix", ""),
+        balanced_ports=public if ec2.get("loadBalancer") else (),
+    )
+
+
+def _ec2_host(ec2: Mapping[str, Any], hosts: Mapping[str, Any], machine: MachineArgs, *, platform: bool) -> Ec2HostArgs:
+    host = hosts[machine.inventory.name]
+    return Ec2HostArgs(
+        machine,
+        ec2_settings.instance(ec2, host),
+        ec2_settings.groups_of(host, platform=platform),
+        ec2_settings.user_data(machine.inventory.name),
+        protected=platform,
     )

@@ -1,5 +1,6 @@
 """What a platform process is told by its service: environment for settings, files for secrets."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ SOURCES = Path("/var/lib/dynoform/sources")
 REPOSITORIES = Path("/var/lib/dynoform/repositories")
 ROUTER = Path("/var/lib/dynoform/router")
 CGROUPS = Path("/host/cgroup")
+CONTAINERS = Path("/host/containers")
 POSTGRES_PORT = 5432
 LOGPLEX_SYSLOG_PORT = 6514
 LOGPLEX_HTTP_PORT = 8001
@@ -54,10 +56,20 @@ class Configuration:
     router: Path = ROUTER
     cgroups: Path = CGROUPS
     """Where the host's /sys/fs/cgroup is seen."""
+    containers: Path = CONTAINERS
+    """Where the engine's directory of containers is seen, with their logs."""
     webhook_private: bool = False
     """Whether webhooks may lead to private addresses: loopback, the hosts' networks, the platform itself."""
     webhook_authorities: Path | None = None
     """PEM file of authorities that webhooks' receivers may have, besides the system's."""
+    lines: Path | None = None
+    """Where the log plane keeps apps' lines; None: in memory alone."""
+    logplex_authority: Path | None = None
+    """PEM file of the authority that signed the log plane's certificate; None: it is spoken to without TLS."""
+    drain_networks: tuple[str, ...] = ()
+    """Networks besides the public internet that log drains may lead to, in CIDR form."""
+    drain_authorities: Path | None = None
+    """PEM file of authorities that log drains' receivers may have, besides the system's."""
     sleeps_after: timedelta = eco.SLEEPS_AFTER
     """How long an app on Eco dynos is without a request before it sleeps."""
     acme_directory: str = ""
@@ -71,7 +83,7 @@ class Configuration:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
         """The configuration that ``DYNOFORM_…`` variables describe.
 
-        Raises ``ConfigurationError`` naming the variable that is not a port, not a time, or neither true nor false.
+        Raises ``ConfigurationError`` naming the variable that is no port, time or network, or neither true nor false.
         """
         read = _Reader(environment)
         return cls(
@@ -97,9 +109,14 @@ class Configuration:
             sources=Path(read.text("SOURCES", str(SOURCES))),
             repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),
             router=Path(read.text("ROUTER", str(ROUTER))),
+            containers=Path(read.text("CONTAINERS", str(CONTAINERS))),
             cgroups=Path(read.text("CGROUPS", str(CGROUPS))),
             webhook_private=read.flag("WEBHOOK_PRIVATE"),
-            webhook_authorities=Path(path) if (path := read.text("WEBHOOK_AUTHORITIES", "")) else None,
+            webhook_authorities=read.path("WEBHOOK_AUTHORITIES"),
+            lines=read.path("LINES"),
+            logplex_authority=read.path("LOGPLEX_AUTHORITY"),
+            drain_networks=read.networks("DRAIN_NETWORKS"),
+            drain_authorities=read.path("DRAIN_AUTHORITIES"),
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
@@ -187,6 +204,21 @@ class _Reader:
                 f"DYNOFORM_{name}", f"{value!r} is not a time", "use a number of seconds, 1 or more"
             )
         return timedelta(seconds=int(value))
+
+    def path(self, name: str) -> Path | None:
+        value = self.text(name, "")
+        return Path(value) if value else None
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        values = tuple(each.strip() for each in self.text(name, "").split(",") if each.strip())
+        for value in values:
+            try:
+                ipaddress.ip_network(value)
+            except ValueError:
+                raise ConfigurationError(
+                    f"DYNOFORM_{name}", f"{value!r} is not a network", "use CIDR form, as 10.20.0.0/16"
+                ) from None
+        return values
 
     def flag(self, name: str) -> bool:
         value = self.text(name, "false")

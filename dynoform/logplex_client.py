@@ -1,13 +1,20 @@
-"""How the platform's processes write to apps' logs: they hand a line over and never wait or fail for it."""
+"""How the platform's processes write to apps' logs: they hand a line over and never wait or fail for it.
+
+The log plane acknowledges lines (RELP), so that none is lost when it is killed; some then come twice.
+"""
 
 import queue
 import socket
+import ssl
 import threading
 import time
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import count
 
+from dynoform import logplex_tls
 from dynoform.configuration import Configuration
-from dynoform.domain import log_lines
+from dynoform.domain import log_lines, relp
 
 LIMIT = 4_096
 """Lines that may wait while the log plane is away; then the oldest go."""
@@ -22,6 +29,7 @@ class LogplexClient:
 
     def __init__(self, configuration: Configuration, limit: int = LIMIT, port: int | None = None) -> None:
         """Connects when the first line comes, in a thread of its own."""
+        self._configuration = configuration
         self.address = (configuration.platform_address, port or configuration.logplex_syslog_port)
         self.dropped = 0
         """Lines given up so far."""
@@ -37,7 +45,7 @@ class LogplexClient:
         """
         now = datetime.now(UTC)
         for text in message.splitlines() or [""]:
-            self._put(log_lines.frame(app_id, source, process, text, now))
+            self._put(log_lines.message(app_id, source, process, text, now))
 
     def close(self, seconds: float = 2) -> None:
         """Give lines that wait up to ``seconds`` to leave, then hang up."""
@@ -46,7 +54,7 @@ class LogplexClient:
             time.sleep(0.01)
         self._closing.set()
 
-    def _put(self, frame: bytes) -> None:
+    def _put(self, message: bytes) -> None:
         with self._lock:
             if self._lines.full():
                 try:
@@ -55,27 +63,25 @@ class LogplexClient:
                     self.dropped += 1
                 except queue.Empty:
                     pass  # the sender was faster
-            self._lines.put_nowait(frame)
+            self._lines.put_nowait(message)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="logplex-client", daemon=True)
                 self._thread.start()
 
     def _work(self) -> None:
         failures = 0
-        unsent = b""
-        taken = 0
+        unsent: list[bytes] = []
         while not self._closing.is_set():
             try:
                 with self._connect() as connection:
+                    session = _Session(connection)
                     while not self._closing.is_set():
-                        if not unsent:
-                            unsent, taken = self._take()
-                        _check_open(connection)
-                        connection.sendall(unsent)
+                        unsent = unsent or self._take()
+                        session.send(unsent)
                         failures = 0
-                        self._done(taken)
-                        unsent, taken = b"", 0
-            except OSError:
+                        self._done(len(unsent))
+                        unsent = []
+            except (OSError, relp.FrameError):
                 self._closing.wait(_RETRY[min(failures, len(_RETRY) - 1)])
                 failures += 1
 
@@ -83,35 +89,55 @@ class LogplexClient:
         connection = socket.create_connection(self.address, timeout=CONNECT_SECONDS)
         connection.settimeout(SEND_SECONDS)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connection
+        if self._context is None:
+            return connection
+        return self._context.wrap_socket(connection, server_hostname=logplex_tls.NAME)
 
-    def _take(self) -> tuple[bytes, int]:
-        """At least one frame, waiting for it, and those that wait behind it."""
+    @cached_property
+    def _context(self) -> ssl.SSLContext | None:
+        return logplex_tls.client(self._configuration)
+
+    def _take(self) -> list[bytes]:
+        """At least one message, waiting for it, and those that wait behind it; none when it is time to close."""
         while not self._closing.is_set():
             try:
-                frames = [self._lines.get(timeout=1)]
+                messages = [self._lines.get(timeout=1)]
             except queue.Empty:
                 continue
-            while len(frames) < _BATCH:
+            while len(messages) < _BATCH:
                 try:
-                    frames.append(self._lines.get_nowait())
+                    messages.append(self._lines.get_nowait())
                 except queue.Empty:
                     break
-            return b"".join(frames), len(frames)
-        return b"", 0
+            return messages
+        return []
 
     def _done(self, number: int) -> None:
         for _ in range(number):
             self._lines.task_done()
 
 
-def _check_open(connection: socket.socket) -> None:
-    """Raise ``ConnectionError`` when the other side has hung up: a first write after that would be lost unnoticed."""
-    connection.setblocking(False)
-    try:
-        if connection.recv(1) == b"":
-            raise ConnectionError("the log plane has hung up")
-    except BlockingIOError:
-        pass
-    finally:
-        connection.settimeout(SEND_SECONDS)
+class _Session:
+    """RELP over one connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = relp.Reader()
+        self._numbers = count(1)
+        self._exchange([(relp.OPEN, relp.OFFER)])
+
+    def send(self, messages: list[bytes]) -> None:
+        """Return when the log plane has all of them. Raises ``OSError`` when it has gone."""
+        if messages:
+            self._exchange([(relp.SYSLOG, message) for message in messages])
+
+    def _exchange(self, commands: list[tuple[bytes, bytes]]) -> None:
+        waiting = {number: command for command, number in zip(commands, self._numbers, strict=False)}
+        self._connection.sendall(b"".join(relp.frame(number, *command) for number, command in waiting.items()))
+        while waiting:
+            data = self._connection.recv(65536)
+            if not data:
+                raise ConnectionError("the log plane has hung up")
+            for answer in self._reader.feed(data):
+                if answer.number in waiting and relp.is_accepted(answer):
+                    del waiting[answer.number]

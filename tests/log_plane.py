@@ -1,13 +1,18 @@
-"""A real log plane in a thread, which can go away and come back as its service does: without its lines."""
+"""A real log plane in a thread, which can go away and come back as its service does."""
 
 import asyncio
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 from dynoform.domain import log_lines
+from dynoform.domain.log_drains import Target
 from dynoform.journal import Journal
-from dynoform.logplex.buffers import Buffers
+from dynoform.logplex.buffers import HISTORY, Buffers
+from dynoform.logplex.files import Files
+from dynoform.logplex.places import Connector
 from dynoform.logplex.server import Logplex
+from dynoform.logplex_tls import Identity
 
 LOCAL = "127.0.0.1"
 
@@ -15,23 +20,38 @@ LOCAL = "127.0.0.1"
 class Plane:
     """Listens on ``port`` of the loopback for readers; lines are given to it directly."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(
+        self,
+        port: int = 0,
+        folder: Path | None = None,
+        connector: Connector | None = None,
+        identity: Identity | None = None,
+        history: int = HISTORY,
+    ) -> None:
+        self.port, self.syslog = port, 0
+        self.folder, self.connector, self.identity, self.history = folder, connector, identity, history
         self.start()
 
     def start(self) -> None:
-        """A new one, with empty buffers."""
-        self.buffers = Buffers()
+        """A new one, with the lines that are in its folder, or none."""
+        journal = Journal("logplex")
+        files = Files(self.folder, journal) if self.folder else None
+        self.buffers = Buffers(self.history, files=files)
         self.loop = asyncio.new_event_loop()
-        self.server = Logplex(Journal("logplex"), self.buffers)
-        self.loop.run_until_complete(self.server.start(LOCAL, 0, self.port))
+        self.server = Logplex(journal, self.buffers, self.connector)
+        ports = self.server.start(LOCAL, self.syslog, self.port, self.identity)
+        self.syslog, self.port = self.loop.run_until_complete(ports)
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def stop(self) -> None:
-        """End it as a kill does: its readers' connections break."""
+    def stop(self, *, kill: bool = False) -> None:
+        """End it: its readers' connections break. ``kill``: those of senders as well, whatever they have sent."""
 
         async def end() -> None:
+            if kill:
+                for receiver in [*self.server.receivers]:
+                    assert receiver.transport is not None
+                    receiver.transport.abort()
             await self.server.stop()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
@@ -49,10 +69,26 @@ class Plane:
         lines = [log_lines.frame(app_id, source, process, text, moment).partition(b" ")[2] for text in texts]
 
         async def file() -> None:
-            for line in lines:
-                self.server.receive(line, moment)
+            self.server.receive_all(lines)
 
         asyncio.run_coroutine_threadsafe(file(), self.loop).result(20)
+
+    def apply(self, *targets: Target) -> None:
+        """Have these drains."""
+
+        async def tell() -> None:
+            self.server.drains.apply(str([*targets]), targets)
+
+        asyncio.run_coroutine_threadsafe(tell(), self.loop).result(10)
+
+    def texts(self, app_id: str) -> list[str]:
+        """The app's lines without time and place."""
+
+        async def look() -> list[bytes]:
+            return [line for _, line in self.buffers.last(app_id, self.history)]
+
+        lines = asyncio.run_coroutine_threadsafe(look(), self.loop).result(20)
+        return [line.decode().partition("]: ")[2] for line in lines]
 
     def readers(self, app_id: str) -> int:
         """How many follow the app now."""

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What our buildpacks share: Heroku's way of printing, config vars, the cache. Sourced, with bash.
+# shellcheck disable=SC2154 # cache: the buildpack's own folder in CACHE_DIR
 
 # A step's heading.
 topic() { printf -- '-----> %s\n' "$*"; }
@@ -30,6 +31,11 @@ export_config() {
   done
 }
 
+# Has tools keep what they note about themselves in the cache and not in the slug, which is their HOME.
+keep_home_clean() {
+  export XDG_CONFIG_HOME=$cache/home/config XDG_CACHE_HOME=$cache/home/cache XDG_DATA_HOME=$cache/home/data XDG_STATE_HOME=$cache/home/state
+}
+
 # One word for the contents of the files given, and the words before `--`.
 fingerprint() {
   local words=()
@@ -50,3 +56,18 @@ cache_save() {
 
 # Is the cache entry $1 there, with the key $2?
 cache_has() { [[ -f $1/key && $(<"$1/key") == "$2" ]]; }
+
+# Runs pip of the stack's own Python: for programs that come from its registry, which it checks by hash.
+stack_pip() {
+  local wheels=(/usr/share/python-wheels/pip-*.whl)
+  PYTHONPATH=${wheels[0]} python3 -m pip --disable-pip-version-check --no-input "$@"
+}
+
+# Prints what was answered under a name ($1, in the folder $cache) within a day, or fails.
+remembered() { [[ -n $(find "$cache/answers/$1" -mmin -1440 2>/dev/null) ]] && cat "$cache/answers/$1"; }
+
+# Keeps an answer ($2) under a name ($1) for a day.
+remember() {
+  mkdir -p "$cache/answers"
+  printf '%s\n' "$2" >"$cache/answers/$1"
+}

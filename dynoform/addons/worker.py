@@ -19,6 +19,7 @@ from dynoform.addons.queue import Claim, Keeper, LeaseLostError, Surroundings
 from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.configuration import Configuration
 from dynoform.domain import addons, log_drains, own_services, releases
+from dynoform.domain.log_drains import Reach
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
@@ -56,16 +57,16 @@ class Worker:
         around: Surroundings,
         logs: LogLines,
         journal: Journal,
-        forbidden: Sequence[str] = (),
+        reach: Reach | None = None,
     ) -> None:
-        """``providers`` by the name that services have them under; ``forbidden`` hosts get no logs."""
+        """``providers`` by the name that services have them under; ``reach`` is where logs may go."""
         self.store = store
         self.vault = vault
         self.providers = providers
         self.around = around
         self.logs = logs
         self.journal = journal
-        self.forbidden = forbidden
+        self.reach = reach or Reach()
 
     def step(self) -> bool:
         """Work on one change; False when there was none. Raises ``UnavailableError`` without the store."""
@@ -145,7 +146,7 @@ class Worker:
             addons.check_config(service.config_vars, answer.config)
             store_addons.save_config(session, self.vault, addon, answer.config)
         if answer.log_drain_url is not None and service.drains_logs and addon.app_id is not None:
-            url = log_drains.check(answer.log_drain_url, self.forbidden)
+            url = log_drains.check(answer.log_drain_url, self.reach)
             add_for_addon(session, self.vault, addon, url)
 
     def _fail(self, claim: Claim, reason: str) -> None:
@@ -188,7 +189,7 @@ def run(configuration: Configuration) -> None:
         Surroundings(configuration.api_url, configuration.stack),
         LogplexClient(configuration),
         journal,
-        (configuration.platform_address,),
+        Reach(configuration.own_addresses, configuration.drain_networks),
     )
     wakes = [Wake() for _ in range(THREADS)]
     done = threading.Event()

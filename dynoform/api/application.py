@@ -58,12 +58,14 @@ from dynoform.api import (
     team_apps,
     team_members,
     teams,
+    telemetry_drains,
     upload,
     webhook_deliveries,
     webhook_events,
     webhooks,
 )
 from dynoform.api.deliverer import Deliverer
+from dynoform.api.drain_feed import DrainFeed
 from dynoform.api.errors import answer
 from dynoform.api.middleware import BodyLimit, Conditional, Envelope, Head
 from dynoform.api.openapi import REFUSAL, DocumentedAPI
@@ -117,6 +119,7 @@ RESOURCES = (
     team_apps,
     team_members,
     teams,
+    telemetry_drains,
     webhook_deliveries,
     webhook_events,
     webhooks,
@@ -180,7 +183,12 @@ def _health(request: Request) -> JSONResponse:
 async def _lifespan(application: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     services: Services = application.state.services
-    work = (_sweep(services), _sweep_repositories(application.state.git_host, services), Deliverer(services).run())
+    work = (
+        _sweep(services),
+        _sweep_repositories(application.state.git_host, services),
+        Deliverer(services).run(),
+        DrainFeed(services).run(),
+    )
     tasks = [asyncio.create_task(each) for each in work]
     yield
     for task in tasks:

@@ -90,12 +90,12 @@ def log_drain_delete(app: str, drain: str, services: Use, caller: Caller) -> JSO
         found = find(session, caller, app, Permission.OPERATE, lock=True)
         row = _user_drain(_find(session, services, found, drain))
         last = show(services, found, row)
-        session.delete(row)
+        store.remove(session, row)
     return JSONResponse(last)
 
 
 def show(services: Services, app: App, drain: LogDrain) -> LogDrainObject:
-    """The drain's object."""
+    """The drain's object: what its URL has of passwords and keys is not shown."""
     return {
         "addon": {"id": str(drain.addon.id), "name": drain.addon.name} if drain.addon else None,
         "app": app_reference(app),
@@ -103,20 +103,24 @@ def show(services: Services, app: App, drain: LogDrain) -> LogDrainObject:
         "id": str(drain.id),
         "token": drain.token,
         "updated_at": shown(drain.updated_at),
-        "url": store.url_of(services.vault, drain),
+        "url": log_drains.shown(store.url_of(services.vault, drain)),
     }
 
 
 def _check(services: Services, body: DrainUrl) -> str:
-    return log_drains.check(body.url, (services.configuration.platform_address,))
+    return log_drains.check(body.url, services.reach)
 
 
 def _find(session: Session, services: Services, app: App, reference: str) -> LogDrain:
     # The router in front may have decoded the URL in the path already, or not.
     wanted = {reference, unquote(reference)}
-    for drain in store.of_app(session, app.id):
-        if {str(drain.id), drain.token, store.url_of(services.vault, drain)} & wanted:
+    drains = [(drain, store.url_of(services.vault, drain)) for drain in store.of_app(session, app.id)]
+    for drain, url in drains:
+        if {str(drain.id), drain.token, url} & wanted:
             return drain
+    as_shown = [drain for drain, url in drains if log_drains.shown(url) in wanted]
+    if len(as_shown) == 1:
+        return as_shown[0]
     raise not_found("log drain", "log_drain")
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
+from dynoform import logplex_tls
 from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.store.session import pause
@@ -32,9 +33,10 @@ class Line(NamedTuple):
 class LogPlane:
     """The log plane's HTTP side. Nothing is loaded before the first reader comes; all share one client."""
 
-    def __init__(self, address: str, journal: Journal) -> None:
-        """``address`` is ``host:port``."""
-        self._url = f"http://{address}"
+    def __init__(self, address: str, journal: Journal, context: Callable[[], ssl.SSLContext | None]) -> None:
+        """``address`` is ``host:port``; ``context`` is how to speak TLS there, None: not at all."""
+        self._address = address
+        self._context = context
         self._journal = journal
         self._client: httpx.AsyncClient | None = None
 
@@ -55,13 +57,16 @@ class LogPlane:
         if self._client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
-            # Plain HTTP: the context is never used, and reading the system's authorities takes time and memory.
-            unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context = self._context()
+            # Without TLS a context is never used, and reading the system's authorities would take time and memory.
+            verify = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            url = f"{'https' if context else 'http'}://{self._address}"
             self._client = httpx.AsyncClient(
-                base_url=self._url, limits=limits, timeout=timeout, verify=unused, trust_env=False
+                base_url=url, limits=limits, timeout=timeout, verify=verify, trust_env=False
             )
         try:
             request = self._client.build_request("GET", path, params=dict(parameters))
+            request.extensions["sni_hostname"] = logplex_tls.NAME
             response = await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
             self._journal.warning("logplex does not answer", error=error or type(error).__name__)

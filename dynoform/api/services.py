@@ -9,12 +9,14 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from dynoform import logplex_tls
 from dynoform.api.limits import RateLimiter, SignInLimiter
 from dynoform.api.log_plane import LogPlane
 from dynoform.api.registry.upstream import Upstream
 from dynoform.api.wake import Wakers
 from dynoform.configuration import LOGPLEX_HTTP_PORT, Configuration
 from dynoform.domain import releases
+from dynoform.domain.log_drains import Reach
 from dynoform.journal import Journal
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -47,7 +49,13 @@ class Services:
     @cached_property
     def log_plane(self) -> LogPlane:
         """Where apps' lines are read."""
-        return LogPlane(f"{self.configuration.platform_address}:{self.logplex_port}", self.journal)
+        address = f"{self.configuration.platform_address}:{self.logplex_port}"
+        return LogPlane(address, self.journal, lambda: logplex_tls.client(self.configuration, member=True))
+
+    @cached_property
+    def reach(self) -> Reach:
+        """Where log drains may lead."""
+        return Reach(self.configuration.own_addresses, self.configuration.drain_networks)
 
     @cached_property
     def registry(self) -> Upstream:

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dynoform.store.session import ADDON_DONE, BUILD_OUTPUT, WEBHOOKS, Store
+from dynoform.store.session import ADDON_DONE, BUILD_OUTPUT, DRAINS, WEBHOOKS, Store
 
 
 class Wakers:
-    """Events by payload: the id of a build, a release or an add-on, or ``webhooks`` for new deliveries.
+    """Events by payload: the id of a build, a release or an add-on, ``webhooks`` for new deliveries,
+    ``drains`` for a change of log drains.
 
     A background thread sets them; now and then for no reason, so look before you believe.
     """
@@ -42,7 +43,7 @@ class Wakers:
             self._thread.start()
 
     def _listen(self) -> None:
-        for notification in self._store.notifications([BUILD_OUTPUT, ADDON_DONE, WEBHOOKS], idle=30):
+        for notification in self._store.notifications([BUILD_OUTPUT, ADDON_DONE, WEBHOOKS, DRAINS], idle=30):
             if self._loop is None or self._loop.is_closed():
                 return
             self._loop.call_soon_threadsafe(self._wake, notification.payload if notification else None)

@@ -112,6 +112,9 @@ def connect(stack: Stack) -> Iterator[Engine | None]:
         with local(stack.name) as engine:
             yield engine
         return
+    if not host["address"]:
+        yield None
+        return
     tunnel = Tunnel(host_settings.ssh_address(host), host_settings.ssh_options(host))
     try:
         with _reached(stack.name, tunnel.socket, remote=True) as engine:

@@ -46,7 +46,8 @@ def checks(subject: Subject) -> Iterator[Check]:
     """All checks, cheapest first. Of a stack with hosts of its own this machine only has to reach them."""
     if subject.settings.hosts:
         yield Check("disk", _room(subject.data, DATA_DISK))
-        yield from (Check(f"host {name}", error) for name, error in machines.problems(subject.settings.hosts))
+        reached = {name: host for name, host in subject.settings.hosts.items() if host.get("address")}
+        yield from (Check(f"host {name}", error) for name, error in machines.problems(reached))
         return
     table: list[tuple[str, Callable[[Subject], DynoformError | None]]] = [
         ("machine", _machine),

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from dynoform.cli.places import PROJECT
-from dynoform.domain import host_settings, stack_settings
+from dynoform.domain import ec2_settings, host_settings, stack_settings
 from dynoform.errors import InvalidInputError, NotFoundError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
-READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet", "hosts")
+READ_FIRST = ("httpPort", "httpsPort", "listenAddress", "platformPort", "dynoSubnet", "platformSubnet", "hosts", "ec2")
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,19 @@ def _check_rules(found: StackSettings) -> None:
     gateway = stack_settings.gateway(stack_settings.subnet("dynoSubnet", found.text("dynoSubnet")))
     router_ports = [found.port("httpPort"), found.port("httpsPort")]
     stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
+    subnets = found.text("dynoSubnet"), found.text("platformSubnet")
     rules: dict[str, Callable[[Any], None]] = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
-        "hosts": host_settings.check,
+        "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):
             rule(found.values[key])
+    ec2 = found.values["ec2"] or {}
+    ec2_settings.check(ec2, found.hosts)
+    host_settings.check(ec2_settings.addressed(ec2, found.hosts))
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 

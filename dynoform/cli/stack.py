@@ -16,7 +16,7 @@ from dynoform.cli import backend as backends
 from dynoform.cli.places import PROJECT, Places
 from dynoform.cli.process import Command, Finished, run
 from dynoform.cli.settings import StackSettings
-from dynoform.domain import host_settings
+from dynoform.domain import ec2_settings, host_settings
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
@@ -73,7 +73,18 @@ class Stack:
             return None
         config = (yaml.safe_load(self.config_file.read_text(encoding="utf-8")) or {}).get("config") or {}
         hosts = config.get(f"{PROJECT}:hosts") or {}
-        return dict(hosts[host_settings.platform_host(hosts)]) if hosts else None
+        if not hosts:
+            return None
+        ec2 = config.get(f"{PROJECT}:ec2") or {}
+        name = host_settings.platform_host(hosts)
+        host: dict[str, Any] = ec2_settings.addressed(ec2, hosts)[name]
+        return host | {"address": self._made_address(name)} if ec2 else host
+
+    def _made_address(self, host: str) -> str:
+        """Where SSH reaches a host that the stack has made; empty before it has."""
+        made = [each for each in self.deployment().get("resources") or () if each["type"] == "dynoform:index:Ec2Host"]
+        own = [each for each in made if each["urn"].endswith(f"::{self.name}-ec2-{host}")]
+        return str((own[0].get("outputs") or {}).get("address") or "") if own else ""
 
     def environment(self) -> dict[str, str]:
         """Variables with which `pulumi` works on this stack; the passphrase only ever by the name of its file."""

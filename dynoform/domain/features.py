@@ -6,6 +6,8 @@ The CLI shows those in state ``general`` under ``features``, all others under ``
 from dataclasses import dataclass
 
 PREBOOT = "preboot"
+AFFINITY = "http-session-affinity"
+"""A client stays with the web dyno that it had first, by a cookie of the routers."""
 STRICT_TRANSPORT_SECURITY = "http-strict-transport-security"
 STRICT_TRANSPORT_SECURITY_HEADER = "max-age=31536000"
 """A year, of this host alone (RFC 6797): what is below it may not have https, and preloading is the owner's affair."""
@@ -31,7 +33,7 @@ class Feature:
 
 APP = (
     Feature(
-        "http-session-affinity",
+        AFFINITY,
         "HTTP Session Affinity",
         "Enable session affinity for all requests",
         "session-affinity",

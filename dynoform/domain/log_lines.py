@@ -17,6 +17,10 @@ MAXIMUM_BYTES = 10_000
 MAXIMUM_FRAME = 256 * 1024
 ROUTER = "router"
 """APP-NAME of HAProxy's lines: their message is JSON and names the app itself."""
+ROTATED = "rotated"
+"""Source of what a host's agent tells of a dyno's files, which is no line of a log (see ``log_gaps``)."""
+MARK = b" mark "
+"""In what a log agent sends to see whether the log plane is there."""
 
 _MESSAGE = re.compile(
     rb"<\d{1,3}>1 (?P<time>\S+) \S+ (?P<app>\S+) (?P<process>\S+) (?P<id>\S+)"
@@ -134,7 +138,7 @@ def parse(message: bytes, received: datetime) -> Iterator[Line]:
 def split_process(process: str) -> tuple[str, str]:
     """Source and process of ``heroku.web.1`` or ``app.api``; without a known source it is Heroku's."""
     source, _, place = process.partition(".")
-    return (source, place) if source in {"app", "heroku"} and place else ("heroku", process)
+    return (source, place) if source in {"app", "heroku", ROTATED} and place else ("heroku", process)
 
 
 def canonical_id(text: str) -> str | None:
@@ -181,8 +185,13 @@ def pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def frame(app_id: object, source: str, process: str, text: str, time: datetime) -> bytes:
-    """A line of ours on its way to the log plane: octet-counted RFC 5424. ``time`` has a zone."""
+def message(app_id: object, source: str, process: str, text: str, time: datetime) -> bytes:
+    """A line of ours on its way to the log plane, as RFC 5424. ``time`` has a zone."""
     moment = time.astimezone(UTC).isoformat(timespec="microseconds")
-    message = f"<190>1 {moment} dynoform {app_id} {source}.{process} - - {text}".encode(errors="replace")
-    return b"%d %s" % (len(message), message)
+    return f"<190>1 {moment} dynoform {app_id} {source}.{process} - - {text}".encode(errors="replace")
+
+
+def frame(app_id: object, source: str, process: str, text: str, time: datetime) -> bytes:
+    """The same in an octet-counted frame (RFC 6587 3.4.1)."""
+    content = message(app_id, source, process, text, time)
+    return b"%d %s" % (len(content), content)

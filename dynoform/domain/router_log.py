@@ -5,26 +5,39 @@ session and in which phase (HAProxy 3.0 configuration manual, 8.5).
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DESCRIPTIONS = {
-    "H10": "App crashed",
-    "H11": "Backlog too deep",
-    "H12": "Request timeout",
-    "H13": "Connection closed without response",
-    "H14": "No web processes running",
-    "H15": "Idle connection",
-    "H17": "Poorly formatted HTTP response",
-    "H18": "Server Request Interrupted",
-    "H19": "Backend connection timeout",
-    "H20": "App boot timeout",
-    "H21": "Backend connection refused",
-    "H27": "Client Request Interrupted",
-    "H28": "Client Connection Idle",
-    "H80": "Maintenance mode",
-    "H99": "Platform error",
+
+@dataclass(frozen=True)
+class Code:
+    """What an H code stands for, and the status that the line has, whatever the client got to see of it."""
+
+    description: str
+    status: int = 503
+
+
+CODES = {
+    "H10": Code("App crashed"),
+    "H11": Code("Backlog too deep"),
+    "H12": Code("Request timeout"),
+    "H13": Code("Connection closed without response"),
+    "H14": Code("No web processes running"),
+    "H15": Code("Idle connection"),
+    "H17": Code("Poorly formatted HTTP response"),
+    "H18": Code("Server Request Interrupted"),
+    "H19": Code("Backend connection timeout"),
+    "H20": Code("App boot timeout"),
+    "H21": Code("Backend connection refused"),
+    "H24": Code("Forced close"),
+    "H25": Code("HTTP Restriction", 502),
+    "H27": Code("Client Request Interrupted", 499),
+    "H28": Code("Client Connection Idle", 499),
+    "H31": Code("Misdirected Request", 421),
+    "H80": Code("Maintenance mode"),
+    "H99": Code("Platform error"),
 }
 
 _BY_STATE = {
@@ -43,9 +56,20 @@ _BY_STATE = {
     "CC": "H27",
     "CH": "H27",
     "CD": "H27",
+    "cR": "H28",
+    "cH": "H28",
     "cD": "H28",
 }
-_CLIENT = {"H27": 499, "H28": 499}
+_CLIENT_FLAGS = re.compile(r"\.sc(?:\.flg=|=0x[0-9a-f]+\(\.flg=)0x([0-9a-f]{1,8})")
+_GONE = 0x40004
+"""End of stream, and error: HAProxy's own flags, in what it has for its developers of the client's side."""
+_KILLED = {"K": "H24", "D": "H24", "I": "H99", "R": "H99"}
+"""Who ended the session, in any phase: the router, told to or short of something; itself, by a fault."""
+_NOT_REACHED = frozenset({"H10", "H11", "H14", "H20", "H31", "H80", "H99"})
+"""No dyno was asked: there is nothing to say of one."""
+_NOT_CONNECTED = frozenset({"H19", "H21"})
+_BEFORE_DATA = "RQCH"
+"""Phases in which nothing of the dyno's answer had gone to the client: what it got was the router's."""
 _SWITCHED = 101
 
 
@@ -75,12 +99,17 @@ def code(fields: Mapping[str, Any]) -> str:
     ``code`` is what a page of the router's own set; ``state`` is the termination state, ``status`` what the client got.
     """
     own = str(fields.get("code") or "")
-    if own in DESCRIPTIONS:
+    if own in CODES:
         return own
-    # After a switch of protocols either side hangs up when it is done.
-    if _number(fields, "status") == _SWITCHED and str(fields.get("state"))[:1] in {"C", "S"}:
-        return ""
-    return _BY_STATE.get(str(fields.get("state", "")), "")
+    state = str(fields.get("state") or "")[:2]
+    if _number(fields, "status") == _SWITCHED:
+        # Either side hangs up when it is done; both are idle at the same time.
+        return {"sD": "H15", "cD": "H15"}.get(state, "") if state[:1] not in _KILLED else _KILLED[state[0]]
+    if state == "SC" and not _word(fields, "dyno"):
+        return "H99"  # others found out about the last dyno meanwhile
+    if state == "CD" and not _is_client_gone(str(fields.get("client") or "")):
+        return "H15"
+    return _BY_STATE.get(state, _KILLED.get(state[:1], ""))
 
 
 def line(fields: Mapping[str, Any]) -> str:
@@ -89,24 +118,43 @@ def line(fields: Mapping[str, Any]) -> str:
     ``held`` is how long the request waited for a dyno to boot, and ``woken`` the dyno that it then went to.
     """
     error = code(fields)
-    connect = sum(max(0, _number(fields, phase)) for phase in ("held", "wait", "connect"))
     tls = str(fields.get("tls") or "")
+    connect, service, size = _measures(error, fields)
     words = [
-        f'at=error code={error} desc="{DESCRIPTIONS[error]}"' if error else "at=info",
+        f'at=error code={error} desc="{CODES[error].description}"' if error else "at=info",
         f"method={_word(fields, 'method')}",
         f'path="{_quoted(fields, "path")}"',
         f"host={_word(fields, 'host')}",
         f"request_id={_word(fields, 'id')}",
-        f'fwd="{_quoted(fields, "fwd")}"',
-        f"dyno={_word(fields, 'woken') or _word(fields, 'dyno')}",
-        f"connect={connect}ms",
-        f"service={max(0, _number(fields, 'total') - connect)}ms",
-        f"status={_CLIENT.get(error, _number(fields, 'status'))}",
-        f"bytes={max(0, _number(fields, 'bytes'))}",
+        f'fwd="{_quoted(fields, "fwd").replace(", ", ",")}"',
+        f"dyno={'' if error in _NOT_REACHED else _word(fields, 'woken') or _word(fields, 'dyno')}",
+        f"connect={connect}",
+        f"service={service}",
+        f"status={CODES[error].status if error else _number(fields, 'status')}",
+        f"bytes={size}",
         f"protocol={'https' if tls else 'http'}",
         f"tls=true tls_version={tls.lower().replace('tlsv', 'tls')}" if tls else "tls=false",
     ]
     return " ".join(words)
+
+
+def _is_client_gone(client: str) -> bool:
+    """HAProxy 3.0 says CD also when it was the dyno that sent nothing for too long; it knows better itself."""
+    match = _CLIENT_FLAGS.search(client)
+    return match is None or bool(int(match[1], 16) & _GONE)
+
+
+def _measures(error: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
+    """``connect``, ``service`` and ``bytes``; empty, as on Heroku, for what the request did not come to."""
+    total = max(0, _number(fields, "total"))
+    if error in _NOT_REACHED:
+        return "", "", ""
+    if error in _NOT_CONNECTED:
+        return f"{total}ms", "", ""
+    connect = sum(max(0, _number(fields, phase)) for phase in ("held", "wait", "connect"))
+    own = error == "H25" or (error and str(fields.get("state"))[1:2] in _BEFORE_DATA)
+    size = 0 if own else max(0, _number(fields, "bytes"))
+    return f"{connect}ms", f"{max(0, total - connect)}ms", str(size)
 
 
 def _number(fields: Mapping[str, Any], name: str) -> int:

@@ -1,5 +1,6 @@
 """Which host name goes to which dynos: from apps and web dynos to what every router has to serve."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ PRESENCE = "router/"
 """Router agents hold leases of this prefix; the holder is the moment (ISO 8601) whose routes are in force there."""
 
 
-def backend(app_id: UUID) -> str:
-    """The name in HAProxy of the app's dynos together."""
-    return f"app_{app_id}"
+POOL, STICKY, SPARE = "app_", "sticky_", "spare_"
+"""Backends of one app's dynos have names of these prefixes: its own, its own where clients stay with a dyno, any."""
+
+
+def backend(app_id: UUID, *, sticky: bool = False) -> str:
+    """The name in HAProxy of the app's dynos together; ``sticky`` is for a client that stays with one of them."""
+    return f"{STICKY if sticky else POOL}{app_id}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class RoutedApp:
     id: UUID
     name: str
     maintenance: bool = False
+    affinity: bool = False
+    """Whether a client stays with the dyno that it had first (`http-session-affinity`)."""
+    pages: tuple[tuple[str, str], ...] = ()
+    """As `page_urls` has them, as items."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,18 @@ class AppRoute:
     hosts: tuple[str, ...]
     """``.example.com`` stands for all names below that have no entry of their own, and no nearer such one."""
     servers: tuple[Server, ...] = ()
+    pages: tuple[tuple[str, str], ...] = ()
+    """``/error/<app id>`` or ``/maintenance/<app id>`` → URL of the app's own page, sorted."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the backend is the app's alone."""
+        return self.backend.startswith((POOL, STICKY))
+
+    @property
+    def is_sticky(self) -> bool:
+        """Whether it is one where clients stay with a dyno."""
+        return self.backend.startswith(STICKY)
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,11 @@ class Routes:
         return Routes(self.api, apps)
 
 
+PAGE_VARS = {"ERROR_PAGE_URL": "/error/", "MAINTENANCE_PAGE_URL": "/maintenance/"}
+"""Config vars that name pages (https://devcenter.heroku.com/articles/error-pages); keys in the routers' map, which no
+host name can be, before the app's id."""
+# Nothing that would need escaping in an attribute of a page, in HAProxy's map or on its command line.
+_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
@@ -135,6 +161,14 @@ def compute(
     return Routes(tuple(sorted(api)), {app.id: _route(app, hosts, by_app[app.id]) for app, hosts in found})
 
 
+def page_urls(config: Mapping[str, str]) -> dict[str, str]:
+    """The config vars among these that name a page of the app's own, and can be one.
+
+    Anybody who sees the page sees the URL, so it is kept outside the encrypted config vars.
+    """
+    return {name: url for name in PAGE_VARS if _PAGE_URL.fullmatch(url := config.get(name, "").strip())}
+
+
 def _hosts(app: RoutedApp, custom: Iterable[str], api: Collection[str], domain: str) -> tuple[str, ...]:
     own = f"{app.name}.{domain}"
     others = {name.removeprefix("*") for name in custom if not name.endswith(f".{domain}")}
@@ -143,7 +177,8 @@ def _hosts(app: RoutedApp, custom: Iterable[str], api: Collection[str], domain: 
 
 def _route(app: RoutedApp, hosts: tuple[str, ...], dynos: Collection[WebDyno]) -> AppRoute:
     servers = () if app.maintenance else tuple(sorted(_servers(dynos)))
-    return AppRoute(app.id, _backend(app, servers, dynos), hosts, servers)
+    pages = tuple(sorted((f"{PAGE_VARS[name]}{app.id}", url) for name, url in app.pages))
+    return AppRoute(app.id, _backend(app, servers, dynos), hosts, servers, pages)
 
 
 def _servers(dynos: Iterable[WebDyno]) -> Iterable[Server]:
@@ -156,7 +191,7 @@ def _backend(app: RoutedApp, servers: Sequence[Server], dynos: Collection[WebDyn
     if app.maintenance:
         return MAINTENANCE
     if servers:
-        return LONE if _is_lone(servers) else backend(app.id)
+        return LONE if _is_lone(servers) else backend(app.id, sticky=app.affinity)
     if any(dyno.state in _COMING for dyno in dynos):
         return HELD
     return CRASHED if any(dyno.state == "crashed" for dyno in dynos) else NO_DYNOS

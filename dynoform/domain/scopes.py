@@ -39,7 +39,9 @@ _IDENTITY = frozenset({"/account", "/users/{user}"})
 _OF_THE_ACCOUNT = ("/account", "/users", "/oauth", "/dynoform")
 _OF_APPS = ("/account/app-transfers", "/users/~/apps")
 _READ_BY_POST = ("/log-sessions", "/filters/apps", "/addons/resolve", "/addon-attachments/resolve")
-_PROTECTED = re.compile(r".*/config-vars|/addons/\{addon\}/config(/.*)?|/apps/\{app\}/(log-drains|webhooks)(/.*)?")
+_PROTECTED = re.compile(
+    r".*/config-vars|/addons/\{addon\}/config(/.*)?|(/apps/\{app\})?/(log-drains|telemetry-drains|webhooks)(/.*)?"
+)
 _RUN = ("/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
 _FREE = ("/account/rate-limits", "/oauth/tokens")
 

@@ -48,6 +48,20 @@ def check_subnets(dynos: str, platform: str) -> None:
         raise _wrong("platformSubnet", f"{second} overlaps dynoSubnet {first}")
 
 
+def check_drain_networks(value: str, dynos: str, platform: str) -> None:
+    """Raises ``InvalidInputError`` for what is no list of networks, or when one of them is the platform's own."""
+    own = [subnet("dynoSubnet", dynos), subnet("platformSubnet", platform)]
+    for part in filter(None, value.split(",")):
+        try:
+            found = ipaddress.ip_network(part.strip())
+        except ValueError as error:
+            why = f"'{part.strip()}' is not a network ({error})"
+            raise _wrong("drainNetworks", why, "give one such as 10.20.0.0/16") from error
+        for network in own:
+            if isinstance(found, ipaddress.IPv4Network) and found.overlaps(network):
+                raise _wrong("drainNetworks", f"{found} overlaps the platform's own {network}")
+
+
 def subnet(key: str, value: str) -> ipaddress.IPv4Network:
     """The network that a setting gives. Raises ``InvalidInputError`` for what is no private IPv4 network."""
     try:

@@ -1,19 +1,23 @@
-"""The log plane's HTTP side, for the API only: an app's last lines and those to come, as chunked text.
+"""The log plane's HTTP side, for the API only: an app's last lines and those to come, as chunked text; the drains.
 
-``GET /apps/<uuid>/lines?num=100&tail=1&source=app&dyno=web.1`` and ``GET /health``. One request per connection.
+``GET /apps/<uuid>/lines?num=100&tail=1&source=app&dyno=web.1`` and ``GET /health``. One request per connection, but for
+``PUT /drains``: its body is all drains there are, and who sent it stays, to notice when another log plane needs it.
 
 With ``ids=1`` each line begins with an id and a space (``-`` for a line that is not the app's), and a tail with nothing
 to say sends an empty line now and then. ``after=<id>`` asks for all lines after that one, whatever ``num`` says.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 from dynoform.domain import log_lines
+from dynoform.domain.log_drains import Target
 from dynoform.logplex.buffers import HISTORY, Buffers, Numbered
+from dynoform.logplex.drains import Drains
 from dynoform.logplex.tail import Tail, overflow
 
 REQUEST_SECONDS = 10
@@ -23,22 +27,25 @@ PULSE_SECONDS = 15
 """How often a tail shows that it is alive."""
 _PATH = re.compile(r"/apps/([0-9a-fA-F-]{36})/lines")
 _ID = re.compile(r"([0-9a-f]{8})-(\d{1,18})")
-_MAXIMUM_REQUEST = 16 * 1024
 _WRITE_BUFFER = 64 * 1024
 
 
 class LogSessions:
     """Answers requests from the buffers."""
 
-    def __init__(self, buffers: Buffers) -> None:
+    def __init__(self, buffers: Buffers, drains: Drains) -> None:
         """``buffers`` are shared with the syslog side, in the same event loop."""
         self.buffers = buffers
+        self.drains = drains
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end; whatever the client does ends only this one."""
         writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
+                request = await reader.readuntil(b"\r\n\r\n")
+            while request.startswith(b"PUT /drains "):
+                await self._take_drains(request, reader, writer)
                 request = await reader.readuntil(b"\r\n\r\n")
             await self._answer(request, reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -57,11 +64,26 @@ class LogSessions:
         if method != "GET":
             await _reply(writer, "405 Method Not Allowed", "only GET is served here\n")
         elif target.path == "/health":
-            await _reply(writer, "200 OK", f"ok apps={len(self.buffers)} bytes={self.buffers.bytes}\n")
+            counts = f"apps={len(self.buffers)} bytes={self.buffers.bytes} drains={len(self.drains)}"
+            await _reply(writer, "200 OK", f"ok {counts}\n")
         elif match is None or (app_id := log_lines.canonical_id(match[1])) is None:
             await _reply(writer, "404 Not Found", "no such page: use /apps/<uuid>/lines\n")
         else:
             await self._lines(app_id, parse_qs(target.query), reader, writer)
+
+    async def _take_drains(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d{1,9})\r\n", request)
+        async with asyncio.timeout(REQUEST_SECONDS):
+            body = await reader.readexactly(int(length[1]) if length else 0)
+        try:
+            told = json.loads(body)
+            targets = [Target(**each | {"headers": tuple(map(tuple, each["headers"]))}) for each in told["drains"]]
+        except (ValueError, TypeError, KeyError):
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.drains.apply(str(told["version"]), targets)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
 
     async def _lines(
         self, app_id: str, query: dict[str, list[str]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -12,11 +12,9 @@ from dynoform.domain.routes import AppRoute, Server
 from dynoform.router import rendering
 from dynoform.router.rendering import GENERATION_KEY
 
-OWN = "app_"
-SPARE = "spare_"
 SPARES = 32
 """Backends that no app has yet. A running HAProxy takes servers and names, not backends: the next reload makes more."""
-_BACKEND = re.compile(r"^backend ((?:app|spare)_\S+)$", re.MULTILINE)
+_BACKEND = re.compile(r"^backend ((?:app|spare|sticky)_\S+)", re.MULTILINE)
 _HOST = re.compile(r"^\S+ ([0-9a-f-]{36})\|(spare_\d+)$", re.MULTILINE)
 _BITS = 1 << 128
 API = ""
@@ -95,18 +93,25 @@ class Layout:
 
     def needs_backends(self, wanted: Iterable[AppRoute]) -> bool:
         """Whether these apps need more backends than there are."""
-        needing = sum(1 for route in wanted if _needs(route) and str(route.app_id) not in self._taken)
-        return needing > len(self._free)
+        needing = [route for route in wanted if route.is_own and not self._has(route)]
+        return len(needing) > len(self._free) or any(
+            route.is_sticky or self._taken.get(str(route.app_id)) for route in needing
+        )
+
+    def _has(self, route: AppRoute) -> bool:
+        """Whether the app has a backend of the right kind: in spare ones no client stays with a dyno."""
+        name = self._taken.get(str(route.app_id), "")
+        return bool(name) and name.startswith(routes.STICKY) is route.is_sticky
 
     def rearrange(self, wanted: Iterable[AppRoute]) -> None:
         """Give each of these apps, which are all, that needs a backend one of its name; and have spare ones."""
-        named = sorted(routes.backend(route.app_id) for route in wanted if _needs(route))
+        named = sorted(route.backend for route in wanted if route.is_own)
         self._taken = {}
-        self._arrange([*named, *(f"{SPARE}{number}" for number in range(SPARES))])
+        self._arrange([*named, *(f"{routes.SPARE}{number}" for number in range(SPARES))])
 
     def _arrange(self, backends: Sequence[str]) -> None:
         self.backends = tuple(backends)
-        own = {name.removeprefix(OWN): name for name in backends if name.startswith(OWN)}
+        own = {name.partition("_")[2]: name for name in backends if not name.startswith(routes.SPARE)}
         self._taken = {app: name for app, name in self._taken.items() if name in backends} | own
         taken = set(self._taken.values())
         self._free = [name for name in reversed(backends) if name not in taken]
@@ -115,11 +120,11 @@ class Layout:
 
     def _entry(self, route: AppRoute) -> Entry:
         backend, servers = route.backend, dict[str, Server]()
-        if _needs(route):
+        if route.is_own:
             backend = self.backend(route.app_id) or self._take(str(route.app_id))
             servers = {server.name: server for server in route.servers}
         value = rendering.map_value(route, backend)
-        return Entry(dict.fromkeys(route.hosts, value), backend if servers else "", servers)
+        return Entry({**dict.fromkeys(route.hosts, value), **dict(route.pages)}, backend if servers else "", servers)
 
     def _take(self, app: str) -> str:
         self._taken[app] = self._free.pop()
@@ -149,10 +154,6 @@ class Layout:
     def _give_back(self, app: str) -> None:
         """A spare backend is free again; one of the app's name stays until backends are arranged anew."""
         name = self._taken.get(app, "")
-        if name.startswith(SPARE):
+        if name.startswith(routes.SPARE):
             del self._taken[app]
             self._free.append(name)
-
-
-def _needs(route: AppRoute) -> bool:
-    return route.backend == routes.backend(route.app_id)

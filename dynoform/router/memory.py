@@ -6,7 +6,7 @@ from itertools import chain
 from dynoform.domain.routes import Server
 from dynoform.router.haproxy import Master, Running
 from dynoform.router.layout import Entry, Layout
-from dynoform.router.rendering import GENERATION_KEY, HOSTS, MOUNT, SERVER
+from dynoform.router.rendering import GENERATION_KEY, HOSTS, MOUNT, SERVER, cookie
 
 MAP = MOUNT / HOSTS
 MOST_SERVERS = 1000
@@ -98,7 +98,8 @@ class Memory:
         if known:
             # It was on its way out, or elsewhere.
             return [f"set server {name} addr {place[0]} port {place[1]}", f"set server {name} state ready"]
-        return [f"add server {name} {place[0]}:{place[1]} {SERVER}", f"set server {name} state ready"]
+        added = f"add server {name} {place[0]}:{place[1]} {SERVER} cookie {cookie(server)}"
+        return [added, f"enable health {name}", f"set server {name} state ready"]
 
     def _maintain(self, backend: str, name: str) -> str:
         old = self.servers[backend][name]

@@ -13,6 +13,8 @@ from dynoform.domain.routes import AppRoute, Server
 
 MOUNT = Path("/var/lib/dynoform/router")
 """Where the router's container sees the directory that the agent writes to."""
+SHARE = Path("/usr/local/share/dynoform")
+"""Where the image has what the configuration names: pages, Lua."""
 PAGES = (
     (routes.NO_DYNOS, "H14", "application-error"),
     (routes.CRASHED, "H10", "application-error"),
@@ -41,16 +43,45 @@ CIPHER_SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA
 """Of TLS 1.3."""
 GENERATION_KEY = "/generation"
 """The digest of map and servers stands in the map under this name, which no host can have."""
-SERVER = "weight 8"
+SERVER = (
+    "weight 8 check inter 1d fastinter 1s downinter 1s rise 1 fall 1 observe layer4 error-limit 1 on-error mark-down"
+)
 """What a server is beside its address, in the file and when it is added to a running HAProxy, which knows no
 ``default-server``. ``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly
-uneven shares; each weight costs 1 KiB of each server."""
+uneven shares; each weight costs 1 KiB of each server. One that cannot be connected to gets nothing more until it can
+be: it is asked once a second. Others are not asked."""
 
-RETRIES = 10
-"""Further dynos that are asked when one does not take a request."""
+ATTEMPTS = 10
+"""Dynos that are asked for one request at most, each of them once."""
+QUARANTINE_SECONDS = 5
+"""How long at most a lone dyno that could not be connected to is left alone; one of several is tried every second."""
+IN_FLIGHT = 200
+"""Requests at a time for each dyno that can be connected to; what comes above that is refused (H11)."""
+KEEPS_FROM = 100
+"""Requests a second to an app from which on connections to its dynos are kept for further ones."""
+MOST_HELD = 5_000
+"""Requests of all apps that wait at a time: a quarter of the router's connections."""
 
 LEVELS = 4
 """Labels that are taken off a host name, one after the other, to look for a wildcard that covers it."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the router waits for whom, in seconds (https://devcenter.heroku.com/articles/http-routing#timeouts)."""
+
+    connect: int = 5
+    connect_one_of_several: int = 1
+    """Heroku's is 5 as well; here a host that is lost costs a second and no more."""
+    head: int = 30
+    """For all of a request's head."""
+    first_byte: int = 30
+    """For a dyno's answer to begin, once it has the whole request."""
+    idle: int = 55
+    """Without a byte either way, from then on; also for a client that sends a body."""
+
+
+HEROKU = Patience()
 
 
 @dataclass(frozen=True)
@@ -62,7 +93,9 @@ class Base:
 
 
 @lru_cache(maxsize=4)
-def base(backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: bool) -> Base:
+def base(
+    backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: bool, patience: Patience = HEROKU
+) -> Base:
     """The part of the configuration before the apps' backends, of these names.
 
     ``api_certificate`` and ``apps_certificate`` are whether those names have one that is not the stack's own.
@@ -77,9 +110,18 @@ def base(backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: 
         "certificates": MOUNT / CERTIFICATES,
         "ciphers": ":".join(CIPHERS),
         "cipher_suites": ":".join(CIPHER_SUITES),
+        "attempts": ATTEMPTS,
         "hosts_file": MOUNT / HOSTS,
+        "html": "text/html; charset=utf-8",
+        "in_flight": IN_FLIGHT,
+        "keeps_from": KEEPS_FROM,
         "levels": LEVELS,
+        "most_held": MOST_HELD,
         "pages": PAGES,
+        "patience": patience,
+        "pools": (routes.POOL, routes.SPARE, routes.STICKY),
+        "quarantine": QUARANTINE_SECONDS,
+        "share": SHARE,
         "own_certificate": OWN_CERTIFICATE,
     }
     template = _template("haproxy.cfg.j2")
@@ -91,12 +133,19 @@ def base(backends: tuple[str, ...], *, api_certificate: bool, apps_certificate: 
 
 def head(backend: str) -> str:
     """The section of an app's backend, up to its servers."""
-    return _template("backend.cfg.j2").render(backend=backend, retries=RETRIES)
+    return _template("backend.cfg.j2").render(backend=backend, sticky=backend.startswith(routes.STICKY))
 
 
 def servers(of: Sequence[Server]) -> str:
     """The servers of a backend."""
-    return "".join(f"    server {server.name} {server.address}:{server.port} {SERVER}\n" for server in of)
+    return "".join(
+        f"    server {server.name} {server.address}:{server.port} {SERVER} cookie {cookie(server)}\n" for server in of
+    )
+
+
+def cookie(server: Server) -> str:
+    """What stands for the server in the cookie of a client that is to stay with it."""
+    return server.name.partition(":")[2]
 
 
 def map_value(route: AppRoute, backend: str) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import log_drains
 from dynoform.errors import InvalidInputError
 from dynoform.store.secrets import Vault
+from dynoform.store.session import DRAINS, notify
 from dynoform.store.tables import Addon, App, LogDrain
 
 _URL = "url"
@@ -39,6 +40,13 @@ def change(session: Session, vault: Vault, drain: LogDrain, url: str) -> None:
     _check_new(vault, [other for other in of_app(session, drain.app_id) if other.id != drain.id], url)
     _set_url(vault, drain, url)
     session.flush()
+    notify(session, DRAINS, DRAINS)
+
+
+def remove(session: Session, drain: LogDrain) -> None:
+    """Send nothing there any more."""
+    session.delete(drain)
+    notify(session, DRAINS, DRAINS)
 
 
 def add_for_addon(session: Session, vault: Vault, addon: Addon, url: str) -> LogDrain:
@@ -48,6 +56,7 @@ def add_for_addon(session: Session, vault: Vault, addon: Addon, url: str) -> Log
     if drain is None:
         return _insert(session, vault, LogDrain(app_id=addon.app_id, addon_id=addon.id, token=token), url)
     _set_url(vault, drain, url)
+    notify(session, DRAINS, DRAINS)
     return drain
 
 
@@ -65,5 +74,6 @@ def _insert(session: Session, vault: Vault, drain: LogDrain, url: str) -> LogDra
     _set_url(vault, drain, url)
     session.add(drain)
     session.flush()
+    notify(session, DRAINS, DRAINS)
     session.refresh(drain)
     return drain

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, Text, cast, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dynoform.domain import routes
+from dynoform.domain.features import AFFINITY
 from dynoform.domain.routes import AppRoute, CustomDomain, RoutedApp, WebDyno
+from dynoform.store import features
 from dynoform.store.tables import App, Domain, Dyno, RouteChange
 
 KEPT = timedelta(hours=1)
@@ -36,6 +39,11 @@ def changed(session: Session, since: int) -> set[uuid.UUID]:
     return {*session.scalars(select(RouteChange.app_id).where(RouteChange.changed >= since).distinct())}
 
 
+def note_change(session: Session, app_id: uuid.UUID) -> None:
+    """Tell routers that an app's routes changed, when that is not in a table whose changes are noted anyhow."""
+    session.execute(insert(RouteChange).values(app_id=app_id).on_conflict_do_nothing())
+
+
 def between(session: Session, first: uuid.UUID, last: uuid.UUID) -> set[uuid.UUID]:
     """The apps with ids from ``first`` to ``last``, both included."""
     return {*session.scalars(select(App.id).where(App.id.between(first, last)))}
@@ -52,8 +60,9 @@ def read(session: Session, domain: str, apps: Collection[uuid.UUID] | None = Non
     if apps is not None:
         named, dynos = named.where(App.id.in_(apps)), dynos.where(Dyno.app_id.in_(apps))
         domains = domains.where(Domain.app_id.in_(apps))
+    sticky = features.enabled_for(session, AFFINITY)
     found = routes.compute(
-        [RoutedApp(*row) for row in session.execute(named)],
+        [RoutedApp(*row, affinity=row.id in sticky) for row in session.execute(named)],
         [WebDyno(*row) for row in session.execute(dynos)],
         domain,
         [CustomDomain(*row) for row in session.execute(domains)],

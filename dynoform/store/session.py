@@ -32,11 +32,13 @@ ADDON_WORK = "addon_work"
 ADDON_DONE = "addon_done"
 WEBHOOKS = "webhooks"
 RUNS = "runs"
-"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app.
+DRAINS = "drains"
+"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app,
+or the channel's name.
 
 Deploys are told of before there is a job, so that somebody is there to take it."""
 
-SCHEMA = "0024"
+SCHEMA = "0025"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"

@@ -1,5 +1,6 @@
--- Holds a request until the router agent says where to send it: one line to its socket with the app's id, one line back,
--- "up ADDRESS PORT DYNO" or the code of an error. An agent that is away may come back, and is asked again until then.
+-- Holds a request until the router agent says where to send it: one line to its socket with the app's id, and "down" if
+-- no known dyno can be connected to; one line back, "up ADDRESS PORT DYNO" or the code of an error. An agent that is away
+-- may come back, and is asked again until then.
 local SOCKET = "unix@/var/lib/dynoform/router/gate.sock"
 local SECONDS = tonumber(os.getenv("DYNOFORM_HOLD_SECONDS")) or 75 -- Heroku's H20
 local PAUSE_MS = 200
@@ -10,11 +11,11 @@ local function milliseconds()
 end
 
 -- One question; nil when there was no answer.
-local function ask(app, seconds)
+local function ask(question, seconds)
     local gate = core.tcp()
     gate:settimeout(seconds)
     local answer = nil
-    if gate:connect(SOCKET) and gate:send(app .. "\n") then
+    if gate:connect(SOCKET) and gate:send(question .. "\n") then
         answer = gate:receive("*l")
     end
     gate:close()
@@ -23,14 +24,15 @@ end
 
 local function hold(txn)
     local started = milliseconds()
-    local app = txn:get_var("txn.app")
+    local down = txn:get_var("txn.down")
+    local question = txn:get_var("txn.app") .. (down and " down" or "")
     local answer = nil
     while not answer do
         local left = SECONDS - (milliseconds() - started) // 1000
         if left <= 0 then
-            answer = "H20"
+            answer = down and "H99" or "H20"
         else
-            answer = ask(app, left)
+            answer = ask(question, left)
             if not answer then
                 core.msleep(PAUSE_MS)
             end

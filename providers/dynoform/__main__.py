@@ -8,6 +8,11 @@ from providers.serving import serve
 from .api_certificate import ApiCertificate
 from .app import App
 from .certificates import Certificate, CertificateAuthority
+from .ec2.host import Ec2Host
+from .ec2.instance_profile import Ec2InstanceProfile
+from .ec2.key_pair import Ec2KeyPair
+from .ec2.load_balancer import Ec2LoadBalancer
+from .ec2.network import Ec2Network
 from .password import Password
 from .playbook import Playbook
 from .servicer import Servicer
@@ -23,6 +28,11 @@ def main(arguments: list[str]) -> None:
         "App": App(),
         "Certificate": Certificate(),
         "CertificateAuthority": CertificateAuthority(),
+        "Ec2Host": Ec2Host(),
+        "Ec2InstanceProfile": Ec2InstanceProfile(),
+        "Ec2KeyPair": Ec2KeyPair(),
+        "Ec2LoadBalancer": Ec2LoadBalancer(),
+        "Ec2Network": Ec2Network(),
         "Password": Password(),
         "Playbook": Playbook(),
     }

@@ -202,7 +202,7 @@ def _last(complaints: list[str]) -> str:
     return (errors or lines or ["it printed nothing"])[-1 if not errors else 0].removeprefix("[ERROR]: ")
 
 
-def _connection(host: Host) -> dict[str, Any]:
+def connection(host: Host) -> dict[str, Any]:
     """How Ansible reaches the host. Debian's own Python: modules such as apt need its bindings."""
     reached: dict[str, Any] = {
         "ansible_connection": host.connection,
@@ -253,7 +253,7 @@ def _folder() -> Iterator[Path]:
 def _inventory(folder: Path, hosts: Sequence[Host]) -> Path:
     """An inventory of these hosts: how each is reached, and nothing secret."""
     file = folder / "hosts.json"
-    file.write_text(json.dumps({"all": {"hosts": {host.name: _connection(host) for host in hosts}}}))
+    file.write_text(json.dumps({"all": {"hosts": {host.name: connection(host) for host in hosts}}}))
     return file
 
 

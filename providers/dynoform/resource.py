@@ -17,6 +17,8 @@ class Difference:
 
     changed: frozenset[str] = field(default_factory=frozenset)
     replaces: frozenset[str] = field(default_factory=frozenset)
+    delete_first: bool = False
+    """Whether the old one has to go before the new one is made: it holds a name or an address that both have."""
 
 
 class Resource:

@@ -92,6 +92,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 replaces=sorted(found.replaces),
                 detailedDiff=detail,
                 hasDetailedDiff=True,
+                deleteBeforeReplace=found.delete_first,
             )
 
         return self._answer(request, context, diff)
@@ -117,9 +118,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             values = kind.read(self._operation(request), request.id, state.values)
             if values is None:
                 return provider_pb2.ReadResponse()
-            return provider_pb2.ReadResponse(
-                id=request.id, properties=_seal(kind, values, state), inputs=request.inputs
-            )
+            # An import has no inputs: they are what there is.
+            declared = [name for name in (*kind.required, *kind.optional) if name in values]
+            found = request.inputs if inputs.values else to_wire({name: values[name] for name in declared}, kind.secret)
+            return provider_pb2.ReadResponse(id=request.id, properties=_seal(kind, values, state), inputs=found)
 
         return self._answer(request, context, read, state)
 

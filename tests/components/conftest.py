@@ -17,14 +17,21 @@ TREES = Path(__file__).parent / "trees"
 def declare() -> Callable[[dict[str, str]], list[dict[str, Any]]]:
     """The resources that the program declares under a configuration, by type and name."""
 
-    def run(configuration: dict[str, str]) -> list[dict[str, Any]]:
-        command = [sys.executable, "-m", "tests.components.recorder"]
-        text = json.dumps(configuration)
-        done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return list(json.loads(done.stdout))
+    return lambda configuration: list(_recorded(configuration))
 
-    return run
+
+@pytest.fixture(scope="session")
+def export() -> Callable[[dict[str, str]], dict[str, Any]]:
+    """What the program exports under a configuration."""
+    return lambda configuration: dict(_recorded(configuration, "exports"))
+
+
+def _recorded(configuration: dict[str, str], *words: str) -> Any:
+    command = [sys.executable, "-m", "tests.components.recorder", *words]
+    text = json.dumps(configuration)
+    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Runs the Pulumi program under mocks, in a process of its own, and prints what it declares as JSON.
 
-Usage: ``python -m tests.components.recorder``, the stack's configuration as JSON on standard input. In a
+Usage: ``python -m tests.components.recorder [exports]``, the stack's configuration as JSON on standard input; with
+``exports`` it prints what the program exports instead. In a
 process of its own, because the SDK keeps global state and leaves event loops open under its mocks.
 """
 
@@ -34,6 +35,15 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "dynoform:index:Password": {"value": "a-password"},
     "dynoform:index:CertificateAuthority": {"certPem": "a-certificate", "keyPem": "a-key"},
     "dynoform:index:Certificate": {"certPem": "a-certificate", "keyPem": "a-key"},
+    "dynoform:index:Ec2Network": {
+        "vpcId": "vpc-1",
+        "subnetIds": {f"eu-central-1{letter}": f"subnet-{letter}" for letter in "abc"},
+        "groupIds": {name: f"sg-{name}" for name in ("host", "manager", "platform", "router", "balancer")},
+    },
+    "dynoform:index:Ec2KeyPair": {"keyName": "a-key-pair"},
+    "dynoform:index:Ec2InstanceProfile": {"profileName": "a-profile"},
+    "dynoform:index:Ec2Host": {"instanceId": "i-1", "address": "198.51.100.1"},
+    "dynoform:index:Ec2LoadBalancer": {"dnsName": "balancer.example.com"},
     "dynoform:index:App": {"webUrl": "http://app.localhost:8080/", "release": 1},
 }
 # Change with every edit of the files they are made from: the tree is about what is declared, not about these.
@@ -72,12 +82,21 @@ def _readable(value: Any) -> Any:
 
 def main() -> None:
     """Record the program with the configuration on standard input."""
+    exported: dict[str, Any] = {}
+
+    def export(name: str, value: Any) -> None:
+        pulumi.Output.from_input(value).apply(lambda known: exported.__setitem__(name, known))
+
+    pulumi.export = export
     config.set_all_config(json.load(sys.stdin))
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder, project="dynoform", stack="local", preview=False)
     loop.run_until_complete(stack.run_pulumi_func(lambda: runpy.run_path(str(ROOT / "__main__.py"))))  # type: ignore[arg-type, return-value]
+    if "exports" in sys.argv:
+        json.dump(exported, sys.stdout)
+        return
     json.dump(sorted(recorder.resources, key=lambda each: (each["type"], each["name"])), sys.stdout)
 
 

@@ -33,6 +33,7 @@ SECRET = {
     ("GET", "/apps/{app}/releases/{release}/config-vars"),
     ("GET", "/apps/{app}/log-drains"),
     ("GET", "/apps/{app}/log-drains/{drain}"),
+    ("GET", "/apps/{app}/telemetry-drains"),
     ("GET", "/apps/{app}/webhooks"),
     ("GET", "/apps/{app}/webhooks/{webhook}"),
     ("GET", "/apps/{app}/webhook-events"),

@@ -8,11 +8,17 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from dynoform.domain.log_drains import reachable
+from dynoform.domain.log_drains import Reach
 from dynoform.store.session import Store
 from dynoform.store.tables import LogDrain
 
 URL = "https://user:hunter2@logs.example.com/in?app=1"
+SHOWN = "https://user:********@logs.example.com/in?app=********"
+
+ADDRESSES = (
+    *("93.184.216.34", "2606:2800::1", "10.1.0.2", "::ffff:10.1.0.2", "fd00:1::5", "10.1.0.1", "::ffff:10.1.0.1"),
+    *("10.2.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "::1", "fe80::1", "2002:7f00:1::", "name"),
+)
 
 
 def add(client: httpx.Client, app: str, url: str) -> httpx.Response:
@@ -24,11 +30,11 @@ def test_a_drain_is_added_shown_changed_and_removed(client: httpx.Client, app: s
     assert answer.status_code == 201
     drain = answer.json()
     assert set(drain) == {"addon", "app", "created_at", "id", "token", "updated_at", "url"}
-    assert (drain["url"], drain["addon"]) == (URL, None)
+    assert (drain["url"], drain["addon"]) == (SHOWN, None)
     assert uuid.UUID(drain["token"].removeprefix("d."))
     with store.transaction() as session:
         assert b"hunter2" not in session.scalars(select(LogDrain.url)).one()
-    for reference in (drain["id"], drain["token"], quote(URL, safe="")):
+    for reference in (drain["id"], drain["token"], quote(URL, safe=""), quote(SHOWN, safe="")):
         assert client.get(f"/apps/{app}/log-drains/{reference}").json() == drain
     assert client.get(f"/apps/{app}/log-drains").json() == [drain]
     changed = client.put(f"/apps/{app}/log-drains/{drain['token']}", json={"url": "syslog+tls://logs.example.com:6514"})
@@ -42,11 +48,11 @@ def test_a_drain_is_added_shown_changed_and_removed(client: httpx.Client, app: s
     "url",
     [
         "https://logs.example.com",
-        "https://logs.example.com:8443/a/b?c=d",
+        "https://logs.example.com:8443/a/b",
         "syslog://logs.example.com:514",
         "syslog+tls://logs.example.com:6514",
-        "https://10.1.2.3/in",
-        "https://[2001:db8::1]:8443/",
+        "https://93.184.216.34/in",
+        "https://[2606:2800::1]:8443/",
         "https://logs",
     ],
 )
@@ -67,6 +73,9 @@ def test_an_ordinary_url_is_taken(client: httpx.Client, app: str, url: str) -> N
         ("https://127.1/", "its host is none"),
         ("https://2130706433/", "its host is none"),
         ("https://0x7f000001/", "its host is none"),
+        ("https://10.1.2.3/in", "its host is none"),
+        ("syslog://172.29.4.1:514", "its host is none"),
+        ("https://[fd00::1]/in", "its host is none"),
         ("https://0.0.0.0/", "its host is none"),
         ("https://[::1]/", "its host is none"),
         ("https://[::ffff:127.0.0.1]/", "its host is none"),
@@ -89,10 +98,16 @@ def test_a_hostile_url_is_refused(client: httpx.Client, app: str, url: str, mess
     assert client.get(f"/apps/{app}/log-drains").json() == []
 
 
-def test_the_platforms_own_address_gets_no_logs() -> None:
-    assert reachable("172.29.4.1") is True
-    assert reachable("172.29.4.1", ["172.29.4.1"]) is False
-    assert reachable("::ffff:172.29.4.1", ["172.29.4.1"]) is False
+def test_only_public_addresses_and_those_that_the_operator_names_get_logs() -> None:
+    reach = Reach(frozenset({"10.1.0.1"}), ("10.1.0.0/16", "fd00:1::/32"))
+    assert [address for address in ADDRESSES if Reach().allows(address)] == ["93.184.216.34", "2606:2800::1"]
+    assert [address for address in ADDRESSES if reach.allows(address)] == [
+        "93.184.216.34",
+        "2606:2800::1",
+        "10.1.0.2",
+        "::ffff:10.1.0.2",
+        "fd00:1::5",
+    ]
 
 
 def test_an_app_has_five_drains_and_each_once(client: httpx.Client, app: str) -> None:
@@ -117,6 +132,33 @@ def test_an_app_has_five_drains_and_each_once(client: httpx.Client, app: str) ->
     assert (answer.status_code, answer.json()["message"]) == (422, "Url has already been taken")
     same = client.patch(f"/apps/{app}/log-drains/{third['id']}", json={"url": first["url"]})
     assert same.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://logs.example.com/in", "https://logs.example.com/in"),
+        ("https://key@logs.example.com:8443/in", "https://********@logs.example.com:8443/in"),
+        ("https://:key@logs.example.com", "https://:********@logs.example.com"),
+        ("https://logs.example.com/?key=a&b", "https://logs.example.com/?key=********&b=********"),
+        ("https://logs.example.com/?key", "https://logs.example.com/?key=********"),
+        ("syslog+tls://logs.example.com:6514", "syslog+tls://logs.example.com:6514"),
+    ],
+)
+def test_what_opens_a_drain_is_not_shown(client: httpx.Client, app: str, url: str, shown: str) -> None:
+    made = add(client, app, url).raise_for_status()
+    assert made.json()["url"] == shown
+    assert client.get(f"/apps/{app}/log-drains").json()[0]["url"] == shown
+    assert client.delete(f"/apps/{app}/log-drains/{quote(shown, safe='')}").status_code == 200
+
+
+def test_a_drain_that_looks_like_another_is_not_taken_for_it(client: httpx.Client, app: str) -> None:
+    for key in ("one", "two"):
+        add(client, app, f"https://{key}@logs.example.com/").raise_for_status()
+    shown = quote("https://********@logs.example.com/", safe="")
+    assert client.delete(f"/apps/{app}/log-drains/{shown}").status_code == 404
+    assert client.delete(f"/apps/{app}/log-drains/{quote('https://two@logs.example.com/', safe='')}").status_code == 200
+    assert len(client.get(f"/apps/{app}/log-drains").json()) == 1
 
 
 def test_strangers_see_and_change_nothing(client: httpx.Client, stranger: httpx.Client, app: str) -> None:

@@ -1,6 +1,7 @@
 """Log drains."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -46,3 +47,17 @@ def test_drains_are_shown(heroku: HerokuCLI, drain: dict[str, Any]) -> None:
 def test_remove_removes_by_address(heroku: HerokuCLI, client: httpx.Client, drain: dict[str, Any]) -> None:
     heroku(f"drains:remove {drain['url']} -a myapp")
     assert drains(client) == []
+
+
+@covers("telemetry:add https://otel.example.test --app firapp", "telemetry --app firapp")
+def test_telemetry_drains_are_added_and_shown(
+    heroku: HerokuCLI, client: httpx.Client, create: Callable[[str], str]
+) -> None:
+    create("firapp")
+    ran = heroku("telemetry:add https://otel.example.test --app firapp")
+    assert "successfully added drain https://otel.example.test" in ran.text
+    (made,) = client.get("/apps/firapp/telemetry-drains").raise_for_status().json()
+    assert made["signals"] == ["traces", "metrics", "logs"]
+    shown = heroku("telemetry --app firapp").text
+    assert made["id"] in shown
+    assert "https://otel.example.test" in shown

@@ -7,30 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-_FRAME = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
+from dynoform.domain import relp
+
+_MESSAGE = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
 
 
 @dataclass
 class LogPlane:
-    """What arrived, by connection."""
+    """What arrived."""
 
-    received: list[bytearray] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
 
     def lines(self, app_id: object) -> list[str]:
         """The app's lines: ``heroku[release.1234]: State changed from starting to up``."""
-        found = (_FRAME.fullmatch(frame) for part in self.received for frame in _frames(bytes(part)))
+        found = (_MESSAGE.fullmatch(message) for message in self.received)
         wanted = (match for match in found if match and match[1].decode() == str(app_id))
         return [f"{match[2].decode()}[{match[3].decode()}]: {match[4].decode()}" for match in wanted]
-
-
-def _frames(data: bytes) -> Iterator[bytes]:
-    """The whole frames (RFC 6587, octet-counted) of what has arrived."""
-    while match := re.match(rb"(\d+) ", data):
-        end = match.end() + int(match[1])
-        if len(data) < end:
-            return
-        yield data[match.end() : end]
-        data = data[end:]
 
 
 @contextmanager
@@ -40,10 +32,12 @@ def listening(address: str, port: int) -> Iterator[LogPlane]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            part = bytearray()
-            plane.received.append(part)
+            reader = relp.Reader()
             while data := self.request.recv(65536):
-                part += data
+                for frame in reader.feed(data):
+                    if frame.command == relp.SYSLOG:
+                        plane.received.append(frame.data)
+                    self.request.sendall(relp.accepted(frame.number))
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True

@@ -1,6 +1,7 @@
 """HAProxy in its container, as the platform runs it."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ def start_router(
     listen: str,
     http: int,
     https: int,
-    hold_seconds: int = 75,
+    more: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Container:
     """Start it on the host's network: ``platform`` is where API and log plane are, the rest where it listens.
 
-    ``hold_seconds`` is how long requests wait for a dyno, in place of Heroku's 75; ``options`` are Docker's.
+    ``more`` goes into its environment, for instance how long requests wait for a dyno, in place of Heroku's 75 s;
+    ``options`` are Docker's.
     """
     return parts.run(
         "router",
@@ -49,7 +51,7 @@ def start_router(
             "DYNOFORM_LISTEN_ADDRESS": listen,
             "DYNOFORM_HTTP_PORT": str(http),
             "DYNOFORM_HTTPS_PORT": str(https),
-            "DYNOFORM_HOLD_SECONDS": str(hold_seconds),
+            **(more or {}),
         },
         volumes={
             str(folder): {"bind": "/var/lib/dynoform/router"},

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
@@ -14,6 +15,8 @@ from docker.types import LogConfig
 from dynoform.journal import Journal
 from dynoform.logplex.buffers import Buffers
 from dynoform.logplex.server import Logplex
+from dynoform.logplex_tls import Identity
+from tests.integration.certificates import Authority
 from tests.integration.engine_parts import LABEL, EngineParts, parts
 
 __all__ = ["parts"]
@@ -38,14 +41,20 @@ time.sleep(60)
 class Plane:
     """A log plane in a thread, which can go away and come back with its buffers."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        authority = Authority()
+        certificate, key = authority.issue("logplex", PLATFORM, "logplex")
+        self.identity = Identity(folder / "logplex.crt", folder / "logplex.key", folder / "ca.crt")
+        self.identity.certificate.write_bytes(certificate)
+        self.identity.key.write_bytes(key)
+        self.identity.authority.write_bytes(authority.pem)
         self.buffers = Buffers(history=100_000)
         self.start()
 
     def start(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.server = Logplex(Journal("logplex"), self.buffers)
-        self.loop.run_until_complete(self.server.start(PLATFORM, 6514, 8001))
+        self.loop.run_until_complete(self.server.start(PLATFORM, 6514, 8001, self.identity))
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
@@ -73,8 +82,8 @@ class Plane:
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[Plane]:
-    made = Plane()
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    made = Plane(tmp_path_factory.mktemp("plane"))
     yield made
     made.stop()
 
@@ -82,8 +91,8 @@ def plane() -> Iterator[Plane]:
 class Agent:
     """The log agent, with its state in a volume."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self.parts = parts
+    def __init__(self, parts: EngineParts, plane: Plane) -> None:
+        self.parts, self.authority = parts, plane.identity.authority
         self.volume = parts.engine.volumes.create(f"{STACK}_state_{uuid.uuid4().hex[:8]}", labels={LABEL: ""})
         root = parts.engine.info()["DockerRootDir"]
         self.containers = f"{root}/containers"
@@ -94,9 +103,14 @@ class Agent:
             "log-agent",
             network_mode="host",
             cap_drop=["ALL"],
-            environment={"DYNOFORM_STACK": STACK, "DYNOFORM_PLATFORM_ADDRESS": PLATFORM},
+            environment={
+                "DYNOFORM_STACK": STACK,
+                "DYNOFORM_PLATFORM_ADDRESS": PLATFORM,
+                "DYNOFORM_LOGPLEX_AUTHORITY": "/run/secrets/logplex-ca.crt",
+            },
             volumes={
                 self.containers: {"bind": "/var/lib/docker/containers", "mode": "ro"},
+                str(self.authority): {"bind": "/run/secrets/logplex-ca.crt", "mode": "ro"},
                 self.volume.name: {"bind": "/var/spool/rsyslog"},
             },
         )
@@ -111,7 +125,7 @@ class Agent:
 
 @pytest.fixture(scope="module")
 def agent(parts: EngineParts, plane: Plane) -> Iterator[Agent]:
-    made = Agent(parts)
+    made = Agent(parts, plane)
     yield made
     made.container.remove(force=True)
     made.volume.remove()

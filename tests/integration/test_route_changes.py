@@ -5,7 +5,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,7 +17,8 @@ from dynoform.router.gate import Gate
 from dynoform.router.layout import SPARES
 from dynoform.router.rendering import MOUNT
 from tests.integration.engine_parts import parts
-from tests.integration.test_router import DYNOS, HOLD_SECONDS, RouterUnderTest, logplex, router
+from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest
+from tests.integration.test_router import logplex, router
 
 __all__ = ["logplex", "parts", "router"]
 
@@ -153,9 +154,14 @@ def test_a_change_costs_the_same_however_many_apps_there_are(
         apps = [RoutedApp(uuid.uuid4(), f"app-{each}") for each in range(number)]
         dynos = [router.dyno(1, 21001, app.id) for app in apps]
         router.agent.apply(compute(apps, dynos, "localhost"))
+        ask = router.agent.master._ask
+
+        def noted(command: str, seconds: float, ask: Callable[[str, float], str] = ask) -> str:
+            asked.append(command)
+            return ask(command, seconds)
+
         with monkeypatch.context() as patched:
-            ask = router.agent.master._ask
-            patched.setattr(router.agent.master, "_ask", lambda *of, ask=ask: (asked.append(of[0]), ask(*of))[1])
+            patched.setattr(router.agent.master, "_ask", noted)
             assert router.agent.apply(compute(apps, [*dynos[1:], router.dyno(1, 21002, apps[0].id)], "localhost"))
         assert json.loads(router.get("app-0.localhost").text)["name"] == "two"
         told = [command for command in asked if not command.startswith(("@1 get ", "@1 del server "))]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, deploys, dynos, hosts, platform, routers
+from dynoform.cli.bench import api, deploys, dynos, hosts, logs, platform, routers
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -23,6 +23,8 @@ MEASURES = (
     Measure("rolling", "release of 20 dynos under 200 requests/s: failed", "requests", 0, dynos.rolling, once=True),
     Measure("reconcile-pass", "a pass over 1,000 dynos on 50 simulated hosts", "s", 2, dynos.pass_seconds),
     Measure("reconcile-memory", "the reconciler of such passes, resident", "MiB", 200, dynos.pass_memory),
+    Measure("log-tail", "10,000 lines/s from a dyno's file to a tail, 99th percentile", "s", 1, logs.tail),
+    Measure("log-loss", "lines lost uncounted, of a dyno that writes as fast as it can", "lines", 0, logs.uncounted),
     Measure("host-lost", "a killed host's dynos serve elsewhere", "s", 15, hosts.host_lost, once=True),
     Measure("leader-lost", "the same for the swarm's leader", "s", 35, hosts.leader_lost, once=True),
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),

@@ -35,6 +35,7 @@ from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.route_changes import RouteChange
 from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
+from dynoform.store.tables.telemetry_drains import TelemetryDrain
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "Team",
     "TeamInvitation",
     "TeamMember",
+    "TelemetryDrain",
     "Webhook",
     "WebhookDelivery",
     "WebhookEvent",

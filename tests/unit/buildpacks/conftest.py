@@ -57,7 +57,7 @@ class Workshop:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
-            timeout=120,
+            timeout=600,
         )
         return Answer(done.returncode, done.stdout, json.loads(result.read_text()))
 

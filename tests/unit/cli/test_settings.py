@@ -106,7 +106,16 @@ def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> No
 def test_missing_file_is_named() -> None:
     with pytest.raises(DynoformError, match=r"stack staging: there is no .*Pulumi\.staging\.yaml") as caught:
         settings.load(CHECKOUT, "staging")
-    assert all(key in caught.value.next_step for key in settings.READ_FIRST if key not in ("listenAddress", "hosts"))
+    own = set(settings.READ_FIRST) - {"listenAddress", "hosts", "ec2"}
+    assert all(key in caught.value.next_step for key in own)
+
+
+def test_a_fleet_at_ec2_is_checked_before_anything_runs(tmp_path: Path) -> None:
+    ec2 = "{region: eu-central-1, zones: [eu-central-1a], adminNetworks: [203.0.113.0/24], publicKey: ssh-ed25519 A}"
+    text = f"config:\n  dynoform:domain: a.example\n  dynoform:listenAddress: 0.0.0.0\n  dynoform:ec2: {ec2}\n"
+    assert load(tmp_path, text + "  dynoform:hosts: {one: {}}\n").hosts == {"one": {}}
+    with pytest.raises(DynoformError, match=r"dynoform:hosts.one: has an address, and EC2 gives it one"):
+        load(tmp_path, text + "  dynoform:hosts: {one: {address: 10.0.0.1}}\n")
 
 
 def test_hosts_that_nobody_could_reach_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -166,14 +166,37 @@ def test_a_router_line_reads_as_on_heroku() -> None:
         ({"state": "SH", "status": 503}, "H13", 503),
         ({"state": "SC", "status": 503}, "H21", 503),
         ({"state": "sC", "status": 503}, "H19", 503),
-        ({"state": "sD", "status": 200}, "H15", 200),
+        ({"state": "sD", "status": 200}, "H15", 503),
+        ({"state": "SD", "status": 200}, "H18", 503),
+        ({"state": "CD", "status": 200, "client": " h1s.flg=0x1 .sc.flg=0x00034402 .sc.app=0x1"}, "H15", 503),
+        ({"state": "CD", "status": 200, "client": " h1s.flg=0x1 .sc.flg=0x00074002 .sc.app=0x1"}, "H27", 499),
+        (
+            {"state": "CD", "status": 200, "client": " h2s.id=1 .sc=0x7f5a(.flg=0x00034402 .app=0x1"},
+            "H15",
+            503,
+        ),
+        (
+            {"state": "CD", "status": 200, "client": " h2s.id=1 .sc=0x7f5a(.flg=0x00034406 .app=0x1"},
+            "H27",
+            499,
+        ),
+        ({"state": "CH", "status": 400}, "H27", 499),
+        ({"state": "cH", "status": 400}, "H28", 499),
+        ({"state": "PH", "status": 503}, "H17", 503),
+        ({"state": "PH", "status": 502, "code": "H25"}, "H25", 502),
+        ({"state": "SC", "status": 503, "dyno": ""}, "H99", 503),
+        ({"state": "KD", "status": 200}, "H24", 503),
+        ({"state": "IH", "status": 500}, "H99", 503),
+        ({"state": "PR", "status": 421, "code": "H31"}, "H31", 421),
         ({"state": "CD", "status": 200}, "H27", 499),
         ({"state": "cD", "status": 200}, "H28", 499),
         ({"state": "LR", "status": 503, "code": "H14"}, "H14", 503),
         ({"state": "LR", "status": 503, "code": "H80"}, "H80", 503),
         ({"state": "--", "status": 503}, "", 503),
         ({"state": "CD", "status": 101}, "", 101),
-        ({"state": "sD", "status": 101}, "H15", 101),
+        ({"state": "sD", "status": 101}, "H15", 503),
+        ({"state": "cD", "status": 101}, "H15", 503),
+        ({"state": "KD", "status": 101}, "H24", 503),
         ({"state": "--", "code": "no such code"}, "", 200),
     ],
 )
@@ -181,9 +204,23 @@ def test_how_a_request_ended_gives_its_code(fields: dict[str, object], code: str
     text = router_log.line(request(**fields))
     assert router_log.code(request(**fields)) == code
     assert text.startswith(
-        f'at=error code={code} desc="{router_log.DESCRIPTIONS[code]}" ' if code else "at=info method"
+        f'at=error code={code} desc="{router_log.CODES[code].description}" ' if code else "at=info method"
     )
     assert f" status={status} " in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "measures"),
+    [
+        ({"held": 1200, "total": 1207}, "dyno=web.1 connect=1201ms service=6ms status=200 bytes=599 "),
+        ({"state": "LR", "status": 503, "code": "H14", "connect": -1}, "dyno= connect= service= status=503 bytes= "),
+        ({"state": "SC", "status": 503, "connect": -1}, "dyno=web.1 connect=7ms service= status=503 bytes= "),
+        ({"state": "sH", "status": 503}, "dyno=web.1 connect=1ms service=6ms status=503 bytes=0 "),
+        ({"state": "SD"}, "dyno=web.1 connect=1ms service=6ms status=503 bytes=599 "),
+    ],
+)
+def test_what_was_not_reached_is_not_measured(fields: dict[str, object], measures: str) -> None:
+    assert measures in router_log.line(request(**fields))
 
 
 def test_a_request_over_tls_says_so() -> None:

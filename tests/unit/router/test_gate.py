@@ -13,6 +13,7 @@ from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.router import gate as module
 from dynoform.router.gate import Gate, answers
+from tests.postgres import free_port
 
 SHOP, BLOG = uuid.UUID(int=1), uuid.UUID(int=2)
 
@@ -43,9 +44,9 @@ class Asker:
     def __init__(self, folder: Path) -> None:
         self.path = folder / module.SOCKET
 
-    async def ask(self, app: object) -> str:
+    async def ask(self, app: object, state: str = "") -> str:
         reader, writer = await asyncio.open_unix_connection(self.path)
-        writer.write(f"{app}\n".encode())
+        writer.write(f"{app} {state}\n".encode())
         try:
             return (await reader.readline()).decode().strip()
         finally:
@@ -155,3 +156,46 @@ def test_a_store_that_is_away_is_asked_again(tmp_path: Path, capsys: pytest.Capt
 
     scenario(tmp_path, gate, play)
     assert capsys.readouterr().out.count(f"app cannot be woken app={SHOP}") == 2
+
+
+def listening(port: int) -> Awaitable[asyncio.Server]:
+    return asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+
+
+def test_dynos_that_are_down_are_tried_until_one_is_there(tmp_path: Path) -> None:
+    gate = Gate(lambda _: None, Journal("router-agent"))
+    port = free_port()
+    up = WebDyno(uuid.UUID(int=1), SHOP, 1, "up", "127.0.0.1", port)
+
+    async def play(haproxy: Asker) -> None:
+        gate.tell(routes(up))
+        assert await haproxy.ask(SHOP) == f"up 127.0.0.1 {port} web.1", "it is not known to be down"
+        waiting = [asyncio.ensure_future(haproxy.ask(SHOP, module.DOWN)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        gate.tell(routes(up))
+        await asyncio.sleep(0.1)
+        assert not any(one.done() for one in waiting)
+        async with await listening(port):
+            assert await asyncio.gather(*waiting) == [f"up 127.0.0.1 {port} web.1"] * 3
+
+    scenario(tmp_path, gate, play)
+
+
+def test_who_waits_for_dynos_that_are_down_is_told_of_others_and_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(lambda _: None, Journal("router-agent"), seconds=0.5)
+    monkeypatch.setattr(module, "MOST", 1)
+    nobody = [WebDyno(uuid.UUID(int=number), SHOP, number, "up", "127.0.0.1", free_port()) for number in (1, 2)]
+
+    async def play(haproxy: Asker) -> None:
+        gate.tell(routes(*nobody))
+        first, second = (asyncio.ensure_future(haproxy.ask(SHOP, module.DOWN)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        assert await haproxy.ask(SHOP, module.DOWN) == "H11", "one for each dyno"
+        gate.tell(routes(dyno("crashed")))
+        assert {await first, await second} == {"H10"}
+        gate.tell(routes(nobody[0]))
+        assert await haproxy.ask(SHOP, module.DOWN) == "H99"
+
+    scenario(tmp_path, gate, play)

@@ -8,7 +8,7 @@ import pytest
 from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno, compute
 from dynoform.router.files import Directory, Files
 from dynoform.router.layout import SPARES, Layout
-from dynoform.router.rendering import base
+from dynoform.router.rendering import SERVER, base
 
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
 
@@ -30,19 +30,49 @@ def laid_out(routes: Routes) -> Layout:
 
 
 def lines(layout: Layout, backend: str) -> list[str]:
-    block = layout.sections.partition(f"\nbackend {backend}\n")[2].partition("\n\n")[0]
+    block = layout.sections.partition(f"\nbackend {backend} from dynos\n")[2].partition("\n\n")[0]
     return [line.strip() for line in block.splitlines()]
 
 
 def test_an_app_of_several_dynos_has_a_backend_that_draws_a_random_one() -> None:
     assert lines(laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20002))), f"app_{A}") == [
-        "balance random(1)",
-        "retries 10",
-        "timeout connect 1s",
-        "http-response set-timeout server 55s",
-        "server web.1:00004e21 172.29.0.1:20001 weight 8",
-        "server web.2:00004e22 172.29.0.1:20002 weight 8",
+        'balance "${DYNOFORM_BALANCE}"',
+        f"server web.1:00004e21 172.29.0.1:20001 {SERVER} cookie 00004e21",
+        f"server web.2:00004e22 172.29.0.1:20002 {SERVER} cookie 00004e22",
     ]
+
+
+def test_where_clients_stay_with_a_dyno_the_backend_is_of_that_name_alone() -> None:
+    dynos = [dyno(A, 1, 20001), dyno(A, 2, 20002)]
+    plain, sticky = (
+        compute([RoutedApp(A, "shop", affinity=affinity)], dynos, "localhost") for affinity in (False, True)
+    )
+    layout = Layout()
+    layout.rearrange([])
+    assert layout.needs_backends(plain.apps.values()) is False
+    assert layout.needs_backends(sticky.apps.values()) is True, "a spare one is not of that kind"
+    layout.rearrange(sticky.apps.values())
+    layout.put(sticky.apps, sticky.api)
+    cookie = 'cookie heroku-session-affinity insert indirect nocache httponly attr "Max-Age=86400"'
+    assert cookie in lines(layout, f"sticky_{A}")
+    assert f"shop.localhost {A}|sticky_{A}\n" in layout.hosts
+    anew = Layout(layout.sections, layout.hosts)
+    assert anew.needs_backends(sticky.apps.values()) is False
+    assert anew.needs_backends(plain.apps.values()) is True
+
+
+def test_the_times_and_limits_are_herokus() -> None:
+    text = base((), api_certificate=False, apps_certificate=False).configuration
+    for line in (
+        *(f"timeout {name}s" for name in ("connect 5", "http-request 30", "server 30", "client 55", "tunnel 55")),
+        "timeout http-keep-alive 90s",
+        "retries 9",
+        "http-response set-timeout server 55s",
+        "tune.http.maxhdr 1000",
+    ):
+        assert f"    {line}\n" in text
+    assert "if { nbsrv,mul(200),sub(txn.open) lt 0 }" in text
+    assert "if { int(1),mul(200),sub(txn.open) lt 0 }" in text
 
 
 def test_a_lone_dyno_stands_in_the_map() -> None:
@@ -83,7 +113,7 @@ def test_an_app_that_grows_takes_a_spare_backend_until_there_is_none() -> None:
     assert layout.needs_backends(first.values()) is False
     layout.put(first, routes.api)
     assert "app-0.localhost 00000000-0000-0000-0000-000000000000|spare_0\n" in layout.hosts
-    assert len(lines(layout, f"spare_{SPARES - 1}")) == 6
+    assert len(lines(layout, f"spare_{SPARES - 1}")) == 3
     assert base(layout.backends, api_certificate=False, apps_certificate=False).generation == generation
     assert layout.needs_backends(routes.apps.values()) is True
     layout.put({apps[0].id: None}, routes.api)

@@ -12,6 +12,7 @@ from dynoform.domain.routes import (
     Server,
     WebDyno,
     compute,
+    page_urls,
 )
 
 LOCAL = {"localhost", "127.0.0.1", "api.localhost", "registry.localhost"}
@@ -138,3 +139,38 @@ def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> Non
     assert hosts["api.localhost"] == "api"
     assert hosts["blog.localhost"] == f"{B}|no_dynos"
     assert "lost.example" not in leads(compute([RoutedApp(A, "shop")], [], "localhost", domains))
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://bucket.example/error.html", True),
+        (" http://x.example/a?b=c&d=%20#e ", True),
+        ("//x.example/a", False),
+        ("javascript:alert(1)", False),
+        ("https://x.example/a b", False),
+        ('https://x.example/"onload=alert(1)', False),
+        ("https://x.example/<b>", False),
+        ("https://x.example/\nshop.localhost x|app_x", False),
+        ("https://x.example/" + "a" * 2000, False),
+    ],
+)
+def test_pages_of_an_apps_own_are_urls_and_nothing_else(url: str, taken: bool) -> None:
+    for name in ("ERROR_PAGE_URL", "MAINTENANCE_PAGE_URL"):
+        assert page_urls({name: url, "OTHER": "https://x.example/"}) == ({name: url.strip()} if taken else {})
+
+
+def test_pages_of_an_apps_own_stand_beside_the_hosts() -> None:
+    app = RoutedApp(
+        A, "shop", pages=(("MAINTENANCE_PAGE_URL", "https://x.example/m"), ("ERROR_PAGE_URL", "https://x/e"))
+    )
+    found = compute([app, RoutedApp(B, "blog")], [dyno(A, 1, 20001)], "localhost").apps
+    assert found[A].pages == ((f"/error/{A}", "https://x/e"), (f"/maintenance/{A}", "https://x.example/m"))
+    assert found[B].pages == ()
+
+
+def test_where_clients_stay_with_a_dyno_there_is_a_backend_for_it() -> None:
+    app = RoutedApp(A, "shop", affinity=True)
+    one, two = ([dyno(A, number, 20000 + number) for number in range(1, most + 1)] for most in (1, 2))
+    assert compute([app], one, "localhost").apps[A].backend == "lone"
+    assert compute([app], two, "localhost").apps[A].backend == f"sticky_{A}"

@@ -1,0 +1,110 @@
+#!/usr/bin/python3
+"""A docker client of a swarm that is a file: enough of it for playbooks that drain, patch and remove hosts.
+
+Each host has it as /usr/bin/docker; /swarm/state.json is shared by them, /etc/node-id says which node this one is.
+Dynos leave a host that is marked as draining, as the dyno manager has it, while another one takes them.
+"""
+
+import fcntl
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+STATE, OWN = Path("/swarm/state.json"), Path("/etc/node-id")
+
+
+def node_ls(nodes: list[dict[str, Any]], words: list[str]) -> str:
+    """Lines of ids or of JSON."""
+    if "--filter" in words:
+        key, _, value = words[words.index("--filter") + 1].removeprefix("node.label=").partition("=")
+        nodes = [node for node in nodes if node["Spec"]["Labels"].get(key) == value]
+    if "--quiet" in words:
+        return "\n".join(node["ID"] for node in nodes)
+    listed = [
+        {
+            "ID": node["ID"],
+            "Hostname": node["Description"]["Hostname"],
+            "Status": node["Status"]["State"].capitalize(),
+            "Availability": node["Spec"]["Availability"].capitalize(),
+            "ManagerStatus": node["manager"],
+            "TLSStatus": "Ready",
+        }
+        for node in nodes
+    ]
+    if "json" in words[words.index("--format") + 1]:
+        return "\n".join(json.dumps(each) for each in listed)
+    return "\n".join(f"{each['Hostname']} {each['Status']} {each['TLSStatus']}" for each in listed)
+
+
+def update(node: dict[str, Any], words: list[str]) -> None:
+    """``node update``."""
+    for option, value in itertools.pairwise(words):
+        if option == "--availability":
+            node["Spec"]["Availability"] = value
+        elif option == "--label-add":
+            key, _, added = value.partition("=")
+            node["Spec"]["Labels"][key] = added
+        elif option == "--label-rm":
+            node["Spec"]["Labels"].pop(value, None)
+
+
+def inspected(nodes: list[dict[str, Any]], words: list[str]) -> str:
+    """``node inspect``."""
+    if "--format" not in words:
+        return json.dumps(nodes)
+    wanted = words[words.index("--format") + 1]
+    return str(nodes[0]["Status"]["State"]) if "Status" in wanted else json.dumps(nodes[0]["Spec"])
+
+
+def main(words: list[str]) -> str:
+    """What the command prints; every command is remembered."""
+    with STATE.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        state = json.load(file)
+        own = OWN.read_text().strip()
+        said = answer(state, own, words)
+        state["calls"].append([own, *words])
+        file.seek(0)
+        file.truncate()
+        json.dump(state, file)
+    return said
+
+
+def answer(state: dict[str, Any], own: str, words: list[str]) -> str:
+    """Changes the swarm."""
+    nodes = state["nodes"]
+    here = next((node for node in nodes if node["ID"] == own), None)
+    named = [node for node in nodes if node["ID"] in words]
+    if words[0] == "node" and words[1] != "ls" and not named:
+        sys.exit("Error: No such node: not found")
+    match words[:2]:
+        case ["info", *_]:
+            return own if here and not here.get("left") else ""
+        case ["version", *_]:
+            return "26.1.5"
+        case ["ps", *_]:
+            others = [node for node in nodes if node["ID"] != own and node["Spec"]["Availability"] == "active"]
+            leaves = here is not None and here["Spec"]["Labels"].get("dynoform.draining") and others
+            return "" if leaves or here is None else "\n".join(here.get("dynos", []))
+        case ["node", "ls"]:
+            return node_ls(nodes, words)
+        case ["node", "inspect"]:
+            return inspected(named, words)
+        case ["node", "update"]:
+            update(named[0], words)
+        case ["node", "ps"]:
+            return "router Running 3 seconds ago"
+        case ["node", "demote"]:
+            named[0]["manager"], named[0]["Spec"]["Role"] = "", "worker"
+        case ["node", "rm"]:
+            nodes.remove(named[0])
+        case ["swarm", "leave"]:
+            assert here is not None
+            here["left"], here["Status"]["State"] = True, "down"
+    return ""
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:]))

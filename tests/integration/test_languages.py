@@ -1,0 +1,213 @@
+"""Each language's example on a real engine: built, served from the lean run image, with a database, and built again."""
+
+import shlex
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from docker.errors import NotFound
+
+from tests.integration.build_platform import STACK, BuildPlatform, example, images, platform, tarball
+
+__all__ = ["images", "platform"]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass(frozen=True)
+class Language:
+    """An example, what its buildpack calls it, the version that is told, its own test if that runs in a slug."""
+
+    example: str
+    name: str
+    version: str
+    test: str | None = None
+    seconds: int = 600
+
+
+FAST = (
+    Language("go", "Go", "Using Go 1.24."),
+    Language("php", "PHP", "Using PHP 8.4.", "php test.php"),
+    Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb"),
+)
+# A JDK is large, and sbt fetches itself piece by piece.
+SLOW = (
+    Language("clojure", "Clojure (Leiningen)", "Using OpenJDK 21.", seconds=900),
+    Language("java", "Java", "Using OpenJDK 21.", seconds=900),
+    Language("scala", "Scala", "Using sbt 1.10.7", seconds=1500),
+)
+
+
+class Workshop:
+    """Builds of examples, all begun when the first is asked for: they share the machine."""
+
+    def __init__(self, platform: BuildPlatform, languages: tuple[Language, ...]) -> None:
+        self.platform = platform
+        self.languages = languages
+
+    @cached_property
+    def builds(self) -> dict[str, tuple[uuid.UUID, uuid.UUID]]:
+        """Example → its app, its build."""
+        apps = {language.example: self.platform.create_app() for language in self.languages}
+        return {name: (app, self.platform.push(app, example(name), COMMIT)) for name, app in apps.items()}
+
+    def built(self, language: Language) -> tuple[uuid.UUID, str]:
+        """The app, once it is built, and what its build printed."""
+        app, build = self.builds[language.example]
+        assert self.platform.wait(build, language.seconds).status == "succeeded", self.platform.explain(build)
+        return app, self.platform.output(build)
+
+
+@pytest.fixture(scope="module")
+def fast(platform: BuildPlatform) -> Workshop:
+    return Workshop(platform, FAST)
+
+
+@pytest.fixture(scope="module")
+def slow(platform: BuildPlatform) -> Workshop:
+    return Workshop(platform, SLOW)
+
+
+@contextmanager
+def dyno(platform: BuildPlatform, app: uuid.UUID, config: dict[str, str], folder: Path) -> Iterator[str]:
+    """The web process of an app's current slug, as a dyno runs it; its address."""
+    file = folder / "config"
+    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in config.items()))
+    slug = platform.slug(app)
+    container = platform.run_slug(
+        slug.image,
+        slug.process_types["web"],
+        environment={"PORT": "5000", "DYNO": "web.1"},
+        volumes={str(file): {"bind": "/run/secrets/config", "mode": "ro"}},
+        cap_drop=["ALL"],
+        mem_limit="512m",
+    )
+    try:
+        container.reload()
+        address = f"http://{container.attrs['NetworkSettings']['Networks'][STACK]['IPAddress']}:5000"
+        try:
+            answer(f"{address}/")
+        except AssertionError:
+            raise AssertionError(container.logs().decode()) from None
+        yield address
+        started = time.monotonic()
+        container.stop(timeout=20)
+        assert time.monotonic() - started < 15, "it has to end by itself when told to"
+    finally:
+        container.remove(force=True)
+
+
+def answer(url: str) -> tuple[int, str]:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - an address of our own network
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.1)
+
+
+def database_url(platform: BuildPlatform) -> str:
+    container = platform.engine.containers.get(f"{STACK}_postgres")
+    address = container.attrs["NetworkSettings"]["Networks"][STACK]["IPAddress"]
+    return f"postgres://dynoform:pass%27word@{address}:5432/dynoform?sslmode=disable"
+
+
+def check(workshop: Workshop, language: Language, folder: Path) -> None:
+    platform = workshop.platform
+    app, output = workshop.built(language)
+    assert f"-----> {language.name} app detected\n" in output
+    assert f"-----> {language.version}" in output
+    config = {"GREETING": "Hej", "DATABASE_URL": database_url(platform)}
+    with dyno(platform, app, config, folder) as address:
+        greeting = f"Hej from {language.name.partition(' ')[0]}\ndyno web.1, release unknown\n"
+        assert answer(f"{address}/") == (200, greeting)
+        assert answer(f"{address}/database") == (200, "the database says 42\n")
+    if language.test:
+        container = platform.run_slug(platform.slug(app).image, language.test)
+        assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
+
+
+@pytest.mark.parametrize("language", FAST, ids=lambda language: language.example)
+def test_an_example_is_built_and_serves(fast: Workshop, language: Language, tmp_path: Path) -> None:
+    check(fast, language, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", SLOW, ids=lambda language: language.example)
+def test_an_example_of_the_jvm_is_built_and_serves(slow: Workshop, language: Language, tmp_path: Path) -> None:
+    check(slow, language, tmp_path)
+
+
+def test_the_same_source_makes_the_same_image_from_a_warm_cache(fast: Workshop) -> None:
+    apps = {language.example: fast.built(language)[0] for language in FAST}
+    before = {name: fast.platform.slug(app).image for name, app in apps.items()}
+    again = {name: fast.platform.push(app, example(name), COMMIT) for name, app in apps.items()}
+    for build in again.values():
+        assert fast.platform.wait(build).status == "succeeded", fast.platform.explain(build)
+    assert {name: fast.platform.slug(app).image for name, app in apps.items()} == before
+
+
+def test_a_static_site_is_served_as_its_static_json_says(platform: BuildPlatform, tmp_path: Path) -> None:
+    app = platform.create_app()
+    build = platform.push(app, example("static"))
+    assert platform.wait(build).status == "succeeded", platform.explain(build)
+    with dyno(platform, app, {}, tmp_path) as address:
+        assert answer(f"{address}/") == (200, "Hello from a static site\n")
+        assert answer(f"{address}/about") == (200, "About it\n")
+        assert answer(f"{address}/nowhere") == (404, "There is nothing here\n")
+        assert answer(f"{address}/old/page") == (200, "Hello from a static site\n")  # where it was sent to
+        assert answer(f"{address}/static.json")[0] == 404
+        with urllib.request.urlopen(f"{address}/about", timeout=5) as response:  # noqa: S310 - as above
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_buildpack_by_git_url_runs_before_one_of_ours(platform: BuildPlatform, images: dict[str, str]) -> None:
+    script = (
+        "set -e; cd /tmp; git init -q -b main pack; cd pack; mkdir bin;"
+        "printf '#!/bin/bash\\necho Word\\n' >bin/detect;"
+        'printf \'#!/bin/bash\\necho "word is $(cat $3/WORD)" >$1/word; mkdir -p $1/.profile.d;'
+        " echo export SAID=word >$1/.profile.d/word.sh;"
+        " echo export TOOL=sharp >$(dirname $0)/../export\\n' >bin/compile;"
+        "git add .; git -c user.name=a -c user.email=a@example.com commit -qm one; git tag v1; git rm -q bin/compile;"
+        "git -c user.name=a -c user.email=a@example.com commit -qm broken;"
+        "exec git daemon --export-all --base-path=/tmp --reuseaddr"
+    )
+    server = platform.engine.containers.run(
+        images["stack-13-build"], ["bash", "-c", script], detach=True, network=STACK, labels={"dynoform.test.build": ""}
+    )
+    try:
+        server.reload()
+        url = f"git://{server.attrs['NetworkSettings']['Networks'][STACK]['IPAddress']}/pack#v1"
+        files: dict[str, str | Path] = {
+            ".buildpacks": f"{url}\nheroku/nodejs\n",
+            "package.json": '{"name": "a", "version": "1.0.0", "scripts": {"build": "echo tool is $TOOL"}}',
+            "Procfile": "web: cat word; echo $SAID\n",
+        }
+        app = platform.create_app({"WORD": "mellon"})
+        build = platform.push(app, tarball(files))
+        assert platform.wait(build).status == "succeeded", platform.explain(build)
+        server.remove(force=True)
+        again = platform.push(app, tarball(files))
+        assert platform.wait(again).status == "succeeded", platform.explain(again)
+    finally:
+        with suppress(NotFound):
+            server.remove(force=True)
+    output = platform.output(build)
+    assert f"-----> Using buildpack: {url}\n       Fetched commit " in output
+    assert "       tool is sharp\n" in output
+    assert "using the copy from the last build\n" in platform.output(again)
+    container = platform.run_slug(platform.slug(app).image, platform.slug(app).process_types["web"])
+    container.wait(timeout=30)
+    assert container.logs().decode() == "word is mellon\nword\n"

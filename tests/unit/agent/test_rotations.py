@@ -1,0 +1,76 @@
+"""The agent tells of files that the engine has rotated, each once."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from dynoform.agent.rotations import Rotations
+
+ID = "c" * 64
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.told: list[tuple[object, str, str, dict[str, object]]] = []
+
+    def line(self, app_id: object, source: str, process: str, message: str) -> None:
+        self.told.append((app_id, source, process, json.loads(message)))
+
+
+def entry(second: int, stack: str = "mine") -> str:
+    attributes = {"dynoform.app": "app", "dynoform.dyno": "web.1", "dynoform.stack": stack}
+    time = f"2026-11-26T06:00:{second:02d}.123456789Z"
+    return json.dumps({"log": "x\n", "stream": "stdout", "attrs": attributes, "time": time}) + "\n"
+
+
+def rotate(folder: Path) -> None:
+    current = folder / ID / f"{ID}-json.log"
+    current.rename(f"{current}.1")
+    current.touch()
+
+
+def write(folder: Path, *seconds: int, stack: str = "mine") -> None:
+    with (folder / ID / f"{ID}-json.log").open("a") as file:
+        file.write("".join(entry(second, stack) for second in seconds))
+
+
+def told(first: int, last: int, lines: int, *, exact: bool = True) -> tuple[object, ...]:
+    times = [f"2026-11-26T06:00:{second:02d}.123456+00:00" for second in (first, last)]
+    return "app", "rotated", "web.1", {"first": times[0], "last": times[1], "lines": lines, "exact": exact}
+
+
+def test_each_full_file_is_told_of_once_with_its_lines(tmp_path: Path) -> None:
+    lines = Lines()
+    rotations = Rotations("mine", tmp_path, lines)
+    (tmp_path / ID).mkdir()
+    (tmp_path / "noise").write_text("no folder")
+    write(tmp_path, 1, 2, 3)
+
+    async def scenario() -> None:
+        await rotations.look()
+        assert lines.told == []
+        rotate(tmp_path)
+        write(tmp_path, 4, 5)
+        await rotations.look()
+        await rotations.look()
+        assert lines.told == [told(1, 3, 3)]
+        rotate(tmp_path)
+        write(tmp_path, 6)
+        rotate(tmp_path)  # the file of 4 and 5 has gone unseen
+        await rotations.look()
+        assert lines.told[1:] == [told(6, 6, 1, exact=False)]
+
+    asyncio.run(scenario())
+
+
+def test_other_stacks_and_noise_are_left_alone(tmp_path: Path) -> None:
+    lines = Lines()
+    (tmp_path / ID).mkdir()
+    write(tmp_path, 1, stack="other")
+    rotate(tmp_path)
+    asyncio.run(Rotations("mine", tmp_path, lines).look())
+    (tmp_path / ID / f"{ID}-json.log.1").unlink()
+    (tmp_path / ID / f"{ID}-json.log.1").write_bytes(b"\xff\xfe noise")
+    asyncio.run(Rotations("mine", tmp_path, lines).look())
+    asyncio.run(Rotations("mine", tmp_path / "nowhere", lines).look())
+    assert lines.told == []
