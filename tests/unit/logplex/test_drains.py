@@ -68,6 +68,8 @@ def test_an_https_drain_gets_herokus_requests(plane: Plane, https: Receiver, app
     assert request.headers["Content-Type"] == "application/logplex-1"
     assert request.headers["Logplex-Msg-Count"] == "1"
     assert request.headers["Logplex-Drain-Token"] == TOKEN
+    assert re.fullmatch(r"[0-9A-F]{32}", request.headers["Logplex-Frame-Id"])
+    assert request.headers["User-Agent"].startswith("Logplex/")
     assert request.headers["Host"] == f"{LOCAL}:{url.rpartition(':')[2].partition('/')[0]}"
     assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'us@er:pass/word').decode()}"
     found = [message for each in https.requests for message in messages(each.body)]
@@ -211,6 +213,15 @@ def test_a_certificate_that_nobody_knows_is_an_l14(plane: Plane, https: Receiver
     (said,) = [text for text in plane.texts(app) if "L14" in text]
     assert said.startswith(f"Error L14 (Certificate validation error): drain '{TOKEN}': certificate verify failed")
     assert "hunter2" not in said
+    assert https.requests == []
+
+
+def test_a_certificate_for_another_host_is_an_l14(plane: Plane, https: Receiver, app: str) -> None:
+    port = https.url.rpartition(":")[2].partition("/")[0]
+    plane.apply(target(app, f"syslog+tls://localhost:{port}"))  # the receiver's is for 127.0.0.1
+    plane.write(app, "secret")
+    said = f"Error L14 (Certificate validation error): drain '{TOKEN}': certificate verify failed"
+    until(lambda: any(text.startswith(said) for text in plane.texts(app)), lambda: plane.texts(app))
     assert https.requests == []
 
 
