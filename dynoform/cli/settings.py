@@ -78,10 +78,12 @@ def _check_rules(found: StackSettings) -> None:
     router_ports = [found.port("httpPort"), found.port("httpsPort")]
     stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
     subnets = found.text("dynoSubnet"), found.text("platformSubnet")
-    rules: dict[str, Callable[[Any], None]] = {
+    rules: dict[str, Callable[[Any], object]] = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
+        "routing": stack_settings.check_routing,
+        "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }
     for key, rule in rules.items():

@@ -117,7 +117,7 @@ PAGE_VARS = {"ERROR_PAGE_URL": "/error/", "MAINTENANCE_PAGE_URL": "/maintenance/
 """Config vars that name pages (https://devcenter.heroku.com/articles/error-pages); keys in the routers' map, which no
 host name can be, before the app's id."""
 # Nothing that would need escaping in an attribute of a page, in HAProxy's map or on its command line.
-_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
+_PAGE_URL = re.compile(r"(?:https?:)?//[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"

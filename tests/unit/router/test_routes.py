@@ -146,7 +146,8 @@ def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> Non
     [
         ("https://bucket.example/error.html", True),
         (" http://x.example/a?b=c&d=%20#e ", True),
-        ("//x.example/a", False),
+        ("//x.example/a", True),
+        ("/error.html", False),
         ("javascript:alert(1)", False),
         ("https://x.example/a b", False),
         ('https://x.example/"onload=alert(1)', False),
