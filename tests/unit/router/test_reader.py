@@ -14,7 +14,7 @@ from dynoform.store import routes as stored
 from dynoform.store.releases import add_config
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, AppFeature, Domain, Dyno, RouteChange
+from dynoform.store.tables import Account, App, AppFeature, Domain, Dyno, Formation, RouteChange
 from tests.unit.router.test_agent import KEY, app_with_dyno
 
 
@@ -92,6 +92,15 @@ def test_a_page_of_the_apps_own_is_known_when_its_config_var_is(
             add_config(session, Vault(KEY), shop, config)
         found = read(reader, shop, blog).apps
         assert {app: route.pages for app, route in found.items() if route} == ({} if pages is None else {shop: pages})
+
+
+def test_an_app_is_blank_until_it_has_code(reader: Reader, store: Store, shop: uuid.UUID, blog: uuid.UUID) -> None:
+    with store.transaction() as session:
+        session.execute(update(App).where(App.id == blog).values(name="news"))
+    assert [route.backend for route in read(reader, shop, blog).apps.values() if route] == ["blank"]
+    with store.transaction() as session:
+        session.add(Formation(app_id=blog, type="worker", quantity=0))
+    assert [route.backend for route in read(reader, shop, blog).apps.values() if route] == ["no_dynos"]
 
 
 def test_clients_stay_with_a_dyno_from_when_the_feature_is_turned_on(

@@ -1,5 +1,6 @@
 import random
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,13 @@ def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenan
     found = compute([RoutedApp(A, "shop", maintenance)], dynos, "localhost")
     assert leads(found)["shop.localhost"] == f"{A}|{backend}"
     assert bool(found.apps[A].servers) is (backend == LONE)
+
+
+def test_an_app_without_code_has_a_page_of_its_own_kind() -> None:
+    app = RoutedApp(A, "shop", blank=True)
+    assert compute([app], [], "localhost").apps[A].backend == "blank"
+    assert compute([app], [dyno(A, 1, None, "starting")], "localhost").apps[A].backend == "held"
+    assert compute([replace(app, maintenance=True)], [], "localhost").apps[A].backend == "maintenance"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Apps' own pages, and whose clients stay with a dyno: what routers have to know of both when it changes."""
+"""Apps' own pages, whose clients stay with a dyno, who has no code: what routers have to know of when it changes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ BEFORE = ("apps", "id", "INSERT OR DELETE OR UPDATE OF name, maintenance")
 AFTER = (
     ("apps", "id", "INSERT OR DELETE OR UPDATE OF name, maintenance, page_urls"),
     ("app_features", "app_id", "INSERT OR DELETE OR UPDATE OF enabled"),
+    ("formations", "app_id", "INSERT OR DELETE"),
 )
 """As in 0018: table, its column with the app's id, and what changes routes."""
 
