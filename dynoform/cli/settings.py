@@ -91,7 +91,10 @@ def _check_rules(found: StackSettings) -> None:
             rule(found.values[key])
     ec2 = found.values["ec2"] or {}
     ec2_settings.check(ec2, found.hosts)
-    host_settings.check(ec2_settings.addressed(ec2, found.hosts))
+    addressed = ec2_settings.addressed(ec2, found.hosts)
+    host_settings.check(addressed)
+    if not _is_secure(found.values["routerAddresses"]):
+        host_settings.router_addresses(found.text("routerAddresses"), addressed)
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from providers.dynoform.ansible_run import Host, run_playbook
+from providers.dynoform.ansible_run import Host, connection, run_playbook
 from providers.dynoform.engine import Operation
 from providers.dynoform.errors import InputError, PartialError, ProviderError
 from providers.dynoform.playbook import Playbook
@@ -218,6 +218,15 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
         "-o ServerAliveInterval=5",
         "key": "none",
     }
+
+
+def test_a_connection_that_is_kept_is_not_taken_for_another_host_of_the_same_address() -> None:
+    """Two fleets may have the same private addresses behind different jump hosts."""
+    hosts = [Host("one", "10.0.0.1", "ssh", jump=jump) for jump in ("admin@here", "admin@there", "admin@here")]
+    folders = [connection(host)["ansible_control_path_dir"] for host in hosts]
+    assert folders[0] == folders[2] != folders[1]
+    # A socket's path has at most 107 characters, of which SSH takes some for itself.
+    assert len(Path(folders[0]).expanduser().as_posix()) < 70
 
 
 def test_tasks_are_delegated_to_hosts_beside_the_one_that_the_play_is_for(tmp_path: Path, operation: Operation) -> None:
