@@ -144,15 +144,14 @@ class Certificates:
         return shown not in ("", fingerprint(pem))
 
     def _load_certificates(self, crt_list: Path, listed: Sequence[str], wanted: Sequence[Entry]) -> bool:
-        missing = _missing(wanted, listed)
-        if len(missing) > _MANY:
+        kept = {OWN_CERTIFICATE, *(_seen(entry.file) for entry in wanted)}
+        missing, extra = _missing(wanted, listed), [file for file in listed if file not in kept]
+        if len(missing) + len(extra) > _MANY:
             # A router that is new or was long without its agent: together they are loaded in a fraction of the time.
             self.master.reload()
             listed = self.master.listed(crt_list) or []
-            missing = _missing(wanted, listed)
+            missing, extra = _missing(wanted, listed), [file for file in listed if file not in kept]
         said = {entry.file: self._add(crt_list, entry) for entry in missing}
-        kept = {OWN_CERTIFICATE, *(_seen(entry.file) for entry in wanted)}
-        extra = [file for file in listed if file not in kept]
         for file in extra:
             self.master.remove_certificate(crt_list, file)
         if missing:
