@@ -1,20 +1,23 @@
 """How the platform's processes write to apps' logs: they hand a line over and never wait or fail for it.
 
-The log plane acknowledges lines (RELP), so that none is lost when it is killed; some then come twice.
+The log plane acknowledges lines (RELP), so that none is lost when it is killed.
 """
 
 import queue
+import secrets
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 
 from dynoform import logplex_tls
 from dynoform.configuration import Configuration
 from dynoform.domain import log_lines, relp
+from dynoform.domain.log_repeats import Place
 
 LIMIT = 4_096
 """Lines that may wait while the log plane is away; then the oldest go."""
@@ -34,6 +37,8 @@ class LogplexClient:
         self.dropped = 0
         """Lines given up so far."""
         self._lines: queue.Queue[bytes] = queue.Queue(limit)
+        self._name, self._numbers = secrets.token_hex(6), count(1)
+        """By these the log plane knows a line that comes again."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -45,7 +50,7 @@ class LogplexClient:
         """
         now = datetime.now(UTC)
         for text in message.splitlines() or [""]:
-            self._put(log_lines.message(app_id, source, process, text, now))
+            self._put(partial(log_lines.message, app_id, source, process, text, now))
 
     def close(self, seconds: float = 2) -> None:
         """Give lines that wait up to ``seconds`` to leave, then hang up."""
@@ -54,7 +59,7 @@ class LogplexClient:
             time.sleep(0.01)
         self._closing.set()
 
-    def _put(self, message: bytes) -> None:
+    def _put(self, message: Callable[[Place], bytes]) -> None:
         with self._lock:
             if self._lines.full():
                 try:
@@ -63,7 +68,7 @@ class LogplexClient:
                     self.dropped += 1
                 except queue.Empty:
                     pass  # the sender was faster
-            self._lines.put_nowait(message)
+            self._lines.put_nowait(message(Place(self._name, next(self._numbers))))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="logplex-client", daemon=True)
                 self._thread.start()

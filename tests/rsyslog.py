@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dynoform.cli.places import Places
@@ -37,39 +38,81 @@ def _unpack(target: Path) -> None:
         package.unlink()
 
 
-def start(folder: Path, configuration: str, **environment: str) -> "subprocess.Popen[bytes]":
+def start(folder: Path, configuration: str) -> "subprocess.Popen[bytes]":
     """Run rsyslog with this configuration; its state and its own log are in ``folder``."""
-    root = brought()
-    assert root is not None
-    (modules,) = root.glob(_MODULES)
     (folder / "rsyslog.conf").write_text(configuration)
-    variables = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(modules.parent), **environment}
-    pid = folder / "rsyslogd.pid"
-    if pid.exists():  # as the entrypoint does
-        subprocess.run(["sh", ROOT / "images/log-agent/rewind", folder, "1000"], check=True, timeout=30)
-        pid.unlink()
-    words: list[str | Path] = [root / "usr/sbin/rsyslogd", "-n", "-i", pid, "-f", folder / "rsyslog.conf"]
-    with (folder / "rsyslog.log").open("ab") as log:
-        return subprocess.Popen([*words, "-M", modules], env=variables, stdout=log, stderr=log)
+    return _run(folder, _program(folder), "-n", "-i", folder / "rsyslogd.pid", "-f", folder / "rsyslog.conf")
 
 
 @contextmanager
-def running(folder: Path, configuration: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(folder: Path, configuration: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The same, for the length of the block."""
-    process = start(folder, configuration, **environment)
+    process = start(folder, configuration)
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+        end(process)
 
 
-def agent(folder: Path, containers: Path, settings: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The log agent's own configuration and environment, for files and state in these folders."""
-    text = (ROOT / "images/log-agent/rsyslog.conf").read_text()
-    text = text.replace("/var/spool/rsyslog", str(folder)).replace("/var/lib/docker/containers", str(containers))
-    return text.replace("/dev/stdout", str(folder / "complaints")), dict(settings)
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Have it end; what does not is killed."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        kill(process)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill it and what it has started, as when a container is killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+
+@contextmanager
+def running_agent(folder: Path, containers: Path, settings: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """``start_agent`` for the length of the block."""
+    process = start_agent(folder, containers, settings)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def start_agent(folder: Path, containers: Path, settings: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Run the log agent's own entrypoint and configuration, for files and state in these folders."""
+    program = _program(folder)
+    places = {
+        "/var/spool/rsyslog": folder,
+        "/run/log-agent": folder / "run",
+        "/var/lib/docker/containers": containers,
+        "/etc/rsyslog.conf": folder / "rsyslog.conf",
+        "/dev/stdout": folder / "complaints",
+    }
+    for name in ("entrypoint", "rewind", "rsyslog.conf"):
+        text = (ROOT / "images/log-agent" / name).read_text()
+        for path, place in places.items():
+            text = text.replace(path, str(place))
+        (folder / name).write_text(text)
+    (program.parent / "rewind").write_text((folder / "rewind").read_text())
+    (program.parent / "rewind").chmod(0o755)
+    return _run(folder, "sh", folder / "entrypoint", PATH=f"{program.parent}:{os.environ['PATH']}", **settings)
+
+
+def _program(folder: Path) -> Path:
+    root = brought()
+    assert root is not None
+    (modules,) = root.glob(_MODULES)
+    program = folder / "bin" / "rsyslogd"
+    program.parent.mkdir(exist_ok=True)
+    library = f"LD_LIBRARY_PATH={modules.parent}"
+    program.write_text(f'#!/bin/sh\nexec env {library} {root}/usr/sbin/rsyslogd "$@" -M {modules}\n')
+    program.chmod(0o755)
+    return program
+
+
+def _run(folder: Path, *words: str | Path, **environment: str) -> "subprocess.Popen[bytes]":
+    variables = {"PATH": os.environ["PATH"], **environment}
+    with (folder / "rsyslog.log").open("ab") as log:
+        return subprocess.Popen(words, env=variables, stdout=log, stderr=log, start_new_session=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dynoform.domain import router_log
+from dynoform.domain.log_repeats import Place
 
 MAXIMUM_BYTES = 10_000
 """A longer line is split into pieces of this many bytes (https://devcenter.heroku.com/articles/limits)."""
@@ -24,7 +25,8 @@ MARK = b" mark "
 
 _MESSAGE = re.compile(
     rb"<\d{1,3}>1 (?P<time>\S+) \S+ (?P<app>\S+) (?P<process>\S+) (?P<id>\S+)"
-    rb' (?:-|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+)(?: (?P<text>.*))?',
+    rb' (?:-|\[read file="(?P<file>[\w-]{1,40})" at="(?P<at>\d{1,18})"\]|(?:\[(?:[^"\]]|"(?:[^"\\]|\\.)*")*\])+)'
+    rb"(?: (?P<text>.*))?",
     re.DOTALL,
 )
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
@@ -47,6 +49,8 @@ class Line:
     time: str
     """``2026-11-23T23:10:17.123456+00:00``"""
     text: str
+    place: Place | None = None
+    """Where its sender has it; None for one that does not say."""
 
     def render(self) -> bytes:
         """The line as a reader sees it, without a line end."""
@@ -131,8 +135,9 @@ def parse(message: bytes, received: datetime) -> Iterator[Line]:
     if app_id is None or not _PROCESS.fullmatch(place):
         return
     moment = normal_time(time) or normal_time(received.isoformat()) or ""
+    read = Place(match["file"].decode(), int(match["at"])) if match["file"] else None
     for piece in pieces(clean(text)):
-        yield Line(app_id, source, place, moment, piece)
+        yield Line(app_id, source, place, moment, piece, read)
 
 
 def split_process(process: str) -> tuple[str, str]:
@@ -185,10 +190,11 @@ def pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def message(app_id: object, source: str, process: str, text: str, time: datetime) -> bytes:
+def message(app_id: object, source: str, process: str, text: str, time: datetime, place: Place | None = None) -> bytes:
     """A line of ours on its way to the log plane, as RFC 5424. ``time`` has a zone."""
     moment = time.astimezone(UTC).isoformat(timespec="microseconds")
-    return f"<190>1 {moment} dynoform {app_id} {source}.{process} - - {text}".encode(errors="replace")
+    data = f'[read file="{place.file}" at="{place.offset}"]' if place else "-"
+    return f"<190>1 {moment} dynoform {app_id} {source}.{process} - {data} {text}".encode(errors="replace")
 
 
 def frame(app_id: object, source: str, process: str, text: str, time: datetime) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
+from dynoform.domain.log_repeats import Marks, Place
 from dynoform.logplex.files import Files
 
 HISTORY = 1_500
@@ -32,11 +33,12 @@ Follower = Callable[[Numbered], None]
 class _App:
     """One app's lines; ``newest`` is the last one's number."""
 
-    __slots__ = ("at", "filed", "lines", "newest")
+    __slots__ = ("at", "filed", "lines", "marks", "newest")
 
     def __init__(self, newest: int, at: float) -> None:
         self.lines: deque[bytes] = deque()
         self.newest = newest
+        self.marks = Marks()
         self.at = at
         """When the last line came, in seconds since 1970."""
         self.filed: int | None = 0
@@ -70,14 +72,14 @@ class Buffers:
         if files:
             self._load(files)
 
+    def take(self, app_id: str, place: Place, time_: str, session: int) -> bool:
+        """Whether a line of the app has not come before; it has then, and has to be appended (see ``Marks``)."""
+        return self._app(app_id).marks.take(place, time_, session)
+
     def append(self, app_id: str, line: bytes) -> None:
         """Keep a rendered line and hand it to the app's followers."""
-        app = self._apps.get(app_id)
-        if app is None:
-            # Not from 0: one whose lines all went would give numbers a second time.
-            app = self._apps[app_id] = _App(self._highest, 0)
-        else:
-            self._apps.move_to_end(app_id)
+        app = self._app(app_id)
+        self._apps.move_to_end(app_id)
         app.at = time.time()
         app.lines.append(line)
         app.newest += 1
@@ -159,6 +161,13 @@ class Buffers:
         """How many apps have lines."""
         return len(self._apps)
 
+    def _app(self, app_id: str) -> _App:
+        app = self._apps.get(app_id)
+        if app is None:
+            # Not from 0: one whose lines all went would give numbers a second time.
+            app = self._apps[app_id] = _App(self._highest, 0)
+        return app
+
     def _shrink(self) -> None:
         app_id, app = next(iter(self._apps.items()))
         self._drop_oldest(app)
@@ -174,6 +183,7 @@ class Buffers:
         for kept in files.load(self.history):
             app = self._apps[kept.app_id] = _App(kept.first - 1 + len(kept.lines), kept.at)
             app.lines.extend(kept.lines)
+            app.marks.load(kept.marks)
             app.filed = None  # its file may end in the middle of a line
             self._highest = max(self._highest, app.newest)
             self.bytes += sum(map(len, kept.lines)) + _OVERHEAD * len(kept.lines)
@@ -182,9 +192,10 @@ class Buffers:
 
     def _write(self, files: Files, app_id: str, app: _App, number: int) -> None:
         if app.filed is None or app.filed + number > 2 * self.history:
-            written, count = files.write(app_id, app.before + 1, app.lines), len(app.lines)
+            written, count = files.write(app_id, app.before + 1, app.lines, app.marks.all()), len(app.lines)
         else:
             lines = [*islice(reversed(app.lines), number)][::-1]
             first = app.newest - len(lines) + 1
-            written, count = files.append(app_id, first, lines, new=not app.filed), app.filed + len(lines)
+            written = files.append(app_id, first, lines, app.marks.moved(), new=not app.filed)
+            count = app.filed + len(lines)
         app.filed = count if written else None

@@ -1,8 +1,8 @@
 """The apps' last lines on disk, so that a log plane that starts anew goes on where the one before it was.
 
-One file per app: a line ``# <number of the first line>``, then the lines. Lines are appended, and now and then the file
-is replaced by one with the last of them. Nothing is forced to the disk: a killed process loses nothing, a host that
-loses its power the last seconds.
+One file per app: a line ``# <number of the first line>``, then the lines, and among them, after ``@``, how far their
+senders' files have come. Lines are appended, and now and then the file is replaced by one with the last of them.
+Nothing is forced to the disk: a killed process loses nothing, a host that loses its power the last seconds.
 """
 
 import json
@@ -18,18 +18,20 @@ from dynoform.domain import log_lines
 from dynoform.journal import Journal
 
 _SUFFIX = ".log"
+_MARK = b"@ "
 _HEAD = re.compile(rb"# (\d{1,18})\n")
 _RUN = re.compile(r"[0-9a-f]{8}")
 _SAY_SECONDS = 60
 
 
 class Kept(NamedTuple):
-    """What was kept of an app: lines, the number of the first one, and when the last came."""
+    """What was kept of an app: lines, the number of the first one, when the last came, and what ``Marks`` remember."""
 
     app_id: str
     first: int
     lines: list[bytes]
     at: float
+    marks: list[bytes]
 
 
 class Files:
@@ -69,20 +71,24 @@ class Files:
             except OSError as error:
                 self._complain(error)
 
-    def append(self, app_id: str, first: int, lines: Iterable[bytes], *, new: bool) -> bool:
-        """Add lines to an app's file, which ``new`` makes; ``first`` is the first one's number. False: not written."""
+    def append(self, app_id: str, first: int, lines: Iterable[bytes], marks: Iterable[bytes], *, new: bool) -> bool:
+        """Add lines to an app's file, which ``new`` makes; ``first`` is the first one's number. False: not written.
+
+        Marks come last: a line whose mark is missing comes twice, one whose mark came before it never.
+        """
+        pieces = [b"# %d\n" % first if new else b"", *(b"%s\n" % line for line in lines), *map(_marked, marks)]
         try:
             with (self._folder / f"{app_id}{_SUFFIX}").open("wb" if new else "ab") as file:
-                file.write(b"".join([b"# %d\n" % first if new else b"", *(b"%s\n" % line for line in lines)]))
+                file.write(b"".join(pieces))
         except OSError as error:
             self._complain(error)
             return False
         return True
 
-    def write(self, app_id: str, first: int, lines: Iterable[bytes]) -> bool:
+    def write(self, app_id: str, first: int, lines: Iterable[bytes], marks: Iterable[bytes]) -> bool:
         """Replace an app's file. False: not written."""
-        head = b"# %d\n" % first
-        return self._replace(self._folder / f"{app_id}{_SUFFIX}", [head, *(b"%s\n" % line for line in lines)])
+        pieces = [b"# %d\n" % first, *(b"%s\n" % line for line in lines), *map(_marked, marks)]
+        return self._replace(self._folder / f"{app_id}{_SUFFIX}", pieces)
 
     def remove(self, app_id: str) -> None:
         """Remove an app's file."""
@@ -122,5 +128,12 @@ def _read(path: Path, history: int, at: float) -> Kept | None:
     head = _HEAD.match(text)
     if head is None or log_lines.canonical_id(path.stem) != path.stem:
         return None
-    lines = text[head.end() :].split(b"\n")[:-1]  # what has no line end was being written
-    return Kept(path.stem, int(head[1]) + max(0, len(lines) - history), lines[-history:], at) if lines else None
+    entries = text[head.end() :].split(b"\n")[:-1]  # what has no line end was being written
+    lines = [entry for entry in entries if not entry.startswith(_MARK)]
+    marks = [entry.removeprefix(_MARK) for entry in entries if entry.startswith(_MARK)]
+    first = int(head[1]) + max(0, len(lines) - history)
+    return Kept(path.stem, first, lines[-history:], at, marks) if lines else None
+
+
+def _marked(mark: bytes) -> bytes:
+    return b"%s%s\n" % (_MARK, mark)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 from dynoform.domain import log_lines, relp
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 """Bytes that are read at once: drains and tails get their turn before more lines have come than may wait for them."""
+
+
+_sessions = count(1)
 
 
 class Receiver(asyncio.BufferedProtocol):
@@ -25,6 +29,7 @@ class Receiver(asyncio.BufferedProtocol):
         self._framer = log_lines.Framer()
         self._relp: relp.Reader | None = None
         self._leaving = False
+        self._session = next(_sessions)
         self._beginning: bytes | None = b""
         """What has come before it is known what is spoken; None once that is."""
 
@@ -77,7 +82,7 @@ class Receiver(asyncio.BufferedProtocol):
     def _take(self, frames: list[relp.Frame]) -> None:
         if self._leaving:
             return  # what was on its way is not acknowledged, so it is sent to the next log plane
-        self.server.receive_all([frame.data for frame in frames if frame.command == relp.SYSLOG])
+        self.server.receive_all([frame.data for frame in frames if frame.command == relp.SYSLOG], self._session)
         answers = b"".join(_answer(frame) for frame in frames)
         if self.transport is not None:
             self.transport.write(answers)

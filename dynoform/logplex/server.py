@@ -49,7 +49,7 @@ class Logplex:
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def receive(self, message: bytes, received: datetime) -> None:
+    def receive(self, message: bytes, received: datetime, session: int) -> None:
         """File one message; what is not a log line of an app is counted. ``flush`` makes it safe."""
         known = False
         for line in log_lines.parse(message, received):
@@ -59,6 +59,8 @@ class Logplex:
                 continue
             if line.source == "app":
                 self._lost(line, self.gaps.line(line.app_id, line.process, line.time))
+            if session and line.place and not self.buffers.take(line.app_id, line.place, line.time, session):
+                return
             self.buffers.append(line.app_id, line.render())
         if not known and log_lines.MARK not in message:
             self.unreadable += 1
@@ -75,11 +77,11 @@ class Logplex:
             text = log_gaps.lost(line.process, file)
             self.buffers.append(line.app_id, Line(line.app_id, "heroku", "logplex", line.time, text).render())
 
-    def receive_all(self, messages: Sequence[bytes]) -> None:
-        """File messages; when this returns, they outlive the process."""
+    def receive_all(self, messages: Sequence[bytes], session: int = 0) -> None:
+        """File messages; when this returns, they outlive the process. ``session`` is 0 where none comes twice."""
         received = datetime.now(UTC)
         for message in messages:
-            self.receive(message, received)
+            self.receive(message, received, session)
         self.buffers.flush()
 
     async def start(

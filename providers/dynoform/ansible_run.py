@@ -37,6 +37,14 @@ SSH_ALIVE_SECONDS = 5
 ADVICE = (
     (re.compile(r"no space left on device", re.IGNORECASE), "free disk space on the host, then run 'up' again"),
     (
+        re.compile(r"Could not get lock|lock apt for exclusive", re.IGNORECASE),
+        "another program installs packages there: wait for it ('fuser -v /var/lib/dpkg/lock*'), then run 'up' again",
+    ),
+    (
+        re.compile(r"sudo password|sudo: a (terminal|password) is required", re.IGNORECASE),
+        "let the host's user use sudo without a password, then run 'up' again",
+    ),
+    (
         re.compile(r"\bapt\b|\bapt-get\b|No package matching|\bdpkg\b", re.IGNORECASE),
         "mend the host's package sources (/etc/apt), see 'apt-get update', then run 'up' again",
     ),

@@ -124,8 +124,7 @@ def _measure(folder: Path, syslog: int, http: int, rate: int, seconds: float) ->
     )
     logs = LogplexClient(configuration, port=syslog)
     rotations = Rotations(STACK, folder / "containers", logs)
-    text, environment = rsyslog.agent(folder / "spool", folder / "containers", settings)
-    with rsyslog.running(folder / "spool", text, **environment):
+    with rsyslog.running_agent(folder / "spool", folder / "containers", settings):
         write(folder / "containers", 100, 1)  # until all know each other
         command = [sys.executable, "-m", "tests.bench.logs", "write", str(folder), str(rate), str(seconds)]
         time.sleep(2)

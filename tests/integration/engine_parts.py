@@ -21,9 +21,12 @@ class EngineParts:
     def __init__(self, engine: docker.DockerClient, base: str) -> None:
         self.engine = engine
         self.base = base
+        self._built: dict[str, str] = {}
 
     def image(self, noun: str) -> str:
-        """Build ``images/<noun>`` (from the engine's cache when nothing changed); returns its name."""
+        """Build ``images/<noun>``, once (from the engine's cache when nothing changed); returns its name."""
+        if noun in self._built:
+            return self._built[noun]
         name = f"dynoform-test/{noun}:dyno-plane"
         self.engine.images.build(
             path=str(ROOT),
@@ -33,6 +36,7 @@ class EngineParts:
             rm=True,
             forcerm=True,
         )
+        self._built[noun] = name
         return name
 
     def run(self, noun: str, command: list[str] | None = None, **options: Any) -> Container:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from dynoform.domain import relp
 
-_MESSAGE = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - - (.*)", re.DOTALL)
+_MESSAGE = re.compile(rb"<190>1 \S+ dynoform (\S+) (\w+)\.(\S+) - \[[^]]*\] (.*)", re.DOTALL)
 
 
 @dataclass

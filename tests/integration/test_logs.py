@@ -210,7 +210,6 @@ def test_other_stacks_and_other_containers_are_none_of_ours(
 def test_a_log_plane_that_restarts_loses_no_line_and_holds_no_dyno(
     parts: EngineParts, plane: Plane, agent: Agent, app: uuid.UUID
 ) -> None:
-    started = time.monotonic()
     count(parts, app, 8_000, 1_000)
     plane.wait(app, "line 500")
     plane.stop()
@@ -220,18 +219,16 @@ def test_a_log_plane_that_restarts_loses_no_line_and_holds_no_dyno(
     plane.start()
     plane.wait(late, "born while it was away")
     texts = plane.wait(app, "end")
-    assert time.monotonic() - started < 20, "the dyno was held up"
+    began, ended = (datetime.fromisoformat(plane.lines(app)[place].partition(" ")[0]) for place in (0, -1))
+    assert ended - began < timedelta(seconds=12), "the dyno was held up"
     assert texts == [*(f"line {number}" for number in range(8_000)), "end"]
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
-def test_an_agent_that_restarts_loses_no_line(
+def test_an_agent_that_restarts_loses_no_line_and_sends_none_twice(
     parts: EngineParts, plane: Plane, agent: Agent, app: uuid.UUID, signal: str
 ) -> None:
     count(parts, app, 6_000, 1_000)
     plane.wait(app, "line 500")
     agent.restart(signal)
-    texts = plane.wait(app, "end")
-    seen = list(dict.fromkeys(texts))
-    assert seen == [*(f"line {number}" for number in range(6_000)), "end"]
-    assert len(texts) - len(seen) <= 1_000, "more was sent twice than the agent notes down at a time"
+    assert plane.wait(app, "end") == [*(f"line {number}" for number in range(6_000)), "end"]

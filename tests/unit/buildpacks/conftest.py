@@ -49,7 +49,7 @@ class Workshop:
         paths = {"app": self.app, "cache": self.folder / "cache", "config": self.folder / "env"}
         paths |= {"result": result, "buildpacks": buildpacks, "wanted": self.folder / "wanted"}
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        # No config of the machine's own takes part, and nothing is asked of a registry. The stack's Python is the tests'
+        # Nothing of the machine's own takes part, and nothing is asked of a registry. The stack's Python is the tests'
         # own: what is on PATH may be a shim that chooses one by the app's .python-version.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {"PATH": path, "HOME": str(self.folder), "STACK": "dynoform-13", **variables}

@@ -283,8 +283,8 @@ def test_rsyslog_takes_what_a_syslog_drain_sends(
     folder, port = tmp_path / "rsyslog", free_port()
     folder.mkdir()
     certificate, key = authority.issue("receiver", LOCAL)
-    for name, text in (("ca.crt", authority.pem), ("server.crt", certificate), ("server.key", key)):
-        (folder / name).write_bytes(text)
+    for name, pem in (("ca.crt", authority.pem), ("server.crt", certificate), ("server.key", key)):
+        (folder / name).write_bytes(pem)
     tls = scheme == "syslog+tls"
     text = RECEIVER.format(
         folder=folder, port=port, tls=TLS.format(folder=folder) if tls else "", driver=DRIVER if tls else ""

@@ -6,6 +6,7 @@ import time
 import uuid
 from pathlib import Path
 
+from dynoform.domain.log_repeats import Place
 from dynoform.journal import Journal
 from dynoform.logplex.buffers import KEPT_SECONDS, Buffers
 from dynoform.logplex.files import Files
@@ -113,3 +114,15 @@ def test_what_a_drain_has_had_is_remembered(tmp_path: Path) -> None:
     assert files.cursors() == {"a": 5}
     (tmp_path / "drains").write_text("[1]")
     assert files.cursors() == {}
+
+
+def test_a_line_that_comes_again_is_known_to_the_next_log_plane(tmp_path: Path) -> None:
+    buffers = opened(tmp_path, history=4)
+    for number in range(20):  # longer than a file gets before it is replaced
+        assert buffers.take(A, Place("c0ffee", 10 * number), f"2026-11-23T23:10:{number:02d}", 1)
+        buffers.append(A, b"line %d" % number)
+        buffers.flush()
+    again = opened(tmp_path, history=4)
+    assert [line for _, line in again.last(A, 9)] == [b"line 16", b"line 17", b"line 18", b"line 19"]
+    assert not again.take(A, Place("c0ffee", 150), "2026-11-23T23:10:15", 1)
+    assert again.take(A, Place("c0ffee", 200), "2026-11-23T23:10:20", 1)

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dynoform.configuration import Configuration
-from dynoform.domain import log_lines
+from dynoform.domain import log_lines, relp
 from dynoform.journal import Journal
+from dynoform.logplex.receivers import Receiver
 from dynoform.logplex.server import Logplex
 from dynoform.logplex_client import LogplexClient
 
@@ -248,6 +249,30 @@ def test_the_client_delivers_and_finds_the_log_plane_again() -> None:
         assert await read(http, "num=9") == [
             "heroku[web.1]: State changed from starting to up", "app[api]: two", "app[api]: lines"
         ]  # fmt: skip
+
+    serve(scenario)
+
+
+def test_lines_whose_acknowledgement_is_lost_are_kept_once() -> None:
+    async def scenario(server: Logplex, syslog: int, http: int) -> None:
+        def hang_up(self: Receiver, frames: list[relp.Frame]) -> None:
+            server.receive_all([frame.data for frame in frames if frame.command == relp.SYSLOG], self._session)
+            assert self.transport is not None
+            self.transport.abort()
+
+        sender = client(syslog)
+        for number in range(1, 4):
+            sender.line(APP, "heroku", "web.1", f"acknowledged {number}")
+            await filed(server, 2 * number - 1)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Receiver, "_take", hang_up)
+                sender.line(APP, "heroku", "web.1", f"unacknowledged {number}")
+                await filed(server, 2 * number)
+        sender.line(APP, "heroku", "web.1", "end")
+        await until(lambda: server.buffers.last(APP, 1)[0].line.endswith(b"end"))
+        texts = [line.decode().partition("]: ")[2] for _, line in server.buffers.last(APP, 1_500)]
+        assert texts == [*(f"{word} {n}" for n in range(1, 4) for word in ("acknowledged", "unacknowledged")), "end"]
+        await asyncio.to_thread(sender.close)
 
     serve(scenario)
 

@@ -1,5 +1,6 @@
 """Runs of ansible-playbook: what they tell, how they fail, how they end, and what stays secret."""
 
+import fcntl
 import os
 import threading
 import time
@@ -74,8 +75,8 @@ def test_full_disk_of_the_host_has_a_next_step(tmp_path: Path, operation: Operat
         run_playbook(operation, path, LOCAL, {})
 
 
-@pytest.mark.slow
-def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation: Operation) -> None:
+def install(tmp_path: Path) -> dict[str, Any]:
+    """A task that reads package lists, in a folder of its own, from a mirror that is not there."""
     (tmp_path / "lists" / "partial").mkdir(parents=True)
     (tmp_path / "sources.list").write_text("deb http://127.0.0.1:9/debian stable main\n")
     settings = {
@@ -86,11 +87,32 @@ def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation
     }
     lines = [f'Dir::{name} "{tmp_path / value}";' for name, value in settings.items()]
     (tmp_path / "apt.conf").write_text("\n".join(lines))
-    task = {
+    return {
         "name": "Install",
-        "ansible.builtin.apt": {"update_cache": True, "update_cache_retries": 1},
+        "ansible.builtin.apt": {"update_cache": True, "update_cache_retries": 1, "lock_timeout": 1},
         "environment": {"APT_CONFIG": str(tmp_path / "apt.conf")},
     }
+
+
+@pytest.mark.slow
+def test_package_lists_that_another_program_has_locked_are_told(tmp_path: Path, operation: Operation) -> None:
+    task = install(tmp_path)
+    with (tmp_path / "lists" / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        with pytest.raises(ProviderError, match="— another program installs packages there: wait for it"):
+            run_playbook(operation, playbook(tmp_path, task), LOCAL, {})
+
+
+@pytest.mark.parametrize("said", ["Missing sudo password", "sudo: a password is required"])
+def test_sudo_that_asks_for_a_password_is_told(said: str, tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, {"name": "Become root", "ansible.builtin.fail": {"msg": said}})
+    with pytest.raises(ProviderError, match=f"{said} — let the host's user use sudo without a password"):
+        run_playbook(operation, path, LOCAL, {})
+
+
+@pytest.mark.slow
+def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation: Operation) -> None:
+    task = install(tmp_path)
     told = r"Install: Failed to update apt cache after 1 retries.* — mend the host's package sources \(/etc/apt\)"
     with pytest.raises(ProviderError, match=told):
         run_playbook(operation, playbook(tmp_path, task), LOCAL, {})
