@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dynoform.domain import router_log
 from dynoform.domain.log_repeats import Place
@@ -33,6 +34,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\
 _PROCESS = re.compile(r"[\w.-]{1,80}")
 # Colours pass, as on Heroku; other control characters could drive the reader's terminal.
 _CONTROL = re.compile("(\x1b\\[[0-9;]{0,20}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST_ORIGIN = 200
 _FRAME = re.compile(rb"([1-9]\d{0,8}) ")
 
 
@@ -122,22 +124,30 @@ def parse(message: bytes, received: datetime) -> Iterator[Line]:
     match = _MESSAGE.fullmatch(message)
     if match is None:
         return
-    text = (match["text"] or b"").removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
-    name, process, message_id = (match[part].decode(errors="replace") for part in ("app", "process", "id"))
-    time = match["time"].decode(errors="replace")
-    source, place = ("app", process) if message_id == "app" else split_process(process)
+    head, (file, at, body) = match.group("time", "app", "process", "id"), match.group("file", "at", "text")
+    time, name, process, message_id = b" ".join(head).decode(errors="replace").split(" ")
+    text = (body or b"").removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
     if name == ROUTER:
         entry = router_log.read(text)
         if entry is None:
             return
-        name, time, text, source, place = entry.app_id, entry.time, entry.text, "heroku", ROUTER
-    app_id = canonical_id(name)
-    if app_id is None or not _PROCESS.fullmatch(place):
+        name, process, message_id, time, text = entry.app_id, ROUTER, "", entry.time, entry.text
+    origin = _origin(name, process, message_id == "app") if len(name) + len(process) < _LONGEST_ORIGIN else None
+    if origin is None:
         return
+    app_id, source, place = origin
     moment = normal_time(time) or normal_time(received.isoformat()) or ""
-    read = Place(match["file"].decode(), int(match["at"])) if match["file"] else None
+    read = Place(file.decode(), int(at)) if file else None
     for piece in pieces(clean(text)):
         yield Line(app_id, source, place, moment, piece, read)
+
+
+@lru_cache(maxsize=1024)
+def _origin(name: str, process: str, own: bool) -> tuple[str, str, str] | None:
+    """App, source and process, of which there are few and lines many; None for what is no app's. ``own``: a dyno's."""
+    source, place = ("app", process) if own else split_process(process)
+    app_id = canonical_id(name)
+    return (app_id, source, place) if app_id and _PROCESS.fullmatch(place) else None
 
 
 def split_process(process: str) -> tuple[str, str]:
@@ -177,6 +187,9 @@ def clean(text: str) -> str:
 
 def pieces(text: str) -> Iterator[str]:
     """``text`` in pieces of at most 10,000 bytes that never cut a character in two."""
+    if len(text) <= MAXIMUM_BYTES and text.isascii():
+        yield text
+        return
     raw = text.encode(errors="replace")
     if len(raw) <= MAXIMUM_BYTES:
         yield raw.decode()
