@@ -125,7 +125,11 @@ router = Router(
         stack=stack,
         image=everywhere["router"],
         network_id=host.host_network_id,
-        environment=environment,
+        environment={
+            **environment,
+            "DYNOFORM_ROUTING": settings.routing,
+            "DYNOFORM_PROXY_PROTOCOL_FROM": " ".join(settings.proxy_protocol_from),
+        },
         domain=settings.domain,
         apps=[app.name for app in settings.apps],
         addresses=["127.0.0.1", settings.dyno_gateway],

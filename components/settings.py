@@ -108,6 +108,10 @@ class Settings:
     """How the machines are made at EC2, if they are."""
     router_addresses: tuple[str, ...] = ()
     """What one of several hosts has for its router, and another when that is gone."""
+    routing: str = "heroku"
+    """How routers choose a dyno, one of ``stack_settings.ROUTINGS``."""
+    proxy_protocol_from: tuple[str, ...] = ()
+    """Networks, in CIDR form, whose connections to routers begin with the PROXY protocol."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -164,6 +168,8 @@ class Settings:
             machines=_machines(_hosts(config)),
             ec2=_ec2(config),
             router_addresses=router_addresses,
+            routing=config.get("routing") or "heroku",
+            proxy_protocol_from=stack_settings.proxy_networks(config.get("proxyProtocolFrom") or ""),
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
@@ -190,6 +196,8 @@ def _check(config: pulumi.Config) -> None:
     stack_settings.check_drain_networks(
         config.get("drainNetworks") or "", config.require("dynoSubnet"), config.require("platformSubnet")
     )
+    stack_settings.check_routing(config.get("routing") or "heroku")
+    stack_settings.proxy_networks(config.get("proxyProtocolFrom") or "")
     stack_settings.check_apps(config.get_object("apps") or {})
     ec2_settings.check(config.get_object("ec2") or {}, config.get_object("hosts") or {})
     hosts = _hosts(config)

@@ -17,10 +17,8 @@ from typing import Any
 
 import httpx
 
-from dynoform.cli.console import Console
-from dynoform.cli.places import CHECKOUT, Places
-from dynoform.cli.tools import go
-from dynoform.cli.tools.store import Store, recipe_digest
+from dynoform.cli.places import CHECKOUT
+from tests import go_programs
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
 
@@ -28,33 +26,13 @@ MODULE = CHECKOUT / "tests" / "pebble"
 PACKAGE = "github.com/letsencrypt/pebble/v2/cmd"
 PROGRAMS = ("pebble", "pebble-challtestsrv")
 LOCAL = "127.0.0.1"
-BUILD_SECONDS = 900
 LIFETIME_SECONDS = 90 * 86400
 BLOCKED = "blocked.example"
 
 
 def bring() -> Path:
     """The folder with both programs, from the cache or built."""
-    places = Places.from_environment()
-    store = Store(places.cache / "tools")
-    recipe = recipe_digest(*((MODULE / name).read_bytes() for name in ("go.mod", "go.sum")))
-
-    def make(target: Path) -> None:
-        path = os.environ.get("PATH", os.defpath)
-        toolchain = go.bring(store, CHECKOUT, path, go.needed(MODULE), Console(os.environ))
-        settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-        if toolchain.env:
-            caches = places.cache / "go-build"
-            settings |= {"GOMODCACHE": str(caches / "mod"), "GOCACHE": str(caches / "objects")}
-        command = [toolchain.go, "build", "-trimpath", "-buildvcs=false", "-o", f"{target}/"]
-        command += [f"{PACKAGE}/{program}" for program in PROGRAMS]
-        environment = {**os.environ, **settings, **toolchain.env}
-        done = subprocess.run(
-            command, cwd=MODULE, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS
-        )
-        assert done.returncode == 0, done.stderr
-
-    return store.bring(f"pebble-{recipe}", make)
+    return go_programs.bring(MODULE, [f"{PACKAGE}/{program}" for program in PROGRAMS])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Running one-off dynos: ``heroku run``, attached, detached, and inside a dyno that is there."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -13,7 +14,7 @@ from dynoform.api.dynos import DynoObject
 from dynoform.api.services import Services, Use
 from dynoform.domain import dyno_lines, dyno_sizes, heroku_exec, one_off, process_types, rendezvous
 from dynoform.domain.permissions import Permission
-from dynoform.store import hosts, one_off_dynos
+from dynoform.store import dyno_metadata, hosts, one_off_dynos
 from dynoform.store.one_off_dynos import Wanted
 from dynoform.store.releases import current_release
 
@@ -57,6 +58,8 @@ def dyno_create(app: str, body: NewDyno, services: Use, caller: Caller) -> JSONR
         if release is None or release.slug is None:
             raise one_off.no_code(found.name)
         dyno_sizes.check_fits(wanted.size, hosts.largest_memory(session))
+        told = dyno_metadata.of(session, services.configuration.domain, found, release)
+        wanted = replace(wanted, variables={**told, **wanted.variables})
         dyno = one_off_dynos.create(session, services.vault, found, release, wanted)
     services.say(found, dyno_lines.run_by_user(wanted.command, caller.email))
     shown = dynos.show(found, dyno, release.version, attach_url=_attach_url(services, wanted.secret))

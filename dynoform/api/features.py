@@ -19,7 +19,6 @@ from dynoform.domain import features
 from dynoform.domain.features import Feature
 from dynoform.domain.permissions import Permission
 from dynoform.store import features as store
-from dynoform.store import routes
 from dynoform.store.session import FORMATION, ROUTES, notify
 from dynoform.store.tables import AccountFeature, AppFeature
 
@@ -71,8 +70,6 @@ def app_feature_update(app: str, feature: str, body: FeatureChange, services: Us
         found = find(session, caller, app, Permission.OPERATE)
         name = _pick(_of_app(session, found.id), feature, "app_feature")["name"]
         store.turn(session, AppFeature, found.id, name, body.enabled)
-        if name == features.AFFINITY:
-            routes.note_change(session, found.id)
         for channel in (ROUTES, FORMATION):
             notify(session, channel, found.id)
         return JSONResponse(_pick(_of_app(session, found.id), name, "app_feature"))

@@ -16,7 +16,7 @@ from dynoform.build.release_dyno import Phase, ReleaseDyno
 from dynoform.domain import dyno_lines, dyno_names, dyno_sizes, releases, stacks
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import DynoformError, UnavailableError
-from dynoform.store import jobs, webhooks
+from dynoform.store import dyno_metadata, jobs, webhooks
 from dynoform.store import releases as store
 from dynoform.store.tables import App, Formation, Release, ReleaseOutput
 
@@ -94,10 +94,12 @@ class ReleaseJob(Job):
             if release.slug is None:
                 raise PhaseFailedError("its slug is gone")
             sizes = select(Formation.size).where(Formation.app_id == release.app_id, Formation.type == RELEASE)
+            app = session.get_one(App, release.app_id)
+            told = dyno_metadata.of(session, self.tools.configuration.domain, app, release)
             return Phase(
                 release.id,
-                release.app_id,
-                session.get_one(App, release.app_id).name,
+                app.id,
+                app.name,
                 release.version,
                 self.name,
                 release.account.email,
@@ -105,7 +107,7 @@ class ReleaseJob(Job):
                 release.slug.image_of(RELEASE),
                 release.slug.stack == stacks.CONTAINER,
                 session.scalar(sizes) or dyno_sizes.DEFAULT,
-                store.config_of(session, self.tools.vault, release),
+                store.config_of(session, self.tools.vault, release) | told,
             )
 
     def _running(self, phase: Phase) -> ReleaseDyno:

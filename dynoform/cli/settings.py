@@ -78,10 +78,12 @@ def _check_rules(found: StackSettings) -> None:
     router_ports = [found.port("httpPort"), found.port("httpsPort")]
     stack_settings.check_exec_address(found.text("execAddress"), [found.text("listenAddress"), gateway], router_ports)
     subnets = found.text("dynoSubnet"), found.text("platformSubnet")
-    rules: dict[str, Callable[[Any], None]] = {
+    rules: dict[str, Callable[[Any], object]] = {
         "domain": stack_settings.check_domain,
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
+        "routing": stack_settings.check_routing,
+        "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }
     for key, rule in rules.items():
@@ -89,7 +91,10 @@ def _check_rules(found: StackSettings) -> None:
             rule(found.values[key])
     ec2 = found.values["ec2"] or {}
     ec2_settings.check(ec2, found.hosts)
-    host_settings.check(ec2_settings.addressed(ec2, found.hosts))
+    addressed = ec2_settings.addressed(ec2, found.hosts)
+    host_settings.check(addressed)
+    if not _is_secure(found.values["routerAddresses"]):
+        host_settings.router_addresses(found.text("routerAddresses"), addressed)
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 

@@ -5,6 +5,8 @@ The CLI shows those in state ``general`` under ``features``, all others under ``
 
 from dataclasses import dataclass
 
+from dynoform.domain import dyno_metadata
+
 PREBOOT = "preboot"
 AFFINITY = "http-session-affinity"
 """A client stays with the web dyno that it had first, by a cookie of the routers."""
@@ -58,7 +60,14 @@ APP = (
         "preboot",
     ),
     Feature(
-        "runtime-dyno-metadata",
+        dyno_metadata.BUILD_FEATURE,
+        "Dyno Build Metadata",
+        "Build metadata available in the process environment variables",
+        "dyno-metadata",
+        state="beta",
+    ),
+    Feature(
+        dyno_metadata.FEATURE,
         "Dyno Metadata",
         "Dyno metadata available in the process environment variables",
         "dyno-metadata",

@@ -17,6 +17,8 @@ class Code:
 
     description: str
     status: int = 503
+    is_error: bool = True
+    """Heroku gives some a code "for the sake of completeness" (https://devcenter.heroku.com/articles/error-codes#h80)."""
 
 
 CODES = {
@@ -36,7 +38,8 @@ CODES = {
     "H27": Code("Client Request Interrupted", 499),
     "H28": Code("Client Connection Idle", 499),
     "H31": Code("Misdirected Request", 421),
-    "H80": Code("Maintenance mode"),
+    "H80": Code("Maintenance mode", is_error=False),
+    "H81": Code("Blank app", 502, is_error=False),
     "H99": Code("Platform error"),
 }
 
@@ -65,7 +68,7 @@ _GONE = 0x40004
 """End of stream, and error: HAProxy's own flags, in what it has for its developers of the client's side."""
 _KILLED = {"K": "H24", "D": "H24", "I": "H99", "R": "H99"}
 """Who ended the session, in any phase: the router, told to or short of something; itself, by a fault."""
-_NOT_REACHED = frozenset({"H10", "H11", "H14", "H20", "H31", "H80", "H99"})
+_NOT_REACHED = frozenset({"H10", "H11", "H14", "H20", "H31", "H80", "H81", "H99"})
 """No dyno was asked: there is nothing to say of one."""
 _NOT_CONNECTED = frozenset({"H19", "H21"})
 _BEFORE_DATA = "RQCH"
@@ -121,7 +124,8 @@ def line(fields: Mapping[str, Any]) -> str:
     tls = str(fields.get("tls") or "")
     connect, service, size = _measures(error, fields)
     words = [
-        f'at=error code={error} desc="{CODES[error].description}"' if error else "at=info",
+        f"at={'error' if error and CODES[error].is_error else 'info'}",
+        *([f'code={error} desc="{CODES[error].description}"'] if error else []),
         f"method={_word(fields, 'method')}",
         f'path="{_quoted(fields, "path")}"',
         f"host={_word(fields, 'host')}",

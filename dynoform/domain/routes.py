@@ -34,6 +34,8 @@ class RoutedApp:
     """Whether a client stays with the dyno that it had first (`http-session-affinity`)."""
     pages: tuple[tuple[str, str], ...] = ()
     """As `page_urls` has them, as items."""
+    blank: bool = False
+    """Whether nothing was ever deployed to it."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,11 @@ PAGE_VARS = {"ERROR_PAGE_URL": "/error/", "MAINTENANCE_PAGE_URL": "/maintenance/
 """Config vars that name pages (https://devcenter.heroku.com/articles/error-pages); keys in the routers' map, which no
 host name can be, before the app's id."""
 # Nothing that would need escaping in an attribute of a page, in HAProxy's map or on its command line.
-_PAGE_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
+_PAGE_URL = re.compile(r"(?:https?:)?//[A-Za-z0-9._~:/?#@!$()*+,=%&-]{1,2000}")
 NO_DYNOS = "no_dynos"
 CRASHED = "crashed"
 MAINTENANCE = "maintenance"
+BLANK = "blank"
 """Backends that answer with an error page, whichever app it is."""
 LONE = "lone"
 """The backend of all apps with one dyno each: the map of host names says where that is."""
@@ -194,7 +197,9 @@ def _backend(app: RoutedApp, servers: Sequence[Server], dynos: Collection[WebDyn
         return LONE if _is_lone(servers) else backend(app.id, sticky=app.affinity)
     if any(dyno.state in _COMING for dyno in dynos):
         return HELD
-    return CRASHED if any(dyno.state == "crashed" for dyno in dynos) else NO_DYNOS
+    if any(dyno.state == "crashed" for dyno in dynos):
+        return CRASHED
+    return BLANK if app.blank else NO_DYNOS
 
 
 def _is_lone(servers: Sequence[Server]) -> bool:

@@ -21,6 +21,8 @@ SMALLEST_SUBNET = 28
 LONGEST_DOMAIN = 253 - app_names.MAXIMUM_LENGTH - 1
 """What a host name of 253 characters (RFC 1035, 2.3.4) leaves beside an app's name."""
 APP_KEYS = ("config", "formation", "source")
+ROUTINGS = ("heroku", "better")
+"""One dyno drawn at random, or of two drawn the less busy one; images/router knows the words."""
 FORMATION_KEYS = ("quantity", "size")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
@@ -60,6 +62,31 @@ def check_drain_networks(value: str, dynos: str, platform: str) -> None:
         for network in own:
             if isinstance(found, ipaddress.IPv4Network) and found.overlaps(network):
                 raise _wrong("drainNetworks", f"{found} overlaps the platform's own {network}")
+
+
+def check_routing(value: str) -> None:
+    """Raises ``InvalidInputError`` for what is no way to choose a dyno."""
+    if value not in ROUTINGS:
+        raise _wrong("routing", f"{value!r} is no way to choose a dyno", f"set it to {' or '.join(ROUTINGS)}")
+
+
+def proxy_networks(value: str) -> tuple[str, ...]:
+    """The networks, in CIDR form, of load balancers that speak the PROXY protocol.
+
+    Raises ``InvalidInputError`` for what is no list of networks, and for a network that everybody is in: anybody could
+    then say to be anybody.
+    """
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError as error:
+            why = f"'{part}' is not a network ({error})"
+            raise _wrong("proxyProtocolFrom", why, "give one such as 10.20.0.0/24") from error
+        if not network.prefixlen:
+            raise _wrong("proxyProtocolFrom", f"{part} is everybody", "name your load balancers' network")
+        found.append(str(network))
+    return tuple(found)
 
 
 def subnet(key: str, value: str) -> ipaddress.IPv4Network:

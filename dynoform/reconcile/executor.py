@@ -27,7 +27,7 @@ from dynoform.errors import ConfigurationError, ConflictError
 from dynoform.journal import Journal
 from dynoform.reconcile.specification import DynoService
 from dynoform.reconcile.swarm import Swarm
-from dynoform.store import webhooks
+from dynoform.store import dyno_metadata, webhooks
 from dynoform.store.releases import config_of
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ROUTES, Store, notify
@@ -47,9 +47,18 @@ class Logs(Protocol):
 class Executor:
     """Acts on the store and on Swarm, and tells the app's owner in Heroku's words."""
 
-    def __init__(self, store: Store, swarm: Swarm, vault: Vault, logs: Logs, network: str, journal: Journal) -> None:
-        """``network`` is the Swarm-scoped bridge of the dynos."""
-        self.store, self.swarm, self.vault = store, swarm, vault
+    def __init__(
+        self,
+        store: Store,
+        swarm: Swarm,
+        vault: Vault,
+        logs: Logs,
+        network: str,
+        journal: Journal,
+        domain: str = "localhost",
+    ) -> None:
+        """``network`` is the Swarm-scoped bridge of the dynos, ``domain`` the one below which apps answer."""
+        self.store, self.swarm, self.vault, self.domain = store, swarm, vault, domain
         self.logs, self.network, self.journal = logs, network, journal
         self.ports: frozenset[int] = frozenset()
         """Host ports that services use, as of the last look."""
@@ -179,7 +188,9 @@ class Executor:
             crashes=dyno.crashes,
             host=host,
         )
-        return service, config_of(session, self.vault, release)
+        # With the release's config vars: what is told holds for all of its dynos, from one secret.
+        told = dyno_metadata.of(session, self.domain, app, release)
+        return service, config_of(session, self.vault, release) | told
 
     def _refuse(self, session: Session, dyno: Dyno | None, error: Exception) -> None:
         """The engine, or the store's own data, does not allow this dyno: the platform's fault, tried again later."""

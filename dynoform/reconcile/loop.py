@@ -138,7 +138,7 @@ def run(configuration: Configuration) -> None:
     vault = Vault(configuration.secret("encryption_key"))
     logs = LogplexClient(configuration)
     swarm = _connect(configuration, journal)
-    executor = Executor(store, swarm, vault, logs, configuration.dyno_network, journal)
+    executor = Executor(store, swarm, vault, logs, configuration.dyno_network, journal, configuration.domain)
     leadership = Leadership(store)
     wake = Wake()
     wake.on_notifications(store, [FORMATION, ROUTES])

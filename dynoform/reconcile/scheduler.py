@@ -30,9 +30,9 @@ class Logs(Protocol):
 class Scheduler:
     """One look after another."""
 
-    def __init__(self, store: Store, vault: Vault, logs: Logs, journal: Journal) -> None:
-        """All parts may be shared with others."""
-        self.store, self.vault, self.logs, self.journal = store, vault, logs, journal
+    def __init__(self, store: Store, vault: Vault, logs: Logs, journal: Journal, domain: str = "localhost") -> None:
+        """All parts may be shared with others. ``domain`` is the one below which apps answer."""
+        self.store, self.vault, self.logs, self.journal, self.domain = store, vault, logs, journal, domain
 
     def step(self) -> float:
         """Ask for the dynos of all jobs that are due; returns the seconds until the next look.
@@ -47,7 +47,7 @@ class Scheduler:
 
     def _run_one(self) -> bool:
         with self.store.transaction() as session:
-            said = scheduler_jobs.run_due(session, self.vault)
+            said = scheduler_jobs.run_due(session, self.vault, self.domain)
         if said is None:
             return False
         for source, process, text in said.lines:
@@ -62,5 +62,5 @@ def run(configuration: Configuration) -> None:
     store = Store(configuration, "scheduler", pool=1)
     store.wait_until_ready()
     vault = Vault(configuration.secret("encryption_key"))
-    scheduler = Scheduler(store, vault, LogplexClient(configuration), journal)
+    scheduler = Scheduler(store, vault, LogplexClient(configuration), journal, configuration.domain)
     keep_looking(store, journal, scheduler.step)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from dynoform.store.session import Store
 FOLDER = "certificates"
 _AT_ONCE = 50
 """Keys in memory at the same time."""
+_WRITERS = 16
+"""Threads that write them."""
 _MANY = 100
 """More than this are not loaded one by one: each takes ten milliseconds, in which no route changes."""
 _OWNER_ALONE = 0o700
@@ -82,13 +85,16 @@ class Certificates:
             folder.mkdir(_OWNER_ALONE)
             owner = self.directory.stat()
             os.chown(folder, owner.st_uid, owner.st_gid)
+        pems = {folder / entry.file: found[entry.source] for entry in entries if entry.source in found}
+        # The disk takes them together: one after the other, each would be waited for.
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            for _ in writers.map(lambda path: put(path, pems[path], secret=True), pems):
+                pass
         for entry in entries:
-            pem = found.get(entry.source)
-            if pem is None:
+            path = folder / entry.file
+            if path not in pems:
                 self._refuse(entry, "it cannot be decrypted")
                 continue
-            path = folder / entry.file
-            put(path, pem, secret=True)
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
             except (ssl.SSLError, ValueError) as error:
@@ -144,15 +150,14 @@ class Certificates:
         return shown not in ("", fingerprint(pem))
 
     def _load_certificates(self, crt_list: Path, listed: Sequence[str], wanted: Sequence[Entry]) -> bool:
-        missing = _missing(wanted, listed)
-        if len(missing) > _MANY:
+        kept = {OWN_CERTIFICATE, *(_seen(entry.file) for entry in wanted)}
+        missing, extra = _missing(wanted, listed), [file for file in listed if file not in kept]
+        if len(missing) + len(extra) > _MANY:
             # A router that is new or was long without its agent: together they are loaded in a fraction of the time.
             self.master.reload()
             listed = self.master.listed(crt_list) or []
-            missing = _missing(wanted, listed)
+            missing, extra = _missing(wanted, listed), [file for file in listed if file not in kept]
         said = {entry.file: self._add(crt_list, entry) for entry in missing}
-        kept = {OWN_CERTIFICATE, *(_seen(entry.file) for entry in wanted)}
-        extra = [file for file in listed if file not in kept]
         for file in extra:
             self.master.remove_certificate(crt_list, file)
         if missing:

@@ -16,9 +16,10 @@ MOUNT = Path("/var/lib/dynoform/router")
 SHARE = Path("/usr/local/share/dynoform")
 """Where the image has what the configuration names: pages, Lua."""
 PAGES = (
-    (routes.NO_DYNOS, "H14", "application-error"),
-    (routes.CRASHED, "H10", "application-error"),
-    (routes.MAINTENANCE, "H80", "maintenance"),
+    (routes.NO_DYNOS, "H14", 503, "application-error"),
+    (routes.CRASHED, "H10", 503, "application-error"),
+    (routes.MAINTENANCE, "H80", 503, "maintenance"),
+    (routes.BLANK, "H81", 502, "blank"),
 )
 HOSTS = "hosts.map"
 OWN_CERTIFICATE = "/run/secrets/router.pem"

@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import dyno_sizes, formations, releases
+from dynoform.domain import dyno_sizes, formations, releases, routes
 from dynoform.domain.jobs import Kind
 from dynoform.domain.process_types import RELEASE
 from dynoform.errors import InvalidInputError, NotFoundError
@@ -114,7 +114,8 @@ def config_of(session: Session, vault: Vault, release: Release | None) -> dict[s
 
 
 def add_config(session: Session, vault: Vault, app_id: uuid.UUID, config: dict[str, str]) -> Config:
-    """Store config vars, encrypted, for a release to come."""
+    """Store config vars, encrypted, for a release to come; routers show the pages that they name from now on."""
+    session.get_one(App, app_id).page_urls = routes.page_urls(config)
     row = Config(id=uuid.uuid4(), app_id=app_id, ciphertext=vault.encrypt(app_id, config))
     session.add(row)
     return row

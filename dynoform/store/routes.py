@@ -5,18 +5,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Text, cast, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Text, cast, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import routes
 from dynoform.domain.features import AFFINITY
 from dynoform.domain.routes import AppRoute, CustomDomain, RoutedApp, WebDyno
 from dynoform.store import features
-from dynoform.store.tables import App, Domain, Dyno, RouteChange
+from dynoform.store.tables import App, Domain, Dyno, Formation, RouteChange
 
 KEPT = timedelta(hours=1)
 """Changes are told for so long."""
+
+_IS_BLANK = (~exists().where(Formation.app_id == App.id)).label("blank")
+"""Process types come with the first code that is deployed."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,6 @@ def changed(session: Session, since: int) -> set[uuid.UUID]:
     return {*session.scalars(select(RouteChange.app_id).where(RouteChange.changed >= since).distinct())}
 
 
-def note_change(session: Session, app_id: uuid.UUID) -> None:
-    """Tell routers that an app's routes changed, when that is not in a table whose changes are noted anyhow."""
-    session.execute(insert(RouteChange).values(app_id=app_id).on_conflict_do_nothing())
-
-
 def between(session: Session, first: uuid.UUID, last: uuid.UUID) -> set[uuid.UUID]:
     """The apps with ids from ``first`` to ``last``, both included."""
     return {*session.scalars(select(App.id).where(App.id.between(first, last)))}
@@ -53,7 +50,7 @@ def read(session: Session, domain: str, apps: Collection[uuid.UUID] | None = Non
     """The routes of these apps that are there, None for all; ``domain`` is the platform's."""
     if apps is not None and not apps:
         return {}
-    named = select(App.id, App.name, App.maintenance)
+    named = select(App.id, App.name, App.maintenance, App.page_urls, _IS_BLANK)
     dynos = select(Dyno.id, Dyno.app_id, Dyno.number, Dyno.state, Dyno.address, Dyno.port)
     dynos = dynos.where(Dyno.type == routes.WEB)
     domains = select(Domain.hostname, Domain.app_id)
@@ -62,7 +59,10 @@ def read(session: Session, domain: str, apps: Collection[uuid.UUID] | None = Non
         domains = domains.where(Domain.app_id.in_(apps))
     sticky = features.enabled_for(session, AFFINITY)
     found = routes.compute(
-        [RoutedApp(*row, affinity=row.id in sticky) for row in session.execute(named)],
+        [
+            RoutedApp(row.id, row.name, row.maintenance, row.id in sticky, tuple(row.page_urls.items()), row.blank)
+            for row in session.execute(named)
+        ],
         [WebDyno(*row) for row in session.execute(dynos)],
         domain,
         [CustomDomain(*row) for row in session.execute(domains)],

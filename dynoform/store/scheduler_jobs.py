@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import addons, dyno_lines, dyno_sizes, one_off, own_services, schedules
 from dynoform.domain.schedules import Due
 from dynoform.errors import InvalidInputError
-from dynoform.store import hosts, one_off_dynos
+from dynoform.store import dyno_metadata, hosts, one_off_dynos
 from dynoform.store.one_off_dynos import Wanted
 from dynoform.store.releases import current_release
 from dynoform.store.secrets import Vault
@@ -37,7 +37,7 @@ def scheduler_of(session: Session, app_id: uuid.UUID) -> Addon | None:
     return session.scalars(query.where(*mine)).unique().first()
 
 
-def run_due(session: Session, vault: Vault) -> Said | None:
+def run_due(session: Session, vault: Vault, domain: str) -> Said | None:
     """Ask for the dyno of one job that is due and move the job on, both or none; None when no job is due.
 
     Of several processes that do so one gets a job: the others pass over what is locked, and then it is not due.
@@ -52,7 +52,7 @@ def run_due(session: Session, vault: Vault) -> Said | None:
         return None
     job.last_due_at, job.next_due_at = found.moment, found.next
     told = [("heroku", schedules.TYPE, line) for line in schedules.lines(job.command, found, frequency, moment)]
-    told.append(_run(session, vault, app, job, found, int(frequency.period.total_seconds())))
+    told.append(_run(session, vault, domain, app, job, found, int(frequency.period.total_seconds())))
     return Said(app.id, tuple(told))
 
 
@@ -79,14 +79,17 @@ def _due() -> Select[SchedulerJob, App]:
     return query.with_for_update(of=[SchedulerJob, App], skip_locked=True)
 
 
-def _run(session: Session, vault: Vault, app: App, job: SchedulerJob, found: Due, seconds: int) -> tuple[str, str, str]:
+def _run(
+    session: Session, vault: Vault, domain: str, app: App, job: SchedulerJob, found: Due, seconds: int
+) -> tuple[str, str, str]:
     """Ask for the dyno, which ends when the next one is due; returns the line for the app's log."""
     try:
         release = current_release(session, app.id)
         if release is None or release.slug is None:
             raise one_off.no_code(app.name)
         dyno_sizes.check_fits(job.size, hosts.largest_memory(session))
-        wanted = Wanted(command=job.command, type=schedules.TYPE, size=job.size, tty=False, seconds=seconds)
+        told = dyno_metadata.of(session, domain, app, release)
+        wanted = Wanted(job.command, type=schedules.TYPE, size=job.size, tty=False, seconds=seconds, variables=told)
         one_off_dynos.create(session, vault, app, release, wanted)
     except InvalidInputError as error:
         return "heroku", schedules.TYPE, schedules.skipped(job.command, found.moment, str(error))

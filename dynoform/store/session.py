@@ -38,7 +38,7 @@ or the channel's name.
 
 Deploys are told of before there is a job, so that somebody is there to take it."""
 
-SCHEMA = "0025"
+SCHEMA = "0026"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
@@ -67,6 +67,9 @@ class Store:
             pool_timeout=10,
             pool_pre_ping=True,
             pool_recycle=1800,
+            # A connection's process in PostgreSQL grows with every statement that it has seen, to 8 MiB: the one that
+            # was used last is used again, so that those for busy moments stay small.
+            pool_use_lifo=True,
             hide_parameters=True,  # an error's text may reach a log
             connect_args=self._connect_arguments(),
         )

@@ -37,6 +37,14 @@ SSH_ALIVE_SECONDS = 5
 ADVICE = (
     (re.compile(r"no space left on device", re.IGNORECASE), "free disk space on the host, then run 'up' again"),
     (
+        re.compile(r"Could not get lock|lock apt for exclusive", re.IGNORECASE),
+        "another program installs packages there: wait for it ('fuser -v /var/lib/dpkg/lock*'), then run 'up' again",
+    ),
+    (
+        re.compile(r"sudo password|sudo: a (terminal|password) is required", re.IGNORECASE),
+        "let the host's user use sudo without a password, then run 'up' again",
+    ),
+    (
         re.compile(r"\bapt\b|\bapt-get\b|No package matching|\bdpkg\b", re.IGNORECASE),
         "mend the host's package sources (/etc/apt), see 'apt-get update', then run 'up' again",
     ),
@@ -212,9 +220,18 @@ def connection(host: Host) -> dict[str, Any]:
     if host.connection == "ssh":
         reached |= {"ansible_user": host.user, "ansible_port": int(host.port), "ansible_become": host.user != "root"}
         reached |= {"ansible_ssh_common_args": " ".join(_ssh_options(host))}
+        reached |= {"ansible_control_path_dir": f"~/.ansible/cp/{_way(host)}"}
         if host.key_file:
             reached["ansible_ssh_private_key_file"] = host.key_file
     return reached
+
+
+def _way(host: Host) -> str:
+    """A mark of what leads to a host besides its address: Ansible keeps connections by address, port and user alone.
+
+    Without it a run for the host 10.0.0.1 behind one jump host would go on through a connection to another 10.0.0.1.
+    """
+    return hashlib.sha256(f"{host.jump} {host.known_hosts} {host.key_file}".encode()).hexdigest()[:8]
 
 
 def _ssh_options(host: Host) -> list[str]:

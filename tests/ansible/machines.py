@@ -56,11 +56,15 @@ mount --rbind /dev "$1/root/dev"
 mount -t proc proc "$1/root/proc"
 mount -t tmpfs none "$1/root/run"
 mount -t tmpfs none "$1/root/tmp"
+# Its own list of packages, empty: this machine may be at installing something.
+mount -t tmpfs none "$1/root/var/lib/dpkg"
 chroot "$1/root" /bin/sh /mnt/prepare "$3"
 echo ready
 exec sleep 3600
 """
 PREPARE = f"""set -eu
+mkdir /var/lib/dpkg/info /var/lib/dpkg/updates
+touch /var/lib/dpkg/status /var/lib/dpkg/available
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/* /var/lib/apt/lists/*
 echo 'deb [trusted=yes] file:/mnt/packages ./' > /etc/apt/sources.list
 ln -s /mnt/swarm /swarm

@@ -53,6 +53,8 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:acmeTermsAgreed": "true",
             "dynoform:acmeAuthorities": "PEM",
             "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
+            "dynoform:routing": "better",
+            "dynoform:proxyProtocolFrom": "10.20.0.0/24, fd00::/64",
         }
     )
 
@@ -103,6 +105,18 @@ def test_one_of_all_routers_hosts_has_the_addresses(spread: list[dict[str, Any]]
         "router_address_check": "172.29.0.1 80",
     }
     assert len({each["router_address_priority"] for each in made.values()}) == len(made)
+
+
+def test_routers_choose_dynos_and_believe_load_balancers_as_it_is_set(
+    platform: list[dict[str, Any]], spread: list[dict[str, Any]]
+) -> None:
+    def told(declared: list[dict[str, Any]]) -> list[str]:
+        (router,) = [each for each in services(declared) if each["name"] == "local_router"]
+        environment = router["taskSpec"]["containerSpec"]["env"]
+        return [environment["DYNOFORM_ROUTING"], environment["DYNOFORM_PROXY_PROTOCOL_FROM"]]
+
+    assert told(platform) == ["heroku", ""]
+    assert told(spread) == ["better", "10.20.0.0/24 fd00::/64"]
 
 
 def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_registry(

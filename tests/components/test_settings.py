@@ -156,6 +156,10 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
             {"platformSubnet": "172.29.1.0/24"},
             "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22",
         ),
+        ({"routing": "least"}, "dynoform:routing: 'least' is no way to choose a dyno"),
+        ({"proxyProtocolFrom": "10.0.0.0/24,here"}, "dynoform:proxyProtocolFrom: 'here' is not a network"),
+        ({"proxyProtocolFrom": "10.0.0.1/24"}, "dynoform:proxyProtocolFrom: '10.0.0.1/24' is not a network"),
+        ({"proxyProtocolFrom": "0.0.0.0/0"}, "dynoform:proxyProtocolFrom: 0.0.0.0/0 is everybody"),
         ({"routerAddresses": "here"}, "dynoform:routerAddresses: 'here' is no IPv4 address"),
         ({"routerAddresses": "10.0.0.9"}, "dynoform:routerAddresses: 0 hosts are declared, and one has to take over"),
         (

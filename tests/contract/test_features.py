@@ -16,6 +16,7 @@ def test_features_of_an_app_are_turned_on_and_off(client: httpx.Client, app: str
         "http-strict-transport-security": False,
         "log-runtime-metrics": False,
         "preboot": False,
+        "runtime-dyno-build-metadata": False,
         "runtime-dyno-metadata": False,
         "runtime-heroku-exec": True,  # so that the CLI's ps:exec does not restart the dynos first
         "runtime-heroku-metrics": False,

@@ -56,6 +56,17 @@ def test_a_detached_dyno_has_no_link(client: httpx.Client, app: str, store: Stor
     assert (row.attach_digest, row.tty, row.time_to_live) == (None, False, 60)
 
 
+def test_a_dyno_is_told_of_itself_when_its_app_wants_that(
+    client: httpx.Client, app: str, store: Store, services: Services
+) -> None:
+    client.patch(f"/apps/{app}/features/runtime-dyno-metadata", json={"enabled": True}).raise_for_status()
+    client.post(f"/apps/{app}/dynos", json={"command": "env", "env": {"A": "b"}}).raise_for_status()
+    (row,) = rows(store)
+    told = services.vault.decrypt(row.app_id, row.variables)
+    assert (told["A"], told["HEROKU_APP_NAME"], told["HEROKU_RELEASE_VERSION"]) == ("b", app, "v3")
+    assert told["HEROKU_APP_ID"] == str(row.app_id)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tarfile
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,39 @@ def test_log_has_app_router_and_system_lines(platform: Platform) -> None:
         eventually(lambda e=expression: re.search(e, log(platform)), 15, f"{kind} line in the log")  # type: ignore[misc]
 
 
-def log(platform: Platform) -> str:
-    """The log of the app ``python``."""
-    session = platform.api.post("/apps/python/log-sessions", json={"lines": 500, "tail": False}).json()
+def test_what_a_router_answers_itself_is_in_the_log_and_may_be_a_page_of_the_apps_own(platform: Platform) -> None:
+    platform.api.post("/apps", json={"name": "blank"}).raise_for_status()
+    eventually(lambda: router_line(platform, "blank", 502, "info", "H81", "Blank app"), 30, "a line of the blank app")
+    page = "https://pages.example/soon.html"
+    for vars_ in ({"MAINTENANCE_PAGE_URL": page}, {"ERROR_PAGE_URL": page}):
+        platform.api.patch("/apps/blank/config-vars", json=vars_).raise_for_status()
+    platform.api.patch("/apps/blank", json={"maintenance": True}).raise_for_status()
+    eventually(lambda: router_line(platform, "blank", 503, "info", "H80", "Maintenance mode"), 30, "of maintenance")
+    eventually(lambda: f'src="{page}"' in platform.app("blank").text, 10, "the app's own page")
+    platform.api.delete("/apps/blank").raise_for_status()
+    web = "/apps/node/formation/web"
+    platform.api.patch(web, json={"quantity": 0}).raise_for_status()
+    eventually(lambda: router_line(platform, "node", 503, "error", "H14", "No web processes running"), 60, "of no dyno")
+    platform.api.patch(web, json={"quantity": 1}).raise_for_status()
+    assert eventually(lambda: platform.serves("node"), 60, "node answers again")
+
+
+def router_line(platform: Platform, app: str, status: int, at: str, code: str, desc: str) -> bool:
+    """Whether a request gets this status, and its whole line comes into the app's log."""
+    path = f"/?{uuid.uuid4()}"
+    if platform.app(app, path).status_code != status:
+        return False
+    line = (
+        rf' heroku\[router\]: at={at} code={code} desc="{desc}" method=GET path="{re.escape(path)}" '
+        rf'host={app}\.localhost request_id=[0-9a-f-]{{36}} fwd="127\.0\.0\.1" dyno= connect= service= '
+        rf"status={status} bytes= protocol=http tls=false$"
+    )
+    return bool(eventually(lambda: re.search(line, log(platform, app), re.MULTILINE), 15, f"{code} in the log"))
+
+
+def log(platform: Platform, app: str = "python") -> str:
+    """An app's log."""
+    session = platform.api.post(f"/apps/{app}/log-sessions", json={"lines": 500, "tail": False}).json()
     return platform.api.get(session["logplex_url"]).text
 
 

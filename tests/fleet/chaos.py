@@ -13,6 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/reference/chaos.md"
 TITLES = {
     "host-lost": "a host of four killed under requests to a dyno on each (`host-lost`)",
     "leader-lost": "the host of the swarm's leader killed, the same (`leader-lost`)",
+    "patched": "all hosts' kernels patched one by one, the run killed once, under requests to two apps (`patched`)",
 }
 COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m fleet`"
 
@@ -29,11 +30,27 @@ def record(name: str, seconds: float, goal: float, load: Load, killed: float) ->
     print(f"{name}: {text}")
     if result := os.environ.get("BENCH_RESULT"):
         _keep(Path(result), name, {"seconds": seconds, **_parts(load, under_way, failed)})
-    if os.environ.get("DYNOFORM_RECORD"):
-        row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
-        old = PAGE.read_text()
-        found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
-        PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")
+    _write(name, text)
+
+
+def record_patching(seconds: float, hosts: int, answered: int, failed: int, slowest: float) -> None:
+    """The same for a run of patch_kernels.yml."""
+    text = (
+        f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
+        f"{answered} requests answered ({answered / seconds:.0f} a second), {failed} failed; slowest {slowest:.1f} s"
+    )
+    print(f"patched: {text}")
+    _write("patched", text)
+
+
+def _write(name: str, text: str) -> None:
+    """The row, when asked to."""
+    if not os.environ.get("DYNOFORM_RECORD"):
+        return
+    row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
+    old = PAGE.read_text()
+    found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
+    PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")
 
 
 def _parts(load: Load, under_way: int, failed: list[float]) -> dict[str, float]:

@@ -147,6 +147,18 @@ class Fleet:
             host.wait()
         return made
 
+    def renew(self, name: str) -> FleetHost:
+        """A new machine with the name and address of one that is lost: other disks, another host key."""
+        lost = self.hosts[name]
+        lost.container.remove(force=True, v=True)
+        known = self.known_hosts.read_text().splitlines()
+        self.known_hosts.write_text("".join(f"{line}\n" for line in known if not line.startswith(f"{lost.address} ")))
+        container = self._create(name, lost.address, self.key_file.with_suffix(".pub").read_text().strip())
+        container.start()
+        self.hosts[name] = FleetHost(name, lost.address, container, self.folder)
+        self.hosts[name].wait()
+        return self.hosts[name]
+
     def load(self, names: Sequence[str], hosts: Sequence[FleetHost]) -> None:
         """Copy images from this machine's engine to hosts'."""
         for host in hosts:

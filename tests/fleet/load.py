@@ -1,6 +1,7 @@
 """Requests to an app through a router, all the time, with every failure's moment."""
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 HTTP_OK = 200
 SECONDS = 40
 """A request is given up after this, longer than the router would wait itself."""
+CONNECT_SECONDS = 1
+"""A router that does not let a connection in for so long is left out, where there is another one."""
 
 
 @dataclass
@@ -20,12 +23,15 @@ class Load:
         address, port: of a router.
         host: the app's host name.
         pause: seconds between two requests of one client.
+        others: addresses of further routers, of which the next is taken when one cannot be connected to, as a load
+            balancer that passes TCP on does.
     """
 
     address: str
     port: int
     host: str
     pause: float = 0.04
+    others: Sequence[str] = ()
     answered: int = 0
     failures: list[tuple[float, float, str]] = field(default_factory=list)
     """(sent, ended, what) of each request that got no 200; times are of the monotonic clock."""
@@ -63,6 +69,7 @@ class Load:
         """Empty for a 200, else what there was instead."""
         connection = http.client.HTTPConnection(self.address, self.port, timeout=SECONDS)
         try:
+            connection.sock = self._connect()
             connection.request("GET", "/", headers={"Host": self.host})
             answer = connection.getresponse()
             answer.read()
@@ -74,6 +81,20 @@ class Load:
             with suppress(OSError):
                 connection.close()
         return "" if answer.status == HTTP_OK else str(answer.status)
+
+    def _connect(self) -> socket.socket:
+        """A connection to the first router that lets one in; the last one's refusal."""
+        addresses = [self.address, *self.others]
+        for address in addresses[:-1]:
+            with suppress(OSError):
+                return _connected(address, self.port, CONNECT_SECONDS)
+        return _connected(addresses[-1], self.port, SECONDS)
+
+
+def _connected(address: str, port: int, seconds: float) -> socket.socket:
+    connection = socket.create_connection((address, port), timeout=seconds)
+    connection.settimeout(SECONDS)
+    return connection
 
 
 @contextmanager

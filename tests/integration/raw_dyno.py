@@ -84,6 +84,12 @@ class RawDyno:
             for _ in range(6):
                 time.sleep(0.8)
                 connection.sendall(b"x")
+        elif path == "/flow":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(60):
+                connection.sendall(b"x")
+                time.sleep(0.5)
+            return False
         elif path == "/switch":
             self._switch(connection)
             return False

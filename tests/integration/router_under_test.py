@@ -41,7 +41,7 @@ HOLD_SECONDS, AWAY_SECONDS = 4.0, 5
 
 
 class App(BaseHTTPRequestHandler):
-    """A web dyno that says what it was asked."""
+    """A web dyno that says what it was asked; it ends an endless answer when its server has ``enough``."""
 
     protocol_version = "HTTP/1.1"
     name = "dyno"
@@ -52,7 +52,7 @@ class App(BaseHTTPRequestHandler):
         if self.path == "/close":
             self.close_connection = True
             return
-        if self.path == "/stream":
+        if self.path in {"/stream", "/endless"}:
             self.stream()
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -72,6 +72,8 @@ class App(BaseHTTPRequestHandler):
         for piece in (b"one", b"two"):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             time.sleep(0.5)
+            if self.path == "/endless":
+                self.server.enough.wait(30)  # type: ignore[attr-defined]
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *arguments: object) -> None:
@@ -81,6 +83,7 @@ class App(BaseHTTPRequestHandler):
 def serve(address: str, port: int, name: str) -> ThreadingHTTPServer:
     server = ThreadingHTTPServer((address, port), type("Named", (App,), {"name": name}))
     server.daemon_threads = True
+    server.enough = threading.Event()  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -92,6 +95,7 @@ class RouterUnderTest:
         self.parts, self.folder, self.logplex = parts, folder, logplex
         self.environment = environment
         self.api: ThreadingHTTPServer | None = None
+        self.dynos: list[ThreadingHTTPServer] = []
         self.http, self.https = free_port(), free_port()
         self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         self.agent = Agent(Store(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
@@ -140,6 +144,11 @@ class RouterUnderTest:
     def dyno(self, number: int, port: int | None, app: uuid.UUID | None = None, state: str = "up") -> WebDyno:
         identity = uuid.uuid5(app or self.shop, str(number))
         return WebDyno(identity, app or self.shop, number, state, DYNOS if port else None, port)
+
+    def let_dynos_end(self) -> None:
+        """Endless answers end."""
+        for dyno in self.dynos:
+            dyno.enough.set()  # type: ignore[attr-defined]
 
     def get(self, host: str, path: str = "/", *, tls: bool = False, headers: dict[str, str] | None = None) -> "Answer":
         connection: http.client.HTTPConnection
@@ -212,13 +221,13 @@ def running(
     found = RouterUnderTest(parts, folder, logplex, environment)
     found.trust.load_verify_locations(cadata=authority.decode())
     found.trust.check_hostname = False
-    servers = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
+    found.dynos = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
     found.api = serve(PLATFORM, 8000, "api")
     wait_for_tcp(found.http)
     with patch("dynoform.router.agent.base", partial(base, patience=patience)):
         yield found
     found.agent.store.close()
-    for server in (*servers, found.api):
+    for server in (*found.dynos, found.api):
         server.shutdown()
         server.server_close()
 

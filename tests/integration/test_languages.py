@@ -1,4 +1,4 @@
-"""Each language's example on a real engine: built, served from the lean run image, with a database, and built again."""
+"""Each language's example on a real engine: built, served through a router from the lean run image, and built again."""
 
 import shlex
 import time
@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
+from dynoform.domain.routes import WebDyno
 from tests.integration.build_platform import STACK, BuildPlatform, example, images, platform, tarball
+from tests.integration.engine_parts import EngineParts, parts
+from tests.integration.router_under_test import RouterUnderTest, log_plane, running
 
-__all__ = ["images", "platform"]
+__all__ = ["images", "parts", "platform"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -30,10 +33,14 @@ class Language:
     name: str
     version: str
     test: str | None = None
+    database: bool = True
+    """Whether it asks its database."""
     seconds: int = 600
 
 
 FAST = (
+    Language("python", "Python", "Using Python 3.13.", "python -m unittest", database=False),
+    Language("node", "Node.js", "Using Node.js 20.", "node --test", database=False),
     Language("go", "Go", "Using Go 1.24."),
     Language("php", "PHP", "Using PHP 8.4.", "php test.php"),
     Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb"),
@@ -76,9 +83,15 @@ def slow(platform: BuildPlatform) -> Workshop:
     return Workshop(platform, SLOW)
 
 
+@pytest.fixture(scope="module")
+def router(parts: EngineParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterUnderTest]:
+    with log_plane() as plane, running(parts, plane, tmp_path_factory.mktemp("router")) as found:
+        yield found
+
+
 @contextmanager
 def dyno(platform: BuildPlatform, app: uuid.UUID, config: dict[str, str], folder: Path) -> Iterator[str]:
-    """The web process of an app's current slug, as a dyno runs it; its address."""
+    """The web process of an app's current slug, as a dyno runs it, once it answers; its address."""
     file = folder / "config"
     file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in config.items()))
     slug = platform.slug(app)
@@ -92,9 +105,9 @@ def dyno(platform: BuildPlatform, app: uuid.UUID, config: dict[str, str], folder
     )
     try:
         container.reload()
-        address = f"http://{container.attrs['NetworkSettings']['Networks'][STACK]['IPAddress']}:5000"
+        address = str(container.attrs["NetworkSettings"]["Networks"][STACK]["IPAddress"])
         try:
-            answer(f"{address}/")
+            answer(f"http://{address}:5000/")
         except AssertionError:
             raise AssertionError(container.logs().decode()) from None
         yield address
@@ -124,30 +137,41 @@ def database_url(platform: BuildPlatform) -> str:
     return f"postgres://dynoform:pass%27word@{address}:5432/dynoform?sslmode=disable"
 
 
-def check(workshop: Workshop, language: Language, folder: Path) -> None:
+def check(workshop: Workshop, router: RouterUnderTest, language: Language, folder: Path) -> None:
     platform = workshop.platform
     app, output = workshop.built(language)
     assert f"-----> {language.name} app detected\n" in output
     assert f"-----> {language.version}" in output
     config = {"GREETING": "Hej", "DATABASE_URL": database_url(platform)}
     with dyno(platform, app, config, folder) as address:
+        router.route(WebDyno(uuid.uuid4(), router.shop, 1, "up", address, 5000))
         greeting = f"Hej from {language.name.partition(' ')[0]}\ndyno web.1, release unknown\n"
-        assert answer(f"{address}/") == (200, greeting)
-        assert answer(f"{address}/database") == (200, "the database says 42\n")
+        assert ask(router, "/") == (200, greeting)
+        if language.database:
+            assert ask(router, "/database") == (200, "the database says 42\n")
     if language.test:
         container = platform.run_slug(platform.slug(app).image, language.test)
         assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
 
 
+def ask(router: RouterUnderTest, path: str) -> tuple[int, str]:
+    found = router.get("shop.localhost", path)
+    return found.status, found.text
+
+
 @pytest.mark.parametrize("language", FAST, ids=lambda language: language.example)
-def test_an_example_is_built_and_serves(fast: Workshop, language: Language, tmp_path: Path) -> None:
-    check(fast, language, tmp_path)
+def test_an_example_is_built_and_serves(
+    fast: Workshop, router: RouterUnderTest, language: Language, tmp_path: Path
+) -> None:
+    check(fast, router, language, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", SLOW, ids=lambda language: language.example)
-def test_an_example_of_the_jvm_is_built_and_serves(slow: Workshop, language: Language, tmp_path: Path) -> None:
-    check(slow, language, tmp_path)
+def test_an_example_of_the_jvm_is_built_and_serves(
+    slow: Workshop, router: RouterUnderTest, language: Language, tmp_path: Path
+) -> None:
+    check(slow, router, language, tmp_path)
 
 
 def test_the_same_source_makes_the_same_image_from_a_warm_cache(fast: Workshop) -> None:
@@ -163,7 +187,8 @@ def test_a_static_site_is_served_as_its_static_json_says(platform: BuildPlatform
     app = platform.create_app()
     build = platform.push(app, example("static"))
     assert platform.wait(build).status == "succeeded", platform.explain(build)
-    with dyno(platform, app, {}, tmp_path) as address:
+    with dyno(platform, app, {}, tmp_path) as host:
+        address = f"http://{host}:5000"
         assert answer(f"{address}/") == (200, "Hello from a static site\n")
         assert answer(f"{address}/about") == (200, "About it\n")
         assert answer(f"{address}/nowhere") == (404, "There is nothing here\n")

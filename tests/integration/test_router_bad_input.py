@@ -1,11 +1,12 @@
 """What hostile clients send: the right answer, nothing of it for another request, and others are served meanwhile."""
 
 import json
+import resource
 import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -20,6 +21,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
 
 RAW = 21021
 HOST = b"Host: blog.localhost\r\n"
+IDLE = 10_000
+MOST_FOR_EACH = 8 << 10
+"""Bytes of the router's memory for an idle connection, kept alive."""
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,89 @@ def test_no_second_request_is_smuggled_in(router: RouterUnderTest, dyno: RawDyno
                 assert b"x-request-id:" in found.lower()
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        (b"blog.localhost@shop.localhost", {400, 404}),
+        (b"blog.localhost/../shop.localhost", {400, 404}),
+        (b"blog.localhost|lone|127.0.0.1/22/web.1", {400, 404}),
+        (b"/generation", {400, 404}),
+        (b"/error/blog", {400, 404}),
+        (b"blog.localhost blog.localhost", {400, 404}),
+        (b"blog.localhost\r\nHost: shop.localhost", {400}),
+        (b"blog.localhost:80:90", {200, 400}),
+        (b"", {400, 404}),
+        (b"%62log.localhost", {404}),
+        (b"blog.localhost\t", {200, 400}),
+        (b"[::1]", {404}),
+        (b"a" * 8000, {400, 404}),
+    ],
+)
+def test_a_host_header_leads_to_its_app_or_nowhere(
+    router: RouterUnderTest, dyno: RawDyno, host: bytes, expected: set[int]
+) -> None:
+    answer = router.raw(b"GET /echo HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", quiet=0.5)
+    assert status(answer) in expected
+    assert b"location:" not in answer.lower()
+    if host and status(answer) != 200:
+        assert host[:40] not in answer, "nothing of it is shown"
+
+
+def test_the_apis_redirect_leads_to_itself(router: RouterUnderTest) -> None:
+    for host in (b"api.localhost", b"API.localhost.:1", b"localhost:evil.example"):
+        answer = router.raw(b"GET //evil.example/ HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", quiet=0.5)
+        where = answer.lower().partition(b"location: https://")[2].partition(b"\r\n")[0].decode()
+        assert where.rstrip("/").removesuffix("//evil.example") in {
+            f"{name}:{router.https}" for name in ("api.localhost", "api.localhost.", "localhost")
+        }
+
+
+def test_ten_thousand_idle_connections_keep_nobody_from_being_served(
+    router: RouterUnderTest, dyno: RawDyno, files: None
+) -> None:
+    router.route(router.dyno(1, 21001))
+    before = memory(router)
+    request = b"GET / HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n"  # which the router answers itself
+    with ExitStack() as idle:
+        for number in range(IDLE):
+            # A tenth has never said a word; they are told to go when a head is due.
+            client = idle.enter_context(socket.create_connection(("127.0.0.1", router.http), 10))
+            if number % 10:
+                client.sendall(request)
+                assert client.recv(12) == b"HTTP/1.1 404"
+        took = []
+        for _ in range(50):
+            started = time.monotonic()
+            assert router.get("shop.localhost").status == 200
+            took.append(time.monotonic() - started)
+        each = (memory(router) - before) / IDLE
+        idle_ones = int(router.agent.master._ask("@1 show info", 5).partition("CurrConns: ")[2].split()[0])
+    assert idle_ones > IDLE * 0.8
+    assert sorted(took)[45] < 0.5
+    assert each < MOST_FOR_EACH, f"{each:.0f} bytes for each"
+    print(f"{each:.0f} bytes for each idle connection")
+
+
+@pytest.fixture
+def files() -> Iterator[None]:
+    """As many open files as the test's own ends of the connections need."""
+    least = IDLE + 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < least:
+        pytest.skip(f"this process may have {hard} open files, {least} are needed: ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, least), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def memory(router: RouterUnderTest) -> int:
+    """Resident bytes of all of the router's processes."""
+    found = 0
+    for process in router.container.top(ps_args="-eo pid,rss")["Processes"]:
+        found += int(process[1]) * 1024
+    return found
+
+
 def test_a_client_says_nothing_for_the_router(router: RouterUnderTest, dyno: RawDyno) -> None:
     claimed = {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "X-Request-Start": "1", "X-Forwarded-For": "a"}
     head = json.loads(router.get("blog.localhost", "/echo", headers=claimed).text)["head"].lower()
@@ -155,8 +242,9 @@ def test_old_versions_of_tls_are_refused(router: RouterUnderTest, version: ssl.T
 
 def test_lines_of_requests_that_outlive_a_reload_are_kept(router: RouterUnderTest, dyno: RawDyno) -> None:
     paths = [f"/drip?{number}" for number in range(10)]
-    clients = [socket.create_connection(("127.0.0.1", router.http), 10) for _ in paths]
-    for client, path in zip(clients, paths, strict=True):
+    clients = []
+    for path in paths:
+        clients.append(client := socket.create_connection(("127.0.0.1", router.http), 10))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: blog.localhost\r\n\r\n".encode())
         assert client.recv(17).startswith(b"HTTP/1.1 200 OK")
     workers = router.agent.master.workers()

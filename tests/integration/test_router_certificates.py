@@ -303,13 +303,13 @@ def test_challenges_are_answered_and_nothing_else_is(
     for host in ("www.example.com", "other.example.com", f"api.localhost.{DOMAIN}"):
         answer = router.get(host, f"{path}t0ken_-")
         assert (answer.status, answer.body) == (200, "t0ken_-.thumb")  # type: ignore[attr-defined]
-    assert router.get("www.example.com", f"{path}other").status == 503  # the app's own affair, and it has no dyno
+    assert router.get("www.example.com", f"{path}other").status == 502  # the app's own affair, and it has no code
     assert router.get("other.example.com", f"{path}../generation").status == 404
     assert router.get("other.example.com", "/t0ken_-").status == 404
     with store.transaction() as session:
         session.query(AcmeChallenge).delete()
     assert agent.step() is True
-    assert router.get("www.example.com", f"{path}t0ken_-").status == 503
+    assert router.get("www.example.com", f"{path}t0ken_-").status == 502
     assert agent.reloaded == reloaded
 
 
@@ -319,7 +319,7 @@ def test_the_feature_sends_browsers_to_https_and_keeps_them_there(
     name = f"shop.{DOMAIN}"
     agent.step()
     assert router.get(name, tls=True).headers["strict-transport-security"] is None
-    assert (router.get(name).status, router.get(name).headers["location"]) == (503, None)
+    assert (router.get(name).status, router.get(name).headers["location"]) == (502, None)
     with store.transaction() as session:
         store_features.turn(session, AppFeature, app, features.STRICT_TRANSPORT_SECURITY, True)
     agent.step()

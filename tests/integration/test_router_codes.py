@@ -9,10 +9,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from dynoform.domain.routes import CustomDomain
+from dynoform.domain.router_log import CODES
+from dynoform.domain.routes import CustomDomain, RoutedApp
 from dynoform.router.rendering import IN_FLIGHT, Patience
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.raw_dyno import FullListener, RawDyno
@@ -53,8 +55,8 @@ def line(router: RouterUnderTest, path: str) -> str:
     return re.sub(r" request_id=[0-9a-f-]{36} ", " ", found)
 
 
-def expected(code: str, desc: str, path: str, rest: str, method: str = "GET") -> str:
-    start = f'at=error code={code} desc="{desc}" method={method} path="{path}" host=blog.localhost fwd="127.0.0.1"'
+def expected(code: str, desc: str, path: str, rest: str, method: str = "GET", at: str = "error") -> str:
+    start = f'at={at} code={code} desc="{desc}" method={method} path="{path}" host=blog.localhost fwd="127.0.0.1"'
     return f"{start} {rest} protocol=http tls=false"
 
 
@@ -71,17 +73,34 @@ def check(found: str, wanted: str, service: tuple[int, int] = (0, 1000), connect
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "desc"),
-    [("none", "H14", "No web processes running"), ("crashed", "H10", "App crashed"), ("up", "H80", "Maintenance mode")],
+    ("state", "code", "desc", "status"),
+    [
+        ("none", "H14", "No web processes running", 503),
+        ("crashed", "H10", "App crashed", 503),
+        ("up", "H80", "Maintenance mode", 503),
+        ("blank", "H81", "Blank app", 502),
+    ],
 )
 def test_without_a_dyno_to_ask_there_is_nothing_to_say_of_one(
-    router: RouterUnderTest, state: str, code: str, desc: str
+    router: RouterUnderTest, state: str, code: str, desc: str, status: int
 ) -> None:
     dynos = {"crashed": [router.dyno(1, None, router.blog, "crashed")], "up": [router.dyno(1, RAW, router.blog)]}
-    router.route(*dynos.get(state, []), maintenance=code == "H80")
-    assert router.get("blog.localhost", f"/{state}").status == 503
+    router.route(*dynos.get(state, []), blog=RoutedApp(router.blog, "blog", code == "H80", blank=state == "blank"))
+    assert router.get("blog.localhost", f"/{state}").status == status
+    rest = f"dyno= connect= service= status={status} bytes="
+    at = "info" if code in {"H80", "H81"} else "error"
+    assert line(router, f"/{state}") == expected(code, desc, f"/{state}", rest, at=at)
+
+
+def test_h20_when_a_dyno_does_not_boot_in_time(router: RouterUnderTest) -> None:
+    router.route(router.dyno(1, None, router.blog, "starting"))
+    assert router.get("blog.localhost", "/boots").status == 503
     rest = "dyno= connect= service= status=503 bytes="
-    assert line(router, f"/{state}") == expected(code, desc, f"/{state}", rest)
+    assert line(router, "/boots") == expected("H20", "App boot timeout", "/boots", rest)
+
+
+def test_every_code_that_there_is_is_provoked_here() -> None:
+    assert set(re.findall(r"\bH\d\d\b", Path(__file__).read_text())) >= set(CODES)
 
 
 def test_h11_above_two_hundred_requests_for_each_dyno(router: RouterUnderTest, dyno: RawDyno) -> None:
@@ -89,7 +108,7 @@ def test_h11_above_two_hundred_requests_for_each_dyno(router: RouterUnderTest, d
     waiting, already = [], len(dyno.received)
     for _ in range(IN_FLIGHT):
         waiting.append(socket.create_connection(("127.0.0.1", router.http), 5))
-        waiting[-1].sendall(b"GET /silent?full HTTP/1.1\r\nHost: blog.localhost\r\n\r\n")
+        waiting[-1].sendall(b"GET /flow HTTP/1.1\r\nHost: blog.localhost\r\n\r\n")
     deadline = time.monotonic() + 10
     while len(dyno.received) < already + IN_FLIGHT and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -27,6 +28,8 @@ class App(Identified, Base):
     build_stack: Mapped[str | None]
     """What the next deploy is for; None for the same."""
     maintenance: Mapped[bool] = mapped_column(default=False)
+    page_urls: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    """The config vars that name pages of the app's own, in the clear: routers show them to everybody."""
     acm: Mapped[bool] = mapped_column(default=False)
     """Whether certificates for its domains are got and renewed by the platform."""
     released_at: Mapped[datetime | None]

@@ -32,7 +32,7 @@ NO_ACCESS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpe
 NOT_KNOWN = frozenset(
     {"AuthFailure", "ExpiredToken", "InvalidClientTokenId", "RequestExpired", "SignatureDoesNotMatch"}
 )
-_GONE = re.compile(r"Invalid\w+\.NotFound|NoSuchEntity|\w+NotFound")
+_GONE = re.compile(r"Invalid\w+\.NotFound|NoSuchEntity|\w+NotFound|Gateway\.NotAttached")
 _LIMIT = re.compile(r"\w*LimitExceeded|\w*LimitExceededException|TooMany\w+|VcpuLimitExceeded")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds between two tries."""

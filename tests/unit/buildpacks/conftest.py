@@ -49,15 +49,17 @@ class Workshop:
         paths = {"app": self.app, "cache": self.folder / "cache", "config": self.folder / "env"}
         paths |= {"result": result, "buildpacks": buildpacks, "wanted": self.folder / "wanted"}
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        # No config of the machine's own takes part, and nothing is asked of a registry.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "STACK": "dynoform-13", **variables}
+        # Nothing of the machine's own takes part, and nothing is asked of a registry. The stack's Python is the tests'
+        # own: what is on PATH may be a shim that chooses one by the app's .python-version.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {"PATH": path, "HOME": str(self.folder), "STACK": "dynoform-13", **variables}
         done = subprocess.run(
             [sys.executable, ROOT / "images/stack-13-build/build", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
-            timeout=600,
+            timeout=120,
         )
         return Answer(done.returncode, done.stdout, json.loads(result.read_text()))
 

@@ -15,14 +15,6 @@ HERE = platform.python_version()
 MINOR = HERE.rpartition(".")[0]
 
 
-def python_on_path() -> str:
-    script = ["python3", "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(script, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
-pytestmark = pytest.mark.skipif(python_on_path() != HERE, reason="python3 on PATH is another Python than the tests'")
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, Answer]]:
     """An app that was built once: an environment takes some seconds to make, so the tests share it."""

@@ -87,6 +87,13 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
             "dynoform:apps: {shop: {source: a, formation: {web: {size: XXL}}}}",
             "dynoform:apps.shop.formation.web: Couldn't find that dyno size (XXL). Available sizes are: Eco, Basic",
         ),
+        ("dynoform:routing: least", "dynoform:routing: 'least' is no way to choose a dyno"),
+        ("dynoform:proxyProtocolFrom: ::/0", "dynoform:proxyProtocolFrom: ::/0 is everybody"),
+        ("dynoform:routerAddresses: here", "dynoform:routerAddresses: 'here' is no IPv4 address"),
+        (
+            "dynoform:routerAddresses: 10.0.0.9",
+            "dynoform:routerAddresses: 0 hosts are declared, and one has to take over",
+        ),
         ("dynoform:domain: [a]", "dynoform:domain: must be a string, but is ['a']"),
         ("dynoform:apps: shop", "dynoform:apps: must be an object, but is 'shop'"),
     ],

@@ -192,6 +192,7 @@ def test_a_router_line_reads_as_on_heroku() -> None:
         ({"state": "cD", "status": 200}, "H28", 499),
         ({"state": "LR", "status": 503, "code": "H14"}, "H14", 503),
         ({"state": "LR", "status": 503, "code": "H80"}, "H80", 503),
+        ({"state": "PR", "status": 502, "code": "H81"}, "H81", 502),
         ({"state": "--", "status": 503}, "", 503),
         ({"state": "CD", "status": 101}, "", 101),
         ({"state": "sD", "status": 101}, "H15", 503),
@@ -203,9 +204,9 @@ def test_a_router_line_reads_as_on_heroku() -> None:
 def test_how_a_request_ended_gives_its_code(fields: dict[str, object], code: str, status: int) -> None:
     text = router_log.line(request(**fields))
     assert router_log.code(request(**fields)) == code
-    assert text.startswith(
-        f'at=error code={code} desc="{router_log.CODES[code].description}" ' if code else "at=info method"
-    )
+    at = "error" if code not in {"", "H80", "H81"} else "info"
+    said = f'code={code} desc="{router_log.CODES[code].description}" ' if code else ""
+    assert text.startswith(f"at={at} {said}method=")
     assert f" status={status} " in text
 
 

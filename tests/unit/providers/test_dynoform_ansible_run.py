@@ -1,5 +1,6 @@
 """Runs of ansible-playbook: what they tell, how they fail, how they end, and what stays secret."""
 
+import fcntl
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from providers.dynoform.ansible_run import Host, run_playbook
+from providers.dynoform.ansible_run import Host, connection, run_playbook
 from providers.dynoform.engine import Operation
 from providers.dynoform.errors import InputError, PartialError, ProviderError
 from providers.dynoform.playbook import Playbook
@@ -74,8 +75,8 @@ def test_full_disk_of_the_host_has_a_next_step(tmp_path: Path, operation: Operat
         run_playbook(operation, path, LOCAL, {})
 
 
-@pytest.mark.slow
-def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation: Operation) -> None:
+def install(tmp_path: Path) -> dict[str, Any]:
+    """A task that reads package lists, in a folder of its own, from a mirror that is not there."""
     (tmp_path / "lists" / "partial").mkdir(parents=True)
     (tmp_path / "sources.list").write_text("deb http://127.0.0.1:9/debian stable main\n")
     settings = {
@@ -86,11 +87,32 @@ def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation
     }
     lines = [f'Dir::{name} "{tmp_path / value}";' for name, value in settings.items()]
     (tmp_path / "apt.conf").write_text("\n".join(lines))
-    task = {
+    return {
         "name": "Install",
-        "ansible.builtin.apt": {"update_cache": True, "update_cache_retries": 1},
+        "ansible.builtin.apt": {"update_cache": True, "update_cache_retries": 1, "lock_timeout": 1},
         "environment": {"APT_CONFIG": str(tmp_path / "apt.conf")},
     }
+
+
+@pytest.mark.slow
+def test_package_lists_that_another_program_has_locked_are_told(tmp_path: Path, operation: Operation) -> None:
+    task = install(tmp_path)
+    with (tmp_path / "lists" / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        with pytest.raises(ProviderError, match="— another program installs packages there: wait for it"):
+            run_playbook(operation, playbook(tmp_path, task), LOCAL, {})
+
+
+@pytest.mark.parametrize("said", ["Missing sudo password", "sudo: a password is required"])
+def test_sudo_that_asks_for_a_password_is_told(said: str, tmp_path: Path, operation: Operation) -> None:
+    path = playbook(tmp_path, {"name": "Become root", "ansible.builtin.fail": {"msg": said}})
+    with pytest.raises(ProviderError, match=f"{said} — let the host's user use sudo without a password"):
+        run_playbook(operation, path, LOCAL, {})
+
+
+@pytest.mark.slow
+def test_dead_package_mirror_is_told_with_what_to_mend(tmp_path: Path, operation: Operation) -> None:
+    task = install(tmp_path)
     told = r"Install: Failed to update apt cache after 1 retries.* — mend the host's package sources \(/etc/apt\)"
     with pytest.raises(ProviderError, match=told):
         run_playbook(operation, playbook(tmp_path, task), LOCAL, {})
@@ -218,6 +240,15 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
         "-o ServerAliveInterval=5",
         "key": "none",
     }
+
+
+def test_a_connection_that_is_kept_is_not_taken_for_another_host_of_the_same_address() -> None:
+    """Two fleets may have the same private addresses behind different jump hosts."""
+    hosts = [Host("one", "10.0.0.1", "ssh", jump=jump) for jump in ("admin@here", "admin@there", "admin@here")]
+    folders = [connection(host)["ansible_control_path_dir"] for host in hosts]
+    assert folders[0] == folders[2] != folders[1]
+    # A socket's path has at most 107 characters, of which SSH takes some for itself.
+    assert len(Path(folders[0]).expanduser().as_posix()) < 70
 
 
 def test_tasks_are_delegated_to_hosts_beside_the_one_that_the_play_is_for(tmp_path: Path, operation: Operation) -> None:

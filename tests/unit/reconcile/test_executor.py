@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from dynoform.configuration import Configuration
 from dynoform.domain import dyno_lines
-from dynoform.domain.dyno_actions import AddDyno, CycleDyno, MarkCrashed, MarkUp, Retire
+from dynoform.domain.dyno_actions import AddDyno, CycleDyno, MarkCrashed, MarkUp, Retire, StartDyno
 from dynoform.journal import Journal
 from dynoform.reconcile import declared
 from dynoform.reconcile.executor import Executor
@@ -17,10 +17,10 @@ from dynoform.reconcile.swarm import Swarm
 from dynoform.store import features
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.apps import create_app
-from dynoform.store.releases import current_release
+from dynoform.store.releases import add_config, create_release, current_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import App, AppFeature, Dyno, now
+from dynoform.store.tables import App, AppFeature, Dyno, Slug, now
 
 
 @dataclass
@@ -113,6 +113,50 @@ def test_a_dyno_whose_image_is_gone_says_so_and_crashes_once(
         executor.do(action)
     gone = f"heroku[web.1]: {dyno_lines.launch_failed('No such image')}"
     assert lines.said == [gone, "heroku[web.1]: State changed from starting to crashed", gone]
+
+
+class NewServices:
+    """A Swarm that keeps the config vars that services are made with."""
+
+    stack = "test"
+
+    def __init__(self) -> None:
+        self.configs: list[dict[str, str]] = []
+
+    def remove(self, name: str) -> None:
+        pass
+
+    def create(self, service: object, config: dict[str, str], ports: object, had: str) -> str:
+        self.configs.append(config)
+        return "service"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_dyno_is_told_of_itself_when_its_app_wants_that(store: Store, executor: Executor, app: App, on: bool) -> None:
+    swarm = NewServices()
+    executor.swarm, executor.domain = cast(Swarm, swarm), "apps.example.com"
+    with store.transaction() as session:
+        features.turn(session, AppFeature, app.id, "runtime-dyno-metadata", on)
+        place = {
+            "image": "registry/apps/x@sha256:0",
+            "size": 1,
+            "stack": "dynoform-13",
+            "commit": "a" * 40,
+            "checksum": "",
+        }
+        slug = Slug(app_id=app.id, process_types={"web": "run it"}, **place)
+        config = add_config(session, executor.vault, app.id, {"GREETING": "Hej", "HEROKU_APP_NAME": "forged"})
+        account = app.owner_id
+        release = create_release(session, app, description="Deploy", account_id=account, slug=slug, config=config)
+    executor.do(AddDyno(app.id, release.id, "web", 1, "Eco", "run it", "wanted", False))
+    executor.do(StartDyno(dynos(store)[-1].id, "wanted"))
+    (found,) = swarm.configs
+    if on:
+        assert (found["GREETING"], found["HEROKU_APP_NAME"], found["HEROKU_RELEASE_VERSION"]) == ("Hej", "myapp", "v3")
+        assert found["HEROKU_APP_DEFAULT_DOMAIN_NAME"] == "myapp.apps.example.com"
+        assert found["HEROKU_SLUG_COMMIT"] == "a" * 40
+    else:
+        assert found == {"GREETING": "Hej", "HEROKU_APP_NAME": "forged"}
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -15,6 +15,8 @@ from types import ModuleType
 
 import pytest
 
+from tests import go_programs
+
 HERE = Path(__file__)
 SCRIPT = HERE.parents[3] / "roles/dyno_runtime/files/forget_networks.py"
 KILLED = gzip.decompress(HERE.with_name("local-kv.db.gz").read_bytes())
@@ -34,7 +36,26 @@ def script() -> ModuleType:
 
 def entries(script: ModuleType, data: bytes) -> dict[bytes, bytes]:
     """Key → value, in the file's order."""
-    return {key: data[begin:end] for _, _, key, begin, end in script.Kept(data).elements()}
+    (bucket,) = script.Reader(data).read().buckets.values()
+    return dict(bucket.values)
+
+
+@pytest.fixture(scope="module")
+def bbolt() -> Path:
+    """The database's own program."""
+    return go_programs.bring(HERE.parents[2] / "bbolt", ["go.etcd.io/bbolt/cmd/bbolt"]) / "bbolt"
+
+
+@pytest.mark.parametrize("bridges", [BRIDGES, {"docker0"}, {"docker0", "docker_gwbridge", *BRIDGES}])
+def test_the_database_that_is_left_is_whole(script: ModuleType, bbolt: Path, tmp_path: Path, bridges: set[str]) -> None:
+    file = tmp_path / "local-kv.db"
+    data, forgotten = script.forget(KILLED, bridges)
+    file.write_bytes(data)
+    assert forgotten
+    checked = subprocess.run([bbolt, "check", file], capture_output=True, text=True, timeout=30)
+    assert (checked.returncode, checked.stdout) == (0, "OK\n")
+    listed = subprocess.run([bbolt, "keys", file, "libnetwork"], capture_output=True, timeout=30, check=True)
+    assert listed.stdout.splitlines() == list(entries(script, data))
 
 
 def test_networks_of_the_bridges_go_and_nothing_else_changes(script: ModuleType) -> None:
@@ -44,7 +65,6 @@ def test_networks_of_the_bridges_go_and_nothing_else_changes(script: ModuleType)
     assert set(before) - set(after) == {PREFIX + f"bridge/{NETWORK}/".encode()}
     assert list(after) == sorted(after), "keys are looked up by halving"
     changed = {key: value[8:] for key, value in after.items() if before[key] != value}
-    assert len(data) == len(KILLED)
     # Of the dynos' config-only network: its only user went with the engine.
     ((key, value),) = changed.items()
     assert json.loads(value) == {"Count": 0}
@@ -72,9 +92,9 @@ def test_the_older_of_two_heads_counts_when_the_newer_is_torn(script: ModuleType
     newer = max((0, 4096), key=lambda at: struct.unpack_from("<Q", KILLED, at + 64)[0])
     torn = bytearray(KILLED)
     torn[newer + 70] ^= 0xFF
-    kept = script.Kept(bytes(torn))
+    kept = script.Reader(bytes(torn)).read()
     assert kept.page_size == 4096
-    assert list(kept.elements())
+    assert kept.buckets[b"libnetwork"].values
 
 
 def run(file: Path) -> "subprocess.CompletedProcess[str]":

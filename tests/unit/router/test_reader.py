@@ -6,12 +6,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, func, select, update
 
+from dynoform.domain.features import AFFINITY
 from dynoform.router import reader as module
 from dynoform.router.reader import PARTS, News, Reader
+from dynoform.store import features
 from dynoform.store import routes as stored
+from dynoform.store.releases import add_config
+from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, Domain, Dyno, RouteChange
-from tests.unit.router.test_agent import app_with_dyno
+from dynoform.store.tables import Account, App, AppFeature, Domain, Dyno, Formation, RouteChange
+from tests.unit.router.test_agent import KEY, app_with_dyno
 
 
 @pytest.fixture
@@ -74,6 +78,44 @@ def test_every_change_is_read_and_only_of_its_app(
     with store.transaction() as session:
         session.delete(session.get_one(App, blog))
     assert read(reader, shop, blog).apps == {blog: None}
+
+
+def test_a_page_of_the_apps_own_is_known_when_its_config_var_is(
+    reader: Reader, store: Store, shop: uuid.UUID, blog: uuid.UUID
+) -> None:
+    for config, pages in (
+        ({"ERROR_PAGE_URL": "https://x.example/e", "OTHER": "x"}, ((f"/error/{shop}", "https://x.example/e"),)),
+        ({"ERROR_PAGE_URL": "https://x.example/e", "OTHER": "y"}, None),
+        ({"ERROR_PAGE_URL": "no URL"}, ()),
+    ):
+        with store.transaction() as session:
+            add_config(session, Vault(KEY), shop, config)
+        found = read(reader, shop, blog).apps
+        assert {app: route.pages for app, route in found.items() if route} == ({} if pages is None else {shop: pages})
+
+
+def test_an_app_is_blank_until_it_has_code(reader: Reader, store: Store, shop: uuid.UUID, blog: uuid.UUID) -> None:
+    with store.transaction() as session:
+        session.execute(update(App).where(App.id == blog).values(name="news"))
+    assert [route.backend for route in read(reader, shop, blog).apps.values() if route] == ["blank"]
+    with store.transaction() as session:
+        session.add(Formation(app_id=blog, type="worker", quantity=0))
+    assert [route.backend for route in read(reader, shop, blog).apps.values() if route] == ["no_dynos"]
+
+
+def test_clients_stay_with_a_dyno_from_when_the_feature_is_turned_on(
+    reader: Reader, store: Store, shop: uuid.UUID, blog: uuid.UUID
+) -> None:
+    with store.transaction() as session:
+        first = session.scalars(select(Dyno)).one()
+        values = {name: getattr(first, name) for name in ("app_id", "release_id", "type", "size", "command", "address")}
+        session.add(Dyno(**values, number=2, port=20002))
+    read(reader, shop, blog)
+    for on, backend in ((True, f"sticky_{shop}"), (False, f"app_{shop}")):
+        with store.transaction() as session:
+            features.turn(session, AppFeature, shop, AFFINITY, on)
+        found = read(reader, shop, blog).apps
+        assert {app: route.backend for app, route in found.items() if route} == {shop: backend}
 
 
 @pytest.mark.parametrize("values", [{"crashes": 1}, {"command": "other"}])

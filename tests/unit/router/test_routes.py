@@ -1,5 +1,6 @@
 import random
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,13 @@ def test_an_app_without_serving_dynos_has_a_page(dynos: list[WebDyno], maintenan
     assert bool(found.apps[A].servers) is (backend == LONE)
 
 
+def test_an_app_without_code_has_a_page_of_its_own_kind() -> None:
+    app = RoutedApp(A, "shop", blank=True)
+    assert compute([app], [], "localhost").apps[A].backend == "blank"
+    assert compute([app], [dyno(A, 1, None, "starting")], "localhost").apps[A].backend == "held"
+    assert compute([replace(app, maintenance=True)], [], "localhost").apps[A].backend == "maintenance"
+
+
 @pytest.mark.parametrize(
     ("domain", "hosts"),
     [
@@ -146,7 +154,8 @@ def test_no_custom_domain_takes_the_platforms_hosts_or_outlives_its_app() -> Non
     [
         ("https://bucket.example/error.html", True),
         (" http://x.example/a?b=c&d=%20#e ", True),
-        ("//x.example/a", False),
+        ("//x.example/a", True),
+        ("/error.html", False),
         ("javascript:alert(1)", False),
         ("https://x.example/a b", False),
         ('https://x.example/"onload=alert(1)', False),

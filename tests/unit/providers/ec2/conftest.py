@@ -21,6 +21,8 @@ SECONDS = (
     (load_balancer_parts, "LEAVING_SECONDS"),
     (network_parts, "LEAVING_SECONDS"),
 )
+PATIENCE = 60.0
+"""Seconds; every wait ends by its condition, and that one does not hold shows after this, on a busy machine too."""
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,7 @@ def cloud(served: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setattr(aws_module, "pause", lambda tries: 0.01)
     for module, name in SECONDS:
-        monkeypatch.setattr(module, name, 3.0)
+        monkeypatch.setattr(module, name, PATIENCE)
     monkeypatch.setattr(aws_module, "LOOK_SECONDS", 0.03)
     return served
 

@@ -1,0 +1,209 @@
+"""The playbooks by hand, on bare hosts, with nothing of Pulumi: made, looked at, hardened, added, replaced, removed.
+
+Order matters: each test leaves the fleet as the next one needs it.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import testinfra
+
+from tests.fleet import hosts
+from tests.fleet.hosts import Fleet, FleetHost
+from tests.fleet.inventory import Inventory, changed, told
+
+pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(1800)]
+ADD_SECONDS = 90
+NOT_THE_FIREWALL = ("host_hardening_ssh", "host_hardening_sysctl", "host_hardening_audit", "host_hardening_updates")
+STACK: dict[str, Any] = {
+    "host_builds_images": False,
+    "dyno_runtime_stack": "hand",
+    "dyno_runtime_dyno_subnet": "172.29.96.0/22",
+    "dyno_runtime_platform_subnet": "172.29.100.0/24",
+}
+
+
+@pytest.fixture(scope="module")
+def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Three hosts with SSH and Docker, that are nothing yet."""
+    base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
+    with hosts.fleet(base, "one", "two", "three") as made:
+        # Switches of the kernel itself are this machine's: they stay as they are.
+        for host in made.hosts.values():
+            shut(host)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def inventory(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Inventory:
+    """What an operator would write down of them."""
+    written = Inventory(fleet, tmp_path_factory.mktemp("inventory"), workers=("two", "three", "four"), variables=STACK)
+    for host in fleet.hosts.values():
+        describe(written, host)
+    return written
+
+
+def shut(host: FleetHost) -> None:
+    """Have the host see what is this machine's without changing it."""
+    for folder in ("fs", "kernel", "vm"):
+        host.run("sh", "-c", f"mount --bind /proc/sys/{folder} /proc/sys/{folder}")
+        host.run("sh", "-c", f"mount -o remount,bind,ro /proc/sys/{folder}")
+
+
+def describe(inventory: Inventory, host: FleetHost) -> None:
+    """Write down what is the host's alone."""
+    inventory.of[host.name] = {
+        "dyno_runtime_private_address": host.address,
+        "dyno_runtime_manager": "" if host.name == "one" else "one",
+        "host_platform": "true" if host.name == "one" else "false",
+    }
+
+
+def addresses(fleet: Fleet) -> list[str]:
+    """Of all hosts, which may reach each other."""
+    return [host.address for host in fleet.hosts.values()]
+
+
+def infra(fleet: Fleet, name: str) -> Any:
+    """The host as testinfra sees it, by SSH."""
+    options = f"-o UserKnownHostsFile={fleet.known_hosts} -o StrictHostKeyChecking=yes"
+    return testinfra.get_host(
+        f"ssh://root@{fleet[name].address}", ssh_identity_file=str(fleet.key_file), ssh_extra_args=options
+    )
+
+
+def nodes(fleet: Fleet) -> dict[str, str]:
+    """Host → state and availability of its node."""
+    lines = fleet["one"].docker("node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.Availability}}").splitlines()
+    return {line.split()[0]: line.partition(" ")[2] for line in lines}
+
+
+def test_a_host_that_is_not_made_yet_is_told_to_be_made(inventory: Inventory) -> None:
+    done = inventory.play("smoke")
+    assert done.returncode != 0
+    assert "swarm is inactive" in told(done)
+    assert "run playbooks/site.yml" in told(done)
+
+
+def test_site_makes_all_hosts_and_changes_nothing_the_second_time(fleet: Fleet, inventory: Inventory) -> None:
+    done = inventory.play("site")
+    assert done.returncode == 0, told(done)
+    assert nodes(fleet) == dict.fromkeys(fleet.hosts, "Ready Active")
+    began = time.monotonic()
+    again = inventory.play("site")
+    print(f"site.yml again, three hosts: {time.monotonic() - began:.0f} s")
+    assert again.returncode == 0, told(again)
+    assert changed(again) == dict.fromkeys(fleet.hosts, 0)
+    well = inventory.play("smoke")
+    assert well.returncode == 0, told(well)
+    assert changed(well) == dict.fromkeys(fleet.hosts, 0)
+
+
+def test_hardened_hosts_let_in_what_they_have_to_and_no_more(fleet: Fleet, inventory: Inventory) -> None:
+    words = {"host_hardening_public_ports": [18080], "host_hardening_fleet_addresses": addresses(fleet)}
+    done = inventory.play("harden_hosts", **words)
+    assert done.returncode == 0, told(done)
+    again = inventory.play("harden_hosts", **words)
+    assert changed(again) == dict.fromkeys(fleet.hosts, 0), told(again)
+    host = infra(fleet, "two")
+    assert {
+        name: host.package(name).is_installed for name in ("auditd", "chrony", "nftables", "unattended-upgrades")
+    } == {
+        "auditd": True,
+        "chrony": True,
+        "nftables": True,
+        "unattended-upgrades": True,
+    }
+    daemon = host.check_output("sshd -T").lower().splitlines()
+    for setting in ("passwordauthentication no", "permitemptypasswords no", "x11forwarding no", "maxauthtries 4"):
+        assert setting in daemon
+    assert host.sysctl("net.ipv4.conf.all.accept_redirects") == 0
+    assert host.sysctl("net.ipv4.ip_forward") == 1
+    rules = host.check_output("nft list table inet dynoform_host")
+    assert "policy drop" in rules
+    assert "tcp dport 18080 accept" in rules
+    assert host.file("/etc/audit/rules.d/50-dynoform.rules").mode == 0o640
+    assert "52dynoform" in host.check_output("ls /etc/apt/apt.conf.d")
+    assert nodes(fleet) == dict.fromkeys(fleet.hosts, "Ready Active")
+
+
+def test_a_switch_and_a_firewall_that_somebody_has_changed_are_mended(fleet: Fleet, inventory: Inventory) -> None:
+    fleet["two"].run("sysctl", "-w", "net.ipv4.conf.all.accept_redirects=1")
+    fleet["two"].run("nft", "delete", "table", "inet", "dynoform_host")
+    done = inventory.play("harden_hosts", "--limit", "two", host_hardening_fleet_addresses=addresses(fleet))
+    assert done.returncode == 0, told(done)
+    assert infra(fleet, "two").sysctl("net.ipv4.conf.all.accept_redirects") == 0
+    assert fleet["two"].run("nft", "list", "table", "inet", "dynoform_host")
+
+
+def test_the_swarm_s_certificates_are_rotated_while_its_nodes_stay(fleet: Fleet, inventory: Inventory) -> None:
+    before = fleet["one"].docker("swarm", "ca")
+    done = inventory.play("rotate_certificates", "--limit", "one")
+    assert done.returncode == 0, told(done)
+    assert fleet["one"].docker("swarm", "ca") != before
+    assert nodes(fleet) == dict.fromkeys(fleet.hosts, "Ready Active")
+
+
+def test_a_host_is_drained_and_undrained(fleet: Fleet, inventory: Inventory) -> None:
+    assert inventory.play("drain_host", "--limit", "three").returncode == 0
+    assert nodes(fleet)["three"] == "Ready Drain"
+    assert inventory.play("undrain_host", "--limit", "three").returncode == 0
+    assert nodes(fleet)["three"] == "Ready Active"
+
+
+def test_a_fourth_host_is_there_in_time(fleet: Fleet, inventory: Inventory) -> None:
+    (added,) = fleet.add("four")
+    shut(added)
+    describe(inventory, added)
+    words = {"host_hardening_public_ports": [18080], "host_hardening_fleet_addresses": addresses(fleet)}
+    let_in = inventory.play("harden_hosts", "--limit", "all:!four", **words, **dict.fromkeys(NOT_THE_FIREWALL, False))
+    assert let_in.returncode == 0, told(let_in)
+    began = time.monotonic()
+    done = inventory.play("add_host", "--limit", "four")
+    took = time.monotonic() - began
+    print(f"add_host.yml: {took:.0f} s")
+    assert done.returncode == 0, told(done)
+    assert nodes(fleet)["four"] == "Ready Active"
+    assert took < ADD_SECONDS
+
+
+def test_a_host_with_another_key_is_refused(fleet: Fleet, inventory: Inventory) -> None:
+    known = fleet.known_hosts.read_text()
+    try:
+        fleet.known_hosts.write_text(known.replace(f"{fleet['three'].address} ", "198.51.100.9 "))
+        done = inventory.play("smoke")
+    finally:
+        fleet.known_hosts.write_text(known)
+    assert done.returncode != 0
+    assert "Host key verification failed" in told(done)
+
+
+def test_a_dead_host_is_replaced_by_a_new_machine(fleet: Fleet, inventory: Inventory) -> None:
+    alive = inventory.play("replace_host", "--limit", "three")
+    assert alive.returncode != 0
+    assert "three: answers, it is not dead" in told(alive)
+    fleet["three"].kill()
+    down = time.monotonic() + 60
+    while nodes(fleet)["three"] != "Down Active":
+        assert time.monotonic() < down, nodes(fleet)
+        time.sleep(1)
+    new = fleet.renew("three")
+    shut(new)
+    done = inventory.play("replace_host", "--limit", "three")
+    assert done.returncode == 0, told(done)
+    assert nodes(fleet)["three"] == "Ready Active"
+
+
+def test_hosts_are_removed_but_not_what_the_swarm_needs(fleet: Fleet, inventory: Inventory) -> None:
+    done = inventory.play("remove_host", "--limit", "four")
+    assert done.returncode == 0, told(done)
+    assert "four" not in nodes(fleet)
+    again = inventory.play("remove_host", "--limit", "four")
+    assert again.returncode == 0, told(again)
+    assert "four: is no node of the swarm (any more)" in told(again)
+    last = inventory.play("remove_host", "--limit", "one", host_removal_manager="one")
+    assert last.returncode != 0
+    assert "one: has the platform's PostgreSQL, registry and sources" in told(last)
