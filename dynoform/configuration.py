@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from dynoform.domain import eco
+from dynoform.domain import builds, eco, slugs
 from dynoform.errors import ConfigurationError
 
 SECRETS = Path("/run/secrets")
@@ -72,6 +72,10 @@ class Configuration:
     """PEM file of authorities that log drains' receivers may have, besides the system's."""
     sleeps_after: timedelta = eco.SLEEPS_AFTER
     """How long an app on Eco dynos is without a request before it sleeps."""
+    build_seconds: int = builds.SECONDS
+    """How long the buildpacks of one build may take."""
+    slug_bytes: int = slugs.BYTES
+    """Largest slug, compressed."""
     acme_directory: str = ""
     """URL of the directory of the authority that automated certificates come from; empty for none."""
     acme_email: str = ""
@@ -118,6 +122,8 @@ class Configuration:
             drain_networks=read.networks("DRAIN_NETWORKS"),
             drain_authorities=read.path("DRAIN_AUTHORITIES"),
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
+            build_seconds=read.count("BUILD_SECONDS", builds.SECONDS),
+            slug_bytes=read.count("SLUG_BYTES", slugs.BYTES),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
             database=read.text("DATABASE", ""),
@@ -198,12 +204,13 @@ class _Reader:
         return int(value)
 
     def seconds(self, name: str, default: timedelta) -> timedelta:
-        value = self.text(name, str(int(default.total_seconds())))
+        return timedelta(seconds=self.count(name, int(default.total_seconds()), "a time", "a number of seconds"))
+
+    def count(self, name: str, default: int, what: str = "a number", use: str = "a whole number") -> int:
+        value = self.text(name, str(default))
         if not value.isdecimal() or not int(value):
-            raise ConfigurationError(
-                f"DYNOFORM_{name}", f"{value!r} is not a time", "use a number of seconds, 1 or more"
-            )
-        return timedelta(seconds=int(value))
+            raise ConfigurationError(f"DYNOFORM_{name}", f"{value!r} is not {what}", f"use {use}, 1 or more")
+        return int(value)
 
     def path(self, name: str) -> Path | None:
         value = self.text(name, "")

@@ -12,9 +12,10 @@ from dynoform.build import slug_image, stack_image
 from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
+from dynoform.build.room import Room
 from dynoform.build.slug import SlugLayer
 from dynoform.build.source import Source
-from dynoform.domain import builds, images, releases, slugs, stacks
+from dynoform.domain import app_json, builds, images, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.store import builds as store
@@ -46,13 +47,13 @@ class Order:
 class BuildJob(Job):
     """A slug and a release come to be in one transaction at its end, or not at all."""
 
-    seconds = builds.SECONDS
-
     def __init__(self, tools: Tools, claim: jobs.Claim) -> None:
         """Of a build's id."""
+        self.seconds = tools.configuration.build_seconds
         super().__init__(tools, claim)
         self.output = Output(tools.store, claim, BuildOutput)
         self.container: BuildContainer | None = None
+        self.room = Room(self.end)
         self.folder = tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True)
 
     def beside(self) -> AbstractContextManager[object]:
@@ -90,6 +91,8 @@ class BuildJob(Job):
         self.folder.cleanup()
         if self.container is not None:
             self.container.remove()
+        if self.room.filled:
+            self.tools.engine.remove_volume(self.tools.engine.cache_volume(self.claim.app_id))
 
     def _order(self) -> Order:
         with self.tools.store.transaction() as session:
@@ -120,8 +123,12 @@ class BuildJob(Job):
             starting = beside.submit(self._start, order)
             source = Source.inspect(tarball)
             parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
+            # No build needs it, and what comes of it is made elsewhere: so it is told, and the build goes on.
+            for problem in app_json.problems(source.texts.get(app_json.FILE, "{}")):
+                self.output.say(f" !     {app_json.FILE}: {builds.clean(problem)}\n")
             starting.result()
-        self._compile(order, source)
+        with self.room:
+            self._compile(order, source)
         with ThreadPoolExecutor() as beside:
             mounting = beside.submit(self._mount)
             result = self._result()
@@ -177,7 +184,9 @@ class BuildJob(Job):
         code, out_of_memory = self._container.wait()
         self.keeper.check()
         if self.keeper.late:
-            raise BuildRejectedError(f"the build took longer than {builds.SECONDS // 60} minutes")
+            raise BuildRejectedError(f"the build took longer than {builds.duration(int(self.seconds))}")
+        if self.room.filled:
+            raise BuildRejectedError("the build filled the disk of its host")
         if out_of_memory and code:
             raise BuildRejectedError(f"the build needed more than {builds.megabytes(builds.MEMORY_BYTES)} of memory")
         text = self._container.read("/run/dynoform/result.json")
@@ -197,7 +206,7 @@ class BuildJob(Job):
         return layer, digest
 
     def _layer(self) -> tuple[Iterable[bytes], Callable[[], images.Layer]]:
-        stream = SlugLayer(self._container.app())
+        stream = SlugLayer(self._container.app(), self.tools.configuration.slug_bytes)
         return stream, lambda: stream.layer
 
     def _release(self, order: Order, slug: Slug) -> Release:

@@ -27,7 +27,8 @@ BUILD_LABEL = "dynoform.build"
 APP_LABEL = "dynoform.app"
 _TIMEOUT = 120
 _CHUNK = 512 * 1024
-_LARGEST_FILE = 2048 * builds.MIB
+LARGEST_FILE = 2048 * builds.MIB
+"""Bytes of the largest file that a build can write."""
 _CORES = 2
 CONFIG = "run/dynoform/env"
 """Where a build finds its config vars, a file each, relative to its container's root. It is in memory."""
@@ -135,7 +136,7 @@ def _limits() -> dict[str, Any]:
         # Only lower ones: a host may not allow to raise any.
         "ulimits": [
             Ulimit(name="core", soft=0, hard=0),
-            Ulimit(name="fsize", soft=_LARGEST_FILE, hard=_LARGEST_FILE),
+            Ulimit(name="fsize", soft=LARGEST_FILE, hard=LARGEST_FILE),
         ],
         # Reaps what a buildpack leaves running.
         "init": True,

@@ -54,10 +54,11 @@ class ByteStream(io.RawIOBase):
 class SlugLayer:
     """The layer as compressed bytes; ``layer`` says what it was when all of it has been read."""
 
-    def __init__(self, archive: Iterator[bytes], limit: int = slugs.BYTES) -> None:
+    def __init__(self, archive: Iterator[bytes], limit: int = slugs.BYTES, files: int = slugs.FILES) -> None:
         """``archive`` is the engine's tar of ``/app``, in the engine's order, which is by name; ``limit`` in bytes."""
         self._archive = archive
         self._limit = limit
+        self._files = files
         self._digest = hashlib.sha256()
         self._plain = hashlib.sha256()
         self._size = 0
@@ -88,8 +89,11 @@ class SlugLayer:
 
     def _members(self) -> Iterator[bytes]:
         with tarfile.open(fileobj=ByteStream(self._archive), mode="r|", bufsize=_CHUNK) as archive:
-            for member in archive:
+            for number, member in enumerate(archive):
                 archive.members = []  # type: ignore[attr-defined]  # it would remember all of them
+                if number >= self._files:
+                    why = f"has more than {self._files} files"
+                    raise InvalidInputError("slug", why, f"list what need not run in {slugs.IGNORE_FILE}")
                 if member.type in _KINDS:
                     yield from _normalised(archive, member)
         yield TAR_END

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from dynoform.build.slug import DYNO, contents, member_bytes
-from dynoform.domain import builds, slugs
+from dynoform.domain import app_json, builds, slugs
 from dynoform.domain.images import EPOCH
 from dynoform.errors import InvalidInputError
 
@@ -23,7 +23,7 @@ _HEADERS = (
 _CHUNK = 256 * 1024
 _HEADER_BYTES = 1024 * 1024
 _TEXT_BYTES = 256 * 1024
-_READ = ("Procfile", slugs.IGNORE_FILE)
+_READ = ("Procfile", slugs.IGNORE_FILE, app_json.FILE)
 
 
 class _Member(tarfile.TarInfo):
@@ -37,7 +37,7 @@ class _Member(tarfile.TarInfo):
 
 @dataclass
 class Source:
-    """A source that was found good. ``texts`` has the contents of Procfile and .slugignore, where there are any."""
+    """A source that was found good. ``texts`` has the contents of those files of ``_READ`` that there are."""
 
     path: Path
     texts: dict[str, str] = field(default_factory=dict)

@@ -47,6 +47,11 @@ def released(version: int, url: str, status: str) -> str:
     return f"{waits if status == PENDING else ''}       Released v{version}\n       {url} deployed to Dynoform\n\n"
 
 
+def duration(seconds: int) -> str:
+    """``25 minutes``, or ``90 seconds`` where it is no whole number of them."""
+    return f"{seconds // 60} minutes" if seconds >= 120 and seconds % 60 == 0 else f"{seconds} seconds"
+
+
 def megabytes(size: int) -> str:
     """``21.6M`` for a size in bytes, as Heroku shows a slug's."""
     return f"{size / 1_000_000:.1f}M"

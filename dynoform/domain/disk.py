@@ -2,6 +2,7 @@
 
 Few file systems can hold a container to a part of the disk (overlay2 on XFS with project quotas). So this goes for all:
 while a host has little left, the dyno that has written most is stopped. Its next start has an empty disk, as on Heroku.
+A build that was there while the room went is ended, before any dyno is.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,14 @@ _SHARE = 0.05
 def is_short(free: int, total: int) -> bool:
     """Whether a disk of ``total`` bytes has so little left that room has to be made."""
     return free < max(_LEAST, int(total * _SHARE))
+
+
+def is_filled_by_build(before: int, free: int, total: int) -> bool:
+    """Whether a build has to end, with ``before`` bytes free when it began and ``free`` now.
+
+    What others wrote meanwhile counts too: a build can be tried again, and a dyno serves.
+    """
+    return is_short(free, total) and before - free > ALLOWANCE
 
 
 def to_stop(written: Mapping[str, int]) -> str | None:

@@ -12,6 +12,8 @@ from dynoform.errors import InvalidInputError
 
 BYTES = 1024 * 1024 * 1024
 """Largest slug, compressed (https://devcenter.heroku.com/articles/slug-compiler#slug-size)."""
+FILES = 500_000
+"""Most files, folders and links of a slug: each takes an inode of every host that runs it."""
 PROCESS_TYPES = 100
 """Most process types of a slug that a user makes."""
 COMMAND_CHARACTERS = 4000

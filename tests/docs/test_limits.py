@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dynoform.domain import dyno_sizes
+from dynoform.build.container import LARGEST_FILE
+from dynoform.domain import builds, dyno_sizes, slugs
 from dynoform.domain.dyno_sizes import DynoSize
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/limits.md").read_text()
@@ -20,3 +21,20 @@ def test_the_page_has_no_other_sizes() -> None:
     rows = [line for line in PAGE.splitlines() if line.count(" MB |") == 2]
     assert len(rows) == len(dyno_sizes.SIZES)
     assert f"{dyno_sizes.FILES:,} files" in PAGE
+
+
+def test_the_page_has_what_holds_builds() -> None:
+    rows = {
+        "time that its buildpacks take": builds.duration(builds.SECONDS),
+        "memory": megabytes(builds.MEMORY_BYTES),
+        "processes and threads": f"{builds.PROCESSES}",
+        "one file": megabytes(LARGEST_FILE),
+        "source, unpacked": f"{megabytes(builds.SOURCE_BYTES)}, {builds.SOURCE_FILES:,} files",
+        "slug, compressed": f"{megabytes(slugs.BYTES)}, {slugs.FILES:,} files",
+        "output that is kept": f"{builds.OUTPUT_CHARACTERS:,} characters",
+    }
+    assert [row for row in rows.items() if f"| {' | '.join(row)} |" not in PAGE.splitlines()] == []
+
+
+def megabytes(size: int) -> str:
+    return f"{size // builds.MIB} MB"

@@ -22,6 +22,13 @@ def test_eco_apps_sleep_after_half_an_hour_unless_told_otherwise() -> None:
     assert Configuration.from_environment({"DYNOFORM_ECO_SLEEPS_AFTER": "5"}).sleeps_after == timedelta(seconds=5)
 
 
+def test_builds_have_herokus_limits_unless_told_otherwise() -> None:
+    usual = Configuration.from_environment({})
+    assert (usual.build_seconds, usual.slug_bytes) == (25 * 60, 1024**3)
+    other = Configuration.from_environment({"DYNOFORM_BUILD_SECONDS": "60", "DYNOFORM_SLUG_BYTES": "1000000"})
+    assert (other.build_seconds, other.slug_bytes) == (60, 1000000)
+
+
 def test_the_platforms_own_addresses_are_known() -> None:
     settings = {"DYNOFORM_PLATFORM_ADDRESS": "172.29.4.1", "DYNOFORM_LISTEN_ADDRESS": "127.0.0.1, 203.0.113.7"}
     assert Configuration.from_environment(settings).own_addresses == {"172.29.4.1", "127.0.0.1", "203.0.113.7"}
@@ -32,6 +39,7 @@ def test_the_platforms_own_addresses_are_known() -> None:
     [
         ("WEBHOOK_PRIVATE", "yes", "DYNOFORM_WEBHOOK_PRIVATE: 'yes' is not a choice — use true or false"),
         ("ECO_SLEEPS_AFTER", "0", "DYNOFORM_ECO_SLEEPS_AFTER: '0' is not a time — use a number of seconds, 1 or more"),
+        ("BUILD_SECONDS", "25m", "DYNOFORM_BUILD_SECONDS: '25m' is not a number — use a whole number, 1 or more"),
         ("API_PORT", "0", "DYNOFORM_API_PORT: '0' is not a port — use a number from 1 to 65535"),
     ],
 )

@@ -71,6 +71,14 @@ def test_a_slug_that_gets_too_large_is_refused_on_the_way() -> None:
         b"".join(SlugLayer(pieces(archive(), 4096), limit=50_000))
 
 
+def test_a_slug_of_too_many_files_is_refused_on_the_way() -> None:
+    assert b"".join(SlugLayer(pieces(archive(), 4096), files=7))
+    with pytest.raises(
+        InvalidInputError, match=r"slug: has more than 6 files — list what need not run in \.slugignore"
+    ):
+        b"".join(SlugLayer(pieces(archive(), 4096), files=6))
+
+
 def test_only_one_piece_is_held_at_a_time() -> None:
     taken = 0
 

@@ -108,3 +108,6 @@ def test_room_is_made_on_a_disk_that_is_nearly_full_and_not_before() -> None:
     assert disk.to_stop({}) is None
     assert disk.to_stop({"a": gib}) is None
     assert disk.to_stop({"a": 2 * gib, "b": 3 * gib, "c": 0}) == "b"
+    assert disk.is_filled_by_build(6 * gib, 4 * gib, 100 * gib)
+    assert not disk.is_filled_by_build(8 * gib, 6 * gib, 100 * gib)  # there is room
+    assert not disk.is_filled_by_build(5 * gib, 4 * gib, 100 * gib)  # others have filled it

@@ -1,0 +1,48 @@
+"""Room on the host's disk, which a build shares with dynos, other builds and the platform."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from dynoform.domain import disk
+
+_SECONDS = 1.0
+
+
+class Room:
+    """Looks at the disk while a build runs, from a thread, and ends the build that fills it."""
+
+    def __init__(self, end: Callable[[], None], path: Path = Path("/"), seconds: float = _SECONDS) -> None:
+        """``end`` is called once. ``path`` is on the engine's disk, as any container's root is.
+
+        ``seconds`` pass between looks.
+        """
+        self.filled = False
+        self._end = end
+        self._path = path
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="room", daemon=True)
+
+    def __enter__(self) -> "Room":
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Look no more."""
+        self._stopped.set()
+
+    def _look(self) -> None:
+        before, _ = self._space()
+        while not self._stopped.wait(self._seconds):
+            if disk.is_filled_by_build(before, *self._space()):
+                self.filled = True
+                self._end()
+                return
+
+    def _space(self) -> tuple[int, int]:
+        """Free bytes, and all."""
+        space = os.statvfs(self._path)
+        return space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
