@@ -1,5 +1,6 @@
 """What a measurement is, and what it works with."""
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +23,16 @@ class Bench:
     stack: Stack
 
     def dynoform(self, *words: str, environ: dict[str, str] | None = None, seconds: float = UP_SECONDS) -> Finished:
-        """Runs ``bin/dynoform <words>`` as an operator does. Raises `DynoformError` when it fails."""
+        """Runs ``bin/dynoform <words>`` as an operator does.
+
+        Raises `DynoformError` when it fails; what it printed is kept in a file, which the error names.
+        """
         program = str(self.context.places.root / "bin" / "dynoform")
         done = run(Command([program, *words], timeout=seconds, env=environ or {}))
         if done.code:
-            raise DynoformError(f"bin/dynoform {' '.join(words)}", done.last_words, "see bin/dynoform doctor")
+            with tempfile.NamedTemporaryFile("w", prefix="dynoform-bench-", suffix=".log", delete=False) as output:
+                output.write(done.stdout + done.stderr)
+            raise DynoformError(f"bin/dynoform {' '.join(words)}", done.last_words, f"see {output.name}")
         return done
 
     def up(self, environ: dict[str, str] | None = None) -> float:
