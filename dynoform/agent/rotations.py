@@ -5,6 +5,7 @@ Only files' times and inodes are looked at, until one was full: then it is read 
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from dynoform.domain import log_lines
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.run.session import Logs
 
-LOOK_SECONDS = 0.5
-"""A dyno that fills more than one file in that time has lost more than is counted."""
-
+LOOK_SECONDS, CLOSE_SECONDS = 0.5, 0.05
+"""Between two looks; the shorter one while files are rotated. A dyno that fills two in that time has lost more than is
+counted."""
+BUSY_SECONDS = 2.0
+"""How long the next rotation is waited for, closely."""
 
 _CHUNK = 256 * 1024
 
@@ -36,8 +39,19 @@ class Rotations:
         self._seen: dict[str, _Seen] = {}
 
     async def look(self) -> None:
-        """Tell of each file that was rotated since the last look."""
-        known = self._seen
+        """Tell of each file that was rotated since the last look; then go on looking until no more are."""
+        end = 0.0
+        while True:
+            now = time.monotonic()
+            if await self._found():
+                end = now + BUSY_SECONDS
+            if now >= end:
+                return
+            await asyncio.sleep(CLOSE_SECONDS)
+
+    async def _found(self) -> bool:
+        """Look once; whether there was one."""
+        known, found = self._seen, False
         self._seen = dict(self._inodes())
         for container, seen in self._seen.items():
             before = known.get(container)
@@ -45,6 +59,8 @@ class Rotations:
                 exact = before is None or seen.rotated == before.current
                 path = self._containers / container / f"{container}-json.log.1"
                 await asyncio.to_thread(self._tell, path, exact=exact)
+                found = True
+        return found
 
     def _inodes(self) -> Iterator[tuple[str, _Seen]]:
         try:

@@ -4,6 +4,9 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
+from dynoform.agent import rotations as rotations_module
 from dynoform.agent.rotations import Rotations
 
 ID = "c" * 64
@@ -39,6 +42,13 @@ def told(first: int, last: int, lines: int, *, exact: bool = True) -> tuple[obje
     return "app", "rotated", "web.1", {"first": times[0], "last": times[1], "lines": lines, "exact": exact}
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look ends at once, also when files were rotated."""
+    monkeypatch.setattr(rotations_module, "BUSY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_each_full_file_is_told_of_once_with_its_lines(tmp_path: Path) -> None:
     lines = Lines()
     rotations = Rotations("mine", tmp_path, lines)
@@ -63,6 +73,27 @@ def test_each_full_file_is_told_of_once_with_its_lines(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_files_that_are_full_one_after_the_other_are_all_told_of(tmp_path: Path) -> None:
+    lines = Lines()
+    rotations = Rotations("mine", tmp_path, lines)
+    (tmp_path / ID).mkdir()
+
+    async def scenario() -> None:
+        write(tmp_path, 0)
+        await rotations.look()
+        rotate(tmp_path)
+        looking = asyncio.create_task(rotations.look())
+        for second in range(1, 5):
+            write(tmp_path, second)
+            await asyncio.sleep(rotations_module.LOOK_SECONDS / 2)
+            rotate(tmp_path)
+        await asyncio.wait_for(looking, 30)
+        assert lines.told == [told(second, second, 1) for second in range(5)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("at_once")
 def test_other_stacks_and_noise_are_left_alone(tmp_path: Path) -> None:
     lines = Lines()
     (tmp_path / ID).mkdir()
