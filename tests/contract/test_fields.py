@@ -12,7 +12,7 @@ SECTION = re.compile(r"https://devcenter\.heroku\.com/articles/platform-api-refe
 INTERFACE = re.compile(r"^export interface (\w+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^  '?([\w-]+)'?\??: (\w*)", re.MULTILINE)
 RENAMED = {"buildpack-installations": "buildpack-installation"}
-UNKNOWN = {"app-webhook", "build-result", "errors"}
+UNKNOWN = {"app-webhook", "build-result", "errors", "telemetry-drain"}
 """Sections of the reference that the typings say nothing of."""
 OBJECTS = {
     match[1]: set(schema["properties"])

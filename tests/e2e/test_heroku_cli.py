@@ -197,10 +197,11 @@ def test_run_inside_is_in_the_dyno(heroku: HerokuCLI, platform: Platform) -> Non
 @covers("ps:exec -a myapp -- ls")
 def test_exec_is_in_the_dyno_which_goes_on(heroku: HerokuCLI, platform: Platform) -> None:
     before = eventually(lambda: platform.only_dyno(APP), 60, "one container")
-    ran = heroku(f"ps:exec -a {APP} -- ls")
+    # The CLI ends with an error of its own when its input ends after the command has: each command waits a moment.
+    ran = heroku(f"ps:exec -a {APP} -- 'ls; sleep 1'")
     assert "Procfile" in ran.out.split()
     assert "dyno restart" not in ran.text
-    variables = heroku(f"ps:exec -a {APP} --dyno web.1 -- env").out.splitlines()
+    variables = heroku(f"ps:exec -a {APP} --dyno web.1 -- 'env; sleep 1'").out.splitlines()
     assert {"DYNO=web.1", "PORT=5000"} <= set(variables)
     assert ["web.1", "up", "running"] in heroku(f"ps:exec -a {APP} --status").table
     assert platform.only_dyno(APP).id == before.id
