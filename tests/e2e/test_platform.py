@@ -141,6 +141,11 @@ def test_first_release_is_in_the_users_name(platform: Platform) -> None:
 
 
 def test_log_has_app_router_and_system_lines(platform: Platform) -> None:
+    # 1,500 lines are kept: what the first dyno's start said may be no more of them.
+    platform.api.delete("/apps/python/dynos").raise_for_status()
+    up = r"heroku\[web\.1\]: State changed from starting to up"
+    eventually(lambda: re.search(up, log(platform)), 60, "a dyno's start in the log")
+    eventually(lambda: platform.serves("python"), 30, "python answers")
     platform.app("python", "/?marker=log-test")
     pattern = {
         "router": r"heroku\[router\]: at=info method=GET path=\"/\?marker=log-test\"",
