@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dynoform.configuration import Configuration
 from dynoform.domain import acm, hostnames
 from dynoform.domain.acm import Lifetime
+from dynoform.domain.retries import half_by_chance
 from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.store import acme as store_acme
@@ -163,7 +164,7 @@ class Worker:
     def _postpone(self, subject: Subject, reason: str) -> None:
         self._away += 1
         wait = min(FIRST_PAUSE * 2 ** min(self._away - 1, 10), LONGEST_PAUSE)
-        self._put_off(subject, wait * (0.5 + random.random() / 2))  # noqa: S311 - jitter
+        self._put_off(subject, wait * half_by_chance())
         self._say(subject, None, reason)
 
     def _put_off(self, subject: Subject, wait: timedelta, **values: object) -> None:

@@ -1,7 +1,6 @@
 """Log drains: which URLs lines may be sent to (https://devcenter.heroku.com/articles/log-drains)."""
 
 import ipaddress
-import random
 import re
 import uuid
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from dynoform.domain.public_addresses import is_public
+from dynoform.domain.retries import half_by_chance
 from dynoform.errors import InvalidInputError
 
 MAXIMUM_PER_APP = 5
@@ -132,7 +132,7 @@ def _shown_query(query: str) -> str:
 def pause(failures: int) -> float:
     """Seconds before a drain is tried again after this many failures in a row (1 or more): 1 to 60, half by chance."""
     ceiling: float = min(60.0, 2.0 ** min(failures, 6))
-    return ceiling * (0.5 + random.random() / 2)  # noqa: S311 - jitter, not a secret
+    return ceiling * half_by_chance()
 
 
 def _is_name(host: str) -> bool:

@@ -11,6 +11,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TREES = Path(__file__).parent / "trees"
+ON_A_DOMAIN = {
+    "dynoform:domain": "apps.example.com",
+    "dynoform:httpPort": "80",
+    "dynoform:httpsPort": "443",
+    "dynoform:listenAddress": "0.0.0.0",  # noqa: S104 - as an operator says it
+    "dynoform:platformPort": "7400",
+    "dynoform:email": "operator@example.com",
+    "dynoform:dynoSubnet": "172.29.0.0/22",
+    "dynoform:platformSubnet": "172.29.4.0/24",
+}
+"""Settings of a stack that others reach, without its hosts."""
 
 
 @pytest.fixture(scope="session")

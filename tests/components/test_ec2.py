@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.components.conftest import ON_A_DOMAIN
+
 EC2: dict[str, Any] = {
     "region": "eu-central-1",
     "zones": ["eu-central-1a", "eu-central-1b", "eu-central-1c"],
@@ -25,14 +27,7 @@ HOSTS: dict[str, Any] = {
 
 def configuration(ec2: dict[str, Any], hosts: dict[str, Any]) -> dict[str, str]:
     return {
-        "dynoform:domain": "apps.example.com",
-        "dynoform:httpPort": "80",
-        "dynoform:httpsPort": "443",
-        "dynoform:listenAddress": "0.0.0.0",  # noqa: S104 - as an operator says it
-        "dynoform:platformPort": "7400",
-        "dynoform:email": "operator@example.com",
-        "dynoform:dynoSubnet": "172.29.0.0/22",
-        "dynoform:platformSubnet": "172.29.4.0/24",
+        **ON_A_DOMAIN,
         "dynoform:ec2": json.dumps(ec2),
         "dynoform:hosts": json.dumps(hosts),
     }

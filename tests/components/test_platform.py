@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.components.conftest import ON_A_DOMAIN
+
 SERVICE = "docker:index/service:Service"
 
 
@@ -40,14 +42,7 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
     }
     return declare(
         {
-            "dynoform:domain": "apps.example.com",
-            "dynoform:httpPort": "80",
-            "dynoform:httpsPort": "443",
-            "dynoform:listenAddress": "0.0.0.0",  # noqa: S104 - as an operator says it
-            "dynoform:platformPort": "7400",
-            "dynoform:email": "operator@example.com",
-            "dynoform:dynoSubnet": "172.29.0.0/22",
-            "dynoform:platformSubnet": "172.29.4.0/24",
+            **ON_A_DOMAIN,
             "dynoform:hosts": json.dumps(hosts),
             "dynoform:acmeDirectory": "https://ca.example.com/dir",
             "dynoform:acmeTermsAgreed": "true",

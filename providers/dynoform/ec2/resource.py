@@ -1,5 +1,6 @@
 """What all resources at EC2 have in common: a region, a stack, drift that the next update mends, import by id."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from ..engine import Operation
@@ -9,7 +10,7 @@ from .aws import Aws
 from .ownership import split
 
 
-class Ec2Resource(Resource):
+class Ec2Resource(Resource, ABC):
     """Inputs ``region`` and ``stack`` besides its own; its id is ``<region>/<AWS's id>``.
 
     ``drift`` tells what a refresh found to be otherwise than declared. ``resource`` is the name by which its parts are
@@ -61,22 +62,22 @@ class Ec2Resource(Resource):
             # What is in the state as drift is tried again by the next update.
             raise PartialError(error, identifier, {**values, "drift": [str(error)]}) from error
 
+    @abstractmethod
     def obtain(self, aws: Aws, resource: str, inputs: Values) -> str:
         """AWS's id of its first part, which is found or made."""
-        raise NotImplementedError
 
+    @abstractmethod
     def converge(self, aws: Aws, own: str, values: Values) -> Values:
         """Makes all else so; returns its outputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self, aws: Aws, own: str, state: Values) -> Values | None:
         """``state`` with outputs and ``drift`` as they are; None when it is gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def imported(self, aws: Aws, own: str, known: Values) -> Values | None:
         """All inputs, read from what is there; None when nothing is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, aws: Aws, own: str, state: Values) -> None:
         """Removes it; parts that are gone already are no error."""
-        raise NotImplementedError
