@@ -27,6 +27,7 @@ MEASURES = (
     Measure("log-loss", "lines lost uncounted, of a dyno that writes as fast as it can", "lines", 0, logs.uncounted),
     Measure("host-lost", "a killed host's dynos serve elsewhere", "s", 15, hosts.host_lost, once=True),
     Measure("leader-lost", "the same for the swarm's leader", "s", 35, hosts.leader_lost, once=True),
+    Measure("ansible-hosts", "a host of fifty in a playbook, of one of ten", "%", 100, hosts.ansible_hosts, once=True),
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
