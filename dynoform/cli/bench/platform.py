@@ -66,11 +66,15 @@ def unchanged_up(bench: Bench) -> float:
 
 def resident_memory(bench: Bench) -> float:
     """MiB resident in the platform's own processes at rest, dynos left out."""
+    bench.api()  # brings the stack up where it is not
     time.sleep(REST_SECONDS)
     with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
-        return running.total_memory(running.services(engine)) / (1 << 20)
+        services = running.services(engine)
+        if any(each.running < each.wanted for each in services):
+            raise DynoformError(f"stack {bench.stack.name}", "not all of it runs", "see bin/dynoform status")
+        return running.total_memory(services) / (1 << 20)
 
 
 def first_answer(bench: Bench) -> float:
