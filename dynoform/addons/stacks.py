@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
+
 from dynoform.addons.engine import Engine
 from dynoform.configuration import Configuration
 from dynoform.errors import ConfigurationError, UnavailableError
@@ -34,6 +36,7 @@ INSTANCE = "DYNOFORM_INSTANCE"
 SECONDS = 240.0
 """For one command of Pulumi's."""
 _TABLE = "addon_stacks"
+_UNLOCK = "DELETE FROM addon_stacks WHERE strpos(key, %s) > 0"
 _LOCKED = re.compile(r"currently locked by")
 _OWNER = re.compile(r"created by \S*?@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 _ABSENT = re.compile(r"no stack named|no previous deployment|not found")
@@ -64,11 +67,14 @@ class Stacks:
         Raises ``UnavailableError`` with Pulumi's own reason.
         """
         with self._workspace(name) as files:
+            if again:
+                self._recover(files, name, instance)
             made = self._run(files, "stack", "init", name, "--no-select", cwd=files)
+            if made.code and _LOCKED.search(made.output):
+                self._recover(files, name, instance, made.output)
+                made = self._run(files, "stack", "init", name, "--no-select", cwd=files)
             if made.code and not _EXISTS.search(made.output):
                 raise _error("stack init", made)
-            if made.code and again:
-                self._recover(files, name, instance)
             done = self._change(files, "up", name, instance)
             if done.code and _LOCKED.search(done.output):
                 self._recover(files, name, instance, done.output)
@@ -104,6 +110,7 @@ class Stacks:
                     os.killpg(int(owner["pid"]), signal.SIGKILL)
         cancelled = self._run(files, "cancel", "--yes", "--stack", name)
         if cancelled.code and _ABSENT.search(cancelled.output):
+            self._unlock(name)
             return
         exported = self._run(files, "stack", "export", "--stack", name)
         if exported.code:
@@ -113,6 +120,17 @@ class Stacks:
         done = self._run(files, "refresh", *words, "--stack", name, instance=instance)
         if done.code:
             raise _error("refresh", done)
+
+    def _unlock(self, name: str) -> None:
+        """Take the lock from a stack that was never finished: `pulumi cancel` does not find it, `stack init` does."""
+        try:
+            with psycopg.connect(self._backend(table=False), connect_timeout=5, autocommit=True) as connection:
+                key = f".pulumi/locks/organization/{PROJECT}/{name}/"
+                connection.execute(_UNLOCK, [key])
+        except psycopg.errors.UndefinedTable:
+            return  # there never was a stack
+        except psycopg.Error as error:
+            raise UnavailableError("store", "the database does not answer", "it is tried again") from error
 
     def _run(
         self, files: Path, *words: str, cwd: Path | None = None, instance: Mapping[str, Any] | None = None
@@ -161,11 +179,12 @@ class Stacks:
             "PULUMI_DIY_BACKEND_RETAIN_CHECKPOINTS": "false",
         }
 
-    def _backend(self) -> str:
+    def _backend(self, *, table: bool = True) -> str:
         _, _, address = self._configuration.database_url.partition("://")
         user, _, place = address.rpartition("@")
         password = quote(self._configuration.secret("database_password"), safe="")
-        return f"postgres://{user.partition(':')[0]}:{password}@{place}?sslmode=disable&table={_TABLE}"
+        own = f"&table={_TABLE}" if table else ""
+        return f"postgres://{user.partition(':')[0]}:{password}@{place}?sslmode=disable{own}"
 
     def _passphrase(self) -> str:
         key = self._configuration.secret("encryption_key").encode()
@@ -203,7 +222,9 @@ def _error(what: str, done: Finished) -> UnavailableError:
 def check_home(home: Path, plugins: Path) -> Path:
     """Pulumi's directory, made with a link to the plugins. Raises ``ConfigurationError`` when those are missing."""
     if not plugins.is_dir():
-        raise ConfigurationError(str(plugins), "is not there", "run this process from the image add-ons are made by")
+        raise ConfigurationError(
+            str(plugins), "is not there", "run this process from the image that add-ons are made by"
+        )
     home.mkdir(parents=True, exist_ok=True)
     link = home / "plugins"
     if not link.is_symlink():
