@@ -86,6 +86,7 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_RENDEZVOUS_DYNO_PORT": str(ports.rendezvous_dyno),
     "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
+    "DYNOFORM_DATA_ADDRESS": settings.data_address,
 }
 registry = Registry(
     f"{stack}-registry",
@@ -172,6 +173,9 @@ control_plane = ControlPlane(
         image=images["control-plane"],
         run_image=images["stack-13"],
         build_image=images["stack-13-build"],
+        addons_image=images["addons"],
+        postgres_image=images["postgres"],
+        valkey_image=images["valkey"],
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,

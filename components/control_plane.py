@@ -42,6 +42,8 @@ class ControlPlaneArgs:
         stack: name of the stack.
         image: the control plane's image with tag.
         run_image, build_image: the stack's images with tag: what slugs are laid on, and what builds run in.
+        addons_image: the image that add-ons are made by.
+        postgres_image, valkey_image: what databases run from.
         network_id: engine id of the platform's bridge.
         api_port: where the API is published.
         host_network_id: engine id of the network ``host``.
@@ -60,6 +62,9 @@ class ControlPlaneArgs:
     image: pulumi.Input[str]
     run_image: pulumi.Input[str]
     build_image: pulumi.Input[str]
+    addons_image: pulumi.Input[str]
+    postgres_image: pulumi.Input[str]
+    valkey_image: pulumi.Input[str]
     network_id: pulumi.Input[str]
     api_port: int
     host_network_id: pulumi.Input[str]
@@ -77,7 +82,7 @@ class ControlPlaneArgs:
 
 
 class ControlPlane(pulumi.ComponentResource):
-    """API, reconciler, builder, runtime agent and router agent."""
+    """API, reconciler, builder, runtime agent, router agent, and what makes databases."""
 
     api_key: pulumi.Output[str]
     """Token of the operator's account, secret."""
@@ -98,6 +103,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._builder()
         self._runtime_agent()
         self._router_agent()
+        self._databases()
         self.register_outputs({"apiKey": self.api_key})
 
     def _kept_key(self) -> pulumi.Output[str]:
@@ -180,6 +186,23 @@ class ControlPlane(pulumi.ComponentResource):
             depends_on=[self._args.router],
         )
 
+    def _databases(self) -> None:
+        # Root for the engine's socket alone, as the builder. It signs the certificates of add-ons' servers.
+        secrets = [
+            self._encryption_key_file("0"),
+            SecretFile("ca.crt", self._args.authority_secret, "0"),
+            SecretFile("ca.key", self._secret("authority-key", self._args.authority.key_pem), "0"),
+        ]
+        environment: dict[str, pulumi.Input[str]] = {
+            "DYNOFORM_DATA_CONSTRAINTS": " ".join(self._args.constraints),
+            "DYNOFORM_POSTGRES_IMAGE": self._args.postgres_image,
+            "DYNOFORM_VALKEY_IMAGE": self._args.valkey_image,
+        }
+        # Room for two Pulumis with their plugins; while nothing changes it has none.
+        self._process(
+            "databases", secrets, [ENGINE], memory_mib=1024, environment=environment, image=self._args.addons_image
+        )
+
     def _process(
         self,
         command: str,
@@ -194,12 +217,13 @@ class ControlPlane(pulumi.ComponentResource):
         managers: bool = False,
         network_id: pulumi.Input[str] | None = None,
         environment: dict[str, pulumi.Input[str]] | None = None,
+        image: pulumi.Input[str] | None = None,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
         spec = ServiceSpec(
             stack=self._args.stack,
             noun=command,
-            image=(self._args.everywhere_image if everywhere else None) or self._args.image,
+            image=image or (self._args.everywhere_image if everywhere else None) or self._args.image,
             # Port 80 is what the CLI's ps:exec has built in.
             command=AS_ROUTER if low_ports else (),
             capabilities=["NET_BIND_SERVICE", "SETGID", "SETUID"] if low_ports else (),

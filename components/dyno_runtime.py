@@ -9,6 +9,7 @@ import pulumi
 from components.ansible import Playbook, PlaybookArgs
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
 from components.fleet import Host
+from dynoform.domain.data_services import FIRST_PORT, LAST_PORT
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class DynoRuntime(pulumi.ComponentResource):
             "dyno_runtime_dyno_subnet": args.dyno_subnet,
             "dyno_runtime_platform_subnet": args.platform_subnet,
             "dyno_runtime_router_ports": args.router_ports,
+            "dyno_runtime_addon_ports": [f"{FIRST_PORT}-{LAST_PORT}"],
             "dyno_runtime_registry_port": args.registry_port,
             "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
             "dyno_runtime_registry_client_certificate": self._engine.cert_pem,

@@ -12,6 +12,8 @@ from components.ansible import Playbook, PlaybookArgs
 from components.fleet import Host
 
 ROOT = Path(__file__).resolve().parent.parent
+PULUMI_CONTEXT = ".dynoform/pulumi"
+"""Where `bin/dynoform` puts the Pulumi CLI that it brought, beside its recipe: too large to go with each context."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,23 @@ class Recipe:
     Parameters:
         noun: directory below ``images/``; the image is ``dynoform/<noun>:<hash>``.
         sources: further directories and files of the project that the recipe copies in.
-        without: what of them .dockerignore keeps out.
+        without: what of them .dockerignore keeps out, or is known by a digest of its own.
         on: the image that it starts from; None for the base image.
+        uses: an image that it copies from; its build argument is the noun in capitals.
+        context: what is sent to the engine, with the Dockerfile in it; None for the project's root.
     """
 
     noun: str
     sources: tuple[str, ...] = ()
     without: str = ""
     on: str | None = None
+    uses: str | None = None
+    context: str | None = None
 
     @property
     def dockerfile(self) -> str:
-        """Path of the Dockerfile, relative to the context, which is the project's root."""
-        return f"images/{self.noun}/Dockerfile"
+        """Path of the Dockerfile, relative to the context."""
+        return "Dockerfile" if self.context else f"images/{self.noun}/Dockerfile"
 
 
 RECIPES = (
@@ -42,6 +48,14 @@ RECIPES = (
     Recipe("router"),
     Recipe("log-agent"),
     Recipe("control-plane", sources=("dynoform", "requirements/platform.lock"), without="dynoform/cli"),
+    Recipe("valkey"),
+    Recipe("pulumi", context=PULUMI_CONTEXT, without=f"{PULUMI_CONTEXT}/bin"),
+    Recipe(
+        "addons",
+        sources=("components", "providers", "requirements/addons.lock"),
+        on="control-plane",
+        uses="pulumi",
+    ),
     Recipe("stack-13"),
     Recipe("stack-13-build", sources=("buildpacks",), on="stack-13"),
 )
@@ -70,22 +84,26 @@ class Images(pulumi.ComponentResource):
         names: dict[str, pulumi.Output[str]] = {}
         for recipe in RECIPES:
             start = names[recipe.on] if recipe.on else pulumi.Output.from_input(args.base)
-            names[recipe.noun] = self._build(recipe, start).name
+            names[recipe.noun] = self._build(recipe, start, names).name
         self.names = names
         self.register_outputs({"names": names})
 
-    def _build(self, recipe: Recipe, start: pulumi.Output[str]) -> docker.RemoteImage:
+    def _build(
+        self, recipe: Recipe, start: pulumi.Output[str], names: Mapping[str, pulumi.Output[str]]
+    ) -> docker.RemoteImage:
         digest = recipe_digest(recipe)
+        used = {recipe.uses.upper(): names[recipe.uses]} if recipe.uses else {}
         # The name changes with everything that goes in, so a change makes another image. Where Pulumi knows none of the
         # name it builds: from the engine's cache, if another stack has built the same.
-        tag = start.apply(lambda base: hashlib.sha256(f"{base} {digest}".encode()).hexdigest()[:12])
+        from_all = pulumi.Output.all(start, *used.values())
+        tag = from_all.apply(lambda all_: hashlib.sha256(" ".join([*all_, digest]).encode()).hexdigest()[:12])
         return docker.RemoteImage(
             f"{self._name}-{recipe.noun}",
             name=pulumi.Output.concat(f"dynoform/{recipe.noun}:", tag),
             build=docker.RemoteImageBuildArgs(
-                context=".",
+                context=recipe.context or ".",
                 dockerfile=recipe.dockerfile,
-                build_args={"BASE": start},
+                build_args={"BASE": start, **used},
                 remove=True,
                 force_remove=True,
             ),
@@ -147,7 +165,7 @@ def recipe_digest(recipe: Recipe) -> str:
 
 def _files(recipe: Recipe) -> Iterator[Path]:
     left_out = ROOT / recipe.without if recipe.without else None
-    for source in (f"images/{recipe.noun}", *recipe.sources):
+    for source in (recipe.context or f"images/{recipe.noun}", *recipe.sources):
         path = ROOT / source
         for file in [path] if path.is_file() else path.rglob("*"):
             if file.is_file() and left_out not in file.parents and "__pycache__" not in file.parts:

@@ -1,12 +1,14 @@
 """How every service of the platform runs on Swarm: one place for the settings that are unsafe when left unset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
 
 STACK_LABEL = "dynoform.stack"
+ADDON_LABEL = "dynoform.addon"
+"""On all that is an add-on's and not the platform's: its id."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ServiceSpec:
         scratch: directories in memory that the container may write, besides its mounts; its root is read-only.
         everywhere: one task on each host instead of one in all.
         constraints: what a host has to be to run it, in Swarm's words; none for any host.
+        labels: further labels of the service.
     """
 
     stack: str
@@ -79,6 +82,7 @@ class ServiceSpec:
     scratch: Sequence[str] = ("/tmp",)  # noqa: S108 - a private tmpfs inside the container
     everywhere: bool = False
     constraints: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
@@ -89,7 +93,10 @@ def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
     """
     return docker.ServiceArgs(
         name=f"{spec.stack}_{spec.noun}",
-        labels=[_label(spec.stack)],
+        labels=[
+            docker.ServiceLabelArgs(label=name, value=value)
+            for name, value in {STACK_LABEL: spec.stack, **spec.labels}.items()
+        ],
         mode=docker.ServiceModeArgs(global_=True)
         if spec.everywhere
         else docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=1)),
@@ -178,7 +185,3 @@ def _scratch(directory: str) -> docker.ServiceTaskSpecContainerSpecMountArgs:
         target=directory,
         tmpfs_options=docker.ServiceTaskSpecContainerSpecMountTmpfsOptionsArgs(mode=0o777, size_bytes=64 * 1024 * 1024),
     )
-
-
-def _label(stack: str) -> docker.ServiceLabelArgs:
-    return docker.ServiceLabelArgs(label=STACK_LABEL, value=stack)

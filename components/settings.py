@@ -126,6 +126,11 @@ class Settings:
         return stack_settings.gateway(self.platform_subnet)
 
     @property
+    def data_address(self) -> str:
+        """Where databases that are add-ons are reached, by dynos and by the operator's machine alike."""
+        return self.platform_address if self.machines else self.dyno_gateway
+
+    @property
     def api_url(self) -> str:
         """Base URL of the Platform API, as the heroku CLI takes it in HEROKU_HOST."""
         host = "localhost" if self.domain == "localhost" else f"api.localhost.{self.domain}"

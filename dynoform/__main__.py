@@ -25,6 +25,7 @@ PROCESSES = {
     "router-agent": "dynoform.router.agent",
     "logplex": "dynoform.logplex.server",
     "runtime-agent": "dynoform.agent.process",
+    "databases": "dynoform.addons.watch",
 }
 COMPANIONS = {
     "api": ("dynoform.addons.worker", "dynoform.certificates.worker"),

@@ -76,6 +76,13 @@ class Configuration:
     """How long the buildpacks of one build may take."""
     slug_bytes: int = slugs.BYTES
     """Largest slug, compressed."""
+    data_address: str = ""
+    """Where databases that are add-ons are reached: the same for dynos and for the operator's machine."""
+    data_constraints: tuple[str, ...] = ()
+    """What the host has to be that has their data, in Swarm's words."""
+    postgres_image: str = ""
+    valkey_image: str = ""
+    """What their servers run from."""
     acme_directory: str = ""
     """URL of the directory of the authority that automated certificates come from; empty for none."""
     acme_email: str = ""
@@ -124,6 +131,10 @@ class Configuration:
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
             build_seconds=read.count("BUILD_SECONDS", builds.SECONDS),
             slug_bytes=read.count("SLUG_BYTES", slugs.BYTES),
+            data_address=read.text("DATA_ADDRESS", ""),
+            data_constraints=tuple(read.text("DATA_CONSTRAINTS", "").split()),
+            postgres_image=read.text("POSTGRES_IMAGE", ""),
+            valkey_image=read.text("VALKEY_IMAGE", ""),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
             database=read.text("DATABASE", ""),

@@ -31,6 +31,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configur
                 "DYNOFORM_SOURCES": str(tmp_path_factory.mktemp("sources")),
                 "DYNOFORM_REPOSITORIES": str(tmp_path_factory.mktemp("repositories")),
                 "DYNOFORM_PLATFORM_ADDRESS": "127.0.0.1",
+                "DYNOFORM_DATA_ADDRESS": "172.29.0.1",
                 "DYNOFORM_EMAIL": EMAIL,
             }
         )

@@ -1,11 +1,12 @@
 """PostgreSQL as the platform runs it for itself and for add-ons."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
 
+from components.addons.server_certificate import ServerCertificate
 from components.credentials import Password, PasswordArgs
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
@@ -28,8 +29,13 @@ class PostgresArgs:
         network_id: engine id of the bridge it joins.
         address: the host's address on that bridge, where the port is published.
         port: published port.
-        user: role that owns the database, and the database's name.
+        user: role that owns the database, and the database's name; empty where others see to roles and databases.
         constraints: what the host has to be that it runs on; none for any.
+        certificate: what it shows to clients, who then have to encrypt; None for clear text.
+        memory_mib: hard limit.
+        cache_mib, connections: its shared buffers, and how many clients it takes; None for the image's own.
+        keep: whether the data outlive it.
+        labels: further labels of all that it has.
     """
 
     stack: str
@@ -40,34 +46,54 @@ class PostgresArgs:
     port: int
     user: str
     constraints: Sequence[str] = ()
+    certificate: ServerCertificate | None = None
+    memory_mib: int = 256
+    cache_mib: int | None = None
+    connections: int | None = None
+    keep: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Postgres(pulumi.ComponentResource):
-    """One PostgreSQL 17 server with one database on a volume that outlives it."""
+    """One PostgreSQL 17 server on a volume of its own."""
 
     host: pulumi.Output[str]
     port: pulumi.Output[int]
     database_password: docker.Secret
-    """The password as a Swarm secret, for services that connect."""
+    """The password as a Swarm secret, for services that connect; only where there is a ``user``."""
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Postgres", name, None, opts)
         self._name = name
         self._args = args
         self._own = pulumi.ResourceOptions(parent=self)
-        password = Password(f"{name}-password", PasswordArgs(), self._own)
-        self.database_password = swarm_secret(f"{name}-secret", args.stack, password.value, self)
-        volume = self._volume()
-        service = docker.Service(f"{name}-service", self._service(volume), opts=self._own)
+        secrets = list(args.certificate.files) if args.certificate else []
+        if args.user:
+            password = Password(f"{name}-password", PasswordArgs(), self._own)
+            self.database_password = swarm_secret(f"{name}-secret", args.stack, password.value, self)
+            secrets.append(SecretFile("database_password", self.database_password, uid=USER))
+        service = docker.Service(f"{name}-service", self._service(self._volume(), secrets), opts=self._own)
         # Known only once the service runs, so whoever uses the address waits for it.
         self.host = service.id.apply(lambda _: args.address)
         self.port = service.id.apply(lambda _: args.port)
         self.register_outputs({"host": self.host, "port": self.port})
 
     def _volume(self) -> docker.Volume:
-        return stack_volume(f"{self._name}-data", self._args.stack, self._args.noun, self, keep=True)
+        args = self._args
+        return stack_volume(f"{self._name}-data", args.stack, args.noun, self, keep=args.keep, labels=args.labels)
 
-    def _service(self, volume: docker.Volume) -> docker.ServiceArgs:
+    def _environment(self) -> dict[str, pulumi.Input[str]]:
+        args = self._args
+        found: dict[str, pulumi.Input[str]] = {"POSTGRES_USER": args.user}
+        if args.certificate:
+            found["POSTGRES_CERTIFICATE"] = args.certificate.path
+        if args.cache_mib is not None:
+            found["POSTGRES_SHARED_BUFFERS"] = f"{args.cache_mib}MB"
+        if args.connections is not None:
+            found["POSTGRES_MAX_CONNECTIONS"] = str(args.connections)
+        return found
+
+    def _service(self, volume: docker.Volume, secrets: Sequence[SecretFile]) -> docker.ServiceArgs:
         args = self._args
         return service_args(
             ServiceSpec(
@@ -75,13 +101,17 @@ class Postgres(pulumi.ComponentResource):
                 noun=args.noun,
                 image=args.image,
                 network_id=args.network_id,
-                environment={"POSTGRES_USER": args.user},
-                secrets=[SecretFile("database_password", self.database_password, uid=USER)],
+                environment=self._environment(),
+                secrets=secrets,
                 mounts=[Mount(volume.name, "/var/lib/postgresql")],
                 ports={PORT: args.port},
                 scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
-                healthcheck=["pg_isready", "--quiet"],
+                # Those of apps are seen to by who makes them: the first look at a container takes a whole interval,
+                # and until then its service is not up.
+                healthcheck=["pg_isready", "--quiet"] if args.user else [],
+                memory_mib=args.memory_mib,
                 stop_grace="30s",
                 constraints=args.constraints,
+                labels=args.labels,
             )
         )

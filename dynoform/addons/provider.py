@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-from uuid import UUID
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID, uuid4
 
 from dynoform.errors import DynoformError
 
@@ -34,6 +34,10 @@ class Resource:
     """A partner's."""
     grant: Grant | None = None
     log_drain_token: str | None = None
+    change_id: UUID = field(default_factory=uuid4)
+    """The same each time that this change is asked for."""
+    attempt: int = 1
+    """How often it has been asked for, with this time."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Answer:
     message: str | None = None
     provider_id: str | None = None
     log_drain_url: str | None = None
+    result: Mapping[str, Any] | None = None
+    """What an operation found out; no secrets."""
 
 
 class RefusedError(DynoformError):
@@ -69,3 +75,11 @@ class Provider(Protocol):
 
     def deprovision(self, wanted: Resource) -> Answer:
         """Destroy the add-on; one that is not there is destroyed already."""
+
+
+@runtime_checkable
+class DatabaseProvider(Provider, Protocol):
+    """One whose add-ons are databases: more can be done to them."""
+
+    def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
+        """Do one of ``data_services.OPERATIONS``."""

@@ -3,16 +3,19 @@
 import secrets
 import threading
 import uuid
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from dynoform.addons.provider import Grant, Resource
-from dynoform.domain import addons, log_drains
+from dynoform.domain import addons, data_services, log_drains
 from dynoform.errors import DynoformError, NotFoundError
 from dynoform.store.addons import give_up, lock, retire
+from dynoform.store.databases import of_services
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import ADDON_DONE, Store, notify, now
 from dynoform.store.tables import Addon, AddonChange, Plan
@@ -35,6 +38,7 @@ class Claim:
     holder: str
     provider: str
     resource: Resource
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LeaseLostError(DynoformError):
@@ -49,10 +53,13 @@ class Surroundings:
     region: str
 
 
-def take(store: Store, vault: Vault, around: Surroundings) -> Claim | None:
-    """Take the oldest due change that nobody works on and that is its add-on's first; None when there is none."""
+def take(store: Store, vault: Vault, around: Surroundings, others: Collection[str] = ()) -> Claim | None:
+    """Take the oldest due change that nobody works on and that is its add-on's first; None when there is none.
+
+    ``others`` are providers whose changes are left to another process.
+    """
     with store.transaction() as session:
-        change = session.scalars(_takeable()).first()
+        change = session.scalars(_takeable(others)).first()
         if change is None:
             return None
         moment = now(session)
@@ -62,7 +69,8 @@ def take(store: Store, vault: Vault, around: Surroundings) -> Claim | None:
         addon = session.get_one(Addon, change.addon_id)
         resource = _resource(session, vault, around, addon, change, moment)
         provider = addon.plan.service.provider
-        return Claim(change.id, addon.id, change.action, change.attempts, change.lease_holder, provider, resource)
+        holder, details = change.lease_holder, change.details or {}
+        return Claim(change.id, addon.id, change.action, change.attempts, holder, provider, resource, details)
 
 
 def held(session: Session, claim: Claim) -> tuple[AddonChange, Addon]:
@@ -107,6 +115,8 @@ def tidy(store: Store) -> None:
             else:
                 retire(session, addon, addon.account_id)
         forgotten = Addon.state_changed_at < moment - _FORGOTTEN
+        looked = AddonChange.action == data_services.INSPECT, AddonChange.created_at < moment - _FORGOTTEN
+        session.execute(delete(AddonChange).where(*looked))
         session.execute(delete(Addon).where(Addon.state == addons.DEPROVISIONED, forgotten, ~busy))
 
 
@@ -152,7 +162,7 @@ def _mine(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _takeable() -> Select[AddonChange]:
+def _takeable(others: Collection[str]) -> Select[AddonChange]:
     older = aliased(AddonChange)
     first = ~exists().where(
         older.addon_id == AddonChange.addon_id,
@@ -163,6 +173,9 @@ def _takeable() -> Select[AddonChange]:
     query = select(AddonChange).where(
         AddonChange.status == addons.PENDING, AddonChange.run_after <= func.now(), free, first
     )
+    if others:
+        elsewhere = exists().where(Addon.id == AddonChange.addon_id, of_services(others))
+        query = query.where(~elsewhere)
     return query.order_by(AddonChange.run_after).limit(1).with_for_update(of=AddonChange, skip_locked=True)
 
 
@@ -185,6 +198,8 @@ def _resource(
         password=secret.get("password", ""),
         grant=_grant(addon, moment) if change.action == addons.PROVISION else None,
         log_drain_token=log_drains.addon_token(addon.id) if service.drains_logs else None,
+        change_id=change.id,
+        attempt=change.attempts,
     )
 
 

@@ -7,18 +7,18 @@ uuid, and the provider answers as before.
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from sqlalchemy.orm import Session
 
 from dynoform.addons import queue
 from dynoform.addons.partner import PartnerProvider
-from dynoform.addons.provider import Answer, Provider, RefusedError
+from dynoform.addons.provider import Answer, DatabaseProvider, Provider, RefusedError
 from dynoform.addons.queue import Claim, Keeper, LeaseLostError, Surroundings
 from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.configuration import Configuration
-from dynoform.domain import addons, log_drains, own_services, releases
+from dynoform.domain import addons, data_services, log_drains, own_services, releases
 from dynoform.domain.log_drains import Reach
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
@@ -58,8 +58,12 @@ class Worker:
         logs: LogLines,
         journal: Journal,
         reach: Reach | None = None,
+        others: Collection[str] = (),
     ) -> None:
-        """``providers`` by the name that services have them under; ``reach`` is where logs may go."""
+        """``providers`` by the name that services have them under; ``reach`` is where logs may go.
+
+        ``others`` are providers that another process asks.
+        """
         self.store = store
         self.vault = vault
         self.providers = providers
@@ -67,10 +71,11 @@ class Worker:
         self.logs = logs
         self.journal = journal
         self.reach = reach or Reach()
+        self.others = others
 
     def step(self) -> bool:
         """Work on one change; False when there was none. Raises ``UnavailableError`` without the store."""
-        claim = queue.take(self.store, self.vault, self.around)
+        claim = queue.take(self.store, self.vault, self.around, self.others)
         if claim is None:
             return False
         fields = {"addon": claim.resource.name, "action": claim.action, "attempt": claim.attempt}
@@ -111,6 +116,10 @@ class Worker:
             return provider.provision(claim.resource)
         if claim.action == addons.CHANGE:
             return provider.change_plan(claim.resource)
+        if claim.action in data_services.OPERATIONS:
+            if not isinstance(provider, DatabaseProvider):
+                raise RefusedError(f"{claim.resource.service} is not a database of this platform")
+            return provider.operate(claim.resource, claim.action, claim.details)
         return provider.deprovision(claim.resource)
 
     def finish(self, claim: Claim, answer: Answer) -> None:
@@ -122,6 +131,8 @@ class Worker:
                 made = self._provisioned(session, addon, answer)
             elif claim.action == addons.CHANGE:
                 made = self._changed(session, addon, change, answer)
+            elif claim.action in data_services.OPERATIONS:
+                made = self._operated(session, addon, change, answer)
             queue.close(session, change)
             if claim.action == addons.DEPROVISION and answer.finished and addon.state == addons.DEPROVISIONING:
                 session.delete(addon)
@@ -139,6 +150,17 @@ class Worker:
         self._keep(session, addon, answer)
         plan = session.get_one(Plan, change.plan_id)
         return store_addons.change_plan(session, self.vault, addon, plan, change.account_id)
+
+    def _operated(self, session: Session, addon: Addon, change: AddonChange, answer: Answer) -> list[Made]:
+        change.result = dict(answer.result) if answer.result is not None else None
+        service = addon.plan.service
+        if answer.config is None or addon.state != addons.PROVISIONED:
+            return []
+        if answer.config == store_addons.provider_config(session, self.vault, addon):
+            return []
+        self._keep(session, addon, answer)
+        describe = addons.updated([*answer.config], service.name)
+        return store_addons.set_config(session, self.vault, addon, lambda attached: describe, change.account_id)
 
     def _keep(self, session: Session, addon: Addon, answer: Answer) -> None:
         service = addon.plan.service
@@ -190,6 +212,7 @@ def run(configuration: Configuration) -> None:
         LogplexClient(configuration),
         journal,
         Reach(configuration.own_addresses, configuration.drain_networks),
+        others=data_services.NAMES,
     )
     wakes = [Wake() for _ in range(THREADS)]
     done = threading.Event()

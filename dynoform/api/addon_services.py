@@ -200,6 +200,7 @@ def addon_service_register(name: str, body: Manifest, services: Use, caller: Cal
         raise InvalidInputError(f"The manifest is for {body.id}: put it to /dynoform/addon-services/{body.id}")
     _check(body)
     with services.store.transaction() as session:
+        store.check_replaceable(session, name)
         service, new = store.register(session, services.vault, name, _columns(body), {"password": body.api.password})
         store.set_plans(session, service, _plan_columns(body))
     return JSONResponse(show(service), 201 if new else 200)
@@ -212,6 +213,8 @@ def addon_service_unregister(name: str, services: Use, caller: Caller) -> JSONRe
     _check_not_own(name)
     with services.store.transaction() as session:
         service = find_service(session, name)
+        if service.provider != addons.PARTNER:
+            raise InvalidInputError(f"{name} is provided by the platform itself: it cannot be removed")
         store.unregister(session, service)
     return JSONResponse(show(service))
 
@@ -276,7 +279,7 @@ def price(plan: Plan) -> PriceObject:
 
 
 def _check_not_own(name: str) -> None:
-    if name in own_services.NAMES:
+    if name in own_services.RESERVED:
         raise InvalidInputError(f"{name} is provided by the platform itself: no other provider can have this name")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynoform.cli.console import Console
-from dynoform.cli.engine import DYNO, Engine
+from dynoform.cli.engine import Engine, is_of_apps
 from dynoform.errors import DynoformError
 
 SECONDS = 120.0
@@ -56,7 +56,7 @@ def wait(engine: Engine, console: Console, *, changed: bool) -> None:
 def lagging(engine: Engine) -> Iterator[Lagging]:
     """The platform's services that do not run as declared, dynos left out."""
     for service in sorted(engine.services(), key=lambda one: str(one["Spec"]["Name"])):
-        if DYNO in (service["Spec"].get("Labels") or {}):
+        if is_of_apps(service):
             continue
         name, update = service["Spec"]["Name"], service.get("UpdateStatus") or {}
         running, wanted = _counts(service)

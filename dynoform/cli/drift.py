@@ -12,7 +12,7 @@ from typing import Any
 
 from docker.errors import APIError
 
-from dynoform.cli.engine import DYNO, Engine
+from dynoform.cli.engine import Engine, is_of_apps
 from dynoform.cli.stack import Stack
 
 MARK = "settled"
@@ -84,7 +84,7 @@ def known_id(resource: Mapping[str, Any]) -> str:
 
 def _versions(engine: Engine) -> dict[str, int]:
     """Name → version of each service of the platform; dynos come and go without Pulumi."""
-    services = [one for one in engine.services() if DYNO not in (one["Spec"].get("Labels") or {})]
+    services = [one for one in engine.services() if not is_of_apps(one)]
     return {one["Spec"]["Name"]: one["Version"]["Index"] for one in services}
 
 

@@ -14,7 +14,14 @@ from providers.ssh_tunnel import Tunnel, TunnelError
 SECONDS = 20
 LABEL = "dynoform.stack"
 DYNO = "dynoform.dyno"
-"""Label of what is a dyno's and not the platform's."""
+ADDON = "dynoform.addon"
+"""Labels of what is a dyno's or an add-on's, and not the platform's."""
+
+
+def is_of_apps(service: Mapping[str, Any]) -> bool:
+    """Whether a service, as the engine describes it, is a dyno or an add-on of apps."""
+    labels = service["Spec"].get("Labels") or {}
+    return DYNO in labels or ADDON in labels
 
 
 class Engine:

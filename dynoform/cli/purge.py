@@ -6,7 +6,7 @@ from typing import Any
 
 from docker.errors import APIError, NotFound
 
-from dynoform.cli.engine import DYNO, Engine
+from dynoform.cli.engine import Engine, is_of_apps
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.5
@@ -39,7 +39,7 @@ def kept(engine: Engine) -> Iterator[str]:
 def _services(engine: Engine, *, with_dynos: bool) -> Iterator[str]:
     api, containers = engine.client.api, engine.containers()
     for service in engine.services():
-        if with_dynos or DYNO not in (service["Spec"].get("Labels") or {}):
+        if with_dynos or not is_of_apps(service):
             yield from _removed("service", service["Spec"]["Name"], lambda name: api.remove_service(name))
     for container in containers:
         yield from _removed(

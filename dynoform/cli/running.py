@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynoform.cli.engine import Engine
+from dynoform.cli.engine import Engine, is_of_apps
 from dynoform.domain.retries import pause
 
 if TYPE_CHECKING:
@@ -40,17 +40,13 @@ class Service:
 
 
 def services(engine: Engine) -> list[Service]:
-    """The stack's own services, dynos left out, by name."""
+    """The stack's own services, without dynos and add-ons, by name."""
     containers: dict[str, list[dict[str, Any]]] = {}
     for container in engine.containers():
         service = (container.get("Labels") or {}).get("com.docker.swarm.service.id", "")
         if container.get("State") == "running":
             containers.setdefault(service, []).append(container)
-    found = [
-        _service(engine, one, containers.get(one["ID"], []))
-        for one in engine.services()
-        if "dynoform.app" not in (one["Spec"].get("Labels") or {})
-    ]
+    found = [_service(engine, one, containers.get(one["ID"], [])) for one in engine.services() if not is_of_apps(one)]
     return sorted(found, key=lambda service: service.name)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dynoform.domain import data_services
+
 SCHEDULER = "scheduler"
 
 
@@ -28,6 +30,10 @@ class OwnService:
     supports_sharing: bool = True
 
 
+def _plans(service: str) -> tuple[OwnPlan, ...]:
+    return tuple(OwnPlan(each.name, each.human_name, each.description) for each in data_services.PLANS[service])
+
+
 SERVICES = (
     OwnService(
         SCHEDULER,
@@ -37,5 +43,10 @@ SERVICES = (
         supports_multiple_installations=False,
         supports_sharing=False,
     ),
+    OwnService(
+        data_services.POSTGRES, "Heroku Postgres", "DATABASE", _plans(data_services.POSTGRES), ("DATABASE_URL",)
+    ),
+    OwnService(data_services.REDIS, "Heroku Key-Value Store", "REDIS", _plans(data_services.REDIS), ("REDIS_URL",)),
 )
-NAMES = frozenset(service.name for service in SERVICES)
+RESERVED = frozenset({SCHEDULER})
+"""Names that no other provider can have. Databases may be somebody else's: then the platform offers none of its own."""

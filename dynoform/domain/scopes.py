@@ -3,8 +3,8 @@
 ``global`` is everything, ``identity`` reads the account. ``read`` and ``write`` are for apps and all that belongs to
 them but their config vars, ``read-protected`` and ``write-protected`` for those too. Who may write may read.
 
-Protected as config vars are: what else is a key (addresses of log drains and webhooks), and a command of the user's own
-in an app's environment.
+Protected as config vars are: what else is a key (addresses of log drains and webhooks, the data API), and a command of
+the user's own in an app's environment.
 """
 
 import re
@@ -41,6 +41,7 @@ _OF_APPS = ("/account/app-transfers", "/users/~/apps")
 _READ_BY_POST = ("/log-sessions", "/filters/apps", "/addons/resolve", "/addon-attachments/resolve")
 _PROTECTED = re.compile(
     r".*/config-vars|/addons/\{addon\}/config(/.*)?|(/apps/\{app\})?/(log-drains|telemetry-drains|webhooks)(/.*)?"
+    r"|/(client/v11|postgres/v0|redis/v0)/.*"
 )
 _RUN = ("/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
 _FREE = ("/account/rate-limits", "/oauth/tokens")

@@ -38,8 +38,15 @@ def register(
 
 
 def register_own(session: Session, vault: Vault) -> None:
-    """Have the platform's own services there, as this version of it knows them."""
+    """Have the platform's own services there, as this version of it knows them.
+
+    What the operator has registered under such a name, a company's own databases for instance, stays what it is.
+    """
+    theirs = select(AddonService.name).where(AddonService.provider == addons.PARTNER)
+    taken = set(session.scalars(theirs))
     for own in own_services.SERVICES:
+        if own.name in taken:
+            continue
         values = {
             "human_name": own.human_name,
             "provider": own.name,
@@ -76,6 +83,14 @@ def unregister(session: Session, service: AddonService) -> None:
         raise ConflictError(f"{service.name} has add-ons", "", "destroy them first")
     session.delete(service)
     session.flush()
+
+
+def check_replaceable(session: Session, name: str) -> None:
+    """Raise ``ConflictError`` when the platform itself provides this service and has add-ons of it."""
+    mine = select(Plan.id).join(AddonService).where(AddonService.name == name, AddonService.provider != addons.PARTNER)
+    alive = Addon.state != addons.DEPROVISIONED
+    if session.scalars(select(Addon.id).where(Addon.plan_id.in_(mine), alive).limit(1)).first():
+        raise ConflictError(f"{name} has add-ons", "the platform itself provides them", "destroy them first")
 
 
 def find_service(session: Session, reference: str) -> AddonService | None:

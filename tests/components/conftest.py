@@ -37,7 +37,13 @@ def export() -> Callable[[dict[str, str]], dict[str, Any]]:
     return lambda configuration: dict(_recorded(configuration, "exports"))
 
 
-def _recorded(configuration: dict[str, str], *words: str) -> Any:
+@pytest.fixture(scope="session")
+def instance() -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """The resources that the program of add-ons declares for an instance, by type and name."""
+    return lambda told: list(_recorded(told, "instance"))
+
+
+def _recorded(configuration: dict[str, Any], *words: str) -> Any:
     command = [sys.executable, "-m", "tests.components.recorder", *words]
     text = json.dumps(configuration)
     done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60)

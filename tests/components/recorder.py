@@ -1,12 +1,13 @@
 """Runs the Pulumi program under mocks, in a process of its own, and prints what it declares as JSON.
 
-Usage: ``python -m tests.components.recorder [exports]``, the stack's configuration as JSON on standard input; with
-``exports`` it prints what the program exports instead. In a
+Usage: ``python -m tests.components.recorder [exports|instance]``, the configuration as JSON on standard input; with
+``exports`` it prints what the program exports instead, with ``instance`` it runs the program of add-ons. In a
 process of its own, because the SDK keeps global state and leaves event loops open under its mocks.
 """
 
 import asyncio
 import json
+import os
 import re
 import runpy
 import sys
@@ -88,12 +89,17 @@ def main() -> None:
         pulumi.Output.from_input(value).apply(lambda known: exported.__setitem__(name, known))
 
     pulumi.export = export
-    config.set_all_config(json.load(sys.stdin))
+    program = ROOT / "__main__.py"
+    if "instance" in sys.argv:
+        program = ROOT / "components/addons/instance/__main__.py"
+        os.environ["DYNOFORM_INSTANCE"] = sys.stdin.read()
+    else:
+        config.set_all_config(json.load(sys.stdin))
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder, project="dynoform", stack="local", preview=False)
-    loop.run_until_complete(stack.run_pulumi_func(lambda: runpy.run_path(str(ROOT / "__main__.py"))))  # type: ignore[arg-type, return-value]
+    loop.run_until_complete(stack.run_pulumi_func(lambda: runpy.run_path(str(program))))  # type: ignore[arg-type, return-value]
     if "exports" in sys.argv:
         json.dump(exported, sys.stdout)
         return

@@ -188,7 +188,7 @@ def test_every_docker_object_carries_the_stacks_label(platform: list[dict[str, A
 
 
 def test_services_write_what_is_unsafe_when_unset(platform: list[dict[str, Any]]) -> None:
-    assert len(services(platform)) == 10
+    assert len(services(platform)) == 11
     for service in services(platform):
         task = service["taskSpec"]
         assert set(task["restartPolicy"]) >= {"condition", "delay", "window"}

@@ -81,7 +81,7 @@ def test_an_error_is_one_line() -> None:
 def test_an_unknown_process_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["nope"], ["api", "api"]):
         assert entry.main(arguments) == 64
-    processes = "api|reconcile|builder|router-agent|logplex|runtime-agent"
+    processes = "api|reconcile|builder|router-agent|logplex|runtime-agent|databases"
     assert f"usage: python3 -m dynoform {{{processes}}}" in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dynoform.cli.console import Console
 from dynoform.cli.context import Context
-from dynoform.cli.tools import plugins, pulumi_cli
+from dynoform.cli.tools import plugins, pulumi_cli, pulumi_context
 
 
 def add_stack(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def bring_tools(context: Context) -> dict[str, str]:
     """The Pulumi CLI and its plugins, ready in the virtualenv and in Pulumi's home; returns where each came from."""
     cli = pulumi_cli.bring(context.places, context.environ, context.console)
+    pulumi_context.prepare(context.places)
     return {
         "pulumi": f"{cli.version} ({cli.source})",
         "docker plugin": plugins.bring_docker(context.places, context.environ, context.console),

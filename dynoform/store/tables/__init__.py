@@ -13,6 +13,7 @@ from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, Ad
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Push, Slug, Source
+from dynoform.store.tables.databases import Database, DatabaseCredential
 from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
@@ -60,6 +61,8 @@ __all__ = [
     "BuildpackInstallation",
     "Collaborator",
     "Config",
+    "Database",
+    "DatabaseCredential",
     "Domain",
     "Dyno",
     "DynoEnd",

@@ -114,7 +114,10 @@ class AddonAttachment(Identified, Base):
 
 
 class AddonChange(Identified, Base):
-    """Work on an add-on that its provider has to do: provision, change, deprovision; an add-on's in order."""
+    """Work on an add-on that its provider has to do: provision, change, deprovision; an add-on's in order.
+
+    Databases have more: ``data_services.OPERATIONS``.
+    """
 
     __tablename__ = "addon_changes"
     addon_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("addons.id", ondelete="CASCADE"), index=True)
@@ -125,6 +128,10 @@ class AddonChange(Identified, Base):
     status: Mapped[str] = mapped_column(String(10), default="pending")
     """pending, succeeded, failed"""
     failure: Mapped[str | None]
+    details: Mapped[dict[str, Any] | None]
+    """What an operation on a database was asked to do, besides its name; no secrets."""
+    result: Mapped[dict[str, Any] | None]
+    """What it found out; no secrets."""
     attempts: Mapped[int] = mapped_column(default=0)
     run_after: Mapped[datetime] = mapped_column(default=now)
     lease_holder: Mapped[str | None]

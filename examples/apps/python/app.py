@@ -1,4 +1,4 @@
-"""A small web app: greets, and says which dyno of which release answered."""
+"""A small web app: greets, says which dyno of which release answered, and counts visits where it has a database."""
 
 import os
 
@@ -18,6 +18,21 @@ def greet() -> Response:
 def health() -> Response:
     """Say that the app is up."""
     return Response("ok\n", mimetype="text/plain")
+
+
+@app.get("/visits")
+def visits() -> Response:
+    """Count this visit in the database that DATABASE_URL leads to."""
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        return Response("no database\n", mimetype="text/plain")
+    import psycopg  # an app without a database does not keep the driver in memory
+
+    with psycopg.connect(url, connect_timeout=5) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS visits (at timestamptz NOT NULL DEFAULT now())")
+        database.execute("INSERT INTO visits DEFAULT VALUES")
+        row = database.execute("SELECT count(*) FROM visits").fetchone()
+    return Response(f"visit {row[0] if row else 0}\n", mimetype="text/plain")
 
 
 def whereabouts() -> str:

@@ -20,6 +20,12 @@ class GreetingTest(unittest.TestCase):
         """The health check answers."""
         self.assertEqual(app.test_client().get("/health").text, "ok\n")
 
+    def test_it_counts_no_visits_without_a_database(self) -> None:
+        """DATABASE_URL is what it goes by."""
+        with mock.patch.dict(os.environ):
+            os.environ.pop("DATABASE_URL", None)
+            self.assertEqual(app.test_client().get("/visits").text, "no database\n")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -75,7 +75,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     root.mkdir()
     for name in ("dynoform", "providers"):
         shutil.copytree(CHECKOUT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tools", "requirements"):
+    for name in ("tools", "requirements", "images"):
         (root / name).symlink_to(CHECKOUT / name)
     real, venv = CHECKOUT / ".venv", root / ".venv"
     (venv / "bin").mkdir(parents=True)

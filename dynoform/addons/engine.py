@@ -1,0 +1,115 @@
+"""The host's engine, as far as databases need it: programs inside their containers, and what a killed change left."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils.socket import frames_iter
+
+from dynoform.errors import UnavailableError
+
+ADDON_LABEL = "dynoform.addon"
+"""On all that an add-on has on the engine: its id."""
+SERVICE_LABEL = "com.docker.swarm.service.name"
+STACK_LABEL = "dynoform.stack"
+SECONDS = 60
+_STDOUT = 1
+_READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+
+
+class Engine:
+    """Add-ons of one stack on this host. Calls raise ``UnavailableError`` when it does not do as told."""
+
+    def __init__(self, stack: str) -> None:
+        """Connects by ``DOCKER_HOST`` or the usual socket."""
+        self._stack = stack
+        with _explained("connect"):
+            self._client = docker.from_env(timeout=SECONDS).api
+
+    def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
+        """What a program prints in the container of a service; ``stdin`` is in no list of processes and no log.
+
+        Raises ``UnavailableError`` with what it complained about.
+        """
+        container = self._container(service)
+        with _explained(f"{argv[0]} in {service}"):
+            identifier = self._client.exec_create(container, list(argv), stdin=True, user=user)["Id"]
+            connection: Any = self._client.exec_start(identifier, socket=True)
+            stream = getattr(connection, "_sock", connection)
+            try:
+                stream.settimeout(SECONDS)
+                stream.sendall(stdin.encode())
+                stream.shutdown(1)
+                parts = list(frames_iter(connection, tty=False))
+            finally:
+                connection.close()
+            code = self._client.exec_inspect(identifier)["ExitCode"]
+        said = {kind: b"".join(data for each, data in parts if each == kind).decode() for kind in (_STDOUT, 2)}
+        if code:
+            why = " ".join((said[2] or said[_STDOUT]).split())[:300]
+            raise UnavailableError(f"{argv[0]} in {service}", why or f"exit code {code}", "it is tried again")
+        return said[_STDOUT]
+
+    def network_id(self, name: str) -> str:
+        """The id of a network; a service that names it otherwise would differ from what it was made of."""
+        with _explained(f"find network {name}"):
+            return str(self._client.inspect_network(name)["Id"])
+
+    def published_ports(self) -> set[int]:
+        """Ports of the host that services have, of any stack: Swarm gives each away once, whatever the address."""
+        with _explained("list services"):
+            services = self._client.services()
+        endpoints = [service["Spec"].get("EndpointSpec") or {} for service in services]
+        return {int(port.get("PublishedPort") or 0) for each in endpoints for port in each.get("Ports") or ()}
+
+    def addons(self) -> set[str]:
+        """The ids of the add-ons of this stack that have a service."""
+        with _explained("list services"):
+            services = self._client.services(filters={"label": [f"{STACK_LABEL}={self._stack}", ADDON_LABEL]})
+        return {str(service["Spec"]["Labels"][ADDON_LABEL]) for service in services}
+
+    def wait(self, service: str, argv: Sequence[str], user: str) -> None:
+        """Until a program succeeds in the container of a service. Raises ``UnavailableError`` after a minute."""
+        until = time.monotonic() + _READY_SECONDS
+        while True:
+            try:
+                self.run(service, argv, "", user)
+                return
+            except UnavailableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
+    def remove_unknown(self, addon: str, known: set[str]) -> None:
+        """Take away services and secrets of an add-on whose ids are not ``known``; data are in volumes, which stay."""
+        mine = {"label": [f"{STACK_LABEL}={self._stack}", f"{ADDON_LABEL}={addon}"]}
+        with _explained(f"clear up after add-on {addon}"):
+            for found in self._client.services(filters=mine):
+                if found["ID"] not in known:
+                    with suppress(NotFound):
+                        self._client.remove_service(found["ID"])
+            for found in self._client.secrets(filters=mine):
+                if found["ID"] not in known:
+                    # One in use goes with the next change: a service that has it is known.
+                    with suppress(NotFound, APIError):
+                        self._client.remove_secret(found["ID"])
+
+    def _container(self, service: str) -> str:
+        with _explained(f"find {service}"):
+            found = self._client.containers(filters={"label": f"{SERVICE_LABEL}={service}", "status": "running"})
+        if not found:
+            raise UnavailableError(service, "has no running container on this host", "it is tried again")
+        return str(max(found, key=lambda each: each["Created"])["Id"])
+
+
+@contextmanager
+def _explained(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise UnavailableError(f"engine: {action}", str(error) or type(error).__name__, "it is tried again") from error

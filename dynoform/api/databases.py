@@ -1,0 +1,166 @@
+"""What the routes of the data API have in common: whose database it is, and having something done to it.
+
+Clients find the data API at ``HEROKU_DATA_HOST``, which is a name without a port: here it is the Platform API's own.
+The API process reaches no database; it asks the process that does, by the queue of add-ons' changes, and waits.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from dynoform.api import addons, apps
+from dynoform.api.errors import not_found
+from dynoform.api.services import Services
+from dynoform.domain import addons as rules
+from dynoform.domain import data_services
+from dynoform.domain.data_services import Access
+from dynoform.domain.permissions import Permission
+from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
+from dynoform.store import addons as store_addons
+from dynoform.store import databases as store
+from dynoform.store.tables import Account, Addon, AddonChange, Database, DatabaseCredential
+
+WAIT_SECONDS = 25.0
+LOOK_SECONDS = 1.0
+_LATE = "is slow to answer"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A database as the store has it, and what it says of itself; nothing while it does not answer."""
+
+    addon: Addon
+    access: Access
+    facts: Mapping[str, Any]
+
+
+def find(session: Session, caller: Account, reference: str, service: str, needs: Permission) -> Addon:
+    """The add-on of this service, by id or name, for a caller who has a permission on an app that it is attached to.
+
+    Raises ``ApiError`` 404 for one of another service or of a partner's, 403 without the permission.
+    """
+    addon = addons.find_addon(session, caller, reference)
+    if addon.plan.service.provider != service or addon.state == rules.DEPROVISIONED:
+        raise not_found("add on", "add_on")
+    if needs is Permission.OPERATE:  # what it costs others is its own app's to decide
+        apps.find(session, caller, str(addon.app_id), needs)
+        return addon
+    refusal: DynoformError | None = None
+    for app_id in [addon.app_id, *(each.app_id for each in addon.attachments)]:
+        try:
+            apps.find(session, caller, str(app_id), needs)
+        except DynoformError as error:
+            refusal = refusal or error
+        else:
+            return addon
+    raise refusal or not_found("add on", "add_on")
+
+
+def database(session: Session, addon: Addon) -> Database:
+    """Where it is. Raises ``ApiError`` 404 before it is there: the CLI says then that it is not yet provisioned."""
+    found = session.get(Database, addon.id)
+    if found is None or addon.state != rules.PROVISIONED:
+        raise not_found("database", "database")
+    return found
+
+
+def access(services: Services, found: Database, used: DatabaseCredential) -> Access:
+    """How clients get in by a credential."""
+    secret = store.password(services.vault, used)
+    return Access(services.configuration.data_address, found.port, used.username, secret, found.name)
+
+
+async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
+    """A database with what it says of itself, if it does so in time."""
+    addon, how = await run_in_threadpool(_known, services, caller, reference, service)
+    change_id = await run_in_threadpool(_ask, services, caller, reference, service, data_services.INSPECT, None)
+    try:
+        facts = await _answer(services, change_id)
+    except (UnavailableError, InvalidInputError):
+        facts = {}
+    return Shown(addon, how, facts)
+
+
+async def perform(
+    services: Services,
+    caller: Account,
+    reference: str,
+    service: str,
+    operation: str,
+    details: Mapping[str, Any] | None = None,
+) -> Mapping[str, Any]:
+    """Have something done to a database; what came of it.
+
+    Raises ``InvalidInputError`` when it was refused, ``UnavailableError`` when it takes longer than a while: it is done
+    all the same.
+    """
+    change_id = await run_in_threadpool(_ask, services, caller, reference, service, operation, details)
+    return await _answer(services, change_id)
+
+
+def state(services: Services, caller: Account, reference: str, service: str) -> dict[str, Any]:
+    """What clients that wait are told."""
+    with services.store.transaction() as session:
+        addon = find(session, caller, reference, service, Permission.VIEW)
+        waits = addon.state == rules.PROVISIONING
+        return {"message": "preparing" if waits else "available", "waiting?": waits}
+
+
+def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access]:
+    with services.store.transaction() as session:
+        addon = find(session, caller, reference, service, Permission.DEPLOY)
+        found = database(session, addon)
+        return addon, access(services, found, store.credential(session, services.vault, addon.id))
+
+
+def _ask(
+    services: Services,
+    caller: Account,
+    reference: str,
+    service: str,
+    operation: str,
+    details: Mapping[str, Any] | None,
+) -> uuid.UUID:
+    looks = operation == data_services.INSPECT
+    with services.store.transaction() as session:
+        addon = find(session, caller, reference, service, Permission.DEPLOY if looks else Permission.OPERATE)
+        if not looks:
+            addon = store_addons.lock(session, addon.id)
+        database(session, addon)
+        return store.ask(session, addon, operation, caller.id, details).id
+
+
+async def _answer(services: Services, change_id: uuid.UUID) -> Mapping[str, Any]:
+    deadline = time.monotonic() + WAIT_SECONDS
+    with services.wakers.subscribe(change_id) as wake:
+        while time.monotonic() < deadline:
+            wake.clear()
+            found = await run_in_threadpool(_finished, services, change_id)
+            if found is not None:
+                return found
+            try:
+                await asyncio.wait_for(wake.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+    raise UnavailableError("The database", _LATE, "what was asked for is still done: look again in a minute")
+
+
+def _finished(services: Services, change_id: uuid.UUID) -> Mapping[str, Any] | None:
+    with services.store.transaction() as session:
+        change = session.get(AddonChange, change_id)
+        if change is None:
+            raise ConflictError("The database", "was destroyed meanwhile")
+        if change.status == rules.PENDING:
+            return None
+        if change.status == rules.FAILED:
+            raise InvalidInputError(change.failure or "It could not be done")
+        found = change.result or {}
+        if change.action == data_services.INSPECT:
+            session.delete(change)  # nobody looks back at it
+        return found

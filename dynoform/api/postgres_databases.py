@@ -1,0 +1,230 @@
+"""The data API of PostgreSQL, as Heroku's CLI asks it: ``pg:info``, ``pg:wait``, ``pg:credentials``, ``pg:reset`` …"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from dynoform.api import databases
+from dynoform.api.authentication import Caller
+from dynoform.api.databases import Shown
+from dynoform.api.errors import not_found
+from dynoform.api.objects import shown
+from dynoform.api.services import Use
+from dynoform.domain import data_services
+from dynoform.domain.data_services import POSTGRES, DataPlan, size
+from dynoform.domain.permissions import Permission
+from dynoform.errors import InvalidInputError
+from dynoform.store import databases as store
+
+router = APIRouter(tags=["databases"])
+Extension = Annotated[str, Field(max_length=60)]
+
+
+class InfoLine(TypedDict):
+    """A line of what is shown of a database."""
+
+    name: str
+    values: list[str]
+
+
+class DatabaseObject(TypedDict):
+    """A database, as the CLI reads it."""
+
+    addon_id: str
+    created_at: str
+    database_name: str
+    database_user: str
+    following: None
+    forked_from: None
+    info: list[InfoLine]
+    leader: None
+    name: str
+    plan: str
+    resource_url: str
+
+
+class StateObject(TypedDict):
+    """What clients that wait are told; there is also ``waiting?``."""
+
+    message: str
+
+
+class UserObject(TypedDict):
+    """A user of a credential."""
+
+    password: str
+    state: str
+    user: str
+
+
+class CredentialObject(TypedDict):
+    """A credential; after a rotation it has two users for a while."""
+
+    credentials: list[UserObject]
+    database: str
+    host: str
+    name: str
+    port: int
+    state: str
+    uuid: str
+
+
+class MessageObject(TypedDict):
+    """What was done."""
+
+    message: str
+
+
+class Rotation(BaseModel):
+    """Body of a rotation: ``forced`` takes the old password away at once."""
+
+    model_config = ConfigDict(strict=True)
+    forced: bool | None = None
+
+
+class Reset(BaseModel):
+    """Body of reset: the extensions that the empty database is to have."""
+
+    model_config = ConfigDict(strict=True)
+    extensions: Annotated[list[Extension], Field(max_length=50)] | None = None
+
+
+@router.get("/client/v11/databases/{database}", response_model=DatabaseObject)
+async def database_info(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """A database, by its add-on's id or name, with what it says of itself."""
+    found = await databases.show(services, caller, database, POSTGRES)
+    addon, plan = found.addon, data_services.plan(POSTGRES, found.addon.plan.name)
+    return JSONResponse(
+        {
+            "addon_id": str(addon.id),
+            "created_at": shown(addon.created_at),
+            "database_name": found.access.database,
+            "database_user": found.access.user,
+            "following": None,
+            "forked_from": None,
+            "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
+            "leader": None,
+            "name": addon.name,
+            "plan": addon.plan.name,
+            "resource_url": found.access.postgres_url,
+        }
+    )
+
+
+@router.get("/client/v11/databases/{database}/wait_status", response_model=StateObject)
+def database_wait_status(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Whether one has to wait for it."""
+    return JSONResponse(databases.state(services, caller, database, POSTGRES))
+
+
+@router.post("/client/v11/databases/{database}/connection_reset", response_model=MessageObject)
+async def database_connection_reset(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """End all connections."""
+    await databases.perform(services, caller, database, POSTGRES, data_services.KILL_ALL)
+    return JSONResponse({"message": "Connections terminated"})
+
+
+@router.put("/client/v11/databases/{database}/reset", response_model=MessageObject)
+async def database_reset(database: str, services: Use, caller: Caller, body: Reset | None = None) -> JSONResponse:
+    """Have the database empty, with these extensions."""
+    wanted = list(dict.fromkeys(body.extensions or ())) if body else []
+    unknown = sorted(set(wanted) - set(data_services.EXTENSIONS))
+    if unknown:
+        raise InvalidInputError(f"Extension {unknown[0]} is not one of: {', '.join(data_services.EXTENSIONS)}")
+    details = {"extensions": wanted} if wanted else None
+    await databases.perform(services, caller, database, POSTGRES, data_services.RESET, details)
+    return JSONResponse({"message": "Reset successful."})
+
+
+@router.get("/postgres/v0/databases/{database}/credentials", response_model=list[CredentialObject])
+def credential_list(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Its credentials; plans of today have the default one."""
+    return JSONResponse([_credential(services, caller, database, data_services.DEFAULT)])
+
+
+@router.get("/postgres/v0/databases/{database}/credentials/{credential}", response_model=CredentialObject)
+def credential_info(database: str, credential: str, services: Use, caller: Caller) -> JSONResponse:
+    """One credential, by name."""
+    return JSONResponse(_credential(services, caller, database, credential))
+
+
+@router.post("/postgres/v0/databases/{database}/credentials_rotation", response_model=MessageObject)
+async def credentials_rotate_all(
+    database: str, services: Use, caller: Caller, body: Rotation | None = None
+) -> JSONResponse:
+    """New passwords for all credentials."""
+    return await _rotate(services, caller, database, body)
+
+
+@router.post(
+    "/postgres/v0/databases/{database}/credentials/{credential}/credentials_rotation", response_model=MessageObject
+)
+async def credential_rotate(
+    database: str, credential: str, services: Use, caller: Caller, body: Rotation | None = None
+) -> JSONResponse:
+    """A new user and password for a credential; those before work for another half an hour, unless it is forced."""
+    _check_name(credential)
+    return await _rotate(services, caller, database, body)
+
+
+async def _rotate(services: Use, caller: Caller, database: str, body: Rotation | None) -> JSONResponse:
+    details = {"forced": True} if body and body.forced else None
+    await databases.perform(services, caller, database, POSTGRES, data_services.ROTATE, details)
+    return JSONResponse({"message": "Credential rotated"})
+
+
+def _check_name(credential: str) -> None:
+    if credential != data_services.DEFAULT:
+        raise not_found("credential", "credential")
+
+
+def _credential(services: Use, caller: Caller, reference: str, name: str) -> CredentialObject:
+    _check_name(name)
+    with services.store.transaction() as session:
+        addon = databases.find(session, caller, reference, POSTGRES, Permission.DEPLOY)
+        found = databases.database(session, addon)
+        used = store.credential(session, services.vault, addon.id)
+        users: list[UserObject] = [
+            {
+                "password": store.password(services.vault, each),
+                "state": "active" if each.ends_at is None else "rotating",
+                "user": each.username,
+            }
+            for each in store.all_credentials(session, addon.id)
+        ]
+        return {
+            "credentials": users,
+            "database": found.name,
+            "host": services.configuration.data_address,
+            "name": name,
+            "port": found.port,
+            "state": "active" if len(users) == 1 else "rotating",
+            "uuid": str(used.id),
+        }
+
+
+def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
+    """What ``pg:info`` prints, in Heroku's order."""
+    facts: dict[str, Any] = dict(found.facts)
+    first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
+    last = {
+        "Fork/Follow": "Unsupported",
+        "Rollback": "Unsupported",
+        "Continuous Protection": "Off",
+        "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",
+        "Region": "dynoform",
+    }
+    if not facts:
+        return first | last
+    used = 100 * int(facts["bytes"]) / plan.disk_bytes
+    return {
+        **first,
+        "Connections": f"{facts['connections']}/{plan.connections}",
+        "PG Version": str(facts["version"]).partition(" ")[0],
+        "Data Size": f"{size(int(facts['bytes']))} / {size(plan.disk_bytes)} ({used:.2f}%)",
+        "Tables": str(facts["tables"]),
+        **last,
+    }

@@ -1,0 +1,44 @@
+"""When the process of databases starts a shift: for work of its own."""
+
+import threading
+
+import pytest
+
+from dynoform.addons import watch
+from dynoform.configuration import Configuration
+from dynoform.journal import Journal
+from dynoform.store import accounts
+from dynoform.store.addon_services import find_plan, register_own
+from dynoform.store.addons import create
+from dynoform.store.apps import create_app
+from dynoform.store.secrets import Vault
+from dynoform.store.session import Store
+from dynoform.store.tables import App
+from tests.store_fixtures import configuration, migrated, store
+
+__all__ = ["configuration", "migrated", "store"]
+
+
+@pytest.mark.parametrize(("plan", "is_ours"), [("heroku-postgresql:essential-0", True), ("scheduler:standard", False)])
+def test_a_new_database_wants_a_shift_and_another_addon_none(
+    configuration: Configuration, store: Store, plan: str, is_ours: bool
+) -> None:
+    vault = Vault(configuration.secret("encryption_key"))
+    with store.transaction() as session:
+        register_own(session, vault)
+        account = accounts.ensure_operator(session, "ann@example.com", "key")
+        app, _ = create_app(session, vault, account, "myapp", "dynoform-13")
+    looks = watch.looks(configuration, Journal("databases"))
+    assert next(looks) is False
+
+    def order() -> None:
+        with store.transaction() as session:
+            found = find_plan(session, plan)
+            assert found is not None
+            create(session, vault, session.get_one(App, app.id), found, account)
+
+    teller = threading.Timer(0.2, order)
+    teller.start()
+    assert next(looks) is is_ours
+    teller.join()
+    looks.close()  # type: ignore[attr-defined]
