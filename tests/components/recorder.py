@@ -18,6 +18,8 @@ from pulumi.runtime import config, rpc, stack
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
+SECRETS = ("dynoform:acmeAccountKey",)
+"""What of a configuration is encrypted."""
 IMAGE = re.compile(r"^(dynoform/[a-z0-9-]+):[0-9a-f]{12}$")
 FACTS = {
     "docker_root": "/var/lib/docker",
@@ -88,7 +90,8 @@ def main() -> None:
         pulumi.Output.from_input(value).apply(lambda known: exported.__setitem__(name, known))
 
     pulumi.export = export
-    config.set_all_config(json.load(sys.stdin))
+    given = json.load(sys.stdin)
+    config.set_all_config(given, [key for key in given if key in SECRETS])
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
