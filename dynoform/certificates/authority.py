@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +23,7 @@ from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
 from dynoform.certificates.errors import AccountGoneError, AwayError, LimitedError, OrderGoneError, RefusedError
-from dynoform.domain import acm
+from dynoform.domain import acm, retries
 from dynoform.domain.acm import Binding, Window
 
 NAME = "dynoform"
@@ -283,14 +282,8 @@ _KINDS: dict[str, type[AwayError | LimitedError]] = {
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds, of either form of the header."""
-    said = response.headers.get("Retry-After", "")
-    if said.isdecimal():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+    """Seconds; None when it does not say."""
+    return retries.retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
 
 
 def new_key() -> str:

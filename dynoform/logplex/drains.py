@@ -123,7 +123,8 @@ class Drain:
             self._journal.info("drain fails", drain=self.target.id, app=self.target.app_id, why=why)
             code = "Error L14 (Certificate validation error)" if certificate else "Drain fails"
             self._say(f"{code}: drain '{self.target.token}': {why}. It is tried again.")
-        await asyncio.sleep(log_drains.pause(self._failures))
+        asked = error.seconds if isinstance(error, UnwillingError) else 0.0
+        await asyncio.sleep(max(asked, log_drains.pause(self._failures)))
 
     def _tell(self) -> None:
         """Write to the app's log what was lost, as Heroku does, but not all the time."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dynoform.domain.log_drains import Target
-from dynoform.logplex import drains
+from dynoform.logplex import drains, senders
 from dynoform.logplex.places import Connector
 from tests import rsyslog
 from tests.contract.receiver import Receiver
@@ -92,6 +92,39 @@ def test_a_request_that_fails_comes_again_with_the_same_id(
     assert len({(each.headers["Logplex-Frame-Id"], each.body) for each in tried}) == 1
     assert texts(https)[4:] == ["one", "two", "three"]
     assert https.requests[3].headers["Logplex-Frame-Id"] != tried[0].headers["Logplex-Frame-Id"]
+
+
+@pytest.mark.parametrize("telemetry", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_receiver_that_asks_to_be_let_alone_is(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None], status: int, telemetry: bool
+) -> None:
+    pauses(0.01)
+    https.statuses, https.retry_after = [status], "1"
+    plane.apply(replace(target(app, https.url), otlp=telemetry))
+    plane.write(app, "hello")
+    https.wait(1)
+    asked = time.monotonic()
+    first, again = https.wait(2)
+    assert 0.9 < time.monotonic() - asked < 5
+    assert again.path == ("/hooks/v1/logs?x=1" if telemetry else "/hooks?x=1")
+    assert b"hello" in first.body and b"hello" in again.body
+
+
+def test_a_receiver_that_answers_byte_by_byte_is_given_up(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses(0.01)
+    monkeypatch.setattr(senders, "SECONDS", 0.5)
+    https.drips = True
+    plane.apply(target(app, https.url))
+    plane.write(app, "hello")
+    started = time.monotonic()
+    https.wait(2)
+    assert 0.4 < time.monotonic() - started < 5
+    https.drips = False
+    until(lambda: len(https.requests) > 2, lambda: len(https.requests))
+    assert set(texts(https)) == {"hello"}
 
 
 def test_a_receiver_that_refuses_loses_that_request_and_is_told(
