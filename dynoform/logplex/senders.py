@@ -58,7 +58,7 @@ class Batch:
     lines: Sequence[bytes]
     """At least one of the app's, after the drain's own."""
     own: int = 0
-    """How many of ``lines``, the first ones, are not the app's: an L10."""
+    """How many of ``lines``, the first ones, come before those that are due: L12s that were, and an L10."""
     dropped: int = 0
     """What that says."""
 

@@ -9,7 +9,7 @@ from dynoform.logplex.buffers import Numbered
 
 LIMIT = 1_024
 """Lines that may wait for one reader."""
-_TOLD = b"heroku[logplex]: Error L1"
+_TOLD = b"heroku[logplex]: Error L12 "
 
 
 class Tail:
@@ -28,8 +28,8 @@ class Tail:
         """Take a line, or count it as dropped when too many wait already."""
         if self.wanted is not None and not self.wanted.match(numbered.line):
             return
-        # What was lost elsewhere is told in any case: these lines are few, and each stands for many.
-        if len(self._lines) >= self.limit and not _is_told(numbered.line):
+        # What was lost on a host is told in any case: these lines are few, and each stands for many.
+        if len(self._lines) >= self.limit and not is_told(numbered.line):
             self._since = self._since or _now()
             self._dropped += 1
             return
@@ -55,8 +55,8 @@ def overflow(dropped: int, since: str = "") -> Numbered:
     return Numbered(None, f"{moment} heroku[logplex]: {text}".encode())
 
 
-def _is_told(line: bytes) -> bool:
-    """Whether the platform says in it what was lost; an app's line cannot, as its source comes first."""
+def is_told(line: bytes) -> bool:
+    """Whether the platform says in it what was lost on a host; an app's line cannot, as its source comes first."""
     return line.partition(b" ")[2].startswith(_TOLD)
 
 

@@ -166,6 +166,29 @@ def test_1024_lines_wait_and_the_oldest_go(
     assert max(len(each.body) for each in https.requests) < 110_000
 
 
+def test_what_was_lost_on_a_host_is_told_to_a_drain_that_loses_lines_itself(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None]
+) -> None:
+    pauses(0.3)
+    https.statuses += [503]
+    plane.apply(target(app, https.url))
+    plane.write(app, "first")
+    https.wait(1)
+    told = "Error L12 (Local buffer overflow): 35000 messages of web.1 dropped since 2026-11-26T06:00:00.000000+00:00."
+    plane.write(app, told, process="logplex", source="heroku")
+    plane.write(app, "Error L12 is what an app may say")
+    for start in range(0, 2_000, 100):
+        plane.write(app, *(f"line {number}" for number in range(start, start + 100)))
+    until(lambda: "line 1999" in texts(https), lambda: texts(https)[-3:])
+    time.sleep(0.2)
+    taken = texts(https)
+    assert taken.count(told) == 1
+    assert "Error L12 is what an app may say" not in taken
+    assert messages(https.requests[1].body)[0].startswith("<172>1 ")
+    lost = sum(int(each[1]) for text in taken if (each := re.match(r"Error L10 .*: (\d+) messages", text)))
+    assert lost == 2_003 - 1_024
+
+
 def test_a_dead_and_a_slow_drain_hurt_no_other(plane: Plane, https: Receiver, app: str) -> None:
     with socket.create_server((LOCAL, 0)) as deaf:  # takes connections and reads nothing
         dead = target(app, f"syslog://{LOCAL}:{free_port()}", "d.dead")
