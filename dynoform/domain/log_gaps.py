@@ -2,8 +2,8 @@
 
 The engine keeps two files per container, and removes the older one when the newer is full. A host's agent tells of each
 file that was full; the log plane sees which lines came. A file that lies wholly between two lines that came one after
-the other never was read: files are read in order and to their ends. The lines at both
-sides of a file's end can be of the same microsecond.
+the other never was read: files are read in order and to their ends. The lines
+at both sides of a file's end can be of the same microsecond.
 """
 
 from collections import OrderedDict, deque
