@@ -268,8 +268,10 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _acme_files(self) -> list[SecretFile]:
         """What getting certificates needs besides the authority's address, if anything."""
-        given = {"acme_authorities": self._args.acme.authorities, "acme_dns_hook": self._args.acme.dns_hook}
-        found = ((name, text) for name, text in given.items() if text and self._args.acme.directory)
+        acme = self._args.acme
+        account = f"{acme.account_key_id}\n{acme.account_key}" if acme.account_key else ""
+        given = {"acme_authorities": acme.authorities, "acme_dns_hook": acme.dns_hook, "acme_account": account}
+        found = ((name, text) for name, text in given.items() if text and acme.directory)
         return [
             SecretFile(name, self._secret(name.replace("_", "-"), pulumi.Output.secret(text)), USER)
             for name, text in found

@@ -67,12 +67,16 @@ class AcmeSettings:
         email: whom the authority writes to; empty for the operator.
         authorities: PEM of those that signed its https, for one that is not public.
         dns_hook: program that writes TXT records, for wildcards: a secret.
+        account_key_id: name of a key of the operator's account there, for one that makes no accounts by itself.
+        account_key: that key, base64url: a secret.
     """
 
     directory: str = ""
     email: str = ""
     authorities: str = ""
     dns_hook: str = field(default="", repr=False)
+    account_key_id: str = ""
+    account_key: str = field(default="", repr=False)
 
 
 NO_ACME = AcmeSettings()
@@ -216,14 +220,16 @@ def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
 
 def _acme(config: pulumi.Config) -> AcmeSettings:
     """Raises ``InvalidInputError`` naming the key."""
-    texts = [config.get(key) or "" for key in ("acmeDirectory", "acmeEmail", "acmeAuthorities", "acmeDnsHook")]
-    found = AcmeSettings(*texts)
+    keys = ("Directory", "Email", "Authorities", "DnsHook", "AccountKeyId", "AccountKey")
+    found = AcmeSettings(*(config.get(f"acme{key}") or "" for key in keys))
     agreed = config.get_bool("acmeTermsAgreed") or False
     stack_settings.check_acme(found.directory, found.dns_hook, config.require("domain"), agreed=agreed)
     if found.email:
         stack_settings.check_email(found.email, "acmeEmail")
-    if found.dns_hook and not is_config_secret("dynoform:acmeDnsHook"):
-        raise InvalidInputError("acmeDnsHook", "is in the clear: give pulumi config set the option --secret")
+    stack_settings.check_acme_account(found.directory, found.account_key_id, found.account_key)
+    for key, text in (("acmeDnsHook", found.dns_hook), ("acmeAccountKey", found.account_key)):
+        if text and not is_config_secret(f"dynoform:{key}"):
+            raise InvalidInputError(key, "is in the clear: give pulumi config set the option --secret")
     return found
 
 

@@ -63,8 +63,11 @@ class Pebble:
 
 
 @contextmanager
-def running(folder: Path, http_port: int | None = None) -> Iterator[Pebble]:
-    """Run it for the length of the block, with its files in ``folder``; it looks for proofs at ``http_port``."""
+def running(folder: Path, http_port: int | None = None, accounts: Mapping[str, str] | None = None) -> Iterator[Pebble]:
+    """Run it for the length of the block, with its files in ``folder``; it looks for proofs at ``http_port``.
+
+    With ``accounts``, names of keys with the keys (base64url), it takes nobody else (external account binding).
+    """
     programs = bring()
     ports = {name: free_port() for name in ("acme", "management", "http", "tls", "dns", "dns_management")}
     ports["http"] = http_port or ports["http"]
@@ -84,6 +87,8 @@ def running(folder: Path, http_port: int | None = None) -> Iterator[Pebble]:
         "keyAlgorithm": "ecdsa",
         "profiles": {"default": {"description": "as told", "validityPeriod": LIFETIME_SECONDS}},
     }
+    if accounts is not None:
+        settings |= {"externalAccountBindingRequired": True, "externalAccountMACKeys": dict(accounts)}
     (folder / "config.json").write_text(json.dumps({"pebble": settings}))
     dns = [programs / "pebble-challtestsrv", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""]
     dns += ["-defaultIPv6", "", "-dnsserver", f"{LOCAL}:{ports['dns']}"]

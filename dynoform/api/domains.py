@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +22,7 @@ from dynoform.domain import acm, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import domains as store
+from dynoform.store import snapshots
 from dynoform.store.apps import parse_id
 from dynoform.store.session import ROUTES, notify
 from dynoform.store.tables import App, Domain, SniEndpoint
@@ -138,20 +139,7 @@ def domain_delete(app: str, domain: str, services: Use, caller: Caller) -> JSONR
 
 def show(app: App, domain: Domain, routed: datetime | None) -> DomainObject:
     """A custom domain's object; ``routed`` is the moment whose routes are in force on all routers."""
-    endpoint = domain.sni_endpoint
-    return {
-        "acm_status": domain.acm_status,
-        "acm_status_reason": domain.acm_status_reason,
-        "app": app_reference(app),
-        "cname": domain.cname,
-        "created_at": shown(domain.created_at),
-        "hostname": domain.hostname,
-        "id": str(domain.id),
-        "kind": "custom",
-        "sni_endpoint": {"id": str(endpoint.id), "name": endpoint.name} if endpoint else None,
-        "status": "succeeded" if routed is not None and routed > domain.created_at else "pending",
-        "updated_at": shown(domain.updated_at),
-    }
+    return cast(DomainObject, snapshots.domain(app, domain, routed))
 
 
 def _own(services: Services, app: App) -> DomainObject:

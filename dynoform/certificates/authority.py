@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,8 +23,8 @@ from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
 from dynoform.certificates.errors import AccountGoneError, AwayError, LimitedError, OrderGoneError, RefusedError
-from dynoform.domain import acm
-from dynoform.domain.acm import Window
+from dynoform.domain import acm, retries
+from dynoform.domain.acm import Binding, Window
 
 NAME = "dynoform"
 SECONDS = 30
@@ -35,6 +34,7 @@ NONCES = 10
 POLL_SECONDS = 180
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _WHAT, _NEXT = "the certificate authority", "it is asked again"
+_BINDING_NEXT = "set acmeAccountKeyId and acmeAccountKey to what it gives you"
 _REFUSALS = frozenset(
     ("badCSR", "badPublicKey", "caa", "connection", "dns", "incorrectResponse", "rejectedIdentifier", "tls")
 ) | {"unauthorized", "unsupportedIdentifier"}
@@ -86,16 +86,30 @@ class Authority:
         with _told():
             self._directory = messages.Directory.from_json(self._net.get(directory).json())
 
-    def register(self, email: str) -> str:
-        """Make the account, whose operator has agreed to the terms; returns its URL. Raises as ``order`` does."""
-        wanted = messages.NewRegistration.from_data(email=email or None, terms_of_service_agreed=True)
+    def register(self, email: str, binding: Binding | None = None) -> str:
+        """Make the account, whose operator has agreed to the terms; returns its URL. Raises as ``order`` does.
+
+        ``binding`` is the operator's own account there, for an authority that makes none for others.
+        """
         with _told():
+            if binding is None and self._directory.meta.external_account_required:
+                raise AwayError(_WHAT, "takes only those that have an account with it", _BINDING_NEXT)
+            wanted = messages.NewRegistration.from_data(
+                email=email or None, terms_of_service_agreed=True, external_account_binding=self._bound(binding)
+            )
             try:
                 uri = str(self._post(self._directory["newAccount"], wanted).headers["Location"])
             except errors.ConflictError as known:
                 uri = str(known.location)
         self._net.account = messages.RegistrationResource(uri=uri, body=messages.Registration())
         return uri
+
+    def _bound(self, binding: Binding | None) -> dict[str, Any] | None:
+        """The proof that account and key belong together (RFC 8555, 7.3.4)."""
+        if binding is None:
+            return None
+        public = self.key.public_key()
+        return messages.ExternalAccountBinding.from_data(public, binding.key_id, binding.key, self._directory)
 
     def order(self, names: Sequence[str], replaces: str | None) -> str:
         """Ask for a certificate for these names; returns the order's URL.
@@ -268,14 +282,8 @@ _KINDS: dict[str, type[AwayError | LimitedError]] = {
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds, of either form of the header."""
-    said = response.headers.get("Retry-After", "")
-    if said.isdecimal():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+    """Seconds; None when it does not say."""
+    return retries.retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
 
 
 def new_key() -> str:

@@ -16,6 +16,7 @@ from dynoform.certificates.errors import AccountGoneError, OrderGoneError, Proof
 from dynoform.certificates.resolver import Resolve
 from dynoform.configuration import Configuration
 from dynoform.domain import acm, certificates
+from dynoform.domain.acm import Binding
 from dynoform.domain.certificates import Certificate
 from dynoform.errors import InvalidInputError
 from dynoform.store import acme as store
@@ -26,7 +27,8 @@ from dynoform.store.session import Store, now
 from dynoform.store.sni_endpoints import authorities
 from dynoform.store.tables import AcmeAccount
 
-TRUSTED = "acme_authorities"
+TRUSTED, ACCOUNT = "acme_authorities", "acme_account"
+"""Secrets of the operator's."""
 ROUTED_SECONDS = 60
 """How long routers may take to know what to answer."""
 _LOOK_SECONDS = 0.25
@@ -58,6 +60,12 @@ class Issuance:
         path = self.configuration.secret_path(name)
         return path if path.exists() and path.stat().st_size else None
 
+    def _binding(self) -> Binding | None:
+        """The operator's account with the authority, if there is one: its key's name, and in the next line the key."""
+        path = self._file(ACCOUNT)
+        key_id, _, key = path.read_text().partition("\n") if path else ("", "", "")
+        return Binding(key_id, key.strip()) if path else None
+
     def authority(self) -> Authority:
         """A conversation with the authority, by the platform's account there, which is made when there is none.
 
@@ -75,7 +83,7 @@ class Issuance:
         trusted = self._file(TRUSTED)
         found = Authority(directory, key, row.uri if row else None, trusted, self.pause)
         if row is None:
-            uri = found.register(self.configuration.acme_email or self.configuration.email)
+            uri = found.register(self.configuration.acme_email or self.configuration.email, self._binding())
             with self.store.transaction() as session:
                 sealed = self.vault.encrypt(context, {_KEY: key})
                 session.add(AcmeAccount(directory=directory, uri=uri, private_key=sealed))

@@ -7,7 +7,7 @@ RFC 9773 for when to renew.
 import base64
 import random
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -54,6 +54,15 @@ NO_WILDCARDS = "Wildcard certificates need a DNS hook, which the platform's oper
 LIMITED = "Rate limit of the certificate authority reached"
 AWAY = "The certificate authority does not answer"
 UNPROVED = "The platform could not prove to the certificate authority that the name is its own"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """An account that the operator has with an authority, by other means than ACME."""
+
+    key_id: str
+    key: str = field(repr=False)
+    """Base64 as in URLs; signs with HMAC and SHA-256."""
 
 
 @dataclass(frozen=True)

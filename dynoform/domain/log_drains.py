@@ -15,6 +15,7 @@ MAXIMUM_PER_APP = 5
 BUFFER = 1_024
 """Lines that may wait for a drain; then the oldest go, and it is told how many (L10)."""
 HIDDEN = "********"
+LONGEST_PATIENCE = 300.0
 SCHEMES = ("https", "syslog", "syslog+tls")
 _MAXIMUM_LENGTH = 2000
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
@@ -133,6 +134,11 @@ def pause(failures: int) -> float:
     """Seconds before a drain is tried again after this many failures in a row (1 or more): 1 to 60, half by chance."""
     ceiling: float = min(60.0, 2.0 ** min(failures, 6))
     return ceiling * half_by_chance()
+
+
+def patience(asked: float | None) -> float:
+    """Seconds for which a receiver that asks to be let alone for ``asked`` is: five minutes at most."""
+    return min(LONGEST_PATIENCE, asked or 0.0)
 
 
 def _is_name(host: str) -> bool:

@@ -2,7 +2,8 @@
 
 The engine keeps two files per container, and removes the older one when the newer is full. A host's agent tells of each
 file that was full; the log plane sees which lines came. A file that lies wholly between two lines that came one after
-the other never was read: files are read in order and to their ends.
+the other never was read: files are read in order and to their ends. The lines
+at both sides of a file's end can be of the same microsecond.
 """
 
 from collections import OrderedDict, deque
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 
 MOST_DYNOS = 10_000
 _TENTH = len("2026-11-23T23:10:17.1")
-_JUMPS, _PENDING = 64, 16
+_JUMPS, _PENDING = 64, 1000
+"""What is remembered of a dyno: gaps between its lines, and files that lines are behind of. A host that is starved
+fills many files while one is read."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ class Gaps:
             dyno.jumps.append((before, time))
         if not dyno.pending:
             return []
-        over = [each for each in dyno.pending if each.last < time]
+        over = [each for each in dyno.pending if each.last <= time]
         for each in over:
             dyno.pending.remove(each)
-        return [each for each in over if before and before < each.first]
+        return [each for each in over if before and before <= each.first]
 
     def rotated(self, app_id: str, process: str, file: Rotated) -> list[Rotated]:
         """A file was full; returns it when it was lost. What is told twice counts once."""
@@ -65,7 +68,7 @@ class Gaps:
         if dyno.newest <= file.last:
             dyno.pending.append(file)
             return []
-        lost = any(before < file.first and file.last < after for before, after in dyno.jumps)
+        lost = any(before <= file.first and file.last <= after for before, after in dyno.jumps)
         return [file] if lost else []
 
     def _dyno(self, app_id: str, process: str) -> _Dyno:

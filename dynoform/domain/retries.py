@@ -1,6 +1,8 @@
 """How long to wait before the next try."""
 
 import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 
 def pause(failures: int) -> float:
@@ -12,3 +14,17 @@ def pause(failures: int) -> float:
 def half_by_chance() -> float:
     """A factor of 0.5 to 1 for a wait: those who failed together do not try again together."""
     return 0.5 + random.random() / 2  # noqa: S311 - jitter, not a secret
+
+
+def retry_after(said: str, now: datetime) -> float | None:
+    """Seconds that a server asks to be let alone for (RFC 9110, 10.2.3), from either form of the header.
+
+    ``now`` has a time zone; None when nothing, or nothing that can be understood, was said.
+    """
+    if said.isascii() and said.isdecimal():
+        return float(said[:9])
+    try:
+        at = parsedate_to_datetime(said)
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+AGAIN = "again"
+"""Stands in the place of a dyno when another is to be drawn: the request comes to the router once more, and has its
+line there."""
+
 
 @dataclass(frozen=True)
 class Code:
@@ -91,7 +95,7 @@ def read(message: str) -> Entry | None:
         fields = json.loads(message)
     except ValueError:
         return None
-    if not isinstance(fields, dict) or not fields.get("app"):
+    if not isinstance(fields, dict) or not fields.get("app") or _goes_on(fields):
         return None
     return Entry(str(fields["app"]), str(fields.get("time", "")), line(fields))
 
@@ -118,7 +122,8 @@ def code(fields: Mapping[str, Any]) -> str:
 def line(fields: Mapping[str, Any]) -> str:
     """Heroku's router line for these fields; times are in milliseconds, -1 for a phase that was not reached.
 
-    ``held`` is how long the request waited for a dyno to boot, and ``woken`` the dyno that it then went to.
+    ``held`` is how long the request waited for a dyno to boot, and ``woken`` the dyno that it then went to; ``before``
+    how long it had been there when it came ``again``.
     """
     error = code(fields)
     tls = str(fields.get("tls") or "")
@@ -142,6 +147,11 @@ def line(fields: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def _goes_on(fields: Mapping[str, Any]) -> bool:
+    """Whether it came once more, and did not fail on the way: that is a line of its own."""
+    return fields.get("dyno") == AGAIN and str(fields.get("state"))[1:2] != "C"
+
+
 def _is_client_gone(client: str) -> bool:
     """HAProxy 3.0 says CD also when it was the dyno that sent nothing for too long; it knows better itself."""
     match = _CLIENT_FLAGS.search(client)
@@ -150,12 +160,13 @@ def _is_client_gone(client: str) -> bool:
 
 def _measures(error: str, fields: Mapping[str, Any]) -> tuple[str, str, str]:
     """``connect``, ``service`` and ``bytes``; empty, as on Heroku, for what the request did not come to."""
-    total = max(0, _number(fields, "total"))
+    before = max(0, _number(fields, "before"))
+    total = before + max(0, _number(fields, "total"))
     if error in _NOT_REACHED:
         return "", "", ""
     if error in _NOT_CONNECTED:
         return f"{total}ms", "", ""
-    connect = sum(max(0, _number(fields, phase)) for phase in ("held", "wait", "connect"))
+    connect = before + sum(max(0, _number(fields, phase)) for phase in ("held", "wait", "connect"))
     own = error == "H25" or (error and str(fields.get("state"))[1:2] in _BEFORE_DATA)
     size = 0 if own else max(0, _number(fields, "bytes"))
     return f"{connect}ms", f"{max(0, total - connect)}ms", str(size)

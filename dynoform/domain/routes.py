@@ -14,13 +14,13 @@ PRESENCE = "router/"
 """Router agents hold leases of this prefix; the holder is the moment (ISO 8601) whose routes are in force there."""
 
 
-POOL, STICKY, SPARE = "app_", "sticky_", "spare_"
-"""Backends of one app's dynos have names of these prefixes: its own, its own where clients stay with a dyno, any."""
+STICKY = "sticky_"
+"""Backends of one app's dynos, where clients stay with one of them, have names of this prefix."""
 
 
-def backend(app_id: UUID, *, sticky: bool = False) -> str:
-    """The name in HAProxy of the app's dynos together; ``sticky`` is for a client that stays with one of them."""
-    return f"{STICKY if sticky else POOL}{app_id}"
+def sticky(app_id: UUID) -> str:
+    """The name in HAProxy of the backend that an app has for itself when its clients stay with their dynos."""
+    return f"{STICKY}{app_id}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class AppRoute:
 
     app_id: UUID
     backend: str
-    """The app's own, the one for lone dynos, or one that answers with a page or waits."""
+    """One that is shared by apps of one dyno or of several, the app's own, or one that answers with a page or waits."""
     hosts: tuple[str, ...]
     """``.example.com`` stands for all names below that have no entry of their own, and no nearer such one."""
     servers: tuple[Server, ...] = ()
@@ -88,12 +88,7 @@ class AppRoute:
 
     @property
     def is_own(self) -> bool:
-        """Whether the backend is the app's alone."""
-        return self.backend.startswith((POOL, STICKY))
-
-    @property
-    def is_sticky(self) -> bool:
-        """Whether it is one where clients stay with a dyno."""
+        """Whether the backend is the app's alone: where clients stay with a dyno."""
         return self.backend.startswith(STICKY)
 
 
@@ -127,6 +122,8 @@ BLANK = "blank"
 """Backends that answer with an error page, whichever app it is."""
 LONE = "lone"
 """The backend of all apps with one dyno each: the map of host names says where that is."""
+SEVERAL = "several"
+"""The backend of all apps with more: the map says how many, and under a key for each where it is."""
 HELD = "held"
 """The backend where requests wait for a dyno that boots or wakes."""
 HOLD_SECONDS = 75
@@ -194,7 +191,7 @@ def _backend(app: RoutedApp, servers: Sequence[Server], dynos: Collection[WebDyn
     if app.maintenance:
         return MAINTENANCE
     if servers:
-        return LONE if _is_lone(servers) else backend(app.id, sticky=app.affinity)
+        return LONE if _is_lone(servers) else sticky(app.id) if app.affinity else SEVERAL
     if any(dyno.state in _COMING for dyno in dynos):
         return HELD
     if any(dyno.state == "crashed" for dyno in dynos):

@@ -24,6 +24,8 @@ APP_KEYS = ("config", "formation", "source")
 ROUTINGS = ("heroku", "better")
 """One dyno drawn at random, or of two drawn the less busy one; images/router knows the words."""
 FORMATION_KEYS = ("quantity", "size")
+_ACCOUNT_KEY_ID = re.compile(r"[!-~]{1,200}")
+_ACCOUNT_KEY = re.compile(r"[A-Za-z0-9_-]{16,700}={0,2}")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
@@ -147,6 +149,25 @@ def check_acme(directory: str, hook: str, domain: str, *, agreed: bool) -> None:
         raise _wrong("acmeDnsHook", f"is longer than {LONGEST_HOOK} bytes", "make it shorter")
     if hook and domain == "localhost":
         raise _wrong("acmeDnsHook", "is for a domain of your own, and domain is localhost", "set that, too")
+
+
+def check_acme_account(directory: str, key_id: str, key: str) -> None:
+    """Raises ``InvalidInputError`` naming the setting for what is no key of an account with an ACME server.
+
+    Such a key signs what the account of the platform is made by (RFC 8555, 7.3.4).
+    """
+    if bool(key_id) != bool(key):
+        missing, other = ("acmeAccountKey", "acmeAccountKeyId") if key_id else ("acmeAccountKeyId", "acmeAccountKey")
+        raise _wrong(missing, f"is missing, and {other} is set", "set both, as the authority gives them")
+    if not key:
+        return
+    if not directory:
+        raise _wrong("acmeAccountKey", "is of no use without acmeDirectory", "set that, too")
+    if not _ACCOUNT_KEY_ID.fullmatch(key_id):
+        raise _wrong("acmeAccountKeyId", f"{key_id[:60]!r} is no name of a key", "give what the authority gives you")
+    if not _ACCOUNT_KEY.fullmatch(key.strip()):
+        why = "is no key: letters, digits, - and _ of base64url"
+        raise _wrong("acmeAccountKey", why, "give what the authority gives you")
 
 
 def check_listen_address(value: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from dynoform.journal import Journal
 from dynoform.logplex.buffers import Buffers, Numbered
 from dynoform.logplex.places import Connector, reason
 from dynoform.logplex.senders import Batch, RejectedError, Sender, UnwillingError, sender
+from dynoform.logplex.tail import is_told
 
 TELL_SECONDS = 60.0
 """How often the app's log is told that a drain loses lines, and for how long one fails before that is told."""
@@ -20,6 +22,10 @@ FAILING_SECONDS = 3600.0
 """How often it is told that a drain still fails."""
 KEEP_SECONDS = 1.0
 """How often it is noted how far drains have come: lines after that are sent again by the next log plane."""
+
+
+_MOST_TOLD = 100
+"""Lines of a few hundred bytes; together they go into one request."""
 
 
 class Drain:
@@ -38,6 +44,8 @@ class Drain:
         """The same for the app's log."""
         self._tell_at = 0.0
         self._failures, self._failing, self._complain_at = 0, 0.0, 0.0
+        self._told: deque[tuple[int, bytes]] = deque(maxlen=_MOST_TOLD)
+        """Lines that say what was lost on a host, by their numbers: the drain gets them, whatever else it loses."""
         self._again = (0, 0)
         """The first line of what could not be sent, and how many lines it was: it is sent again as it was."""
         if self._newest > delivered:
@@ -49,6 +57,8 @@ class Drain:
         # An app whose lines have all gone begins again at a higher number; none came in between.
         self.delivered += number - self._newest - 1
         self._newest = number
+        if is_told(numbered.line):
+            self._told.append((number, numbered.line))
         if number - self.delivered > log_drains.BUFFER and not self._since:
             self._since = _now()
         self._filled.set()
@@ -79,9 +89,10 @@ class Drain:
         lines = self._buffers.texts(self.target.app_id, window.first, window.waiting)
         if self._again[0] == window.first:
             lines = lines[: self._again[1]]
+        own = [line for number, line in self._told if number < window.first]
         if self._lost:
-            lines.insert(0, _line(self._since, drain_frames.overflow(self._lost, self._since)))
-        return Batch(self._buffers.run, window.first, lines, min(self._lost, 1), self._lost)
+            own.append(_line(self._since, drain_frames.overflow(self._lost, self._since)))
+        return Batch(self._buffers.run, window.first, [*own, *lines], len(own), self._lost)
 
     async def _deliver(self, batch: Batch) -> None:
         self._again = (batch.first, len(batch.lines) - batch.own)
@@ -102,6 +113,8 @@ class Drain:
             if batch.own:
                 self._lost -= batch.dropped
                 self._since = _now() if self._lost else ""
+            while self._told and self._told[0][0] <= self.delivered:
+                self._told.popleft()
             self._failures, self._failing = 0, 0.0
             self._tell()
 
@@ -123,7 +136,8 @@ class Drain:
             self._journal.info("drain fails", drain=self.target.id, app=self.target.app_id, why=why)
             code = "Error L14 (Certificate validation error)" if certificate else "Drain fails"
             self._say(f"{code}: drain '{self.target.token}': {why}. It is tried again.")
-        await asyncio.sleep(log_drains.pause(self._failures))
+        asked = error.seconds if isinstance(error, UnwillingError) else 0.0
+        await asyncio.sleep(max(asked, log_drains.pause(self._failures)))
 
     def _tell(self) -> None:
         """Write to the app's log what was lost, as Heroku does, but not all the time."""

@@ -5,10 +5,11 @@ import base64
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from dynoform.domain import drain_frames, otlp
+from dynoform.domain import drain_frames, log_drains, otlp, retries
 from dynoform.domain.drain_frames import Window
 from dynoform.domain.log_drains import Target
 from dynoform.logplex.places import Connection, Connector, hang_up
@@ -33,6 +34,18 @@ class RejectedError(Exception):
 class UnwillingError(OSError):
     """The receiver did not take this request now. The text is why."""
 
+    def __init__(self, why: str, seconds: float = 0.0) -> None:
+        """``seconds`` is how long it asks to be let alone."""
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class Answer(NamedTuple):
+    """What came back for a request."""
+
+    status: int
+    retry_after: str = ""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -45,7 +58,7 @@ class Batch:
     lines: Sequence[bytes]
     """At least one of the app's, after the drain's own."""
     own: int = 0
-    """How many of ``lines``, the first ones, are not the app's: an L10."""
+    """How many of ``lines``, the first ones, come before those that are due: L12s that were, and an L10."""
     dropped: int = 0
     """What that says."""
 
@@ -127,14 +140,15 @@ class HttpsSender:
         number, headers, body = self._content(batch)
         try:
             async with asyncio.timeout(SECONDS):
-                status = await self._request(self._headers | headers, body)
+                status, later = await self._request(self._headers | headers, body)
         except BaseException:
             self.close()
             raise
         if 200 <= status < 300:
             return number
         if status in {408, 425, 429} or status >= 500:
-            raise UnwillingError(f"HTTP status {status}")
+            asked = retries.retry_after(later, datetime.now(UTC))
+            raise UnwillingError(f"HTTP status {status}", log_drains.patience(asked))
         raise RejectedError(f"HTTP status {status}", number)
 
     def close(self) -> None:
@@ -158,7 +172,7 @@ class HttpsSender:
         }
         return len(frames), headers, b"".join(frames)
 
-    async def _request(self, headers: Mapping[str, str], body: bytes) -> int:
+    async def _request(self, headers: Mapping[str, str], body: bytes) -> Answer:
         if self._connection is not None:
             try:
                 return await self._exchange(self._connection, headers, body)
@@ -167,7 +181,7 @@ class HttpsSender:
         self._connection = await self._connector.open(self._host, self._port, tls=True)
         return await self._exchange(self._connection, headers, body)
 
-    async def _exchange(self, connection: Connection, headers: Mapping[str, str], body: bytes) -> int:
+    async def _exchange(self, connection: Connection, headers: Mapping[str, str], body: bytes) -> Answer:
         import h11  # only who has such a drain pays for its memory
 
         reader, writer = connection
@@ -177,7 +191,7 @@ class HttpsSender:
         for event in (request, h11.Data(data=body), h11.EndOfMessage()):
             writer.write(parser.send(event) or b"")
         await writer.drain()
-        status, size = 0, 0
+        answer, size = Answer(0), 0
         while True:
             try:
                 found = parser.next_event()
@@ -185,17 +199,17 @@ class HttpsSender:
                 raise UnwillingError("its answer is no HTTP") from None
             if found is h11.NEED_DATA:
                 data = await reader.read(65536)
-                if not data and not status:
+                if not data and not answer.status:
                     raise ConnectionResetError("no answer")
                 size += len(data)
                 parser.receive_data(data)
             elif isinstance(found, h11.Response):
-                status = found.status_code
+                answer = Answer(found.status_code, dict(found.headers).get(b"retry-after", b"").decode("latin-1"))
             elif isinstance(found, h11.EndOfMessage | h11.ConnectionClosed) or size > _MAXIMUM_ANSWER:
                 break
         if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
             self.close()
-        return status
+        return answer
 
 
 def sender(target: Target, connector: Connector) -> Sender:

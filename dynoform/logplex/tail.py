@@ -9,6 +9,7 @@ from dynoform.logplex.buffers import Numbered
 
 LIMIT = 1_024
 """Lines that may wait for one reader."""
+_TOLD = b"heroku[logplex]: Error L12 "
 
 
 class Tail:
@@ -27,7 +28,8 @@ class Tail:
         """Take a line, or count it as dropped when too many wait already."""
         if self.wanted is not None and not self.wanted.match(numbered.line):
             return
-        if len(self._lines) >= self.limit:
+        # What was lost on a host is told in any case: these lines are few, and each stands for many.
+        if len(self._lines) >= self.limit and not is_told(numbered.line):
             self._since = self._since or _now()
             self._dropped += 1
             return
@@ -51,6 +53,11 @@ def overflow(dropped: int, since: str = "") -> Numbered:
     moment = _now()
     text = f"Error L11 (Tail buffer overflow) -> This buffer dropped {dropped} messages since {since or moment}."
     return Numbered(None, f"{moment} heroku[logplex]: {text}".encode())
+
+
+def is_told(line: bytes) -> bool:
+    """Whether the platform says in it what was lost on a host; an app's line cannot, as its source comes first."""
+    return line.partition(b" ")[2].startswith(_TOLD)
 
 
 def _now() -> str:

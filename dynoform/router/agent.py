@@ -99,7 +99,7 @@ class Agent:
         self.routes = self.routes.changed(news.apps)
         self.gate.tell(self.routes)
         wanted = self._wanted(news.apps, news.certificate)
-        self.traffic.look(news.moment, self.backend, now=self._will_reload(wanted))
+        self.traffic.look(news.moment, now=self._will_reload(wanted))
         changed = self._bring(wanted) or changed
         self._pending = {}
         self.reader.done(news)
@@ -130,16 +130,11 @@ class Agent:
         self._pending = {}
         return changed
 
-    def backend(self, app_id: UUID) -> str | None:
-        """The backend that an app has for itself, if it has one."""
-        return self._layout.backend(app_id) if self._layout else None
-
     def _wanted(self, news: Mapping[UUID, AppRoute | None], certificate: str | None) -> "Wanted":
         """The files for the routes, of which ``news`` are those that may differ from the last time."""
         layout = self._layout
         if layout is None:
-            before = self.directory.current()
-            layout = self._layout = Layout(before.configuration, before.hosts)
+            layout = self._layout = Layout(self.directory.current().configuration)
             news = self.routes.apps
         if layout.needs_backends(route for route in news.values() if route):
             layout.rearrange(self.routes.apps.values())

@@ -30,6 +30,8 @@ PROBE_SECONDS, LONGEST_PROBE_SECONDS = 0.1, 2.0
 """Between two tries of dynos that are down: at first, and after some turns; and how long one try may take."""
 WAKE_SECONDS = 5.0
 """A waiting app is told to wake so often."""
+MOST_TRIED = 10
+"""Dynos of an app that are tried at a time."""
 _ANYBODY = 0o666
 """Only router and agent see the directory; their users differ where tests run."""
 _CODES = {routes.CRASHED: "H10", routes.NO_DYNOS: "H14", routes.MAINTENANCE: "H80"}
@@ -125,7 +127,8 @@ class Gate:
         while True:
             told = self._told(app)
             if told and told[0].startswith(_UP):
-                await self._try(app, _one_of(told))
+                some = random.sample(told, min(len(told), MOST_TRIED))
+                await asyncio.gather(*(self._try(app, up) for up in some))
                 wait = min(PROBE_SECONDS * 2**tries, LONGEST_PROBE_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311
                 tries += 1
             else:

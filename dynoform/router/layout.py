@@ -3,7 +3,7 @@
 import hashlib
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -12,10 +12,7 @@ from dynoform.domain.routes import AppRoute, Server
 from dynoform.router import rendering
 from dynoform.router.rendering import GENERATION_KEY
 
-SPARES = 32
-"""Backends that no app has yet. A running HAProxy takes servers and names, not backends: the next reload makes more."""
-_BACKEND = re.compile(r"^backend ((?:app|spare|sticky)_\S+)", re.MULTILINE)
-_HOST = re.compile(r"^\S+ ([0-9a-f-]{36})\|(spare_\d+)$", re.MULTILINE)
+_BACKEND = re.compile(rf"^backend ({routes.STICKY}\S+)", re.MULTILINE)
 _BITS = 1 << 128
 API = ""
 """Stands for the app of the API's hosts."""
@@ -26,6 +23,7 @@ class Entry:
     """What one app has in map and configuration."""
 
     hosts: Mapping[str, str]
+    """Its host names, and what else it has in the map; what another entry leads to comes before that one."""
     backend: str = ""
     """The app's own; empty for none."""
     servers: Mapping[str, Server] = field(default_factory=dict)
@@ -45,19 +43,16 @@ class Entry:
 class Layout:
     """Entries of all apps, with the texts made of them."""
 
-    def __init__(self, configuration: str | None = None, hosts: str | None = None) -> None:
-        """With the backends that these files have, and the spare ones among them that are taken; so what the running
-        HAProxy has is gone on with."""
+    def __init__(self, configuration: str | None = None) -> None:
+        """With the apps' backends that this file has, so that what the running HAProxy has is gone on with."""
         self.entries: dict[str, Entry] = {}
-        self.backends: tuple[str, ...] = tuple(_BACKEND.findall(configuration or ""))
-        self._taken: dict[str, str] = dict(_HOST.findall(hosts or ""))
+        self.backends: tuple[str, ...] = ()
         self._lines: dict[str, str] = {}
         self._order: list[str] = []
         self._sections: dict[str, str] = {}
         self._hosts = ""
         self._sum = 0
-        self._free: list[str] = []
-        self._arrange(self.backends)
+        self._arrange(_BACKEND.findall(configuration or ""))
 
     @property
     def digest(self) -> str:
@@ -76,59 +71,26 @@ class Layout:
         """The backends with their servers."""
         return "".join([self._sections[name] for name in self.backends])
 
-    def backend(self, app_id: UUID) -> str | None:
-        """The backend that the app has for itself, if it has one."""
-        return self._taken.get(str(app_id))
-
     def put(self, wanted: Mapping[UUID, AppRoute | None], api: Iterable[str]) -> Mapping[str, Entry | None]:
-        """Have these apps' routes; None takes an app away. Returns the entries that this changed, as they were.
-
-        When an app needs a backend and none is left, all backends are arranged anew, which takes a reload.
-        """
+        """Have these apps' routes; None takes an app away. Returns the entries that this changed, as they were."""
         before: dict[str, Entry | None] = {}
         self._set(API, Entry(dict.fromkeys(sorted(api), f"-|{routes.API}")), before)
         for app_id, route in wanted.items():
-            self._set(str(app_id), self._entry(route) if route else None, before)
+            self._set(str(app_id), _entry(route) if route else None, before)
         return before
 
     def needs_backends(self, wanted: Iterable[AppRoute]) -> bool:
-        """Whether these apps need more backends than there are."""
-        needing = [route for route in wanted if route.is_own and not self._has(route)]
-        return len(needing) > len(self._free) or any(
-            route.is_sticky or self._taken.get(str(route.app_id)) for route in needing
-        )
-
-    def _has(self, route: AppRoute) -> bool:
-        """Whether the app has a backend of the right kind: in spare ones no client stays with a dyno."""
-        name = self._taken.get(str(route.app_id), "")
-        return bool(name) and name.startswith(routes.STICKY) is route.is_sticky
+        """Whether one of these apps needs a backend of its own that is not there. A running HAProxy takes none."""
+        return any(route.is_own and route.backend not in self._sections for route in wanted)
 
     def rearrange(self, wanted: Iterable[AppRoute]) -> None:
-        """Give each of these apps, which are all, that needs a backend one of its name; and have spare ones."""
-        named = sorted(route.backend for route in wanted if route.is_own)
-        self._taken = {}
-        self._arrange([*named, *(f"{routes.SPARE}{number}" for number in range(SPARES))])
+        """Give each of these apps, which are all, that needs a backend one of its name, and have no others."""
+        self._arrange(sorted(route.backend for route in wanted if route.is_own))
 
-    def _arrange(self, backends: Sequence[str]) -> None:
+    def _arrange(self, backends: Iterable[str]) -> None:
         self.backends = tuple(backends)
-        own = {name.partition("_")[2]: name for name in backends if not name.startswith(routes.SPARE)}
-        self._taken = {app: name for app, name in self._taken.items() if name in backends} | own
-        taken = set(self._taken.values())
-        self._free = [name for name in reversed(backends) if name not in taken]
-        self._sections = {name: rendering.head(name) for name in backends}
+        self._sections = {name: rendering.head(name) for name in self.backends}
         self._lines, self._order, self._hosts, self._sum, self.entries = {}, [], "", 0, {}
-
-    def _entry(self, route: AppRoute) -> Entry:
-        backend, servers = route.backend, dict[str, Server]()
-        if route.is_own:
-            backend = self.backend(route.app_id) or self._take(str(route.app_id))
-            servers = {server.name: server for server in route.servers}
-        value = rendering.map_value(route, backend)
-        return Entry({**dict.fromkeys(route.hosts, value), **dict(route.pages)}, backend if servers else "", servers)
-
-    def _take(self, app: str) -> str:
-        self._taken[app] = self._free.pop()
-        return self._taken[app]
 
     def _set(self, app: str, entry: Entry | None, before: dict[str, Entry | None]) -> None:
         old = self.entries.get(app)
@@ -142,7 +104,6 @@ class Layout:
                 self._sections[old.backend] = rendering.head(old.backend)
         if entry is None:
             del self.entries[app], self._lines[app], self._order[bisect_left(self._order, app)]
-            self._give_back(app)
             return
         if old is None:
             insort(self._order, app)
@@ -151,9 +112,9 @@ class Layout:
         if entry.backend:
             self._sections[entry.backend] = rendering.head(entry.backend) + rendering.servers([*entry.servers.values()])
 
-    def _give_back(self, app: str) -> None:
-        """A spare backend is free again; one of the app's name stays until backends are arranged anew."""
-        name = self._taken.get(app, "")
-        if name.startswith(routes.SPARE):
-            del self._taken[app]
-            self._free.append(name)
+
+def _entry(route: AppRoute) -> Entry:
+    hosts = {**rendering.places(route), **dict.fromkeys(route.hosts, rendering.map_value(route)), **dict(route.pages)}
+    if not route.is_own:
+        return Entry(hosts)
+    return Entry(hosts, route.backend, {server.name: server for server in route.servers})

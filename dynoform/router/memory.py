@@ -115,6 +115,8 @@ class Memory:
                 wanted |= layout.entries[app].hosts
         wanted.pop(GENERATION_KEY, None)
         differing = {host: value for host, value in wanted.items() if self.hosts.get(host) != value}
+        # What is led to is there before what leads to it, and goes after that.
+        differing = dict(sorted(differing.items(), key=lambda item: (item[1] is None, item[0] in self.hosts)))
         if len(differing) > MOST_HOSTS:
             _, *lines = layout.hosts.splitlines()
             self._master.replace(MAP, lines)

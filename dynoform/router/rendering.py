@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 
 from dynoform.domain import routes
+from dynoform.domain.router_log import AGAIN
 from dynoform.domain.routes import AppRoute, Server
 
 MOUNT = Path("/var/lib/dynoform/router")
@@ -47,19 +48,28 @@ GENERATION_KEY = "/generation"
 SERVER = (
     "weight 8 check inter 1d fastinter 1s downinter 1s rise 1 fall 1 observe layer4 error-limit 1 on-error mark-down"
 )
-"""What a server is beside its address, in the file and when it is added to a running HAProxy, which knows no
-``default-server``. ``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and get visibly
-uneven shares; each weight costs 1 KiB of each server. One that cannot be connected to gets nothing more until it can
-be: it is asked once a second. Others are not asked."""
+"""What a server of an app's own backend is beside its address, in the file and when it is added to a running HAProxy,
+which knows no ``default-server``. ``random(1)`` draws on a hash ring: with weight 1, servers have few places on it and
+get visibly uneven shares; each weight costs 1 KiB of each server. One that cannot be connected to gets nothing more
+until it can be: it is asked once a second. Others are not asked."""
 
 ATTEMPTS = 10
 """Dynos that are asked for one request at most, each of them once."""
 QUARANTINE_SECONDS = 5
-"""How long at most a lone dyno that could not be connected to is left alone; one of several is tried every second."""
+"""How long a dyno that could not be connected to is left alone."""
+STEPS = 16
+"""So many of an app's dynos are looked at, one after the other, for one that is not left alone, when two draws found
+none; then the router agent looks for one."""
+LATE_HOLD_SECONDS = 10
+"""How long a request that has found its app's last dyno gone waits for one: it has begun to wait for an answer."""
 IN_FLIGHT = 200
 """Requests at a time for each dyno that can be connected to; what comes above that is refused (H11)."""
 KEEPS_FROM = 100
 """Requests a second to an app from which on connections to its dynos are kept for further ones."""
+TLV = "0xE1"
+"""What a router says to itself of a request beside PROXY protocol version 2; of the range for own uses."""
+MARGIN_MS = 200
+"""How much longer who waits for a request of his own has patience."""
 MOST_HELD = 5_000
 """Requests of all apps that wait at a time: a quarter of the router's connections."""
 
@@ -120,7 +130,16 @@ def base(
         "most_held": MOST_HELD,
         "pages": PAGES,
         "patience": patience,
-        "pools": (routes.POOL, routes.SPARE, routes.STICKY),
+        "sticky": routes.STICKY,
+        "several": routes.SEVERAL,
+        "place": f"var(txn.number),concat(/,txn.app),map_str({MOUNT / HOSTS})",
+        "steps": STEPS,
+        "late_hold": LATE_HOLD_SECONDS,
+        "hold": routes.HOLD_SECONDS,
+        "again": AGAIN,
+        "again_socket": MOUNT / "again.sock",
+        "tlv": TLV,
+        "margin": MARGIN_MS,
         "quarantine": QUARANTINE_SECONDS,
         "share": SHARE,
         "own_certificate": OWN_CERTIFICATE,
@@ -134,7 +153,7 @@ def base(
 
 def head(backend: str) -> str:
     """The section of an app's backend, up to its servers."""
-    return _template("backend.cfg.j2").render(backend=backend, sticky=backend.startswith(routes.STICKY))
+    return _template("backend.cfg.j2").render(backend=backend)
 
 
 def servers(of: Sequence[Server]) -> str:
@@ -149,10 +168,25 @@ def cookie(server: Server) -> str:
     return server.name.partition(":")[2]
 
 
-def map_value(route: AppRoute, backend: str) -> str:
-    """What the map has for each host name of an app: ``app|backend``, and for a lone dyno where it is."""
-    lone = route.servers if route.backend == routes.LONE else ()
-    return "|".join([str(route.app_id), backend, *(f"{one.address}/{one.port}/{one.dyno}" for one in lone)])
+def map_value(route: AppRoute) -> str:
+    """What the map has for each host name of an app: ``app|backend``, for a lone dyno where it is, for several how many
+    they are."""
+    more = [place(one) for one in route.servers] if route.backend == routes.LONE else []
+    if route.backend == routes.SEVERAL:
+        more = [str(len(route.servers))]
+    return "|".join([str(route.app_id), route.backend, *more])
+
+
+def places(route: AppRoute) -> dict[str, str]:
+    """What the map has for the dynos of an app that has several: ``NUMBER/APP``, from 0, which no host can be."""
+    if route.backend != routes.SEVERAL:
+        return {}
+    return {f"{number}/{route.app_id}": place(one) for number, one in enumerate(route.servers)}
+
+
+def place(server: Server) -> str:
+    """Where a dyno is, and which: ``172.29.0.1/20001/web.1``."""
+    return f"{server.address}/{server.port}/{server.dyno}"
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -26,11 +26,8 @@ class Traffic:
         self._store, self._master, self._router, self._every = store, master, router, every
         self._look_at = 0.0
 
-    def look(
-        self, moment: datetime, backend: Callable[[uuid.UUID], str | None] = routes.backend, *, now: bool = False
-    ) -> None:
-        """Tell of requests before ``moment`` (the database's clock) if that is due, or at once; ``backend`` says which
-        one an app has for itself.
+    def look(self, moment: datetime, *, now: bool = False) -> None:
+        """Tell of requests before ``moment`` (the database's clock) if that is due, or at once.
 
         At once is for what a reload is about to hide: a new worker's counters start from nothing. Raises what
         ``Master`` does but for a HAProxy that does not run, which has no requests, and ``DynoformError``.
@@ -39,25 +36,23 @@ class Traffic:
             return
         with self._store.transaction() as session:
             known = _awake(session)
-        seen = self._seen(known, moment, backend) if known else {}
+        seen = self._seen(known, moment) if known else {}
         news = {app: at for app, at in seen.items() if (last := known[app]) is None or at - last >= NEWS}
         with self._store.transaction() as session:
             activity.requested(session, news)
             activity.told(session, self._router, moment, self._every)
         self._look_at = time.monotonic() + self._every.total_seconds()
 
-    def _seen(
-        self, apps: Collection[uuid.UUID], moment: datetime, backend: Callable[[uuid.UUID], str | None]
-    ) -> dict[uuid.UUID, datetime]:
+    def _seen(self, apps: Collection[uuid.UUID], moment: datetime) -> dict[uuid.UUID, datetime]:
         """The last request of each app that HAProxy remembers one of; ``moment`` for one in progress."""
-        owners = {backend(app): app for app in apps}
-        lone = {str(app): app for app in apps}
+        owners = {routes.sticky(app): app for app in apps}
+        shared = {str(app): app for app in apps}
         seen: dict[uuid.UUID, datetime] = {}
         try:
             for worker in self._master.workers():
                 counts = [(owners.get(count.backend), count) for count in self._master.traffic(worker)]
                 table = self._master.last_requests(worker, routes.LONE)
-                counts += [(lone.get(app), count) for app, count in table.items()]
+                counts += [(shared.get(app), count) for app, count in table.items()]
                 for app, count in counts:
                     if app is not None and (count.sessions or count.quiet_seconds is not None):
                         quiet = timedelta(0) if count.sessions else timedelta(seconds=count.quiet_seconds or 0)

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from cryptography import x509
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,7 @@ from dynoform.domain import acm, certificate_names, hostnames, webhooks
 from dynoform.domain.acm import Lifetime
 from dynoform.domain.certificates import Certificate
 from dynoform.store import platform_certificates, snapshots
+from dynoform.store.domains import routed_until
 from dynoform.store.releases import lock_app
 from dynoform.store.session import ROUTES, notify
 from dynoform.store.sni_endpoints import fill
@@ -105,8 +107,27 @@ def change(session: Session, subject_id: uuid.UUID, **values: Any) -> None:
 def show(session: Session, subject_id: uuid.UUID, status: str | None, reason: str | None) -> None:
     """What ``certs:auto`` says of a domain; written when it is something else, so its time is that of the change."""
     other = or_(Domain.acm_status.is_distinct_from(status), Domain.acm_status_reason.is_distinct_from(reason))
-    query = update(Domain).where(Domain.id == subject_id, other)
-    session.execute(query.values(acm_status=status, acm_status_reason=reason))
+    _show(session, (Domain.id == subject_id, other), status, reason)
+
+
+def _show(session: Session, which: Iterable[ColumnElement[bool]], status: str | None, reason: str | None) -> None:
+    """Write it down of each of these domains, and tell the apps' webhooks of those whose state is another now."""
+    conditions = [*which]
+    for app_id in session.scalars(select(Domain.app_id).where(*conditions).distinct().order_by(Domain.app_id)).all():
+        lock_app(session, app_id)  # before the webhooks, as whoever removes a domain does
+    rows = session.scalars(select(Domain).where(*conditions).order_by(Domain.id).with_for_update(of=Domain))
+    for row in rows.unique().all():
+        previous = {"acm_status": row.acm_status, "acm_status_reason": row.acm_status_reason}
+        row.acm_status, row.acm_status_reason = status, reason
+        session.flush()
+        session.refresh(row)
+        if previous["acm_status"] != status:
+            snapshot = partial(_snapshot, session, row)
+            publish(session, row.app_id, "api:domain", webhooks.UPDATE, snapshot, previous)
+
+
+def _snapshot(session: Session, row: Domain) -> snapshots.Snapshot:
+    return snapshots.domain(session.get_one(App, row.app_id), row, routed_until(session))
 
 
 def explain(session: Session, subject_id: uuid.UUID, reason: str) -> None:
@@ -168,7 +189,7 @@ def again(session: Session, app_id: uuid.UUID) -> None:
     failed = (Domain.app_id == app_id, Domain.acm_status.in_((acm.FAILING, acm.FAILED)))
     subjects_of = select(Domain.id).where(*failed)
     session.execute(update(AcmeSubject).where(AcmeSubject.id.in_(subjects_of)).values(failures=0, after=None))
-    session.execute(update(Domain).where(*failed).values(acm_status=None, acm_status_reason=None))
+    _show(session, failed, None, None)
 
 
 def stop(session: Session, app_id: uuid.UUID) -> None:
@@ -176,8 +197,7 @@ def stop(session: Session, app_id: uuid.UUID) -> None:
     mine = select(Domain.id).where(Domain.app_id == app_id)
     session.execute(delete(AcmeSubject).where(AcmeSubject.id.in_(mine)))
     session.execute(delete(SniEndpoint).where(SniEndpoint.app_id == app_id, SniEndpoint.acm))
-    shown = (Domain.app_id == app_id, Domain.acm_status.is_not(None))
-    session.execute(update(Domain).where(*shown).values(acm_status=None, acm_status_reason=None))
+    _show(session, (Domain.app_id == app_id, Domain.acm_status.is_not(None)), None, None)
 
 
 def tidy(session: Session) -> None:

@@ -5,6 +5,7 @@ Here and not in the API, because workers change builds, releases and dynos too.
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from dynoform.domain import buildpacks, dyno_names
@@ -16,6 +17,7 @@ from dynoform.store.tables import (
     AddonAttachment,
     App,
     Build,
+    Domain,
     Dyno,
     Formation,
     Plan,
@@ -142,6 +144,24 @@ def release(app: App, row: Release) -> Snapshot:
         "updated_at": shown(row.updated_at),
         "user": account(row.account),
         "version": row.version,
+    }
+
+
+def domain(app: App, row: Domain, routed: datetime | None) -> Snapshot:
+    """A custom domain; ``routed`` is the moment whose routes are in force on all routers."""
+    endpoint = row.sni_endpoint
+    return {
+        "acm_status": row.acm_status,
+        "acm_status_reason": row.acm_status_reason,
+        "app": _app(app),
+        "cname": row.cname,
+        "created_at": shown(row.created_at),
+        "hostname": row.hostname,
+        "id": str(row.id),
+        "kind": "custom",
+        "sni_endpoint": {"id": str(endpoint.id), "name": endpoint.name} if endpoint else None,
+        "status": "succeeded" if routed is not None and routed > row.created_at else "pending",
+        "updated_at": shown(row.updated_at),
     }
 
 

@@ -1,6 +1,6 @@
 -- Holds a request until the router agent says where to send it: one line to its socket with the app's id, and "down" if
 -- no known dyno can be connected to; one line back, "up ADDRESS PORT DYNO" or the code of an error. An agent that is away
--- may come back, and is asked again until then.
+-- may come back, and is asked again until then. A request that has come once more has less time (txn.most, seconds).
 local SOCKET = "unix@/var/lib/dynoform/router/gate.sock"
 local SECONDS = tonumber(os.getenv("DYNOFORM_HOLD_SECONDS")) or 75 -- Heroku's H20
 local PAUSE_MS = 200
@@ -24,11 +24,12 @@ end
 
 local function hold(txn)
     local started = milliseconds()
+    local seconds = math.min(SECONDS, txn:get_var("txn.most") or SECONDS)
     local down = txn:get_var("txn.down")
     local question = txn:get_var("txn.app") .. (down and " down" or "")
     local answer = nil
     while not answer do
-        local left = SECONDS - (milliseconds() - started) // 1000
+        local left = seconds - (milliseconds() - started) // 1000
         if left <= 0 then
             answer = down and "H99" or "H20"
         else

@@ -19,6 +19,8 @@ from pulumi.runtime import config, rpc, stack
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
+SECRETS = ("dynoform:acmeAccountKey",)
+"""What of a configuration is encrypted."""
 IMAGE = re.compile(r"^(dynoform/[a-z0-9-]+):[0-9a-f]{12}$")
 FACTS = {
     "docker_root": "/var/lib/docker",
@@ -94,7 +96,8 @@ def main() -> None:
         program = ROOT / "components/addons/instance/__main__.py"
         os.environ["DYNOFORM_INSTANCE"] = sys.stdin.read()
     else:
-        config.set_all_config(json.load(sys.stdin))
+        given = json.load(sys.stdin)
+        config.set_all_config(given, [key for key in given if key in SECRETS])
     recorder = Recorder()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

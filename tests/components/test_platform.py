@@ -47,6 +47,8 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:acmeDirectory": "https://ca.example.com/dir",
             "dynoform:acmeTermsAgreed": "true",
             "dynoform:acmeAuthorities": "PEM",
+            "dynoform:acmeAccountKeyId": "key-1",
+            "dynoform:acmeAccountKey": "k" * 43,
             "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
             "dynoform:routing": "better",
             "dynoform:proxyProtocolFrom": "10.20.0.0/24, fd00::/64",
@@ -139,7 +141,7 @@ def test_the_api_alone_is_told_where_certificates_come_from(
         told[each["name"]] = {name for name in container.get("env", {}) if "ACME" in name}
         files[each["name"]] = {file["fileName"] for file in container.get("secrets", []) if "acme" in file["fileName"]}
     assert told.pop("local_api") == {"DYNOFORM_ACME_DIRECTORY", "DYNOFORM_ACME_EMAIL"}
-    assert files.pop("local_api") == {"acme_authorities"}
+    assert files.pop("local_api") == {"acme_account", "acme_authorities"}
     assert not any(told.values()) and not any(files.values())
     assert "acme" not in json.dumps(platform).lower().replace("acme_", "")
 

@@ -124,9 +124,23 @@ def test_an_authority_needs_agreement_and_a_hook_is_a_secret(load: Any) -> None:
         ),
         ({"acmeDnsHook": "x" * 500_000}, "acmeDnsHook: is longer than 409600 bytes"),
         ({"acmeEmail": "tls@"}, "acmeEmail: 'tls@' is not an e-mail address"),
+        ({"acmeAccountKeyId": "key-1"}, "acmeAccountKey: is missing, and acmeAccountKeyId is set"),
+        ({"acmeAccountKey": "k" * 43}, "acmeAccountKeyId: is missing, and acmeAccountKey is set"),
+        ({"acmeAccountKeyId": "key 1", "acmeAccountKey": "k" * 43}, "acmeAccountKeyId: 'key 1' is no name of a key"),
+        ({"acmeAccountKeyId": "key-1", "acmeAccountKey": "k+/="}, "acmeAccountKey: is no key: letters, digits"),
+        (
+            {"acmeDirectory": "", "acmeAccountKeyId": "key-1", "acmeAccountKey": "k" * 43},
+            "acmeAccountKey: is of no use without acmeDirectory",
+        ),
     ):
         with pytest.raises(pulumi.RunError, match=f"dynoform:{message}"):
-            load(["dynoform:acmeDnsHook"], **{**given, **changes})
+            load(["dynoform:acmeDnsHook", "dynoform:acmeAccountKey"], **{**given, **changes})
+    bound = {**given, "acmeAccountKeyId": "key-1", "acmeAccountKey": "k" * 43}
+    found = load(["dynoform:acmeAccountKey"], **bound).acme
+    assert (found.account_key_id, found.account_key) == ("key-1", "k" * 43)
+    assert "kkk" not in repr(found)
+    with pytest.raises(pulumi.RunError, match="acmeAccountKey: is in the clear: give pulumi config set the option --s"):
+        load([], **bound)
 
 
 def test_declared_app_has_source_config_and_formation(load: Any) -> None:

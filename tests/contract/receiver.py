@@ -4,7 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,12 +30,17 @@ class Request:
 
 
 class Receiver:
-    """``statuses`` are given one after the other, then 204; a negative one keeps the client waiting instead."""
+    """``statuses`` are given one after the other, then 204; a negative one keeps the client waiting instead.
+
+    ``retry_after`` is what those that are no success say besides. With ``drips``, an answer comes byte by byte.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.requests: list[Request] = []
         self.statuses: list[int] = []
+        self.retry_after = ""
+        self.drips = False
         self.released = threading.Event()
         self._changed = threading.Condition()
 
@@ -84,11 +89,23 @@ class _Handler(BaseHTTPRequestHandler):
         if status < 0:
             made.released.wait(30)
             return
+        if made.drips:
+            self._drip(made)
+            return
         self.send_response(status)
+        if made.retry_after and status >= 300:
+            self.send_header("Retry-After", made.retry_after)
         if 300 <= status < 400:
             self.send_header("Location", "/elsewhere")
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _drip(self, made: Receiver) -> None:
+        with suppress(OSError):
+            for byte in b"HTTP/1.1 204 No Content\r\nX-Long: " + b"x" * 100_000:
+                self.wfile.write(bytes([byte]))
+                if made.released.wait(0.05):
+                    return
 
     def log_message(self, format: str, *args: object) -> None:
         return

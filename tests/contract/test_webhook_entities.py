@@ -10,8 +10,9 @@ from sqlalchemy import select
 from dynoform.addons.worker import Worker
 from dynoform.domain.releases import PENDING
 from dynoform.domain.webhooks import ENTITIES
+from dynoform.store import acme
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, Dyno, Release
+from dynoform.store.tables import Account, App, Domain, Dyno, Release
 from dynoform.store.webhooks import dyno_changed, dyno_created, release_changed
 from tests.contract.addon_fixtures import patch, provider, worker, working
 from tests.contract.conftest import deploy, path_of
@@ -109,6 +110,37 @@ def test_certificates_that_the_platform_gets_are_told(client: httpx.Client, team
     shown = client.get(f"/apps/myapp/sni-endpoints/{name}").json()
     assert renewed["data"] == shown
     assert shown["ssl_cert"]["acm"] is True and "PRIVATE" not in str(made)
+
+
+def test_how_far_a_domains_certificate_is_is_told_when_that_changes(
+    client: httpx.Client, team_app: str, store: Store
+) -> None:
+    client.post("/apps/myapp/domains", json={"hostname": "www.example.com"}).raise_for_status()
+    client.post("/apps/myapp/acm", json={}).raise_for_status()
+    with store.transaction() as session:
+        domain = session.scalars(select(Domain)).unique().one().id
+    for status, reason in (
+        ("failing", "no DNS"),
+        ("failing", "no DNS"),
+        ("failing", "somebody else answers"),
+        ("dns-verified", None),
+    ):
+        with store.transaction() as session:
+            acme.show(session, domain, status, reason)
+    issue(store, "www.example.com")
+    shown = client.get("/apps/myapp/domains/www.example.com").json()
+    client.delete("/apps/myapp/acm").raise_for_status()
+    _, *changes = told(client, "api:domain")
+    assert {each["action"] for each in changes} == {"update"}
+    states = [(each["previous_data"]["acm_status"], each["data"]["acm_status"]) for each in changes]
+    assert states == [
+        (None, "failing"),
+        ("failing", "dns-verified"),
+        ("dns-verified", "cert issued"),
+        ("cert issued", None),
+    ]
+    assert changes[1]["previous_data"]["acm_status_reason"] == "somebody else answers"
+    assert changes[2]["data"] == shown
 
 
 def run(client: httpx.Client, store: Store, operator: Account) -> None:

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from dynoform.domain.routes import RoutedApp, Routes, WebDyno, compute
+from dynoform.domain.routes import RoutedApp, Routes, WebDyno, compute, sticky
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
 from dynoform.router.gate import Gate
-from dynoform.router.layout import SPARES
 from dynoform.router.rendering import MOUNT
 from tests.integration.engine_parts import parts
 from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest
@@ -88,39 +87,38 @@ def in_force(router: RouterUnderTest, wanted: Routes) -> bool:
         for name, one in found.items()
         if one.serves and name.startswith("web.")
     }
-    own = [one for route in wanted.apps.values() if route.backend.startswith("app_") for one in route.servers]
+    own = [one for route in wanted.apps.values() if route.is_own for one in route.servers]
     assert on_disk == serving == {(one.name, one.address, str(one.port)) for one in own}
     return not router.agent.apply(wanted)
 
 
-def test_more_apps_that_grow_than_there_are_spare_backends_cost_one_reload(router: RouterUnderTest) -> None:
+def test_apps_that_grow_and_shrink_cost_no_reload(router: RouterUnderTest) -> None:
     router.route()
-    apps = [RoutedApp(uuid.uuid4(), f"app-{number}") for number in range(SPARES + 2)]
+    apps = [RoutedApp(uuid.uuid4(), f"app-{number}") for number in range(20)]
 
     def grow(number: int) -> Routes:
         dynos = [router.dyno(each, 21000 + each, app.id) for app in apps[:number] for each in (1, 2)]
         return compute([*apps, RoutedApp(router.shop, "shop")], [*dynos, router.dyno(1, 21001)], "localhost")
 
-    router.agent.apply(grow(0))
-    reloaded, times = router.agent.reloaded, 0
-    with load(router, "shop.localhost") as failures:
-        for number in range(len(apps) + 1):
+    router.agent.apply(grow(1))
+    reloaded = router.agent.reloaded
+    with load(router, "shop.localhost", "app-0.localhost") as failures:
+        for number in range(1, len(apps) + 1):
             router.agent.apply(grow(number))
-            times += router.agent.reloaded != reloaded
-            reloaded = router.agent.reloaded
-        assert times <= 2
         assert in_force(router, grow(len(apps)))
     assert failures == []
     assert {json.loads(router.get(f"{apps[-1].name}.localhost").text)["name"] for _ in range(30)} == {"one", "two"}
     router.agent.apply(grow(0))
     assert in_force(router, grow(0))
+    assert router.agent.reloaded == reloaded
 
 
 def test_what_an_agent_that_was_killed_left_half_done_is_done(router: RouterUnderTest) -> None:
     one, two = router.dyno(1, 21001), router.dyno(2, 21002)
-    router.route(one, two)
-    reloaded = router.agent.reloaded
-    backend = router.agent.backend(router.shop)
+    others = [RoutedApp(router.blog, "blog"), RoutedApp(router.empty, "empty")]
+    wanted = compute([RoutedApp(router.shop, "shop", affinity=True), *others], [one, two], "localhost")
+    router.agent.apply(wanted)
+    reloaded, backend = router.agent.reloaded, sticky(router.shop)
     # It wrote the files, and ended in the middle of telling HAProxy.
     stray = "add server {0}/web.9:dead 127.0.0.1:1 weight 8", "set server {0}/web.9:dead state ready"
     master = router.agent.master
@@ -132,11 +130,6 @@ def test_what_an_agent_that_was_killed_left_half_done_is_done(router: RouterUnde
         == []
     )
     again = Agent(router.agent.store, router.folder, "localhost", Journal("test"))
-    wanted = compute(
-        [RoutedApp(router.shop, "shop"), RoutedApp(router.blog, "blog"), RoutedApp(router.empty, "empty")],
-        [one, two],
-        "localhost",
-    )
     assert again.apply(wanted) is True
     router.agent = again
     again.gate = Gate(router.woken.append, Journal("test"), HOLD_SECONDS)

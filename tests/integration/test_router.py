@@ -28,6 +28,7 @@ from tests.integration import certificates
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_under_test import (
     AWAY_SECONDS,
+    DYNOS,
     HOLD_SECONDS,
     PLATFORM,
     Answer,
@@ -225,7 +226,7 @@ def test_too_many_requests_do_not_wait(router: RouterUnderTest, monkeypatch: pyt
 
 
 def test_haproxy_tells_of_requests_that_were_and_of_those_that_are(router: RouterUnderTest) -> None:
-    # One app of two dynos, which has a backend of its own, and one of one dyno, which has none.
+    # An app of one dyno, and one of two.
     router.route(router.dyno(1, 21001, router.blog), router.dyno(1, 21001), router.dyno(2, 21002))
     time.sleep(1.1)
     with ExitStack() as clients:
@@ -254,15 +255,35 @@ def streaming(router: RouterUnderTest, host: str) -> "Iterator[subprocess.Popen[
 
 def counted(router: RouterUnderTest, app: uuid.UUID) -> list[Traffic]:
     """What all workers have counted of an app, the newest worker first."""
-    master, own = router.agent.master, router.agent.backend(app)
-    found = [count for worker in master.workers() for count in master.traffic(worker) if count.backend == own]
+    master = router.agent.master
     tables = [master.last_requests(worker, routes.LONE) for worker in master.workers()]
-    return found or [table[str(app)] for table in tables if str(app) in table]
+    return [table[str(app)] for table in tables if str(app) in table]
 
 
 def test_a_dead_dyno_costs_no_request(router: RouterUnderTest) -> None:
     router.route(router.dyno(1, 21001), router.dyno(2, 21099), router.dyno(3, 21098))
     assert {router.get("shop.localhost").status for _ in range(100)} == {200}
+
+
+def test_a_router_that_finds_all_dynos_gone_waits_for_one(router: RouterUnderTest) -> None:
+    router.route(*(router.dyno(number, 21400 + number) for number in (1, 2)))
+    late = []
+    timer = threading.Timer(1, lambda: late.append(serve(DYNOS, 21402, "late")))
+    timer.start()
+    assert router.get("shop.localhost", "/one-comes").status == 200
+    timer.join()
+    late[0].shutdown()
+    late[0].server_close()
+    found = router.log_line(router.shop, "/one-comes")
+    assert " at=info method=GET " in found and " dyno=web.2 connect=" in found
+    assert int(found.partition(" connect=")[2].partition("ms")[0]) > 800
+    router.route(*(router.dyno(number, 21410 + number) for number in (1, 2)))
+    for path in ("/none-comes", "/none-comes-still"):
+        started = time.monotonic()
+        assert router.get("shop.localhost", path).status == 503
+        assert HOLD_SECONDS - 0.5 < time.monotonic() - started < HOLD_SECONDS + 1
+        found = router.log_line(router.shop, f'path="{path}"')
+        assert ' at=error code=H99 desc="Platform error" ' in found and " dyno= connect= service= " in found
 
 
 @pytest.mark.slow

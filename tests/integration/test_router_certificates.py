@@ -4,6 +4,7 @@ import http.client
 import os
 import socket
 import ssl
+import subprocess
 import tempfile
 import threading
 import time
@@ -422,3 +423,68 @@ def negotiated(router: Router, cipher: str) -> bool:
             return True
     except (ssl.SSLError, OSError):
         return False
+
+
+def test_what_checkers_of_tls_look_for_is_not_there(router: Router, agent: Agent) -> None:
+    """What testssl.sh and others report as weak, but for versions and ciphers, which have tests above."""
+    said = s_client(router, "-tls1_2", "-status")
+    for line in (
+        "OCSP response: no response sent",
+        "Secure Renegotiation IS supported",
+        "Compression: NONE",
+        "No ALPN negotiated",
+    ):
+        assert line in said, said
+    assert "TLS session ticket:" not in said
+    assert "Server Temp Key: X25519" in said
+    assert "ALPN protocol: h2" in s_client(router, "-alpn", "h2,http/1.1")
+    assert "inappropriate fallback" in s_client(router, "-no_tls1_3", "-fallback_scsv")
+    for weak in (["-cipher", "ALL:@SECLEVEL=0", "-sigalgs", "RSA+SHA1:ECDSA+SHA1"], ["-groups", "ffdhe2048"]):
+        assert "handshake failure" in s_client(router, "-tls1_2", *weak), weak
+    again = s_client(router, "-tls1_2", said="R\n")
+    assert "RENEGOTIATING" in again
+    assert again.count("no renegotiation") + again.count("handshake failure") + again.count("unexpected eof") > 0, again
+
+
+def s_client(router: Router, *options: str, said: str = "Q\n") -> str:
+    """All that OpenSSL's client says of a connection; ``said`` is typed into it."""
+    command = ["openssl", "s_client", "-connect", f"{LOCAL}:{router.https}", "-servername", "localhost", *options]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=20, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", [b"\x00\x02", b"\x03\x00"], ids=["SSL 2", "SSL 3"])
+def test_versions_that_no_client_speaks_any_more_are_refused(router: Router, agent: Agent, version: bytes) -> None:
+    assert greeted(router, hello(version, b"\x00"))[:1] in {b"", b"\x15"}, "an alert, or nothing"
+
+
+def test_compression_is_not_taken_though_a_client_offers_it(router: Router, agent: Agent) -> None:
+    answer = greeted(router, hello(b"\x03\x03", b"\x01\x00"))
+    assert answer[:1] == b"\x16" and answer[5:6] == b"\x02", "the server's hello"
+    session = answer[43]
+    assert answer[44 + session + 2] == 0, "the method is none"
+
+
+def hello(version: bytes, compressions: bytes) -> bytes:
+    """A client's first words, as of TLS 1.2, with ECDHE ciphers that the router takes."""
+    suites = b"\xc0\x2b\xc0\x2f\x00\xff"
+    extensions = b"\x00\x0a\x00\x04\x00\x02\x00\x17" + b"\x00\x0d\x00\x06\x00\x04\x04\x03\x04\x01"
+    body = version + bytes(32) + b"\x00" + _counted(suites, 2) + _counted(compressions, 1) + _counted(extensions, 2)
+    handshake = b"\x01" + _counted(body, 3)
+    return b"\x16\x03\x01" + _counted(handshake, 2)
+
+
+def _counted(data: bytes, size: int) -> bytes:
+    return len(data).to_bytes(size, "big") + data
+
+
+def greeted(router: Router, first: bytes) -> bytes:
+    """The beginning of what the router answers to a client's first words."""
+    with socket.create_connection((LOCAL, router.https), 5) as connection:
+        connection.settimeout(5)
+        connection.sendall(first)
+        answer = b""
+        with suppress(OSError):
+            while len(answer) < 100 and (more := connection.recv(4096)):
+                answer += more
+        return answer

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dynoform.domain.router_log import CODES
-from dynoform.domain.routes import CustomDomain, RoutedApp
-from dynoform.router.rendering import IN_FLIGHT, Patience
+from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno
+from dynoform.router.rendering import ATTEMPTS, IN_FLIGHT, QUARANTINE_SECONDS, Patience
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.raw_dyno import FullListener, RawDyno
 from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest, log_plane, running
@@ -226,7 +226,7 @@ def test_h19_and_h21_when_no_dyno_lets_itself_be_connected_to(router: RouterUnde
     wanted = expected("H19", "Backend connection timeout", "/times-out", rest)
     check(line(router, "/times-out"), wanted, connect=(1900, 3500))
     full.close()
-    to(router, RAW, NOBODY)
+    forget(router)
     alive = RawDyno(DYNOS, NOBODY)
     to(router, NOBODY)
     assert router.get("blog.localhost", "/up").status == 200
@@ -234,6 +234,12 @@ def test_h19_and_h21_when_no_dyno_lets_itself_be_connected_to(router: RouterUnde
     time.sleep(0.1)
     assert router.get("blog.localhost", "/refused").status == 503
     check(line(router, "/refused"), expected("H21", "Backend connection refused", "/refused", rest))
+
+
+def forget(router: RouterUnderTest) -> None:
+    """Have the router leave no dyno alone any more."""
+    for table in ("lone", "several"):
+        router.agent.master._ask(f"@1 clear table {table}", 5)
 
 
 def test_a_dyno_that_refuses_is_left_alone_until_it_is_back_and_others_serve(
@@ -250,15 +256,60 @@ def test_a_dyno_that_refuses_is_left_alone_until_it_is_back_and_others_serve(
         slow += time.monotonic() - started > 0.9
     assert slow <= 1, "it costs one request a second, once"
     late = RawDyno(DYNOS, NOBODY)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + QUARANTINE_SECONDS + 2
     while not any(late.received) and time.monotonic() < deadline:
         router.get("blog.localhost", "/back")
     late.close()
     assert any(late.received), "it gets requests again"
 
 
+def test_what_a_dyno_does_after_others_refused_is_said_of_that_one(router: RouterUnderTest, dyno: RawDyno) -> None:
+    for number, (path, code, desc, status, service) in enumerate((
+        ("/close?last", "H13", "Connection closed without response", 503, (0, 1000)),
+        ("/silent?last", "H12", "Request timeout", 503, (1000, 3500)),
+        ("/cookie?last", "H25", "HTTP Restriction", 502, (0, 1000)),
+    )):  # fmt: skip
+        refusing(router, number, router.dyno(4, RAW, router.blog))
+        assert router.get("blog.localhost", path).status == status
+        rest = f"dyno=web.4 connect=Nms service=Nms status={status} bytes=0"
+        check(line(router, path), expected(code, desc, path, rest), service, (0, 1000))
+    for number in range(3, 13):
+        refusing(router, number, router.dyno(4, RAW, router.blog))
+        assert router.get("blog.localhost", f"/fine?{number}").status == 200
+        assert re.match(r"at=info method=GET .* dyno=web\.4 connect=", line(router, f"/fine?{number}"))
+        kept = [text for _, text in router.logplex.buffers.last(str(router.blog), 1500)]
+        assert sum(f"/fine?{number}".encode() in text for text in kept) == 1, "one line of each request"
+    refusing(router, 13, router.dyno(4, RAW, router.blog))
+    with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as client:
+        client.sendall(b"GET /silent?left HTTP/1.1\r\nHost: blog.localhost\r\n\r\n")
+        time.sleep(0.5)
+    rest = "dyno=web.4 connect=Nms service=Nms status=499 bytes=0"
+    check(
+        line(router, "/silent?left"), expected("H27", "Client Request Interrupted", "/silent?left", rest), (200, 1500)
+    )
+    with closing(switched(router, "/switch?last")) as connection:
+        connection.sendall(b"ping")
+        assert connection.recv(4) == b"ping"
+
+
+def refusing(router: RouterUnderTest, number: int, last: WebDyno) -> None:
+    """Three dynos that are not there, and one that is: others for each number, so that none is left alone yet."""
+    gone = [router.dyno(each, 21200 + 10 * number + each, router.blog) for each in (1, 2, 3)]
+    router.route(*gone, last)
+
+
+def test_no_more_than_ten_dynos_are_asked(router: RouterUnderTest) -> None:
+    router.route(*(router.dyno(number, 22000 + number, router.blog) for number in range(1, 101)))
+    assert router.get("blog.localhost", "/ten").status == 503
+    rest = "dyno=web.N connect=Nms service= status=503 bytes="
+    found = re.sub(r"web\.\d+", "web.N", line(router, "/ten"))
+    check(found, expected("H21", "Backend connection refused", "/ten", rest), connect=(0, 1000))
+    table = router.agent.master._ask("@1 show table several", 5)
+    assert len(re.findall(rf"key={DYNOS}/220\d\d/web\.\d+ ", table)) == ATTEMPTS
+
+
 def test_all_dynos_down_requests_wait_for_one_then_are_h99(router: RouterUnderTest) -> None:
-    time.sleep(5)  # the app's dyno may be left alone since an earlier test
+    forget(router)
     brief = RawDyno(DYNOS, NOBODY)
     to(router, NOBODY)
     brief.close()

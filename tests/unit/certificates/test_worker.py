@@ -1,5 +1,6 @@
 """The certificate worker against pebble, which refuses half of all nonces: what is got, refused and renewed."""
 
+import base64
 import io
 import json
 import ssl
@@ -11,16 +12,19 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dynoform.certificates import dns_hook
 from dynoform.certificates.authority import Authority
 from dynoform.certificates.worker import Worker
+from dynoform.configuration import Configuration
 from dynoform.domain import acm
+from dynoform.journal import Journal
 from dynoform.store import acme, certificates, platform_certificates
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
 from dynoform.store.tables import AcmeAccount, AcmeChallenge, AcmeSubject, App, Domain, PlatformCertificate, SniEndpoint
+from tests import acme_platform, pebble
 from tests.acme_platform import KEY, WRONG, Router, work
 from tests.pebble import BLOCKED, Pebble
 from tests.unit.certificates.conftest import Apps
@@ -281,6 +285,41 @@ def test_an_account_that_the_authority_does_not_know_is_made_anew(
         acme.change(session, identifier, after=None)
     work(worker)
     assert apps.state("www.example.com") == (acm.ISSUED, None)
+
+
+def test_an_authority_that_takes_only_accounts_of_its_own(
+    store: Store, configuration: Configuration, tmp_path: Path, said: io.StringIO, apps: Apps
+) -> None:
+    (folder := tmp_path / "pebble").mkdir()
+    (secrets := tmp_path / "secrets").mkdir()
+    key = base64.urlsafe_b64encode(b"k" * 32).rstrip(b"=").decode()
+    apps.add("bound.example.com")
+    with pebble.running(folder, accounts={"key-1": key}) as authority:
+        settings = acme_platform.settings(configuration, authority, secrets, domain="apps.example")
+        platform = Store(settings, "test", pool=5)
+        with acme_platform.routed(platform, authority.http_port):
+            worker = acme_platform.make_worker(platform, Journal("certificates", said), ())
+            work(worker)
+            assert "takes only those that have an account with it" in said.getvalue()
+            assert "set acmeAccountKeyId and acmeAccountKey to what it gives you" in said.getvalue()
+            assert apps.state("bound.example.com")[0] != acm.FAILING, "it is nobody's failure"
+            (secrets / "acme_account").write_text(f"key-1\n{'x' * 40}")
+            again(store, apps)
+            work(worker)
+            assert apps.state("bound.example.com")[0] != acm.ISSUED
+            (secrets / "acme_account").write_text(f"key-1\n{key}")
+            again(store, apps)
+            work(worker)
+            assert apps.state("bound.example.com") == (acm.ISSUED, None)
+            worker.close()
+        platform.close()
+    assert key not in said.getvalue()
+
+
+def again(store: Store, apps: Apps) -> None:
+    """Have what could not be had due now."""
+    with store.transaction() as session:
+        session.execute(update(AcmeSubject).values(after=None))
 
 
 def test_nobody_is_given_what_they_want_no_more(

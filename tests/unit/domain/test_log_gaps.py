@@ -44,6 +44,23 @@ def test_several_lost_files_are_all_found_and_each_once() -> None:
     assert gaps.rotated(A, WEB, file(3, 3.5)) == []
 
 
+def test_lines_of_one_microsecond_at_both_sides_of_a_files_end_make_no_difference() -> None:
+    early, late = Gaps(), Gaps()
+    come(early, 1, 2)
+    early.rotated(A, WEB, file(2, 3))
+    assert come(early, 3, 4) == [file(2, 3)]
+    come(late, 1, 2, 3, 4)
+    assert late.rotated(A, WEB, file(2, 3)) == [file(2, 3)]
+
+
+def test_however_many_files_are_filled_while_one_is_read_all_are_found() -> None:
+    gaps = Gaps()
+    come(gaps, 1)
+    files = [file(2 + n / 20, 2 + (n + 0.9) / 20) for n in range(900)]
+    assert [found for each in files for found in gaps.rotated(A, WEB, each)] == []
+    assert come(gaps, 58) == files
+
+
 def test_other_dynos_and_what_came_before_the_first_line_do_not_count() -> None:
     gaps = Gaps()
     assert gaps.rotated(A, WEB, file(1, 2)) == []

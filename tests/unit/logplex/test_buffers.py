@@ -64,6 +64,21 @@ def test_a_slow_reader_loses_lines_and_is_told_how_many() -> None:
     assert b" heroku[logplex]: Error L11 (Tail buffer overflow) -> This buffer dropped 3 messages since " in lost
 
 
+def test_what_was_lost_elsewhere_is_told_however_slow_a_reader_is() -> None:
+    told = b"2026-11-26T06:00:01.000000+00:00 heroku[logplex]: Error L12 (Local buffer overflow): 35000 messages"
+    lie = b"2026-11-26T06:00:01.000000+00:00 app[web.1]: heroku[logplex]: Error L12"
+
+    async def scenario() -> list[bytes]:
+        tail = Tail(limit=2)
+        for number, line in enumerate([b"a", b"b", b"c", told, lie]):
+            tail.put(Numbered(number, line))
+        return texts(await tail.take())
+
+    one, two, kept, lost = asyncio.run(scenario())
+    assert (one, two, kept) == (b"a", b"b", told)
+    assert b"This buffer dropped 2 messages since " in lost
+
+
 def test_reading_goes_on_after_a_number_whatever_the_lines_say() -> None:
     buffers = Buffers(history=4)
     for number in range(6):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dynoform.domain.log_drains import Target
-from dynoform.logplex import drains
+from dynoform.logplex import drains, senders
 from dynoform.logplex.places import Connector
 from tests import rsyslog
 from tests.contract.receiver import Receiver
@@ -94,6 +94,39 @@ def test_a_request_that_fails_comes_again_with_the_same_id(
     assert https.requests[3].headers["Logplex-Frame-Id"] != tried[0].headers["Logplex-Frame-Id"]
 
 
+@pytest.mark.parametrize("telemetry", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_receiver_that_asks_to_be_let_alone_is(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None], status: int, telemetry: bool
+) -> None:
+    pauses(0.01)
+    https.statuses, https.retry_after = [status], "1"
+    plane.apply(replace(target(app, https.url), otlp=telemetry))
+    plane.write(app, "hello")
+    https.wait(1)
+    asked = time.monotonic()
+    first, again = https.wait(2)
+    assert 0.9 < time.monotonic() - asked < 5
+    assert again.path == ("/hooks/v1/logs?x=1" if telemetry else "/hooks?x=1")
+    assert b"hello" in first.body and b"hello" in again.body
+
+
+def test_a_receiver_that_answers_byte_by_byte_is_given_up(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses(0.01)
+    monkeypatch.setattr(senders, "SECONDS", 0.5)
+    https.drips = True
+    plane.apply(target(app, https.url))
+    plane.write(app, "hello")
+    started = time.monotonic()
+    https.wait(2)
+    assert 0.4 < time.monotonic() - started < 5
+    https.drips = False
+    until(lambda: len(https.requests) > 2, lambda: len(https.requests))
+    assert set(texts(https)) == {"hello"}
+
+
 def test_a_receiver_that_refuses_loses_that_request_and_is_told(
     plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None]
 ) -> None:
@@ -131,6 +164,29 @@ def test_1024_lines_wait_and_the_oldest_go(
     assert messages(https.requests[1].body)[0].startswith("<172>1 ")
     assert sum(int(each.headers["Logplex-Msg-Count"]) for each in https.requests) == len(texts(https))
     assert max(len(each.body) for each in https.requests) < 110_000
+
+
+def test_what_was_lost_on_a_host_is_told_to_a_drain_that_loses_lines_itself(
+    plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None]
+) -> None:
+    pauses(0.3)
+    https.statuses += [503]
+    plane.apply(target(app, https.url))
+    plane.write(app, "first")
+    https.wait(1)
+    told = "Error L12 (Local buffer overflow): 35000 messages of web.1 dropped since 2026-11-26T06:00:00.000000+00:00."
+    plane.write(app, told, process="logplex", source="heroku")
+    plane.write(app, "Error L12 is what an app may say")
+    for start in range(0, 2_000, 100):
+        plane.write(app, *(f"line {number}" for number in range(start, start + 100)))
+    until(lambda: "line 1999" in texts(https), lambda: texts(https)[-3:])
+    time.sleep(0.2)
+    taken = texts(https)
+    assert taken.count(told) == 1
+    assert "Error L12 is what an app may say" not in taken
+    assert messages(https.requests[1].body)[0].startswith("<172>1 ")
+    lost = sum(int(each[1]) for text in taken if (each := re.match(r"Error L10 .*: (\d+) messages", text)))
+    assert lost == 2_003 - 1_024
 
 
 def test_a_dead_and_a_slow_drain_hurt_no_other(plane: Plane, https: Receiver, app: str) -> None:

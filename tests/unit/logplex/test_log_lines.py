@@ -214,6 +214,11 @@ def test_how_a_request_ended_gives_its_code(fields: dict[str, object], code: str
     ("fields", "measures"),
     [
         ({"held": 1200, "total": 1207}, "dyno=web.1 connect=1201ms service=6ms status=200 bytes=599 "),
+        ({"before": 1003, "held": 20, "total": 30}, "dyno=web.1 connect=1024ms service=9ms status=200 bytes=599 "),
+        (
+            {"before": 9003, "code": "H21", "status": 503, "connect": -1},
+            "dyno=web.1 connect=9010ms service= status=503 ",
+        ),
         ({"state": "LR", "status": 503, "code": "H14", "connect": -1}, "dyno= connect= service= status=503 bytes= "),
         ({"state": "SC", "status": 503, "connect": -1}, "dyno=web.1 connect=7ms service= status=503 bytes= "),
         ({"state": "sH", "status": 503}, "dyno=web.1 connect=1ms service=6ms status=503 bytes=0 "),
@@ -232,6 +237,16 @@ def test_a_client_cannot_add_fields_to_a_router_line() -> None:
     text = router_log.line(request(host='a status=200 x="', path='/" status=200', dyno=None, bytes="many"))
     assert "host=astatus=200x= " in text
     assert 'path="/%22 status=200"' in text
+
+
+@pytest.mark.parametrize(
+    ("state", "is_kept"), [("--", False), ("CD", False), ("sH", False), ("SC", True), ("sC", True)]
+)
+def test_of_a_request_that_comes_to_the_router_again_one_line_is_kept(state: str, is_kept: bool) -> None:
+    fields = request(app="7f3f3c9e-5a0c-4a8e-9f0e-3a1c1a0f2c55", dyno="again", woken="web.2", state=state)
+    entry = router_log.read(json.dumps(fields))
+    assert (entry is not None) is is_kept, "none is kept there when it cannot come"
+    assert entry is None or " dyno=web.2 " in entry.text
 
 
 @pytest.mark.parametrize("message", ["", "[]", "{", '{"app": ""}', '{"app": null}', "3"])

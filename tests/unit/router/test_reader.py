@@ -111,7 +111,7 @@ def test_clients_stay_with_a_dyno_from_when_the_feature_is_turned_on(
         values = {name: getattr(first, name) for name in ("app_id", "release_id", "type", "size", "command", "address")}
         session.add(Dyno(**values, number=2, port=20002))
     read(reader, shop, blog)
-    for on, backend in ((True, f"sticky_{shop}"), (False, f"app_{shop}")):
+    for on, backend in ((True, f"sticky_{shop}"), (False, "several")):
         with store.transaction() as session:
             features.turn(session, AppFeature, shop, AFFINITY, on)
         found = read(reader, shop, blog).apps

@@ -7,7 +7,7 @@ import pytest
 
 from dynoform.domain.routes import CustomDomain, RoutedApp, Routes, WebDyno, compute
 from dynoform.router.files import Directory, Files
-from dynoform.router.layout import SPARES, Layout
+from dynoform.router.layout import Layout
 from dynoform.router.rendering import SERVER, base
 
 A, B = uuid.UUID(int=0xA), uuid.UUID(int=0xB)
@@ -34,31 +34,42 @@ def lines(layout: Layout, backend: str) -> list[str]:
     return [line.strip() for line in block.splitlines()]
 
 
-def test_an_app_of_several_dynos_has_a_backend_that_draws_a_random_one() -> None:
-    assert lines(laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20002))), f"app_{A}") == [
-        'balance "${DYNOFORM_BALANCE}"',
-        f"server web.1:00004e21 172.29.0.1:20001 {SERVER} cookie 00004e21",
-        f"server web.2:00004e22 172.29.0.1:20002 {SERVER} cookie 00004e22",
-    ]
+def test_the_dynos_of_an_app_of_several_stand_in_the_map_by_numbers() -> None:
+    layout = laid_out(wanted(dyno(A, 1, 20001), dyno(A, 2, 20002), names=["www.example.com"]))
+    assert (
+        f"0/{A} 172.29.0.1/20001/web.1\n"
+        f"1/{A} 172.29.0.1/20002/web.2\n"
+        f"shop.localhost {A}|several|2\n"
+        f"www.example.com {A}|several|2\n"
+    ) in layout.hosts
+    assert layout.sections == ""
 
 
-def test_where_clients_stay_with_a_dyno_the_backend_is_of_that_name_alone() -> None:
+def test_where_clients_stay_with_a_dyno_the_app_has_a_backend_of_its_own() -> None:
     dynos = [dyno(A, 1, 20001), dyno(A, 2, 20002)]
     plain, sticky = (
         compute([RoutedApp(A, "shop", affinity=affinity)], dynos, "localhost") for affinity in (False, True)
     )
     layout = Layout()
-    layout.rearrange([])
     assert layout.needs_backends(plain.apps.values()) is False
-    assert layout.needs_backends(sticky.apps.values()) is True, "a spare one is not of that kind"
+    assert layout.needs_backends(sticky.apps.values()) is True
     layout.rearrange(sticky.apps.values())
     layout.put(sticky.apps, sticky.api)
-    cookie = 'cookie heroku-session-affinity insert indirect nocache httponly attr "Max-Age=86400"'
-    assert cookie in lines(layout, f"sticky_{A}")
+    assert lines(layout, f"sticky_{A}") == [
+        'balance "${DYNOFORM_BALANCE}"',
+        'cookie heroku-session-affinity insert indirect nocache httponly attr "Max-Age=86400"',
+        f"server web.1:00004e21 172.29.0.1:20001 {SERVER} cookie 00004e21",
+        f"server web.2:00004e22 172.29.0.1:20002 {SERVER} cookie 00004e22",
+    ]
     assert f"shop.localhost {A}|sticky_{A}\n" in layout.hosts
-    anew = Layout(layout.sections, layout.hosts)
+    anew = Layout(layout.sections)
     assert anew.needs_backends(sticky.apps.values()) is False
-    assert anew.needs_backends(plain.apps.values()) is True
+    anew.put(plain.apps, plain.api)
+    assert len(lines(anew, f"sticky_{A}")) == 2, "it stays until another one is needed"
+    generations = {
+        base(each.backends, api_certificate=False, apps_certificate=False).generation for each in (layout, Layout())
+    }
+    assert len(generations) == 2
 
 
 def test_the_times_and_limits_are_herokus() -> None:
@@ -73,6 +84,7 @@ def test_the_times_and_limits_are_herokus() -> None:
         assert f"    {line}\n" in text
     assert "if { nbsrv,mul(200),sub(txn.open) lt 0 }" in text
     assert "if { int(1),mul(200),sub(txn.open) lt 0 }" in text
+    assert "if { var(txn.dynos),mul(200),sub(txn.open) lt 0 }" in text
 
 
 def test_a_lone_dyno_stands_in_the_map() -> None:
@@ -99,29 +111,9 @@ def test_changes_give_what_all_of_it_anew_gives() -> None:
         gone = dict.fromkeys(before.apps.keys() - after.apps.keys())
         changed = changing.put({**gone, **after.apps}, after.api)
         assert set(changed) == {str(app) for app in (A, B) if before.apps.get(app) != after.apps.get(app)}
-        anew = Layout(changing.sections, changing.hosts)
+        anew = Layout(changing.sections)
         anew.put(after.apps, after.api)
         assert (anew.hosts, anew.digest, anew.sections) == (changing.hosts, changing.digest, changing.sections)
-
-
-def test_an_app_that_grows_takes_a_spare_backend_until_there_is_none() -> None:
-    layout = laid_out(wanted())
-    generation = base(layout.backends, api_certificate=False, apps_certificate=False).generation
-    apps = [RoutedApp(uuid.UUID(int=number), f"app-{number}") for number in range(SPARES + 1)]
-    routes = compute(apps, [dyno(app.id, n, 20000 + 2 * app.id.int + n) for app in apps for n in (1, 2)], "localhost")
-    first = dict([*routes.apps.items()][:SPARES])
-    assert layout.needs_backends(first.values()) is False
-    layout.put(first, routes.api)
-    assert "app-0.localhost 00000000-0000-0000-0000-000000000000|spare_0\n" in layout.hosts
-    assert len(lines(layout, f"spare_{SPARES - 1}")) == 3
-    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation == generation
-    assert layout.needs_backends(routes.apps.values()) is True
-    layout.put({apps[0].id: None}, routes.api)
-    assert layout.needs_backends([*routes.apps.values()][1:]) is False, "one is free again"
-    layout.rearrange(routes.apps.values())
-    layout.put(routes.apps, routes.api)
-    assert layout.backends[:-SPARES] == tuple(sorted(f"app_{app.id}" for app in apps))
-    assert base(layout.backends, api_certificate=False, apps_certificate=False).generation != generation
 
 
 def test_the_digests_name_exactly_this_content() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from dynoform.domain.routes import (
     LONE,
+    SEVERAL,
     AppRoute,
     CustomDomain,
     RoutedApp,
@@ -35,7 +36,7 @@ def leads(found: Routes) -> dict[str, str]:
 def test_a_host_leads_to_the_apps_dynos() -> None:
     found = compute([RoutedApp(A, "shop")], [dyno(A, 1, 20001), dyno(A, 2, 20002)], "localhost")
     servers = (Server("web.1:00001000", "172.29.0.1", 20001), Server("web.2:00002000", "172.29.0.1", 20002))
-    assert found.apps == {A: AppRoute(A, f"app_{A}", ("shop.localhost",), servers)}
+    assert found.apps == {A: AppRoute(A, SEVERAL, ("shop.localhost",), servers)}
 
 
 @pytest.mark.parametrize(
@@ -48,10 +49,12 @@ def test_a_host_leads_to_the_apps_dynos() -> None:
         ([dyno(A, 1, 20001), dyno(A, 2, 20002)], False),
     ],
 )
-def test_a_dyno_alone_or_beside_its_successor_needs_no_backend_of_its_own(dynos: list[WebDyno], lone: bool) -> None:
+def test_a_dyno_alone_or_beside_its_successor_needs_no_other_to_ask(dynos: list[WebDyno], lone: bool) -> None:
     found = compute([RoutedApp(A, "shop")], dynos, "localhost")
-    assert found.apps[A].backend == (LONE if lone else f"app_{A}")
+    assert found.apps[A].backend == (LONE if lone else SEVERAL)
     assert len(found.apps[A].servers) == len(dynos)
+    sticky = compute([RoutedApp(A, "shop", affinity=True)], dynos, "localhost")
+    assert sticky.apps[A].backend == (LONE if lone else f"sticky_{A}")
 
 
 def test_the_routes_of_single_apps_are_exchanged() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from dynoform.domain import eco
-from dynoform.domain.routes import backend
+from dynoform.domain.routes import sticky
 from dynoform.reconcile import declared
 from dynoform.router import presence
 from dynoform.router.haproxy import Master
@@ -134,7 +134,7 @@ def test_the_last_request_of_all_workers_is_told(
 ) -> None:
     names = ["1544", "23572"][: len(workers) or 1]
     counts = dict(zip(names, workers, strict=False))
-    haproxy.workers = {name: {backend(app_id): counts[name]} if name in counts else {} for name in names}
+    haproxy.workers = {name: {sticky(app_id): counts[name]} if name in counts else {} for name in names}
     now = moment(store)
     traffic.look(now)
     assert last_request(store) == (None if quiet is None else now - timedelta(seconds=quiet))
@@ -154,9 +154,9 @@ def test_apps_without_a_backend_of_their_own_are_told_of_too(
     quiet: int,
 ) -> None:
     haproxy.lone = {"1544": {str(app_id): lone, str(uuid.uuid4()): (5, 1)}}
-    haproxy.workers = {"1544": {"spare_3": own} if own else {}}
+    haproxy.workers = {"1544": {sticky(app_id): own} if own else {}}
     now = moment(store)
-    traffic.look(now, {app_id: "spare_3"}.get)
+    traffic.look(now)
     assert last_request(store) == now - timedelta(seconds=quiet)
 
 
@@ -164,9 +164,9 @@ def test_what_is_known_is_not_told_again(
     traffic: Traffic, haproxy: FakeMaster, store: Store, app_id: uuid.UUID
 ) -> None:
     now = moment(store)
-    haproxy.workers = {"1544": {backend(app_id): (0, 10)}}
+    haproxy.workers = {"1544": {sticky(app_id): (0, 10)}}
     traffic.look(now)
-    haproxy.workers = {"1544": {backend(app_id): (0, 11)}}
+    haproxy.workers = {"1544": {sticky(app_id): (0, 11)}}
     traffic.look(now + timedelta(seconds=1.9), now=True)
     assert last_request(store) == now - timedelta(seconds=10)
     traffic.look(now + timedelta(seconds=2.1), now=True)
