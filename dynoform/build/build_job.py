@@ -143,6 +143,7 @@ class BuildJob(Job):
             size=layer.size,
             checksum=f"SHA256:{layer.digest.removeprefix('sha256:')}",
             stack=order.stack,
+            base=stack.version,
             commit=order.version,
             buildpack_provided_description=", ".join(result.buildpacks) or None,
             process_types=slugs.process_types(declared, result.process_types),

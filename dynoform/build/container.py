@@ -6,7 +6,7 @@ import socket
 import tarfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import docker
@@ -62,6 +62,42 @@ class Engine:
         """``sha256:…`` of an image on this host."""
         with engine_errors(f"image {image}"):
             return str(self.client.images.get(image).id)
+
+    def image_file(self, image: str, path: str, limit: int) -> str | None:
+        """A text file of an image, up to ``limit`` bytes; None when it has none. Nothing of the image runs."""
+        labels = {STACK_LABEL: self.configuration.stack, BUILD_LABEL: "none"}
+        with engine_errors(f"image {image}"):
+            made = BuildContainer(self.client.containers.create(image, ["true"], labels=labels, network_mode="none"))
+        try:
+            return made.read(path, limit)
+        finally:
+            made.remove()
+
+    def ask(self, image: str, command: Sequence[str], seconds: int) -> str:
+        """What a command says, as root in a container of an image, on the dynos' network, for at most ``seconds``.
+
+        The engine removes the container when it ends, also when nobody waits for it any more.
+        """
+        with engine_errors(f"question in {image}"):
+            container = self.client.containers.create(
+                image,
+                ["timeout", str(seconds), *command],
+                labels={STACK_LABEL: self.configuration.stack},
+                network=self.configuration.dyno_network,
+                user="0",
+                cap_drop=["ALL"],
+                cap_add=["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"],  # apt reads as a user of its own
+                security_opt=["no-new-privileges:true"],
+                mem_limit=builds.MEMORY_BYTES,
+                pids_limit=builds.PROCESSES,
+                log_config=LogConfig(type="none"),
+                auto_remove=True,
+            )
+            connection = container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})
+            with closing(connection):
+                container.start()
+                said = b"".join(data for _, data in frames_iter(connection, tty=False))
+        return said.decode(errors="replace")
 
     def push(self, image: str, repository: str, tag: str) -> None:
         """Push an image on this host to ``repository:tag``; the engine's own client certificate opens the registry."""

@@ -24,6 +24,9 @@ APP_KEYS = ("config", "formation", "source")
 ROUTINGS = ("heroku", "better")
 """One dyno drawn at random, or of two drawn the less busy one; images/router knows the words."""
 FORMATION_KEYS = ("quantity", "size")
+UPDATES = {"stack-13": "runImageUpdates", "stack-13-build": "buildImageUpdates"}
+"""Image → the setting that says which updates it has."""
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
@@ -68,6 +71,12 @@ def check_routing(value: str) -> None:
     """Raises ``InvalidInputError`` for what is no way to choose a dyno."""
     if value not in ROUTINGS:
         raise _wrong("routing", f"{value!r} is no way to choose a dyno", f"set it to {' or '.join(ROUTINGS)}")
+
+
+def check_updates(key: str, value: str) -> None:
+    """Raises ``InvalidInputError`` for what is no fingerprint of updates (``stack_updates.fingerprint``)."""
+    if value and not _FINGERPRINT.fullmatch(value):
+        raise _wrong(key, f"{value[:40]!r} was not written by bin/dynoform patch", "remove the line, then run that")
 
 
 def proxy_networks(value: str) -> tuple[str, ...]:
