@@ -87,6 +87,8 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
 }
+if settings.old_stacks:
+    environment["DYNOFORM_OLD_STACKS"] = settings.old_stacks
 registry = Registry(
     f"{stack}-registry",
     RegistryArgs(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from dynoform.domain import builds, eco, slugs
-from dynoform.errors import ConfigurationError
+from dynoform.domain import builds, eco, slugs, stacks
+from dynoform.errors import ConfigurationError, InvalidInputError
 
 SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
@@ -76,6 +76,8 @@ class Configuration:
     """How long the buildpacks of one build may take."""
     slug_bytes: int = slugs.BYTES
     """Largest slug, compressed."""
+    old_stacks: tuple[str, ...] = ()
+    """Stacks whose apps are told to change to another."""
     acme_directory: str = ""
     """URL of the directory of the authority that automated certificates come from; empty for none."""
     acme_email: str = ""
@@ -124,6 +126,7 @@ class Configuration:
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
             build_seconds=read.count("BUILD_SECONDS", builds.SECONDS),
             slug_bytes=read.count("SLUG_BYTES", slugs.BYTES),
+            old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
             database=read.text("DATABASE", ""),
@@ -226,6 +229,12 @@ class _Reader:
                     f"DYNOFORM_{name}", f"{value!r} is not a network", "use CIDR form, as 10.20.0.0/16"
                 ) from None
         return values
+
+    def stacks(self, name: str) -> tuple[str, ...]:
+        try:
+            return stacks.read(self.text(name, ""))
+        except InvalidInputError as error:
+            raise ConfigurationError(f"DYNOFORM_{name}", error.what.rstrip("."), "name stacks that there are") from None
 
     def flag(self, name: str) -> bool:
         value = self.text(name, "false")

@@ -114,6 +114,7 @@ def _check_rules(found: StackSettings) -> None:
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
         "routing": stack_settings.check_routing,
+        "oldStacks": stack_settings.check_old_stacks,
         "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }

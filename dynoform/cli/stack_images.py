@@ -43,8 +43,8 @@ def deployed(engine: Engine, stack: str) -> Mapping[str, Deployed]:
     with _engine_errors("stack images"):
         variables = _builder(engine, f"{stack}_builder")
         found = {}
-        for noun, variable in _VARIABLES.items():
-            name = variables.get(f"DYNOFORM_{variable}", "")
+        for noun in _VARIABLES:
+            name = variables.get(variable(noun), "")
             image = engine.client.images.get(name)
             bill = _file(engine, stack, name, sbom.FILE)
             if bill is None:
@@ -79,6 +79,11 @@ def check(found: Mapping[str, Sequence[Update]], images: Mapping[str, Deployed])
                 why = f"still has {update.package} {update.version}, not {update.candidate}"
                 next_step = "look at the build's log in the engine, then run the same command again"
                 raise DynoformError(f"image {images[noun].name}", why, next_step)
+
+
+def variable(noun: str) -> str:
+    """The environment variable by which the builder is told of an image."""
+    return f"DYNOFORM_{_VARIABLES[noun]}"
 
 
 def _builder(engine: Engine, name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from dynoform.domain import app_names, dyno_sizes, emails
+from dynoform.domain import app_names, dyno_sizes, emails, stacks
 from dynoform.errors import InvalidInputError
 
 LAST_PORT = 65535
@@ -71,6 +71,14 @@ def check_routing(value: str) -> None:
     """Raises ``InvalidInputError`` for what is no way to choose a dyno."""
     if value not in ROUTINGS:
         raise _wrong("routing", f"{value!r} is no way to choose a dyno", f"set it to {' or '.join(ROUTINGS)}")
+
+
+def check_old_stacks(value: str) -> None:
+    """Raises ``InvalidInputError`` for a stack that there is not."""
+    try:
+        stacks.read(value)
+    except InvalidInputError as error:
+        raise _wrong("oldStacks", error.what.rstrip(".")) from error
 
 
 def check_updates(key: str, value: str) -> None:

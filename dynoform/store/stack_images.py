@@ -130,7 +130,7 @@ def not_told(session: Session, image_id: str, failure: str) -> None:
 def _elsewhere(version: str) -> ColumnElement[bool]:
     return and_(
         Slug.stack == stacks.DEFAULT,
-        Slug.image != "",
+        Slug.image.contains("@"),  # not one that is not made yet
         Slug.expired_at.is_(None),
         Slug.base.is_distinct_from(version),
     )
