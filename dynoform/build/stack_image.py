@@ -73,15 +73,20 @@ class StackImages:
         else:
             text = self._engine.image_file(name, sbom.FILE, sbom.MOST_BYTES)
             # One without a bill is like no other.
-            version = sbom.version(text) if text else image_id.removeprefix("sha256:")[:_DIGITS]
+            version = sbom.version(text) if text else tag_of(image_id)
         with self._store.transaction() as session:
             stack_images.declare(session, image_id, kind, name, version, text)
         return version
 
 
+def tag_of(image_id: str) -> str:
+    """The tag in the registry of an image with this id."""
+    return image_id.removeprefix("sha256:")[:_DIGITS]
+
+
 def _ensure(engine: Engine, registry: "Registry", image: str, version: str) -> StackImage:
     # Its tag there is its own id, so another image of the same name is another tag.
-    tag = engine.image_id(image).removeprefix("sha256:")[:_DIGITS]
+    tag = tag_of(engine.image_id(image))
     manifest = registry.manifest(REPOSITORY, tag)
     if manifest is None:
         engine.push(image, f"{registry.address}/{REPOSITORY}", tag)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, union, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from dynoform.domain import releases, stacks
+from dynoform.domain import garbage, releases, stacks
 from dynoform.domain.jobs import Kind
 from dynoform.domain.stack_updates import Update
 from dynoform.store import jobs
@@ -18,6 +18,8 @@ from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Release, Slug, StackImage
 
 RUN, BUILD = "run", "build"
+Told = tuple[Update, Sequence[str] | None]
+"""An update, and the CVEs that it closes; None where these are not known."""
 _NAMED = 5
 ASK_EVERY, ASK_AGAIN = timedelta(days=1), timedelta(hours=1)
 """How often the mirror is asked for updates, and when again after it did not answer."""
@@ -51,6 +53,23 @@ def newest(session: Session, kind: str) -> StackImage | None:
     """The image of this kind that is in use."""
     query = select(StackImage).where(StackImage.kind == kind).order_by(StackImage.declared_at.desc()).limit(1)
     return session.scalars(query).one_or_none()
+
+
+def superseded(session: Session) -> Sequence[StackImage]:
+    """Run images that no builder uses any more: another has been in use for a while."""
+    latest = newest(session, RUN)
+    if latest is None:
+        return []
+    old = (StackImage.id != latest.id, StackImage.declared_at < func.now() - garbage.GRACE)
+    return session.scalars(select(StackImage).where(StackImage.kind == RUN, *old)).all()
+
+
+def forget(session: Session, image: StackImage) -> None:
+    """The image is gone from the registry; what was in it is known while slugs lie on it."""
+    lies = exists().where(Slug.base == image.version)
+    others = exists().where(StackImage.id != image.id, StackImage.version == image.version)
+    if not session.scalars(select(lies & ~others)).one():
+        session.execute(delete(StackImage).where(StackImage.id == image.id))
 
 
 def queue(store: Store, version: str) -> None:
@@ -114,10 +133,10 @@ def to_ask(store: Store) -> list[StackImage]:
         return found if ids else []
 
 
-def told(session: Session, image_id: str, updates: Iterable[Update]) -> None:
-    """What the mirror has for an image."""
-    found = [one.as_json() for one in updates]
-    values = {"updates": found, "asked_at": func.clock_timestamp(), "failure": None}
+def told(session: Session, image_id: str, updates: Iterable[Told], tracker: str | None = None) -> None:
+    """What the mirror has for an image; ``tracker`` says why no CVEs are named, if so."""
+    found = [one.as_json() | {"cves": cves} for one, cves in updates]
+    values = {"updates": found, "asked_at": func.clock_timestamp(), "failure": None, "tracker": tracker}
     session.execute(update(StackImage).where(StackImage.id == image_id).values(**values))
 
 

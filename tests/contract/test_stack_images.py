@@ -14,12 +14,13 @@ from dynoform.api.services import Services
 from dynoform.build.registry import LayerGoneError, Registry
 from dynoform.build.relay_job import RelayJob
 from dynoform.build.stack_image import REPOSITORY, StackImage
-from dynoform.domain import images, sbom
+from dynoform.domain import garbage, images, sbom
 from dynoform.domain.jobs import Kind
 from dynoform.domain.stack_updates import Update
 from dynoform.store import jobs, stack_images
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, Dyno, Job, PushedImage, Release, Slug
+from dynoform.store.tables import Account, Dyno, Job, PushedImage, Release, Slug, now
+from dynoform.store.tables import StackImage as StackImageRow
 from tests.contract.conftest import OPERATOR_KEY, Recorder, make_client
 from tests.contract.container_registry import address, services, serving
 from tests.contract.test_garbage import app_id_of, collect, deploy, layer_of, registry
@@ -298,13 +299,37 @@ def test_the_operator_is_told_of_images_updates_and_what_waits(
     assert {image.id for image in stack_images.to_ask(store)} == {"sha256:run", "sha256:build"}
     assert stack_images.to_ask(store) == [], "asked by somebody else already"
     with store.transaction() as session:
-        stack_images.told(session, "sha256:run", [SSL, TZ])
+        stack_images.told(session, "sha256:run", [(SSL, ["CVE-2026-1"]), (TZ, [])])
         stack_images.not_told(session, "sha256:build", "Debian's package mirror: cannot be asked")
     run, build = client.get(PATH).json()
-    assert run["updates"] == [{**one.as_json(), "cves": None} for one in (SSL, TZ)]
+    assert run["updates"] == [{**SSL.as_json(), "cves": ["CVE-2026-1"]}, {**TZ.as_json(), "cves": []}]
     assert (build["updates"], build["problem"]) == (None, "Debian's package mirror: cannot be asked")
     declare(store, "run", "sha256:old")
     assert client.get(PATH).json()[0]["id"] == "sha256:old", "the one that builders use now"
+
+
+def test_a_former_stack_image_leaves_the_registry_when_another_is_in_use(
+    client: httpx.Client,
+    app: str,
+    store: Store,
+    registry: Registry,
+    operator: Account,
+    tools: Tools,
+    collect: Callable[[], None],
+) -> None:
+    deploy(store, registry, app_id_of(client, app), operator)
+    relay(replace(tools, newest=stack(registry, "000000000001")))
+    former, present = (registry.digest(REPOSITORY, version) for version in ("000000000001", "000000000002"))
+    for image_id in ("sha256:000000000001ff", "sha256:000000000002ff"):
+        declare(store, "run", image_id)
+    collect()
+    assert registry.digest(REPOSITORY, "000000000001") == former, "it was in use a moment ago"
+    with store.transaction() as session:
+        session.get_one(StackImageRow, "sha256:000000000001ff").declared_at = now() - 2 * garbage.GRACE
+    collect()
+    assert registry.digest(REPOSITORY, "000000000001") is None
+    assert registry.digest(REPOSITORY, "000000000002") == present
+    assert layers(registry, slugs_of(store, app_id_of(client, app))[0]), "what lies on it is whole"
 
 
 def test_the_bill_of_materials_is_shown(client: httpx.Client, store: Store) -> None:
@@ -353,16 +378,17 @@ def test_an_apps_owner_is_told_of_security_updates_under_it(
         stack_images.not_told(session, "sha256:run", "Debian's package mirror: no answer — check it")
     assert message() == f"{asked} Debian's package mirror: no answer — check it"
     with store.transaction() as session:
-        stack_images.told(session, "sha256:run", [TZ])
+        stack_images.told(session, "sha256:run", [(TZ, None)])
     assert message() == "No package has a security update that the stack image lacks."
     with store.transaction() as session:
-        stack_images.told(session, "sha256:run", [SSL, TZ])
+        stack_images.told(session, "sha256:run", [(SSL, None), (TZ, None)], "Debian's security tracker is away.")
     report = client.get(path).json()
     assert (report["app"]["name"], report["stack"]["name"], report["stack_image"]) == (app, "dynoform-13", version)
     assert report["packages"] == [{**SSL.as_json(), "cves": None}]
     assert report["message"] == (
         "The operator installs them for all apps with bin/dynoform patch. Nothing has to be deployed."
     )
+    assert report["tracker"] == "Debian's security tracker is away."
     assert report["asked_at"]
     with store.transaction() as session:
         session.scalars(select(Slug)).one().stack = "container"

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
         if changed:
             _tell(context, found)
             _build(context, stack, known, found)
-        moved = _wait(context, stack, api)
+        moved = _wait(context, stack, api, found)
     found.done = {"changed": changed or moved, "seconds": round(time.monotonic() - began, 1)}
     return _report(options, context, found, closing_words(found, changed=changed, moved=moved))
 
@@ -116,23 +116,24 @@ def _build(context: Context, stack: Stack, known: StackSettings, found: Found) -
     stack_images.check(found.updates, found.images)
 
 
-def _wait(context: Context, stack: Stack, api: running.Api) -> bool:
-    """Returns when every slug lies on the newest image and every dyno runs on it; whether any had to change.
+def _wait(context: Context, stack: Stack, api: running.Api, found: Found) -> bool:
+    """Returns when every slug lies on the image of `found` and every dyno runs on it; whether any had to change.
 
     Raises `DynoformError` when nothing has changed for long, naming the apps; the platform goes on by itself.
     """
-    with connect(stack) as engine:
-        images = stack_images.deployed(engine, stack.name) if engine else {}
-    wanted, moved, before, last = images[RUN].id if images else None, False, "", time.monotonic()
+    wanted, moved, before, last = found.images[RUN].id, False, "", time.monotonic()
     with context.console.step("laying slugs on the newest stack image, replacing dynos") as step:
         while True:
-            image = _run_image(stack, api)
-            waits = image.get("waiting") or {}
-            here = wanted is None or image.get("id") == wanted
-            if here and not any(waits.get(what) for what in ("slugs", "dynos")):
-                return moved
-            moved = moved or here
-            step.detail = left(waits) if here else "the builder does not use the image yet"
+            try:
+                image, step.detail = _run_image(stack, api), "the builder does not use the image yet"
+            except DynoformError as error:  # it may be restarting
+                image, step.detail = {}, str(error)
+            found.waiting = waits = image.get("waiting") or {}
+            if image.get("id") == wanted:
+                found.apps = int(image["apps"])
+                if not any(waits[what] for what in ("slugs", "dynos")):
+                    return moved
+                moved, step.detail = True, left(waits)
             if step.detail != before:
                 before, last = step.detail, time.monotonic()
             if time.monotonic() - last > PATIENCE_SECONDS:
