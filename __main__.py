@@ -59,7 +59,7 @@ def dyno_runtime(name: str, hosts: list[Host], *after: pulumi.Resource) -> DynoR
 runtime = dyno_runtime(f"{stack}-runtime", fleet.of(COMMON))
 private = [dyno_runtime(f"{stack}-runtime-{name}", fleet.of(name), runtime) for name in fleet.private_runtimes]
 on_docker = pulumi.ResourceOptions(providers={"docker": host.docker})
-images = Images(f"{stack}-images", ImagesArgs(base=host.base_image), on_docker).names
+images = Images(f"{stack}-images", ImagesArgs(base=host.base_image, updates=settings.updates), on_docker).names
 # With several hosts the platform's own data are on the first, and what runs on all is got from the registry.
 constraints = [f"node.labels.dynoform.{stack}.platform==true"] if fleet.spread else []
 authority_secret = swarm_secret(f"{stack}-authority-crt", stack, authority.cert_pem, host.docker)
@@ -88,6 +88,8 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
     "DYNOFORM_DATA_ADDRESS": settings.data_address,
 }
+if settings.old_stacks:
+    environment["DYNOFORM_OLD_STACKS"] = settings.old_stacks
 registry = Registry(
     f"{stack}-registry",
     RegistryArgs(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
@@ -67,9 +67,11 @@ class ImagesArgs:
 
     Parameters:
         base: name of the base image on the host, ending in a hash of its contents' recipe.
+        updates: image → which updates of Debian's it is to have; those not named have what their first build found.
     """
 
     base: pulumi.Input[str]
+    updates: Mapping[str, str] = field(default_factory=dict)
 
 
 class Images(pulumi.ComponentResource):
@@ -84,30 +86,32 @@ class Images(pulumi.ComponentResource):
         names: dict[str, pulumi.Output[str]] = {}
         for recipe in RECIPES:
             start = names[recipe.on] if recipe.on else pulumi.Output.from_input(args.base)
-            names[recipe.noun] = self._build(recipe, start, names).name
+            names[recipe.noun] = self._build(recipe, start, names, args.updates.get(recipe.noun, "")).name
         self.names = names
         self.register_outputs({"names": names})
 
     def _build(
-        self, recipe: Recipe, start: pulumi.Output[str], names: Mapping[str, pulumi.Output[str]]
+        self, recipe: Recipe, start: pulumi.Output[str], names: Mapping[str, pulumi.Output[str]], updates: str
     ) -> docker.RemoteImage:
         digest = recipe_digest(recipe)
         used = {recipe.uses.upper(): names[recipe.uses]} if recipe.uses else {}
+        wanted = {"UPDATES": updates} if updates else {}
         # The name changes with everything that goes in, so a change makes another image. Where Pulumi knows none of the
         # name it builds: from the engine's cache, if another stack has built the same.
+        contents = f"{digest} {updates}".strip()
         from_all = pulumi.Output.all(start, *used.values())
-        tag = from_all.apply(lambda all_: hashlib.sha256(" ".join([*all_, digest]).encode()).hexdigest()[:12])
+        tag = from_all.apply(lambda all_: hashlib.sha256(" ".join([*all_, contents]).encode()).hexdigest()[:12])
         return docker.RemoteImage(
             f"{self._name}-{recipe.noun}",
             name=pulumi.Output.concat(f"dynoform/{recipe.noun}:", tag),
             build=docker.RemoteImageBuildArgs(
                 context=recipe.context or ".",
                 dockerfile=recipe.dockerfile,
-                build_args={"BASE": start, **used},
+                build_args={"BASE": start, **used, **wanted},
                 remove=True,
                 force_remove=True,
             ),
-            triggers={"recipe": digest},
+            triggers={"recipe": contents},
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="30m")),
         )

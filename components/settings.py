@@ -114,6 +114,10 @@ class Settings:
     """What one of several hosts has for its router, and another when that is gone."""
     routing: str = "heroku"
     """How routers choose a dyno, one of ``stack_settings.ROUTINGS``."""
+    old_stacks: str = ""
+    """Stacks whose apps are told to change to another, with commas between."""
+    updates: Mapping[str, str] = field(default_factory=dict)
+    """Image of the stack's → which updates of Debian's it is to have."""
     proxy_protocol_from: tuple[str, ...] = ()
     """Networks, in CIDR form, whose connections to routers begin with the PROXY protocol."""
 
@@ -178,6 +182,8 @@ class Settings:
             ec2=_ec2(config),
             router_addresses=router_addresses,
             routing=config.get("routing") or "heroku",
+            old_stacks=config.get("oldStacks") or "",
+            updates={noun: config.get(key) or "" for noun, key in stack_settings.UPDATES.items()},
             proxy_protocol_from=stack_settings.proxy_networks(config.get("proxyProtocolFrom") or ""),
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
@@ -207,6 +213,9 @@ def _check(config: pulumi.Config) -> None:
     )
     stack_settings.check_routing(config.get("routing") or "heroku")
     stack_settings.proxy_networks(config.get("proxyProtocolFrom") or "")
+    stack_settings.check_old_stacks(config.get("oldStacks") or "")
+    for key in stack_settings.UPDATES.values():
+        stack_settings.check_updates(key, config.get(key) or "")
     stack_settings.check_apps(config.get_object("apps") or {})
     ec2_settings.check(config.get_object("ec2") or {}, config.get_object("hosts") or {})
     hosts = _hosts(config)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from dynoform.domain import builds, eco, slugs
-from dynoform.errors import ConfigurationError
+from dynoform.domain import builds, eco, slugs, stacks
+from dynoform.errors import ConfigurationError, InvalidInputError
 
 SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
@@ -83,6 +83,8 @@ class Configuration:
     postgres_image: str = ""
     valkey_image: str = ""
     """What their servers run from."""
+    old_stacks: tuple[str, ...] = ()
+    """Stacks whose apps are told to change to another."""
     acme_directory: str = ""
     """URL of the directory of the authority that automated certificates come from; empty for none."""
     acme_email: str = ""
@@ -135,6 +137,7 @@ class Configuration:
             data_constraints=tuple(read.text("DATA_CONSTRAINTS", "").split()),
             postgres_image=read.text("POSTGRES_IMAGE", ""),
             valkey_image=read.text("VALKEY_IMAGE", ""),
+            old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
             database=read.text("DATABASE", ""),
@@ -237,6 +240,12 @@ class _Reader:
                     f"DYNOFORM_{name}", f"{value!r} is not a network", "use CIDR form, as 10.20.0.0/16"
                 ) from None
         return values
+
+    def stacks(self, name: str) -> tuple[str, ...]:
+        try:
+            return stacks.read(self.text(name, ""))
+        except InvalidInputError as error:
+            raise ConfigurationError(f"DYNOFORM_{name}", error.what.rstrip("."), "name stacks that there are") from None
 
     def flag(self, name: str) -> bool:
         value = self.text(name, "false")

@@ -1,5 +1,6 @@
 """What the platform offers: stacks, regions, dyno sizes. Data, the same for every caller."""
 
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter
@@ -69,15 +70,17 @@ class DynoSizeObject(TypedDict):
 
 
 @router.get("/stacks", response_model=list[StackObject])
-def stack_list(caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
-    """The stacks."""
-    return ranges.cut([_stack(name) for name in stacks.ALL], wanted, _FIELDS)
+def stack_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> JSONResponse:
+    """The stacks; old ones are ``deprecated``."""
+    old = services.configuration.old_stacks
+    return ranges.cut([_stack(name, old) for name in stacks.ALL], wanted, _FIELDS)
 
 
 @router.get("/stacks/{stack}", response_model=StackObject)
-def stack_info(stack: str, caller: Caller) -> JSONResponse:
+def stack_info(stack: str, services: Use, caller: Caller) -> JSONResponse:
     """One stack, by id or name."""
-    return JSONResponse(_pick([_stack(name) for name in stacks.ALL], stack, "stack"))
+    old = services.configuration.old_stacks
+    return JSONResponse(_pick([_stack(name, old) for name in stacks.ALL], stack, "stack"))
 
 
 @router.get("/regions", response_model=list[RegionObject])
@@ -114,9 +117,9 @@ def _pick(offered: list[Any], reference: str, noun: str) -> Any:
     raise not_found(noun, noun.replace(" ", "_"))
 
 
-def _stack(name: str) -> StackObject:
-    default = name == stacks.DEFAULT
-    return {**fixed(name), "created_at": SINCE, "default": default, "state": "public", "updated_at": SINCE}
+def _stack(name: str, old: Collection[str]) -> StackObject:
+    default, state = name == stacks.DEFAULT, "deprecated" if name in old else "public"
+    return {**fixed(name), "created_at": SINCE, "default": default, "state": state, "updated_at": SINCE}
 
 
 def _region(name: str) -> RegionObject:

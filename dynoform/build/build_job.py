@@ -63,6 +63,8 @@ class BuildJob(Job):
     def work(self) -> None:
         """Build and release."""
         order = self._order()  # the log has a line about it already, from whoever asked for it
+        if notice := stacks.notice(order.stack, self.tools.configuration.old_stacks):
+            self.output.say(notice)
         if self.claim.attempt > 1:
             self.output.say(" !     The builder was interrupted. Building again.\n")
         slug = self._build(order)
@@ -143,6 +145,7 @@ class BuildJob(Job):
             size=layer.size,
             checksum=f"SHA256:{layer.digest.removeprefix('sha256:')}",
             stack=order.stack,
+            base=stack.version,
             commit=order.version,
             buildpack_provided_description=", ".join(result.buildpacks) or None,
             process_types=slugs.process_types(declared, result.process_types),

@@ -4,9 +4,11 @@ import itertools
 import os
 import socket
 import tarfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import docker
@@ -25,6 +27,8 @@ from dynoform.errors import ConfigurationError, UnavailableError
 STACK_LABEL = "dynoform.stack"
 BUILD_LABEL = "dynoform.build"
 APP_LABEL = "dynoform.app"
+ASK_LABEL = "dynoform.asks"
+_ASKED_SECONDS = 600
 _TIMEOUT = 120
 _CHUNK = 512 * 1024
 LARGEST_FILE = 2048 * builds.MIB
@@ -62,6 +66,48 @@ class Engine:
         """``sha256:…`` of an image on this host."""
         with engine_errors(f"image {image}"):
             return str(self.client.images.get(image).id)
+
+    def image_file(self, image: str, path: str, limit: int) -> str | None:
+        """A text file of an image, up to ``limit`` bytes; None when it has none. Nothing of the image runs."""
+        with self._asked(image, ["true"], network_mode="none") as container:
+            return BuildContainer(container).read(path, limit)
+
+    def ask(self, image: str, command: Sequence[str], seconds: int) -> str:
+        """What a command says, as root in a container of an image, on the dynos' network, for at most ``seconds``."""
+        limits = {
+            "network": self.configuration.dyno_network,
+            "user": "0",
+            "cap_drop": ["ALL"],
+            "cap_add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"],  # apt reads as a user of its own
+            "security_opt": ["no-new-privileges:true"],
+            "mem_limit": builds.MEMORY_BYTES,
+            "pids_limit": builds.PROCESSES,
+            "log_config": LogConfig(type="none"),
+        }
+        with (
+            self._asked(image, ["timeout", str(seconds), *command], **limits) as container,
+            engine_errors(f"question in {image}"),
+            closing(container.attach_socket(params={"stdout": 1, "stderr": 1, "stream": 1})) as connection,
+        ):
+            container.start()
+            said = b"".join(data for _, data in frames_iter(connection, tty=False))
+        return said.decode(errors="replace")
+
+    @contextmanager
+    def _asked(self, image: str, command: Sequence[str], **more: Any) -> Iterator[Container]:
+        """A container that is gone at the end of the block; those that killed builders left go first."""
+        stack = self.configuration.stack
+        with engine_errors(f"container of {image}"):
+            ended = {"label": f"{ASK_LABEL}={stack}", "status": ["created", "exited", "dead"]}
+            for left in self.client.containers.list(all=True, filters=ended, ignore_removed=True):
+                if time.time() - _created(left) > _ASKED_SECONDS:
+                    self.remove(left.id)
+            labels = {STACK_LABEL: stack, ASK_LABEL: stack}
+            container = self.client.containers.create(image, list(command), labels=labels, **more)
+        try:
+            yield container
+        finally:
+            self.remove(container.id)
 
     def push(self, image: str, repository: str, tag: str) -> None:
         """Push an image on this host to ``repository:tag``; the engine's own client certificate opens the registry."""
@@ -120,6 +166,11 @@ class Engine:
                 **_limits(),
             )
         return BuildContainer(container)
+
+
+def _created(container: Container) -> float:
+    """When it was made, in seconds since 1970."""
+    return datetime.fromisoformat(container.attrs["Created"][:19] + "+00:00").timestamp()
 
 
 def _limits() -> dict[str, Any]:

@@ -6,10 +6,11 @@ The registry itself takes away their layers later, when nobody pushes (``images/
 import threading
 
 from dynoform.build.registry import Registry
+from dynoform.build.stack_image import REPOSITORY, tag_of
 from dynoform.domain import garbage
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
-from dynoform.store import pushed_images
+from dynoform.store import pushed_images, stack_images
 from dynoform.store.session import Store
 
 
@@ -35,8 +36,26 @@ class Collector:
                 removed += self._remove(repository, digest)
         except DynoformError as error:
             self._journal.warning("images that nobody needs stay", error=error)
+        removed += self._former_stack_images()
         if removed:
             self._journal.info("images removed that nobody needs", images=removed)
+
+    def _former_stack_images(self) -> int:
+        """Those that slugs are not laid on any more: what lies on them has its layers in its own repository."""
+        removed = 0
+        try:
+            with self._store.transaction() as session:
+                former = stack_images.superseded(session)
+            for image in former:
+                digest = self._registry.digest(REPOSITORY, tag_of(image.id))
+                if digest is not None:
+                    self._registry.delete(REPOSITORY, digest)
+                    removed += 1
+                with self._store.transaction() as session:
+                    stack_images.forget(session, image)
+        except DynoformError as error:
+            self._journal.warning("former stack images stay", error=error)
+        return removed
 
     def _take_stock(self) -> None:
         for repository in self._registry.repositories():

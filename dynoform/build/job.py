@@ -69,7 +69,7 @@ class Tools:
 
     @cached_property
     def _stack_images(self) -> StackImages:
-        return StackImages(self.engine, self._registry)
+        return StackImages(self.engine, self._registry, self.store)
 
 
 class Job(ABC):

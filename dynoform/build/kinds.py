@@ -6,6 +6,7 @@ from dynoform.build.build_job import BuildJob
 from dynoform.build.expiry_job import ExpiryJob
 from dynoform.build.job import Job
 from dynoform.build.purge_job import PurgeJob
+from dynoform.build.relay_job import RelayJob
 from dynoform.build.release_job import ReleaseJob
 from dynoform.build.slug_job import SlugJob
 from dynoform.domain.jobs import Kind
@@ -16,6 +17,7 @@ CLASSES: Mapping[Kind, type[Job]] = {
     Kind.EXPIRE_SLUGS: ExpiryJob,
     Kind.PURGE_CACHE: PurgeJob,
     Kind.SLUG: SlugJob,
+    Kind.RELAY: RelayJob,
 }
 HEAVY = frozenset({Kind.BUILD, Kind.SLUG})
 """They need a processor: one at a time in a shift. The others mostly wait for something."""

@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 from typing import NoReturn
 
-from dynoform.build import leftovers
+from dynoform.build import leftovers, stack_updates
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
 from dynoform.build.garbage import Collector
@@ -56,13 +56,18 @@ def run(configuration: Configuration, journal: Journal) -> None:
 
 
 def _tidy(tools: Tools, ended: threading.Event) -> None:
-    """Clean up after dead builders, find what has had its time, and take away images until the work has ``ended``."""
+    """Clean up after dead builders, find what has had its time, take away images until the work has ``ended``, and look
+    for updates."""
     try:
         leftovers.remove(tools.engine, tools.store, tools.journal)
         retention.queue(tools.store)
     except DynoformError as error:
         tools.journal.warning("left-overs stay", error=error)
     Collector(tools.store, tools.registry, tools.journal, ended).run()
+    try:
+        stack_updates.look(tools)
+    except DynoformError as error:
+        tools.journal.warning("updates of the stack images are not known", error=error)
 
 
 def _work(tools: Tools, crew: Crew) -> None:

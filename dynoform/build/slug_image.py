@@ -31,10 +31,31 @@ def push(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, make: M
         return _push(tools, claim, stack, make)
 
 
+def lay(
+    tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, layer: images.Layer, source: str, tag: str
+) -> str:
+    """Lay a slug that is in the registry, in the repository ``source``, on the mounted layers of the stack.
+
+    Returns the image's digest; it gets the ``tag`` too. Raises ``UnavailableError`` when the registry does not take it.
+    """
+    repository = images.app_repository(claim.app_id)
+    try:
+        tools.registry.mount(repository, layer.digest, source)
+        return _publish(tools, claim, stack, layer, tag)
+    except LayerGoneError:
+        mount(tools, claim, stack)
+        tools.registry.mount(repository, layer.digest, source)
+        return _publish(tools, claim, stack, layer, tag)
+
+
 def _push(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, make: Make) -> tuple[images.Layer, str]:
-    registry, repository = tools.registry, images.app_repository(claim.app_id)
-    layer = registry.upload(repository, make)
+    layer = tools.registry.upload(images.app_repository(claim.app_id), make)
+    return layer, _publish(tools, claim, stack, layer, str(claim.id))
+
+
+def _publish(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, layer: images.Layer, tag: str) -> str:
+    repository = images.app_repository(claim.app_id)
     manifest = images.with_slug(stack.manifest, stack.config, layer)
     with tools.store.transaction() as session:
         pushed_images.note(session, repository, manifest.digest)
-    return layer, registry.push(repository, str(claim.id), manifest)
+    return tools.registry.push(repository, tag, manifest)

@@ -29,7 +29,7 @@ class SlugJob(Job):
         layer, digest = slug_image.push(self.tools, self.claim, stack, make)
         self.keeper.check()
         place = f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{digest}"
-        self.until_stored(lambda: self._finish(image=place, size=layer.size))
+        self.until_stored(lambda: self._finish(image=place, size=layer.size, base=stack.version))
         self.tools.journal.info("slug made", slug=self.claim.id, app=self.claim.app_id, size=layer.size)
 
     def fail(self, error: DynoformError) -> None:

@@ -14,6 +14,7 @@ COMMANDS = {
     "down": "remove the platform; data stays unless --purge",
     "status": "what runs, where, with how much memory",
     "doctor": "what is wrong, and the command that mends it",
+    "patch": "Debian's security updates for all apps, without a rebuild",
     "env": "shell variables that point heroku, pulumi and curl at a stack",
     "test": "bring what the tests need and run them",
     "bench": "measure, and write docs/reference/benchmarks.md",

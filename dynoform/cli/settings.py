@@ -1,8 +1,10 @@
 """A stack's configuration, checked against Pulumi.yaml's ``config`` block before anything runs."""
 
 import difflib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,35 @@ def load(root: Path, stack: str, file: Path | None = None) -> StackSettings:
     return found
 
 
+def put(file: Path, values: Mapping[str, str]) -> None:
+    """Set keys in a stack's own file, as ``pulumi config set`` does, and leave all else in it as it is.
+
+    Raises `InvalidInputError` when the file is written in a way that this cannot be done in.
+    """
+    before = _mapping(file, "config")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    names = [f"{PROJECT}:{key}" for key in values]
+    lines = [line for line in lines if line.strip().partition(": ")[0].strip("\"'") not in names]
+    if "config:" not in lines:
+        lines.append("config:")
+    start = lines.index("config:") + 1
+    # Quoted: some are all digits.
+    lines[start:start] = [f'  {PROJECT}:{key}: "{value}"' for key, value in values.items()]
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    wanted = before | {f"{PROJECT}:{key}": value for key, value in values.items()}
+    try:
+        written = _mapping(fresh, "config") == wanted
+        if written:
+            shutil.copymode(file, fresh)
+            fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    if not written:
+        text = ", ".join(f"{PROJECT}:{key}: {value}" for key, value in values.items())
+        raise InvalidInputError(str(file), "cannot be changed here without changing more", f"write into it: {text}")
+
+
 def _check_rules(found: StackSettings) -> None:
     stack_settings.check_ports(*(found.port(key) for key in ("httpPort", "httpsPort", "platformPort")))
     stack_settings.check_subnets(found.text("dynoSubnet"), found.text("platformSubnet"))
@@ -83,9 +114,12 @@ def _check_rules(found: StackSettings) -> None:
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
         "routing": stack_settings.check_routing,
+        "oldStacks": stack_settings.check_old_stacks,
         "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
     }
+    for key in stack_settings.UPDATES.values():
+        rules[key] = partial(stack_settings.check_updates, key)
     for key, rule in rules.items():
         if not _is_secure(found.values[key]):
             rule(found.values[key])

@@ -10,6 +10,8 @@ from uuid import UUID
 AGE = timedelta(hours=24)
 SPREAD = timedelta(minutes=216)
 """Each dyno lives for up to this much longer, so that those of one release do not go together."""
+UPDATE_SHARE, UPDATE_LEAST = 8, 4
+"""As ``SHARE``, while dynos change to a new stack image: that has an end, and is not to take all day."""
 SHARE = 20
 """Of this many dynos of the platform one may be on its way at a time, also when many are overdue."""
 
@@ -23,3 +25,8 @@ def due(dyno_id: UUID, created: datetime) -> datetime:
 def room(dynos: int, moving: int) -> int:
     """How many of ``dynos`` may begin to be replaced while ``moving`` of them start or leave."""
     return max(0, max(1, dynos // SHARE) - moving)
+
+
+def update_room(dynos: int, moving: int) -> int:
+    """As ``room``, for dynos whose stack image has a successor."""
+    return max(0, max(UPDATE_LEAST, dynos // UPDATE_SHARE) - moving)

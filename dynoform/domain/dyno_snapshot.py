@@ -23,6 +23,8 @@ class Wanted:
     release_id: UUID
     size: str
     command: str
+    image: str = ""
+    """Its release's slug on the newest stack image."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class DynoState:
     created: datetime | None = None
     moving: bool = False
     """Whether it is to be on another host: it stays until its successor is up."""
+    image: str | None = None
+    """What its service was made of; None before it had one."""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -17,8 +17,8 @@ _OWNED = re.compile(rf"(?:apps/{_ID}|containers/{_ID.replace('<id>', '<owner>')}
 class Image:
     """An image in the registry, and what the store says about it.
 
-    ``age`` is since it was last pushed or released. ``has_slug``: a slug of any app is made of it. ``has_app``: the app
-    that it was made for exists. ``has_job``: a build or a release of that app is not finished.
+    ``age`` is since it was last pushed or released. ``has_slug``: a slug of any app, or a dyno, is made of it.
+    ``has_app``: the app that it was made for exists. ``has_job``: a build or a release of that app is not finished.
     """
 
     repository: str

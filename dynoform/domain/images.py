@@ -86,5 +86,11 @@ def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Laye
     )
 
 
+def slug_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> Layer:
+    """The slug of an image that ``with_slug`` has made: its top layer."""
+    top = manifest["layers"][-1]
+    return Layer(str(top["digest"]), int(top["size"]), str(config["rootfs"]["diff_ids"][-1]))
+
+
 def _encode(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -18,3 +18,5 @@ class Kind(StrEnum):
     SLUG = "slug"
     """Makes an image of a slug that was uploaded."""
     PURGE_CACHE = "purge-cache"
+    RELAY = "relay"
+    """Lays an app's slugs on the newest stack image."""

@@ -2,12 +2,12 @@
 
 Rules are Heroku's (https://devcenter.heroku.com/articles/dynos, /preboot, /dyno-restarts): new dynos first, the old
 ones leave when all new ones of their type are up and routed; a release that does not boot takes nothing down; a process
-that ends is a crash and starts again at once, then after a growing cool-off; every dyno is replaced once a day; Eco
-dynos sleep (``dynoform.domain.eco``).
+that ends is a crash and starts again at once, then after a growing cool-off; every dyno is replaced once a day, and
+when its stack image has a successor; Eco dynos sleep (``dynoform.domain.eco``).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -71,19 +71,23 @@ def decide(snapshot: Snapshot) -> list[Action]:
     moves = any(dyno.moving for dyno in snapshot.dynos) or any(isinstance(each, StartDyno | Move) for each in actions)
     if snapshot.hosts and not moves:
         actions += _even(board, formations)
-    return actions + _cycles(snapshot, formations)
+    return [*actions, *_cycles(snapshot, formations)]
 
 
-def _cycles(snapshot: Snapshot, formations: Iterable["_Formation"]) -> list[Action]:
-    """The dynos that are due to be replaced, oldest first and few at a time."""
+def _cycles(snapshot: Snapshot, formations: Sequence["_Formation"]) -> Iterator[Action]:
+    """The dynos that are due to be replaced, few at a time: those on an older stack image, then the oldest."""
+    outdated = sorted(str(dyno.id) for formation in formations for dyno in formation.outdated())
     due = sorted((moment, str(dyno.id)) for formation in formations for moment, dyno in formation.due())
-    if not due:
-        return []
+    if not due and not outdated:
+        return
     moving = sum(
         1 for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
     )
-    room = cycling.room(len(snapshot.dynos), moving)
-    return [CycleDyno(UUID(dyno_id), "has had its day") for _, dyno_id in due[:room]]
+    updated = outdated[: cycling.update_room(len(snapshot.dynos), moving)]
+    yield from (CycleDyno(UUID(dyno_id), "its stack image has a successor") for dyno_id in updated)
+    room = cycling.room(len(snapshot.dynos), moving + len(updated))
+    aged = [dyno_id for _, dyno_id in due if dyno_id not in updated]
+    yield from (CycleDyno(UUID(dyno_id), "has had its day") for dyno_id in aged[:room])
 
 
 def _even(board: Board, formations: Iterable["_Formation"]) -> Iterator[Action]:
@@ -145,17 +149,28 @@ class _Formation:
 
     def due(self) -> Iterator[tuple[datetime, DynoState]]:
         """Dynos that have had their day, with since when; at most one of a type, and none while others are moving."""
-        busy = {dyno.type for dyno in self.leaving} | {
-            dyno.type for dyno in self.current.values() if dyno.state == "starting"
-        }
         first: dict[str, tuple[datetime, DynoState]] = {}
-        for dyno in self.current.values():
-            if dyno.type in busy or dyno.state != "up" or dyno.created is None:
+        for dyno in self._replaceable():
+            if dyno.created is None:
                 continue
             moment = cycling.due(dyno.id, dyno.created)
             if moment <= self.snapshot.now and (dyno.type not in first or moment < first[dyno.type][0]):
                 first[dyno.type] = moment, dyno
         yield from first.values()
+
+    def outdated(self) -> Iterator[DynoState]:
+        """Dynos whose slug has been laid on a newer stack image; at most one of a type, and none while others move."""
+        first: dict[str, DynoState] = {}
+        for dyno in self._replaceable():
+            if dyno.image is not None and dyno.image != self.app.wanted[dyno.key].image:
+                first.setdefault(dyno.type, dyno)
+        yield from first.values()
+
+    def _replaceable(self) -> Iterator[DynoState]:
+        busy = {dyno.type for dyno in self.leaving} | {
+            dyno.type for dyno in self.current.values() if dyno.state == "starting"
+        }
+        return (dyno for dyno in self.current.values() if dyno.type not in busy and dyno.state == "up")
 
     def _may_sleep(self, dyno: DynoState) -> bool:
         quiet = eco.is_quiet(self.active, self.snapshot.traffic_until, self.snapshot.sleeps_after)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from dynoform.domain import app_names, dyno_sizes, emails
+from dynoform.domain import app_names, dyno_sizes, emails, stacks
 from dynoform.errors import InvalidInputError
 
 LAST_PORT = 65535
@@ -26,6 +26,9 @@ ROUTINGS = ("heroku", "better")
 FORMATION_KEYS = ("quantity", "size")
 _ACCOUNT_KEY_ID = re.compile(r"[!-~]{1,200}")
 _ACCOUNT_KEY = re.compile(r"[A-Za-z0-9_-]{16,700}={0,2}")
+UPDATES = {"stack-13": "runImageUpdates", "stack-13-build": "buildImageUpdates"}
+"""Image → the setting that says which updates it has."""
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
@@ -70,6 +73,20 @@ def check_routing(value: str) -> None:
     """Raises ``InvalidInputError`` for what is no way to choose a dyno."""
     if value not in ROUTINGS:
         raise _wrong("routing", f"{value!r} is no way to choose a dyno", f"set it to {' or '.join(ROUTINGS)}")
+
+
+def check_old_stacks(value: str) -> None:
+    """Raises ``InvalidInputError`` for a stack that there is not."""
+    try:
+        stacks.read(value)
+    except InvalidInputError as error:
+        raise _wrong("oldStacks", error.what.rstrip(".")) from error
+
+
+def check_updates(key: str, value: str) -> None:
+    """Raises ``InvalidInputError`` for what is no fingerprint of updates (``stack_updates.fingerprint``)."""
+    if value and not _FINGERPRINT.fullmatch(value):
+        raise _wrong(key, f"{value[:40]!r} was not written by bin/dynoform patch", "remove the line, then run that")
 
 
 def proxy_networks(value: str) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Stacks: what apps run on (https://devcenter.heroku.com/articles/stack)."""
 
+from collections.abc import Collection
+
 from dynoform.errors import InvalidInputError
 
 DEFAULT = "dynoform-13"
@@ -8,6 +10,22 @@ CONTAINER = "container"
 """The user's own images, pushed to the platform's container registry."""
 ALL = (CONTAINER, DEFAULT)
 _SHOWN = 40
+
+
+def read(names: str) -> tuple[str, ...]:
+    """The stacks of a list with commas between. Raises ``InvalidInputError`` for one that there is not."""
+    return tuple(check(name.strip()) for name in names.split(",") if name.strip())
+
+
+def notice(name: str, old: Collection[str]) -> str:
+    """What whoever builds an app on this stack is told, as lines of output; empty unless it is one of the old."""
+    if name not in old:
+        return ""
+    others = " or ".join(f"heroku stack:set {other}" for other in ALL if other not in old)
+    return (
+        f" !     This app is on the stack {name}, which is old: it will be without security updates one day.\n"
+        f" !     Change it with {others or 'heroku stack:set, when there is a newer one'}, then push again.\n"
+    )
 
 
 def check(name: str) -> str:

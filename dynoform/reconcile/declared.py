@@ -62,12 +62,13 @@ def _apps(session: Session) -> tuple[AppState, ...]:
     scales: dict[UUID, list[Formation]] = defaultdict(list)
     for formation in session.scalars(select(Formation).where(Formation.quantity > 0)):
         scales[formation.app_id].append(formation)
-    query = select(Release.app_id, Release.id, Slug.process_types).join(Slug, Slug.id == Release.slug_id)
+    columns = (Release.app_id, Release.id, Slug.process_types, Slug.image, Slug.images)
+    query = select(*columns).join(Slug, Slug.id == Release.slug_id)
     wanted: dict[UUID, dict[tuple[str, int], Wanted]] = defaultdict(dict)
-    for app_id, release_id, commands in session.execute(query.where(Release.current)):
+    for app_id, release_id, commands, image, images in session.execute(query.where(Release.current)):
         for scale in scales[app_id]:
             if command := commands.get(scale.type):
-                run = Wanted(release_id, scale.size, command)
+                run = Wanted(release_id, scale.size, command, images.get(scale.type, image))
                 wanted[app_id] |= {(scale.type, number): run for number in range(1, scale.quantity + 1)}
     preboot, requests = features.enabled_for(session, PREBOOT), activity.last_requests(session)
     apps = session.execute(select(App.id, App.runtime))
@@ -90,6 +91,7 @@ def _dynos(session: Session) -> tuple[DynoState, ...]:
         Dyno.start_after,
         Dyno.created_at,
         Dyno.moving,
+        Dyno.image,
     )
     return tuple(DynoState(*row) for row in session.execute(select(*columns)))
 

@@ -142,6 +142,7 @@ class Executor:
             before, had = dyno.state, dyno.service_id
             try:
                 service, config = self._declared(session, dyno, action.host)
+                dyno.image = service.image  # before it runs: what a dyno has stays in the registry
             except ConfigurationError as error:
                 self._refuse(session, dyno, error)
                 return
@@ -269,7 +270,7 @@ class Executor:
         with self.store.transaction() as session:
             found = session.get(Dyno, action.dyno_id)
             if found is not None and found.service_id == action.service_id:
-                found.service_id = None
+                found.service_id = found.image = None
 
     def _remove(self, action: RemoveDyno) -> None:
         with self.store.transaction() as session:

@@ -11,7 +11,7 @@ from dynoform.domain import garbage
 from dynoform.domain.garbage import Image
 from dynoform.domain.jobs import Kind
 from dynoform.store.session import Store
-from dynoform.store.tables import App, Job, Lease, PushedImage, Slug
+from dynoform.store.tables import App, Dyno, Job, Lease, PushedImage, Slug
 
 _INVENTORY = "registry inventory"
 _PORTION = 500
@@ -56,7 +56,7 @@ def lock(session: Session, repository: str, digest: str) -> Image | None:
     if session.scalars(query).one_or_none() is None:
         return None
     app_id = garbage.owner(repository)
-    works = (Job.app_id == app_id, Job.kind.in_([Kind.BUILD, Kind.RELEASE, Kind.SLUG]))
+    works = (Job.app_id == app_id, Job.kind.in_([Kind.BUILD, Kind.RELEASE, Kind.SLUG, Kind.RELAY]))
     has_app, has_job = select(App.id).where(App.id == app_id).exists(), select(Job.id).where(*works).exists()
     # A statement of its own: it sees what was committed until the lock was there.
     age = type_coerce(func.now() - PushedImage.used_at, Interval())
@@ -84,7 +84,11 @@ def inventory_is_due(store: Store) -> bool:
 
 def _has_slug() -> ColumnElement[bool]:
     own = func.json_each_text(Slug.images).table_valued("key", "value").alias("own")
-    images = select(_name(Slug.image)).union(select(_name(own.c.value)).select_from(Slug).join(own, true()))
+    images = select(_name(Slug.image)).union(
+        select(_name(own.c.value)).select_from(Slug).join(own, true()),
+        # A slug that was laid on a newer stack image has another: the former runs until its dynos have changed.
+        select(_name(Dyno.image)).where(Dyno.image.is_not(None)),
+    )
     return (PushedImage.repository + "@" + PushedImage.digest).in_(images)
 
 

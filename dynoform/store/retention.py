@@ -41,12 +41,13 @@ def expire(session: Session, app_id: uuid.UUID) -> Sequence[Slug]:
 
 def unused_images(session: Session, slugs: Iterable[Slug]) -> list[str]:
     """The images of these slugs, of all their types, that no other one has: the same source makes the same image, and a
-    promotion takes it over to another app."""
+    promotion takes it over to another app. Nor a dyno: its slug may have gone on to a newer stack image."""
     images = {image for slug in slugs for image in (slug.image, *slug.images.values())} - {""}
     own, kept = func.json_each_text(Slug.images).table_valued("key", "value").alias("own"), Slug.expired_at.is_(None)
     first = select(Slug.image).where(Slug.image.in_(images), kept)
     others = select(own.c.value).select_from(Slug).join(own, true()).where(own.c.value.in_(images), kept)
-    return sorted(images - set(session.scalars(first.union(others))))
+    dynos = select(Dyno.image).where(Dyno.image.in_(images))
+    return sorted(images - set(session.scalars(first.union(others, dynos))))
 
 
 def forget(session: Session, slug_ids: Iterable[SlugId]) -> None:

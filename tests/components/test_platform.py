@@ -116,6 +116,22 @@ def test_routers_choose_dynos_and_believe_load_balancers_as_it_is_set(
     assert told(spread) == ["better", "10.20.0.0/24 fd00::/64"]
 
 
+def test_updates_of_an_image_make_another_of_it_and_of_what_starts_from_it(
+    platform: list[dict[str, Any]], declare: Callable[[dict[str, str]], list[dict[str, Any]]]
+) -> None:
+    def images(declared: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {each["name"]: each["inputs"] for each in declared if each["type"].endswith(":RemoteImage")}
+
+    run, build = "local-images-stack-13", "local-images-stack-13-build"
+    updated = images(declare({**ON_A_DOMAIN, "dynoform:runImageUpdates": "0123456789ab"}))
+    assert updated[run]["build"]["buildArgs"]["UPDATES"] == "0123456789ab"
+    assert "UPDATES" not in updated[build]["build"]["buildArgs"], "it starts from the other"
+    updated = images(declare({**ON_A_DOMAIN, "dynoform:buildImageUpdates": "0123456789ab"}))
+    assert (run in updated, updated[build]["build"]["buildArgs"]["UPDATES"]) == (True, "0123456789ab")
+    assert "UPDATES" not in updated[run]["build"]["buildArgs"]
+    assert all("UPDATES" not in image["build"]["buildArgs"] for image in images(platform).values())
+
+
 def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_registry(
     spread: list[dict[str, Any]],
 ) -> None:

@@ -66,7 +66,7 @@ class SlugTools(Tools):
 
     @property
     def stack_images(self) -> StackImages:
-        return Stack(self.engine, self.registry)
+        return Stack(self.engine, self.registry, self.store)
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from dynoform.build.container import ASK_LABEL, Engine
 from dynoform.domain.jobs import Kind
-from dynoform.store import jobs
+from dynoform.domain.sbom import Package
+from dynoform.domain.stack_updates import command, find
+from dynoform.store import jobs, stack_images
 from dynoform.store.releases import create_release, lock_app
-from dynoform.store.tables import App, Build, Slug
+from dynoform.store.tables import App, Build, Slug, StackImage
 from tests.integration.build_platform import (
     STACK,
     BuildPlatform,
@@ -125,6 +128,30 @@ def test_the_same_source_makes_the_same_image_from_a_cold_and_from_a_warm_cache(
     assert "from the cache" in platform.output(warm)
     assert platform.slug(deployed.app).image == image
     assert platform.releases(deployed.app) == [1, 2, 3]
+
+
+def test_the_mirror_is_asked_for_updates_of_the_stacks_images_and_nothing_is_left(
+    platform: BuildPlatform, deployed: Deployed
+) -> None:
+    def told() -> StackImage | None:
+        with platform.store.transaction() as session:
+            found = stack_images.newest(session, stack_images.RUN)
+            return found if found and (found.updates is not None or found.failure) else None
+
+    def left() -> list[object]:
+        return list(platform.engine.containers.list(all=True, filters={"label": f"{ASK_LABEL}={STACK}"}))
+
+    deadline = time.monotonic() + 180
+    while not (image := told()) or left():
+        assert time.monotonic() < deadline, platform.explain(deployed.build.id)
+        time.sleep(0.5)
+    assert image.failure is None
+    assert platform.slug(deployed.app).base == image.version
+    bash = Package("bash", "0", "bash")
+    said = Engine(platform.configuration).ask(platform.configuration.build_image, command([bash]), 120)
+    (update,) = find([bash], said)
+    assert (update.version, update.suite.partition("-")[0]) == ("0", "trixie")
+    assert left() == []
 
 
 def test_a_slug_made_elsewhere_becomes_an_image_that_serves(platform: BuildPlatform, config: Path) -> None:

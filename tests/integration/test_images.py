@@ -12,6 +12,7 @@ import httpx
 import pytest
 from docker.models.containers import Container
 
+from dynoform.domain import sbom
 from tests.integration import certificates
 from tests.integration.build_platform import ROOT, build_image
 
@@ -105,6 +106,22 @@ def test_the_build_image_has_compilers_and_buildpacks(engine: docker.DockerClien
     ours = sorted(path.name for path in (ROOT / "buildpacks").iterdir())
     assert {"nodejs", "order", "python"} < set(ours)
     assert output.split()[-len(ours) :] == ours
+
+
+@pytest.mark.parametrize("noun", ["stack-13", "stack-13-build"])
+def test_a_bill_of_materials_has_every_package_and_says_the_same_again(
+    engine: docker.DockerClient, images: dict[str, str], noun: str
+) -> None:
+    name = {"stack-13": "dynoform-13-run", "stack-13-build": "dynoform-13-build"}[noun]
+    script = f"dpkg-query -Wf '${{Package}} ${{Version}}\\n'; echo --; cat {sbom.FILE}; echo --; "
+    script += f"/opt/dynoform/sbom {name}; cat {sbom.FILE}"
+    output = run(engine, images[noun], script, entrypoint=["bash", "-c"], user="0")
+    listed, bill, again = output.split("--\n")
+    packages = {(package.name, package.version) for package in sbom.packages(sbom.read(bill))}
+    installed = {tuple(line.split()) for line in listed.splitlines()}
+    assert {name for name, _ in packages - installed} == {"openssh-sftp-server"}, "of which it has a file"
+    assert installed <= packages
+    assert again == bill
 
 
 def test_the_control_plane_is_small_unprivileged_and_has_no_tools(

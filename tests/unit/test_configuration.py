@@ -41,6 +41,12 @@ def test_the_platforms_own_addresses_are_known() -> None:
         ("ECO_SLEEPS_AFTER", "0", "DYNOFORM_ECO_SLEEPS_AFTER: '0' is not a time — use a number of seconds, 1 or more"),
         ("BUILD_SECONDS", "25m", "DYNOFORM_BUILD_SECONDS: '25m' is not a number — use a whole number, 1 or more"),
         ("API_PORT", "0", "DYNOFORM_API_PORT: '0' is not a port — use a number from 1 to 65535"),
+        (
+            "OLD_STACKS",
+            "x",
+            "DYNOFORM_OLD_STACKS: Couldn't find that stack (x). Available stacks are: container, dynoform-13"
+            " — name stacks that there are",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str, message: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, deploys, dynos, hosts, logs, platform, routers
+from dynoform.cli.bench import api, deploys, dynos, hosts, logs, platform, routers, stacks
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -28,6 +28,8 @@ MEASURES = (
     Measure("host-lost", "a killed host's dynos serve elsewhere", "s", 15, hosts.host_lost, once=True),
     Measure("leader-lost", "the same for the swarm's leader", "s", 35, hosts.leader_lost, once=True),
     Measure("ansible-hosts", "a host of fifty in a playbook, of one of ten", "%", 100, hosts.ansible_hosts, once=True),
+    Measure("registry-growth", "the registry, by a push with 1 MB of other files", "MiB", 2, stacks.registry_growth),
+    Measure("relay", "50 apps on a new stack image under 100 requests/s", "s", 120, stacks.relay, once=True),
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),

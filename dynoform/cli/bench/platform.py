@@ -4,6 +4,7 @@ import socket
 import tempfile
 import time
 import uuid
+from pathlib import Path
 
 import yaml
 from docker.errors import APIError
@@ -100,9 +101,9 @@ def first_answer(bench: Bench) -> float:
         api.delete(f"/apps/{name}")
 
 
-def deploy(bench: Bench, api: running.Api, name: str) -> float:
-    """Uploads the sample, builds it; seconds until the new release answers."""
-    archive = running.archive(bench.context.places.root / SAMPLE)
+def deploy(bench: Bench, api: running.Api, name: str, source: Path | None = None) -> float:
+    """Uploads `source`, or else the sample, builds it; seconds until the new release answers."""
+    archive = running.archive(source or bench.context.places.root / SAMPLE)
     outputs = bench.stack.outputs()
     before = {dyno["id"] for dyno in api.get(f"/apps/{name}/dynos")}
     began = time.monotonic()

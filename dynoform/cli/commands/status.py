@@ -69,6 +69,7 @@ def _ask_api(stack: Stack, outputs: dict[str, Any], found: dict[str, Any]) -> No
         api = running.Api(outputs["apiUrl"], str(outputs.get("apiKey", "")), trust.needed(stack, outputs))
         found["apps"] = api.apps()
         found["hosts"] = api.every("/dynoform/hosts")
+        found["stack_images"] = api.every("/dynoform/stack-images")
     except OSError as error:
         found["problems"].append(f"API {outputs['apiUrl']}: {error} — bin/dynoform doctor --stack {stack.name}")
 
@@ -87,6 +88,7 @@ def render(found: dict[str, Any]) -> str:
         parts.append(table([*rows, *(_host_row(host) for host in found["hosts"])]))
     if found["apps"]:
         parts.append(table([["APP", "DYNOS", "ADDRESS"], *(_app_row(app) for app in found["apps"])]))
+    parts += [_image_line(found["stack"], image) for image in found.get("stack_images", []) if image["kind"] == "run"]
     parts += [f"! {problem}" for problem in found["problems"]]
     return "\n\n".join(parts)
 
@@ -102,6 +104,20 @@ def _host_row(host: dict[str, Any]) -> list[str]:
         return [host["name"], host["state"], "-", "-", "-", "-"]
     free = [_mebibytes(host["free_memory_bytes"]), _mebibytes(host["free_disk_bytes"])]
     return [host["name"], host["state"], str(host["dynos"]), f"{host['load']:.2f}", *free]
+
+
+def _image_line(stack: str, image: dict[str, Any]) -> str:
+    """What apps run on, and whether Debian has updates for it."""
+    base = f"apps run on {image['stack']}, image {image['version']}"
+    if image["problem"]:
+        return f"{base}: {image['problem']}"
+    if image["updates"] is None:
+        return f"{base}: not asked for updates yet"
+    if not image["updates"]:
+        return f"{base}: no updates"
+    security = sum(update["security"] for update in image["updates"])
+    names = f"{len(image['updates'])} packages have updates, {security} of them from Debian's security archive"
+    return f"{base}: {names} — bin/dynoform patch --stack {stack}"
 
 
 def _app_row(app: dict[str, Any]) -> list[str]:

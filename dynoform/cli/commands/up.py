@@ -52,18 +52,28 @@ def run(options: argparse.Namespace, context: Context) -> int:
             return _preview(options, context, stack, look)
         if existed and not options.yes and not _agreed(context, stack, look):
             return 0
-        drift.unmark(stack)
         if away:
+            drift.unmark(stack)
             _bring_engine(context, stack, away)
             look = True
-        outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
-        trust.write(stack, outcome.run.outputs)
-        with connect(stack) as engine:
-            if engine:
-                convergence.wait(engine, context.console, changed=bool(outcome.run.changed))
-            drift.mark(stack, engine)
+        outcome = apply(context, stack, look)
     _report(options, context, stack, outcome)
     return 0
+
+
+def apply(context: Context, stack: Stack, look: bool) -> deploy.Outcome:
+    """Makes the stack as its configuration says, until its services run so; the caller holds `recovery.claim`.
+
+    `look` at every resource first to find what was changed by hand. Raises `DynoformError` when that fails.
+    """
+    drift.unmark(stack)
+    outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
+    trust.write(stack, outcome.run.outputs)
+    with connect(stack) as engine:
+        if engine:
+            convergence.wait(engine, context.console, changed=bool(outcome.run.changed))
+        drift.mark(stack, engine)
+    return outcome
 
 
 def _prepare(context: Context, stack: Stack, known: StackSettings) -> bool:

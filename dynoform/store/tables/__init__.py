@@ -35,6 +35,7 @@ from dynoform.store.tables.pushed_images import PushedImage
 from dynoform.store.tables.releases import Config, Release, ReleaseOutput
 from dynoform.store.tables.route_changes import RouteChange
 from dynoform.store.tables.scheduler_jobs import SchedulerJob
+from dynoform.store.tables.stack_images import StackImage
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.telemetry_drains import TelemetryDrain
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
@@ -93,6 +94,7 @@ __all__ = [
     "Slug",
     "SniEndpoint",
     "Source",
+    "StackImage",
     "Team",
     "TeamInvitation",
     "TeamMember",

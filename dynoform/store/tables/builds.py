@@ -56,6 +56,8 @@ class Slug(Identified, Base):
     """Process type → command."""
     expired_at: Mapped[datetime | None]
     """Since when it is on its way out: no release can be made of it any more."""
+    base: Mapped[str | None]
+    """The version of the stack image that its layer lies on; None when that is not known, or for users' images."""
     images: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Process type → image, when each has one of its own (stack ``container``); else empty."""
 

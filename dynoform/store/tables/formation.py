@@ -46,3 +46,5 @@ class Dyno(Identified, Base):
     """Swarm's id of the node that it was started on; None where Swarm chose."""
     moving: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether it is to be on another host, and goes when its successor there is up."""
+    image: Mapped[str | None]
+    """What its service was made of, as ``Slug.image`` was then; None for one without a service."""

@@ -140,6 +140,24 @@ def test_status_shows_hosts_as_far_as_they_are_known() -> None:
     assert "two   lost   -      -     -            -\n" in text
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"updates": None}, "not asked for updates yet"),
+        ({"updates": []}, "no updates"),
+        ({"updates": None, "problem": "Debian's package mirror: no answer"}, "Debian's package mirror: no answer"),
+        (
+            {"updates": [{"security": True}, {"security": False}]},
+            "2 packages have updates, 1 of them from Debian's security archive — bin/dynoform patch --stack local",
+        ),
+    ],
+)
+def test_status_shows_whether_the_stack_image_has_updates(told: dict[str, Any], line: str) -> None:
+    image = {"kind": "run", "stack": "dynoform-13", "version": "0123456789ab", "problem": None, **told}
+    text = status.render(found_of(stack_images=[image, {**image, "kind": "build"}]))
+    assert text.endswith(f"\n\napps run on dynoform-13, image 0123456789ab: {line}")
+
+
 def test_status_of_nothing_is_short() -> None:
     text = status.render(found_of(services=[], apps=[], api=None, problems=["stack local: does not exist — up"]))
     assert text == "stack local  API -  docker 20.10.24\n\n! stack local: does not exist — up"

@@ -423,6 +423,51 @@ def test_of_a_type_one_dyno_is_cycled_at_a_time() -> None:
     assert decide(snapshot(wanted(2), replace(leaving, since=ago(4000)), second, crashed, services=services)) == []
 
 
+def on(app: AppState, image: str) -> AppState:
+    """The app with its slug on another stack image."""
+    return replace(app, wanted={key: replace(run, image=image) for key, run in app.wanted.items()})
+
+
+def test_a_dyno_on_an_older_stack_image_is_replaced_and_leaves_when_its_successor_serves() -> None:
+    old = dyno(image="app@sha256:1")
+    assert decide(snapshot(on(wanted(), "app@sha256:1"), old)) == []
+    app = on(wanted(), "app@sha256:2")
+    assert decide(snapshot(app, old)) == [CycleDyno(old.id, "its stack image has a successor")]
+    leaving, new = replace(old, state="down", since=ago(60)), dyno(mark="new", image="app@sha256:2")
+    starting = replace(new, state="starting", since=ago(1), address=None, port=None)
+    services = [service(leaving), service(starting, task("preparing"))]
+    assert decide(snapshot(app, leaving, starting, services=services)) == []
+    assert decide(snapshot(app, leaving, new)) == [Retire(old.id, "replaced by a new dyno")]
+
+
+def test_a_dyno_that_does_not_boot_on_the_new_stack_image_takes_nothing_down() -> None:
+    app = on(wanted(2), "app@sha256:2")
+    leaving = replace(dyno(1, image="app@sha256:1"), state="down", since=ago(60))
+    crashed = dyno(1, "crashed", mark="new", image="app@sha256:2", since=ago(5), crashes=2, start_after=ago(-60))
+    other = dyno(2, image="app@sha256:1")
+    assert decide(snapshot(app, leaving, crashed, other, services=[service(leaving), service(other)])) == []
+
+
+def test_a_dyno_without_a_service_gets_the_newest_stack_image_when_it_starts() -> None:
+    app = on(wanted(), "app@sha256:2")
+    one = dyno(1, "starting", since=ago(1))
+    assert decide(snapshot(app, one, services=[])) == [StartDyno(one.id, "new")]
+    assert decide(snapshot(app, dyno())) == [], "one whose image nobody wrote down is left alone"
+
+
+def test_stack_images_change_under_several_apps_at_a_time_and_one_dyno_of_a_type() -> None:
+    assert cycling.update_room(3, 0) == 4
+    assert cycling.update_room(80, 3) == 7
+    assert cycling.update_room(10, 20) == 0
+    app = on(wanted(3, 1), "app@sha256:2")
+    dynos = [
+        *(dyno(number, image="app@sha256:1") for number in (1, 2, 3)),
+        dyno(1, type="worker", image="app@sha256:1"),
+    ]
+    begun = decide(snapshot(app, *dynos))
+    assert {action.dyno_id for action in begun if isinstance(action, CycleDyno)} == {dynos[0].id, dynos[3].id}
+
+
 def test_of_many_overdue_dynos_a_few_are_cycled_at_a_time() -> None:
     dynos, apps = [], []
     for number in range(100):

@@ -15,7 +15,7 @@ from dynoform.store.apps import create_app
 from dynoform.store.releases import create_release, current_release, fail, lock_app, newest_release, succeed
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import App, Build, Formation, Job, Release, ReleaseOutput, Slug, Source, now
+from dynoform.store.tables import App, Build, Dyno, Formation, Job, Release, ReleaseOutput, Slug, Source, now
 
 ALL = frozenset(Kind)
 VAULT = Vault("A" * 42 + "s=")
@@ -230,6 +230,17 @@ def test_a_slug_expires_when_it_is_old_and_far_behind(store: Store, app: App) ->
         retention.forget(session, [old.slug_id, shared.slug_id])  # type: ignore[list-item]
     with store.transaction() as session:
         assert session.get_one(Release, old.id).slug_id is None
+
+
+def test_an_image_that_a_dyno_still_runs_outlives_its_slug(store: Store, app: App) -> None:
+    old = deploy(store, app, "web", image="r/apps/1@sha256:1")
+    for _ in range(KEPT_RELEASES):
+        newest = deploy(store, app, "web")
+    age(store, old)
+    with store.transaction() as session:
+        runs = {"app_id": app.id, "release_id": newest.id, "size": "Basic", "command": "x"}
+        session.add(Dyno(**runs, type="web", number=1, image="r/apps/1@sha256:1"))
+    assert expire(store, app) == ([old.slug_id], [])
 
 
 def test_a_slug_that_runs_or_is_young_stays(store: Store, app: App) -> None:
