@@ -58,7 +58,7 @@ def dyno_create(app: str, body: NewDyno, services: Use, caller: Caller) -> JSONR
         if release is None or release.slug is None:
             raise one_off.no_code(found.name)
         dyno_sizes.check_fits(wanted.size, hosts.largest_memory(session))
-        told = dyno_metadata.of(session, services.configuration.domain, found, release)
+        told = dyno_metadata.of(session, services.configuration.domain, found, release, wanted.id)
         wanted = replace(wanted, variables={**told, **wanted.variables})
         dyno = one_off_dynos.create(session, services.vault, found, release, wanted)
     services.say(found, dyno_lines.run_by_user(wanted.command, caller.email))

@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 import requests
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
@@ -23,6 +23,7 @@ from dynoform.configuration import Configuration
 from dynoform.domain import builds
 from dynoform.domain.images import EPOCH
 from dynoform.errors import ConfigurationError, UnavailableError
+from dynoform.store.session import attempts
 
 STACK_LABEL = "dynoform.stack"
 BUILD_LABEL = "dynoform.build"
@@ -34,6 +35,9 @@ _CHUNK = 512 * 1024
 LARGEST_FILE = 2048 * builds.MIB
 """Bytes of the largest file that a build can write."""
 _CORES = 2
+_CONFLICT = 409
+_UUID_CHARACTERS = 36
+_REMOVAL_SECONDS = 30
 CONFIG = "run/dynoform/env"
 """Where a build finds its config vars, a file each, relative to its container's root. It is in memory."""
 BUILDPACKS = "run/dynoform/buildpacks"
@@ -125,9 +129,9 @@ class Engine:
         return [(item["Id"], item["Labels"][BUILD_LABEL]) for item in found]
 
     def remove(self, container_id: str) -> None:
-        """Remove a container, running or not; it may be gone already."""
-        with engine_errors("removal of a build container"), suppress(NotFound):
-            self.client.api.remove_container(container_id, force=True, v=True)
+        """Remove a container, running or not; it may be gone already, or somebody else may be removing it."""
+        with engine_errors("removal of a build container"):
+            remove_container(self.client, container_id)
 
     def cache_volume(self, app_id: uuid.UUID) -> str:
         """The name of an app's build cache."""
@@ -146,6 +150,24 @@ class Engine:
         with engine_errors(f"removal of volume {name}"), suppress(NotFound):
             self.client.api.remove_volume(name)
 
+    @property
+    def build_repository(self) -> str:
+        """What images are called on this host while they are built; their tags begin with the build's id."""
+        return f"dynoform-builds/{self.configuration.stack}"
+
+    def build_images(self) -> list[tuple[str, str]]:
+        """(name, build id) of images on this host that are being built, or were, or were on their way out."""
+        address = f"{self.configuration.platform_address}:{self.configuration.registry_port}"
+        with engine_errors("list of images"):
+            names = [name for image in self.client.api.images() for name in image["RepoTags"] or ()]
+        ours = [name for name in names if name.startswith((f"{self.build_repository}:", f"{address}/apps/"))]
+        return [(name, name.rpartition(":")[2][:_UUID_CHARACTERS]) for name in ours]
+
+    def remove_image(self, name: str) -> None:
+        """Remove a name of an image, and the image when that was its last one; it may be gone already."""
+        with engine_errors(f"removal of image {name}"), suppress(NotFound):
+            self.client.api.remove_image(name, force=True)
+
     def build_container(self, build_id: uuid.UUID, app_id: uuid.UUID, environment: dict[str, str]) -> "BuildContainer":
         """Create the container of a build, not started; an earlier one of the same build is removed."""
         for container_id, _ in self.containers(build_id):
@@ -163,7 +185,7 @@ class Engine:
                 network=self.configuration.dyno_network,
                 stdin_open=True,
                 tmpfs={f"/{CONFIG}": f"rw,noexec,nosuid,nodev,size=64m,mode=0700,uid={DYNO},gid={DYNO}"},
-                **_limits(),
+                **limits(),
             )
         return BuildContainer(container)
 
@@ -173,7 +195,8 @@ def _created(container: Container) -> float:
     return datetime.fromisoformat(container.attrs["Created"][:19] + "+00:00").timestamp()
 
 
-def _limits() -> dict[str, Any]:
+def limits() -> dict[str, Any]:
+    """What every container of a build is held to, as the engine's client takes it."""
     return {
         "user": "dyno",
         "cap_drop": ["ALL"],
@@ -204,8 +227,13 @@ class BuildContainer:
         self._container = container
         self._connection: Any = None
 
+    @property
+    def identifier(self) -> str:
+        """Its id on the engine."""
+        return str(self._container.id)
+
     def start(self) -> None:
-        """Let it wait for what it is to build."""
+        """Let it run: a build's waits for what it is to build."""
         with engine_errors("build container"):
             streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._connection = self._container.attach_socket(params=streams)
@@ -259,12 +287,33 @@ class BuildContainer:
         """Remove it with all that was in it, except the cache."""
         if self._connection is not None:
             self._connection.close()
-        with engine_errors("removal of the build container"), suppress(NotFound):
-            self._container.remove(force=True, v=True)
+        with engine_errors("removal of the build container"):
+            remove_container(self._container.client, self._container.id)
 
     def _archive(self, path: str) -> Iterator[bytes]:
         stream, _ = self._container.get_archive(path, chunk_size=_CHUNK)
         yield from stream
+
+
+def remove_container(client: docker.DockerClient, container_id: str) -> None:
+    """Remove a container, and return when it is gone, whoever has removed it.
+
+    Its job and whoever sweeps up may come at once, and the engine refuses the second. Raises ``APIError`` when it
+    refuses for longer than a removal takes.
+    """
+    refusal: APIError | None = None
+    for _ in attempts(_REMOVAL_SECONDS):
+        try:
+            client.api.remove_container(container_id, force=True, v=True)
+            return
+        except NotFound:
+            return
+        except APIError as error:
+            if error.status_code != _CONFLICT:
+                raise
+            refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 def members(files: Mapping[str, bytes]) -> Iterator[bytes]:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import requests
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 from docker.utils.socket import frames_iter
 
-from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, send
+from dynoform.build.container import APP_LABEL, STACK_LABEL, Engine, engine_errors, remove_container, send
 from dynoform.domain import dyno_container
 from dynoform.errors import UnavailableError
 
@@ -91,8 +91,8 @@ class ReleaseDyno:
 
     def remove(self) -> None:
         """Remove it; it may be gone."""
-        with engine_errors("removal of the release dyno"), suppress(NotFound):
-            self._container.remove(force=True, v=True)
+        with engine_errors("removal of the release dyno"):
+            remove_container(self._container.client, self._container.id)
 
 
 def find(engine: Engine, release_id: uuid.UUID) -> ReleaseDyno | None:

@@ -95,7 +95,7 @@ class ReleaseJob(Job):
                 raise PhaseFailedError("its slug is gone")
             sizes = select(Formation.size).where(Formation.app_id == release.app_id, Formation.type == RELEASE)
             app = session.get_one(App, release.app_id)
-            told = dyno_metadata.of(session, self.tools.configuration.domain, app, release)
+            told = dyno_metadata.of(session, self.tools.configuration.domain, app, release, release.id)
             return Phase(
                 release.id,
                 app.id,

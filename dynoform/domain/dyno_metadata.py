@@ -11,6 +11,8 @@ from dynoform.domain import releases, times
 
 FEATURE = "runtime-dyno-metadata"
 BUILD_FEATURE = "runtime-dyno-build-metadata"
+DYNO_ID = "HEROKU_DYNO_ID"
+"""The one variable that no two dynos of a release share."""
 
 
 def variables(
@@ -18,12 +20,13 @@ def variables(
     *,
     app_id: uuid.UUID,
     app_name: str,
+    dyno_id: uuid.UUID,
     domain: str,
     version: int,
     created: datetime,
     commit: str | None,
 ) -> dict[str, str]:
-    """The environment variables that these features give to the dynos of a release.
+    """The environment variables that these features give to a dyno of a release.
 
     ``domain`` is the platform's, ``version`` the release's, ``commit`` what its slug was built from, if known.
     """
@@ -33,6 +36,7 @@ def variables(
             "HEROKU_APP_ID": str(app_id),
             "HEROKU_APP_NAME": app_name,
             "HEROKU_APP_DEFAULT_DOMAIN_NAME": f"{app_name}.{domain}",
+            DYNO_ID: str(dyno_id),
             "HEROKU_RELEASE_CREATED_AT": times.shown(created),
             "HEROKU_RELEASE_VERSION": releases.name(version),
         }

@@ -22,6 +22,7 @@ from dynoform.domain.dyno_actions import (
     StartDyno,
     StopIdle,
 )
+from dynoform.domain.dyno_metadata import DYNO_ID
 from dynoform.domain.dyno_snapshot import IDLE
 from dynoform.errors import ConfigurationError, ConflictError
 from dynoform.journal import Journal
@@ -172,6 +173,10 @@ class Executor:
         app, release = session.get(App, dyno.app_id), session.get(Release, dyno.release_id)
         if app is None or release is None or release.slug is None:
             raise ConfigurationError(f"dyno {dyno.id}", "its release has no slug any more", "deploy the app anew")
+        # All that is told but its own id holds for every dyno of the release, and comes from one secret.
+        told = dyno_metadata.of(session, self.domain, app, release, dyno.id)
+        config = config_of(session, self.vault, release) | told
+        own = {DYNO_ID: config.pop(DYNO_ID)} if DYNO_ID in told else {}
         service = DynoService(
             stack=self.swarm.stack,
             network=self.network,
@@ -188,10 +193,9 @@ class Executor:
             container=release.slug.stack == stacks.CONTAINER,
             crashes=dyno.crashes,
             host=host,
+            variables=own,
         )
-        # With the release's config vars: what is told holds for all of its dynos, from one secret.
-        told = dyno_metadata.of(session, self.domain, app, release)
-        return service, config_of(session, self.vault, release) | told
+        return service, config
 
     def _refuse(self, session: Session, dyno: Dyno | None, error: Exception) -> None:
         """The engine, or the store's own data, does not allow this dyno: the platform's fault, tried again later."""

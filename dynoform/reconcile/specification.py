@@ -4,7 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -45,6 +45,8 @@ class DynoService:
     crashes: int = 0
     host: str = ""
     """Swarm's id of the node that it is for; empty for any."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What no other dyno of its release has in its environment. Everybody who can ask the engine sees it."""
 
     @property
     def dyno(self) -> str:
@@ -143,7 +145,7 @@ def _container(dyno: DynoService, secret_id: str) -> dict[str, Any]:
     return {
         "Image": dyno.image,
         **_start(dyno),
-        "Env": dyno_container.environment(dyno.dyno),
+        "Env": [*dyno_container.environment(dyno.dyno), *(f"{key}={value}" for key, value in dyno.variables.items())],
         "Labels": dyno.labels(),
         "User": f"{DYNO_USER}:{DYNO_USER}",
         "Init": True,

@@ -14,11 +14,11 @@ from sqlalchemy import CursorResult, Select, delete, exists, func, or_, select, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from dynoform.domain import jobs
+from dynoform.domain import builds, jobs
 from dynoform.domain.jobs import Kind
 from dynoform.errors import DynoformError
 from dynoform.store.session import JOBS, Store, notify
-from dynoform.store.tables import Job
+from dynoform.store.tables import Build, Job
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ def add(session: Session, app_id: uuid.UUID, kind: Kind, subject_id: uuid.UUID, 
 
 
 def take(store: Store, holder: str, kinds: Collection[Kind]) -> Claim | None:
-    """Take the oldest job of these kinds that nobody works on and whose app has no older one; None if there is none."""
+    """Take a job of these kinds that nobody works on and whose app has no older one; None if there is none.
+
+    Of several, the one whose turn came first: when it was added, or when its app's last build ended. So of an app with
+    many builds in the queue one is built, then one of each app that waited meanwhile.
+    """
     with store.transaction() as session:
         job = session.scalars(_takeable(kinds)).first()
         if job is None:
@@ -72,7 +76,10 @@ def _takeable(kinds: Collection[Kind]) -> Select[Job]:
     older = aliased(Job)
     first = ~exists().where(older.app_id == Job.app_id, older.number < Job.number)
     free = or_(Job.lease_expires_at.is_(None), Job.lease_expires_at < func.now())
-    query = select(Job).where(Job.kind.in_(kinds), free, first).order_by(Job.number).limit(1)
+    built = (Build.app_id == Job.app_id, Build.status != builds.PENDING)
+    served = select(Build.updated_at).where(*built).order_by(Build.created_at.desc()).limit(1).scalar_subquery()
+    turn = func.greatest(Job.created_at, served)  # of what is not there, PostgreSQL takes no notice
+    query = select(Job).where(Job.kind.in_(kinds), free, first).order_by(turn, Job.number).limit(1)
     return query.with_for_update(of=Job, skip_locked=True)
 
 

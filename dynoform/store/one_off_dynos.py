@@ -27,6 +27,8 @@ class Wanted:
     tty: bool = True
     seconds: int = one_off.LONGEST_SECONDS
     variables: Mapping[str, str] = field(default_factory=dict)
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    """That the dyno shall have."""
 
 
 def create(session: Session, vault: Vault, app: App, release: Release, wanted: Wanted) -> OneOffDyno:
@@ -84,7 +86,7 @@ def _inside(session: Session, dyno: Dyno) -> dict[str, Any]:
 
 def _add(session: Session, wanted: Wanted, variables: bytes, **place: Any) -> OneOffDyno:
     row = OneOffDyno(
-        id=uuid.uuid4(),
+        id=wanted.id,
         type=wanted.type,
         command=wanted.command,
         variables=variables,

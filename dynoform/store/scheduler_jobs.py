@@ -1,7 +1,7 @@
 """Scheduled jobs in the store: an app's, and running those that are due, each run once."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -88,8 +88,8 @@ def _run(
         if release is None or release.slug is None:
             raise one_off.no_code(app.name)
         dyno_sizes.check_fits(job.size, hosts.largest_memory(session))
-        told = dyno_metadata.of(session, domain, app, release)
-        wanted = Wanted(job.command, type=schedules.TYPE, size=job.size, tty=False, seconds=seconds, variables=told)
+        wanted = Wanted(job.command, type=schedules.TYPE, size=job.size, tty=False, seconds=seconds)
+        wanted = replace(wanted, variables=dyno_metadata.of(session, domain, app, release, wanted.id))
         one_off_dynos.create(session, vault, app, release, wanted)
     except InvalidInputError as error:
         return "heroku", schedules.TYPE, schedules.skipped(job.command, found.moment, str(error))

@@ -64,7 +64,7 @@ def test_a_dyno_is_told_of_itself_when_its_app_wants_that(
     (row,) = rows(store)
     told = services.vault.decrypt(row.app_id, row.variables)
     assert (told["A"], told["HEROKU_APP_NAME"], told["HEROKU_RELEASE_VERSION"]) == ("b", app, "v3")
-    assert told["HEROKU_APP_ID"] == str(row.app_id)
+    assert (told["HEROKU_APP_ID"], told["HEROKU_DYNO_ID"]) == (str(row.app_id), str(row.id))
 
 
 @pytest.mark.parametrize(

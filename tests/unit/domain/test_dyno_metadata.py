@@ -9,6 +9,7 @@ from dynoform.domain.dyno_metadata import BUILD_FEATURE, FEATURE, variables
 RELEASE: dict[str, Any] = {
     "app_id": uuid.UUID(int=1),
     "app_name": "shop",
+    "dyno_id": uuid.UUID(int=2),
     "domain": "apps.example.com",
     "version": 42,
     "created": datetime(2026, 4, 2, 18, 0, 42, tzinfo=UTC),
@@ -17,6 +18,7 @@ COMMIT = "2c3a0b24069af49b3de35b8e8c26765c1dba9ff0"
 APP = {
     "HEROKU_APP_ID": "00000000-0000-0000-0000-000000000001",
     "HEROKU_APP_NAME": "shop",
+    "HEROKU_DYNO_ID": "00000000-0000-0000-0000-000000000002",
     "HEROKU_APP_DEFAULT_DOMAIN_NAME": "shop.apps.example.com",
     "HEROKU_RELEASE_CREATED_AT": "2026-04-02T18:00:42Z",
     "HEROKU_RELEASE_VERSION": "v42",

@@ -13,6 +13,7 @@ from dynoform.domain.dyno_actions import AddDyno, CycleDyno, MarkCrashed, MarkUp
 from dynoform.journal import Journal
 from dynoform.reconcile import declared
 from dynoform.reconcile.executor import Executor
+from dynoform.reconcile.specification import DynoService
 from dynoform.reconcile.swarm import Swarm
 from dynoform.store import features
 from dynoform.store.accounts import ensure_operator
@@ -116,18 +117,20 @@ def test_a_dyno_whose_image_is_gone_says_so_and_crashes_once(
 
 
 class NewServices:
-    """A Swarm that keeps the config vars that services are made with."""
+    """A Swarm that keeps what services are made with."""
 
     stack = "test"
 
     def __init__(self) -> None:
         self.configs: list[dict[str, str]] = []
+        self.services: list[DynoService] = []
 
     def remove(self, name: str) -> None:
         pass
 
-    def create(self, service: object, config: dict[str, str], ports: object, had: str) -> str:
+    def create(self, service: DynoService, config: dict[str, str], ports: object, had: str) -> str:
         self.configs.append(config)
+        self.services.append(service)
         return "service"
 
 
@@ -155,8 +158,12 @@ def test_a_dyno_is_told_of_itself_when_its_app_wants_that(store: Store, executor
         assert (found["GREETING"], found["HEROKU_APP_NAME"], found["HEROKU_RELEASE_VERSION"]) == ("Hej", "myapp", "v3")
         assert found["HEROKU_APP_DEFAULT_DOMAIN_NAME"] == "myapp.apps.example.com"
         assert found["HEROKU_SLUG_COMMIT"] == "a" * 40
+        # Of all that it is told, this is no other dyno's: it is not in the secret, which they share.
+        assert "HEROKU_DYNO_ID" not in found
+        assert swarm.services[-1].variables == {"HEROKU_DYNO_ID": str(dynos(store)[-1].id)}
     else:
         assert found == {"GREETING": "Hej", "HEROKU_APP_NAME": "forged"}
+        assert swarm.services[-1].variables == {}
 
 
 @pytest.mark.parametrize("on", [True, False])

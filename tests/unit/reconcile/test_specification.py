@@ -40,6 +40,9 @@ def test_a_dyno_is_limited_by_its_size_and_has_no_privileges() -> None:
     assert container["StopGracePeriod"] == 30 * 10**9
     assert container["Command"] == dyno_container.supervised(["/opt/dynoform/dyno"])
     assert (container["Args"], container["Env"]) == (["python app.py"], ["PORT=5000", "DYNO=web.1"])
+    own = replace(SHOP, variables={"HEROKU_DYNO_ID": "2"})
+    environment = specification.service(own, "secret", None)["task_template"]["ContainerSpec"]["Env"]
+    assert environment == ["PORT=5000", "DYNO=web.1", "HEROKU_DYNO_ID=2"]
     assert container["Secrets"][0]["File"] == {"Name": "config", "UID": "1000", "GID": "1000", "Mode": 0o400}
 
 

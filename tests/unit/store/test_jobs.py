@@ -74,6 +74,18 @@ def test_an_apps_jobs_are_taken_one_by_one_in_order(store: Store, app: App) -> N
     assert following and following.id == second.id
 
 
+def test_an_app_with_many_builds_has_its_next_one_after_those_that_waited_meanwhile(store: Store, app: App) -> None:
+    first, second, third = (queue_build(store, app).id for _ in range(3))
+    other, another = (queue_build(store, make_app(store, name)).id for name in ("other", "another"))
+    taken: list[uuid.UUID] = []
+    while claim := take(store):
+        taken.append(claim.id)
+        with store.transaction() as session:
+            jobs.finish(session, claim)
+            builds.fail(session, session.get_one(Build, claim.id), "as an example")
+    assert taken == [first, other, another, second, third]
+
+
 def test_a_kind_that_is_not_wanted_waits_and_holds_its_place(store: Store, app: App) -> None:
     queue_build(store, app)
     deploy(store, app, "web", "release")
