@@ -25,7 +25,7 @@ class Recipe:
         sources: further directories and files of the project that the recipe copies in.
         without: what of them .dockerignore keeps out, or is known by a digest of its own.
         on: the image that it starts from; None for the base image.
-        uses: an image that it copies from; its build argument is the noun in capitals.
+        uses: an image that it copies from; its build argument is the noun in capitals, with underscores.
         context: what is sent to the engine, with the Dockerfile in it; None for the project's root.
     """
 
@@ -52,9 +52,9 @@ RECIPES = (
     Recipe("pulumi", context=PULUMI_CONTEXT, without=f"{PULUMI_CONTEXT}/bin"),
     Recipe(
         "addons",
-        sources=("components", "providers", "requirements/addons.lock"),
-        on="control-plane",
-        uses="pulumi",
+        sources=("components", "providers"),
+        on="pulumi",
+        uses="control-plane",
     ),
     Recipe("stack-13"),
     Recipe("stack-13-build", sources=("buildpacks",), on="stack-13"),
@@ -94,7 +94,7 @@ class Images(pulumi.ComponentResource):
         self, recipe: Recipe, start: pulumi.Output[str], names: Mapping[str, pulumi.Output[str]], updates: str
     ) -> docker.RemoteImage:
         digest = recipe_digest(recipe)
-        used = {recipe.uses.upper(): names[recipe.uses]} if recipe.uses else {}
+        used = {recipe.uses.upper().replace("-", "_"): names[recipe.uses]} if recipe.uses else {}
         wanted = {"UPDATES": updates} if updates else {}
         # The name changes with everything that goes in, so a change makes another image. Where Pulumi knows none of the
         # name it builds: from the engine's cache, if another stack has built the same.

@@ -47,6 +47,8 @@ class Engine:
                 stream.shutdown(1)
                 parts = list(frames_iter(connection, tty=False))
             finally:
+                # Before the socket: what holds the answer would try to flush it afterwards, and say so on the journal.
+                connection._response.close()
                 connection.close()
             code = self._client.exec_inspect(identifier)["ExitCode"]
         said = {kind: b"".join(data for each, data in parts if each == kind).decode() for kind in (_STDOUT, 2)}

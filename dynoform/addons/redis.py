@@ -59,7 +59,9 @@ class RedisProvider:
         if operation == data_services.INSPECT:
             told = dict(line.split(":", 1) for line in self._admin(wanted, "INFO\n").splitlines() if ":" in line)
             names = ("valkey_version", "used_memory", "connected_clients", "maxmemory")
-            return Answer(result={**{name: told.get(name, "0") for name in names}, **self._settings(wanted)})
+            others = max(0, int(told.get("connected_clients", "1")) - 1)  # without this one
+            facts = {**{name: told.get(name, "0") for name in names}, "connected_clients": str(others)}
+            return Answer(result={**facts, **self._settings(wanted)})
         if operation == data_services.MAINTAIN:
             known = self._place.known(wanted)
             if known.ended and not details.get("lost"):

@@ -9,14 +9,14 @@ from dynoform.cli.places import Places
 from dynoform.cli.tools import probe
 from dynoform.cli.tools.store import file_digest
 
-RECIPE = "images/pulumi/Dockerfile"
+COPIED = ("images/pulumi/Dockerfile", "requirements/addons.lock")
 FOLDER = ".dynoform/pulumi"
 """As ``components/images.py`` has it."""
 RECORD = "pulumi.json"
 
 
 def prepare(places: Places) -> None:
-    """Has the folder hold the CLI of this checkout, its digest, and the recipe; takes no time when it does."""
+    """Has the folder hold the CLI of this checkout, its digest, the recipe and its lock; takes no time when it does."""
     folder, program = places.root / FOLDER, places.pulumi.resolve()
     record = folder.parent / RECORD
     if not (folder / "bin/pulumi").exists() or not probe.is_known(program, record):
@@ -25,10 +25,9 @@ def prepare(places: Places) -> None:
         _place(program, folder / "bin/pulumi")
         (folder / "digest").write_text(file_digest(program) + "\n", encoding="utf-8")
         record.write_text(json.dumps(probe.identity(program)), encoding="utf-8")
-    recipe = (places.root / RECIPE).read_bytes()
-    target = folder / "Dockerfile"
-    if not target.exists() or target.read_bytes() != recipe:
-        target.write_bytes(recipe)
+    for name in COPIED:
+        source = places.root / name
+        shutil.copyfile(source, folder / source.name)
 
 
 def _place(program: Path, target: Path) -> None:
