@@ -70,6 +70,7 @@ def test_up_that_was_killed_ten_times_converges() -> None:
     nouns = [
         "api",
         "builder",
+        "databases",
         "log-agent",
         "logplex",
         "postgres",

@@ -28,7 +28,7 @@ STACK, DOMAIN = "spread", "fleet.test"
 HTTP, HTTPS, PLATFORM = 18080, 18443, 18400
 NAMES = tuple(f"{name}.{DOMAIN}" for name in ("api.localhost", "registry.localhost", "python"))
 EVERYWHERE = ("log-agent", "router", "router-agent", "runtime-agent")
-ONCE = ("api", "builder", "logplex", "postgres", "registry")
+ONCE = ("api", "builder", "databases", "logplex", "postgres", "registry")
 UP_SECONDS = 2400
 DISKS = {"host4": 5000}
 HOG = 'work: test "$(df -m /app | awk "END { print \\$2 }")" -gt 9999 || dd if=/dev/zero of=/app/big bs=1M; sleep 1000'
