@@ -107,7 +107,9 @@ class Engine:
                 if time.time() - _created(left) > _ASKED_SECONDS:
                     self.remove(left.id)
             labels = {STACK_LABEL: stack, ASK_LABEL: stack}
-            container = self.client.containers.create(image, list(command), labels=labels, **more)
+            # The run image's own entrypoint would have a shell read all words as one.
+            own = {"entrypoint": list(command[:1]), "command": list(command[1:])}
+            container = self.client.containers.create(image, labels=labels, **own, **more)
         try:
             yield container
         finally:

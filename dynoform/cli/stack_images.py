@@ -121,7 +121,9 @@ def _container(engine: Engine, stack: str, image: str, command: Sequence[str], *
         left.remove(force=True)
     labels = {LABEL: stack, ASKS: stack}
     logs = LogConfig(type="json-file")
-    container = engine.client.containers.create(image, list(command), labels=labels, log_config=logs, **more)
+    # The run image's own entrypoint would have a shell read all words as one.
+    own = {"entrypoint": list(command[:1]), "command": list(command[1:])}
+    container = engine.client.containers.create(image, labels=labels, log_config=logs, **own, **more)
     try:
         yield container
     finally:
