@@ -6,6 +6,8 @@ All proxies have one processor, and everything else another one: what is measure
 import os
 import re
 import shutil
+import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -128,6 +130,19 @@ def nginx(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
+def nginx_tls(folder: Path, pem: Path) -> Iterator[int]:
+    """nginx with this certificate and TLS as the router has it, where nobody resumes a session; yields its port."""
+    port = free_port()
+    text = f"""
+        ssl_certificate {pem}; ssl_certificate_key {pem};
+        ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache off; ssl_session_tickets off;
+        server {{ listen 127.0.0.1:{port} ssl; return 404; }}"""
+    with running(_nginx(folder / "proxy", text), PROXY):
+        handshake(port)
+        yield port
+
+
+@contextmanager
 def caddy(folder: Path) -> Iterator[int]:
     """Caddy with its log and request ids, and one name; yields its port."""
     port, (address, app_port) = free_port(), APP
@@ -185,6 +200,31 @@ def rate(port: int, seconds: int) -> float:
     said = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in said and "Socket errors" not in said, said
     return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+
+
+def handshake(port: int) -> None:
+    """Until a TLS server listens."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            context.wrap_socket(plain),
+        ):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nobody speaks TLS at port {port}")
+
+
+def handshakes(port: int, seconds: int) -> float:
+    """Full TLS handshakes per second, of four clients who do nothing else."""
+    command = ["taskset", "-c", REST, "openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-time"]
+    clients = [subprocess.Popen([*command, str(seconds)], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [client.communicate(timeout=10 * seconds + 30)[0] for client in clients]
+    found = [re.findall(r"(\d+) connections in (\d+) real seconds", each)[0] for each in said]
+    return sum(int(number) / max(1, int(real)) for number, real in found)
 
 
 def p99(port: int, per_second: int, seconds: int, file: Path) -> float:

@@ -7,10 +7,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from components.router import USER
 from dynoform.configuration import Configuration
@@ -40,10 +45,12 @@ NUMBER_OF_CERTIFICATES = 1000
 class Router:
     """Our router in its container, and an agent that gives it routes."""
 
-    def __init__(self, parts: EngineParts, folder: Path, **options: Any) -> None:
+    def __init__(self, parts: EngineParts, folder: Path, pem: bytes | None = None, **options: Any) -> None:
         self.folder, _ = make_folder(folder)
-        self.http, https = free_port(), free_port()
-        self.container = start_router(parts, self.folder, PLATFORM, "127.0.0.1", self.http, https, **options)
+        if pem is not None:
+            (folder / "router.pem").write_bytes(pem)
+        self.http, self.https = free_port(), free_port()
+        self.container = start_router(parts, self.folder, PLATFORM, "127.0.0.1", self.http, self.https, **options)
         self.agent = Agent(
             Store(Configuration.from_environment({}), "bench"), self.folder, "localhost", Journal("bench")
         )
@@ -118,18 +125,41 @@ def test_p99(parts: EngineParts, tmp_path: Path) -> None:
     told(each(parts, tmp_path, lambda port: peers.p99(port, RATE, SECONDS, tmp_path / "requests")))
 
 
+def test_handshakes(parts: EngineParts, tmp_path: Path) -> None:
+    """With an RSA key of 2,048 bits, as most certificates that are brought have: servers have the work, not clients."""
+    (place := tmp_path / "router").mkdir()
+    router = Router(parts, place, cpuset_cpus=peers.PROXY, pem=rsa_pem())
+    peers.handshake(router.https)
+    found = {"router": peers.handshakes(router.https, SECONDS)}
+    router.container.remove(force=True)
+    if peers.program("nginx"):
+        (place := tmp_path / "nginx").mkdir()
+        (place / "server.pem").write_bytes(rsa_pem())
+        with peers.nginx_tls(place, place / "server.pem") as port:
+            found["nginx"] = peers.handshakes(port, SECONDS)
+    told(found)
+
+
+def rsa_pem() -> bytes:
+    """A certificate that signs itself, and its key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    lasting = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return lasting.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM) + key.private_bytes(*plain)
+
+
 def test_memory(parts: EngineParts, tmp_path: Path) -> None:
     found: dict[str, float] = {}
-    for name, dynos, apps in (("none", 1, 0), ("lone", 1, peers.NAMES), ("pairs", 2, peers.NAMES // 10)):
+    for name, dynos, apps in (("none", 1, 0), ("lone", 1, peers.NAMES), ("pairs", 2, peers.NAMES)):
         (folder := tmp_path / name).mkdir()
         router = Router(parts, folder)
         router.agent.apply(routes(apps, dynos))
         time.sleep(1)
         found[name] = router.memory()
         router.container.remove(force=True)
-    each_thousand = {
-        name: (found[name] - found["none"]) / thousands for name, thousands in (("lone", 10), ("pairs", 1))
-    }
+    each_thousand = {name: (found[name] - found["none"]) * 1000 / peers.NAMES for name in ("lone", "pairs")}
     told({"without apps": found["none"], **each_thousand})
 
 

@@ -61,3 +61,25 @@ def test_telemetry_drains_are_added_and_shown(
     shown = heroku("telemetry --app firapp").text
     assert made["id"] in shown
     assert "https://otel.example.test" in shown
+
+
+def test_telemetry_drains_are_looked_at_changed_and_removed(
+    heroku: HerokuCLI, client: httpx.Client, myapp: str
+) -> None:
+    heroku("""telemetry:add https://otel.example.test --app myapp --headers '{"x-key":"hidden-value"}'""")
+    (made,) = client.get("/apps/myapp/telemetry-drains").raise_for_status().json()
+    shown = heroku(f"telemetry:info {made['id']}").text
+    assert made["id"] in shown and "https://otel.example.test" in shown
+    assert "hidden-value" not in shown
+    heroku(f"telemetry:update {made['id']} --endpoint https://other.example.test --signals logs")
+    changed = client.get(f"/telemetry-drains/{made['id']}").raise_for_status().json()
+    assert (changed["exporter"]["endpoint"], changed["signals"]) == ("https://other.example.test", ["logs"])
+    assert set(changed["exporter"]["headers"]) == {"x-key"}, "what was not named is as it was"
+    heroku(f"telemetry:update {made['id']} --endpoint ftp://other.example.test", code=REFUSED)
+    heroku("telemetry:info 01234567-89ab-cdef-0123-456789abcdef", code=REFUSED)
+    heroku(f"telemetry:remove {made['id']}")
+    assert client.get("/apps/myapp/telemetry-drains").raise_for_status().json() == []
+    for name in ("a", "b"):
+        heroku(f"telemetry:add https://{name}.example.test --app myapp")
+    heroku("telemetry:remove --app myapp")
+    assert client.get("/apps/myapp/telemetry-drains").raise_for_status().json() == []

@@ -33,9 +33,11 @@ MEASURES = (
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
-    Measure("router-memory", "1,000 apps more in a router", "MiB", 10, routers.memory),
+    Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),
+    Measure("router-memory", "1,000 apps more in a router, of one or of two dynos", "MiB", 10, routers.memory),
     Measure("route-change", "slowest of a minute's changes with 10,000 apps, none failed", "s", 1, routers.change),
     Measure("router-restart", "start of a router with 10,000 apps, no control plane", "s", 2, routers.restart),
+    Measure("router-certificates", "the same with 1,000 certificates", "s", 5, routers.certificates),
 )
 
 

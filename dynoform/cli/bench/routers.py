@@ -31,11 +31,18 @@ def p99(bench: Bench) -> Taken:
     return Taken(100 * found["router"] / best, _beside(found, "ms"))
 
 
+def handshakes(bench: Bench) -> Taken:
+    """nginx's TLS handshakes per second, in per cent of the router's: full ones, with the same kind of key."""
+    found = _measured(bench, f"{_ROUTER}::test_handshakes")
+    parts = {f"{name} [handshakes/s]": found.get(name, float("nan")) for name in ("router", "nginx")}
+    return Taken(100 * found.get("nginx", 0.0) / found["router"], parts)
+
+
 def memory(bench: Bench) -> Taken:
-    """MiB for 1,000 apps more, of one dyno each; apps of two have a backend of their own."""
+    """MiB for 1,000 apps more, of those that cost more: of one dyno each, or of two."""
     found = _measured(bench, f"{_ROUTER}::test_memory")
-    parts = {"1,000 apps of two dynos": found["pairs"], "router without apps": found["without apps"]}
-    return Taken(found["lone"], parts)
+    parts = {"of one dyno": found["lone"], "of two": found["pairs"], "router without apps": found["without apps"]}
+    return Taken(max(found["lone"], found["pairs"]), parts)
 
 
 def change(bench: Bench) -> Taken:
@@ -48,6 +55,12 @@ def restart(bench: Bench) -> Taken:
     """Seconds from the start of a router that was killed to an app's answer, with 10,000 apps and no control plane."""
     found = _measured(bench, f"{_ROUTER}::test_restart")
     return Taken(found["seconds"], {"with 1,000 certificates": found["with certificates"]})
+
+
+def certificates(bench: Bench) -> Taken:
+    """Seconds from the start of a router that was killed to an app's answer, with 1,000 certificates besides."""
+    found = _measured(bench, f"{_ROUTER}::test_restart")
+    return Taken(found["with certificates"], {"without": found["seconds"]})
 
 
 def _measured(bench: Bench, test: str) -> dict[str, float]:
