@@ -70,7 +70,7 @@ class Logplex(pulumi.ComponentResource):
         self._name, self._args = name, args
         own = pulumi.ResourceOptions(parent=self)
         trust = SecretFile("ca.crt", args.readers_secret, USER)
-        lines = stack_volume(f"{name}-lines", args.stack, "lines", self)
+        lines = stack_volume(f"{name}-lines", args.stack, "lines", self, keep=True)
         plane = ServiceSpec(
             stack=args.stack,
             noun="logplex",

@@ -362,6 +362,9 @@ def is_engine(pid: int) -> bool:
 
 def test_down_keeps_data_and_up_brings_it_back(platform: Platform) -> None:
     platform.api.patch("/apps/python/config-vars", json={"KEPT": "yes"}).raise_for_status()
+    said = eventually(
+        lambda: re.search(r"^.* app\[api\]: Set KEPT config vars .*$", log(platform), re.M), 30, "the line"
+    )
     assert dynoform("down", "--stack", STACK, "--yes").code == 0
     assert platform.engine.services.list(filters=LABEL) == []
     assert platform.engine.volumes.list(filters=LABEL) != []
@@ -373,6 +376,7 @@ def test_down_keeps_data_and_up_brings_it_back(platform: Platform) -> None:
     fresh = Platform()
     assert fresh.api.get("/apps/python/config-vars").json()["KEPT"] == "yes"
     assert len(fresh.api.get("/apps/python/releases").json()) > 1
+    eventually(lambda: said[0] in log(fresh), 30, "what was said before in the log")
     fresh.close()
 
 
