@@ -7,26 +7,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dynoform.build import slug_image, stack_image
+from dynoform.build import slug_image, stack_image, verdict
 from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.room import Room
 from dynoform.build.slug import SlugLayer
 from dynoform.build.source import Source
+from dynoform.build.verdict import BuildRejectedError
 from dynoform.domain import app_json, builds, images, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
-from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
+from dynoform.errors import DynoformError, UnavailableError
 from dynoform.store import builds as store
 from dynoform.store import jobs, output, webhooks
 from dynoform.store.releases import config_of, create_release, lock_app, newest_release
 from dynoform.store.tables import App, Build, BuildOutput, Release, Slug
 from dynoform.store.tables import Source as SourceRow
 
-
-class BuildRejectedError(InvalidInputError):
-    """The buildpacks gave up, and have said why; ``what`` completes "Push rejected, …"."""
+if TYPE_CHECKING:
+    from dynoform.build.container_build import ContainerBuild
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class BuildJob(Job):
         super().__init__(tools, claim)
         self.output = Output(tools.store, claim, BuildOutput)
         self.container: BuildContainer | None = None
+        self.images: ContainerBuild | None = None
         self.room = Room(self.end)
         self.folder = tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True)
 
@@ -87,12 +89,16 @@ class BuildJob(Job):
         """Kill the container; what reads its output goes on from there."""
         if self.container is not None:
             self.container.kill()
+        if self.images is not None:
+            self.images.bench.end()
 
     def clear(self) -> None:
         """Remove the container and what was fetched: another attempt makes its own."""
         self.folder.cleanup()
         if self.container is not None:
             self.container.remove()
+        if self.images is not None:
+            self.images.bench.clear()
         if self.room.filled:
             self.tools.engine.remove_volume(self.tools.engine.cache_volume(self.claim.app_id))
 
@@ -114,20 +120,14 @@ class BuildJob(Job):
             )
 
     def _build(self, order: Order) -> Slug:
-        if order.stack == stacks.CONTAINER:
-            raise InvalidInputError(
-                "an app on the stack container",
-                "runs images, which the platform does not build",
-                f"use heroku container:push and container:release, or heroku stack:set {stacks.DEFAULT} and push again",
-            )
         tarball = self._tarball(order)
+        if order.stack == stacks.CONTAINER:
+            return self._build_images(order, Source.inspect(tarball))
         with ThreadPoolExecutor() as beside:
             starting = beside.submit(self._start, order)
             source = Source.inspect(tarball)
             parse_procfile(source.texts.get("Procfile", ""))  # a wrong one is told before the work, not after it
-            # No build needs it, and what comes of it is made elsewhere: so it is told, and the build goes on.
-            for problem in app_json.problems(source.texts.get(app_json.FILE, "{}")):
-                self.output.say(f" !     {app_json.FILE}: {builds.clean(problem)}\n")
+            self._tell_problems(source)
             starting.result()
         with self.room:
             self._compile(order, source)
@@ -150,6 +150,24 @@ class BuildJob(Job):
             buildpack_provided_description=", ".join(result.buildpacks) or None,
             process_types=slugs.process_types(declared, result.process_types),
         )
+
+    def _tell_problems(self, source: Source) -> None:
+        """What is wrong with an app.json: no build needs it, and what comes of it is made elsewhere. So it goes on."""
+        for problem in app_json.problems(source.texts.get(app_json.FILE, "{}")):
+            self.output.say(f" !     {app_json.FILE}: {builds.clean(problem)}\n")
+
+    def _build_images(self, order: Order, source: Source) -> Slug:
+        self._tell_problems(source)
+        # What it needs takes time to import, and most builds do without.
+        from dynoform.build.container_build import ContainerBuild
+
+        self.images = work = ContainerBuild(self.tools, self.claim, self.output, self._check)
+        self._check()  # it was told to end before there was anything to end
+        with self.room:
+            return work.slug(source, order.version)
+
+    def _check(self) -> None:
+        verdict.check(self.keeper, self.room, self.seconds)
 
     @property
     def _container(self) -> BuildContainer:
@@ -185,13 +203,9 @@ class BuildJob(Job):
 
     def _result(self) -> slugs.Result:
         code, out_of_memory = self._container.wait()
-        self.keeper.check()
-        if self.keeper.late:
-            raise BuildRejectedError(f"the build took longer than {builds.duration(int(self.seconds))}")
-        if self.room.filled:
-            raise BuildRejectedError("the build filled the disk of its host")
+        self._check()
         if out_of_memory and code:
-            raise BuildRejectedError(f"the build needed more than {builds.megabytes(builds.MEMORY_BYTES)} of memory")
+            raise verdict.out_of_memory()
         text = self._container.read("/run/dynoform/result.json")
         result = slugs.read_result(text or '{"failure": "the build ended without a result"}')
         if result.failure or code:

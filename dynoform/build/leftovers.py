@@ -17,11 +17,12 @@ from dynoform.store.tables import App, Job
 def remove(engine: Engine, store: Store, journal: Journal) -> None:
     """Remove what nobody needs, of this stack only.
 
-    Containers of builds that nobody works on; of release commands whose end is written down (before that, whoever
-    takes the job goes on with them); caches of apps that are gone.
+    Containers and images of builds that nobody works on; containers of release commands whose end is written down
+    (before that, whoever takes the job goes on with them); caches of apps that are gone.
     """
     # Listed before the store is asked: a job that begins in between is not taken for a dead one.
     containers, volumes, dynos = engine.containers(), engine.cache_volumes(), release_dyno.left(engine)
+    images = engine.build_images()
     with store.transaction() as session:
         alive = select(Job.id).where(Job.kind == Kind.BUILD, Job.lease_expires_at > func.now())
         building = {str(found) for found in session.scalars(alive)}
@@ -30,6 +31,9 @@ def remove(engine: Engine, store: Store, journal: Journal) -> None:
     for container_id, build_id in containers:
         if build_id not in building:
             _report(journal, "build container", build_id, partial(engine.remove, container_id))
+    for name, build_id in images:
+        if build_id not in building:
+            _report(journal, "image of a build", build_id, partial(engine.remove_image, name))
     for container_id, release_id in dynos:
         if release_id not in releasing:
             _report(journal, "release dyno", release_id, partial(engine.remove, container_id))

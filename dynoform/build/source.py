@@ -1,15 +1,14 @@
 """An uploaded source: looked through before any of it is used, then passed on to the container as a stream."""
 
-import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from dynoform.build.slug import DYNO, contents, member_bytes
-from dynoform.domain import app_json, builds, slugs
+from dynoform.domain import app_json, builds, image_files, slugs, stacks
 from dynoform.domain.images import EPOCH
 from dynoform.errors import InvalidInputError
 
@@ -23,7 +22,7 @@ _HEADERS = (
 _CHUNK = 256 * 1024
 _HEADER_BYTES = 1024 * 1024
 _TEXT_BYTES = 256 * 1024
-_READ = ("Procfile", slugs.IGNORE_FILE, app_json.FILE)
+_READ = ("Procfile", slugs.IGNORE_FILE, app_json.FILE, stacks.MANIFEST)
 
 
 class _Member(tarfile.TarInfo):
@@ -71,6 +70,19 @@ class Source:
                 if member.isreg():
                     yield from contents(archive, member)
 
+    def found(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
+        """All members, with their paths."""
+        return self._members()
+
+    def read(self, names: Collection[str]) -> dict[str, str]:
+        """The texts of those of these files that there are; the beginning of a very long one."""
+        found = {}
+        for archive, member, name in self._members():
+            if name in names and member.isreg():
+                file = archive.extractfile(member)
+                found[name] = file.read(2 * _TEXT_BYTES).decode(errors="replace") if file else ""
+        return found
+
     def _members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
         try:
             with tarfile.open(self.path, mode="r|*", bufsize=_CHUNK, tarinfo=_Member) as archive:
@@ -112,7 +124,29 @@ class Source:
             self.links.discard(name)
 
 
-def _ignored(name: str, member: tarfile.TarInfo, patterns: list[re.Pattern[str]]) -> bool:
+@dataclass(frozen=True)
+class SourceContext:
+    """The files of a source below a folder that images may have, without what its ``.dockerignore`` leaves out."""
+
+    source: Source
+    folder: str
+    rules: Sequence[image_files.Rule]
+
+    def members(self) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str, str]]:
+        """Each with its path below the folder, and a hard link with the path of what it is linked to."""
+        for archive, member, name in self.source.found():
+            path = self._below(name)
+            if path and not image_files.is_ignored(path, self.rules):
+                member.mode &= 0o777  # no setuid, no setgid
+                yield archive, member, path, self._below(slugs.safe_path(member.linkname)) if member.islnk() else ""
+
+    def _below(self, name: str) -> str:
+        if not self.folder:
+            return name
+        return name.removeprefix(f"{self.folder}/") if name.startswith(f"{self.folder}/") else ""
+
+
+def _ignored(name: str, member: tarfile.TarInfo, patterns: list[slugs.Ignored]) -> bool:
     return slugs.is_ignored(f"{name}/" if member.isdir() else name, patterns)
 
 

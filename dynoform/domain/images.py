@@ -92,5 +92,15 @@ def slug_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> Layer:
     return Layer(str(top["digest"]), int(top["size"]), str(config["rootfs"]["diff_ids"][-1]))
 
 
+def with_settings(manifest: Mapping[str, Any], config: Mapping[str, Any], settings: Mapping[str, Any]) -> Manifest:
+    """The image with the layers of another one and settings of its own: nothing else that the engine noted about it."""
+    kept = {key: copy.deepcopy(config[key]) for key in ("architecture", "os", "variant", "rootfs") if key in config}
+    kept |= {"config": dict(settings), "created": _CREATED}
+    body = _encode(kept)
+    own = {"mediaType": manifest["config"]["mediaType"], "size": len(body), "digest": sha256(body)}
+    whole = {"schemaVersion": 2, "mediaType": str(manifest["mediaType"]), "config": own, "layers": manifest["layers"]}
+    return Manifest(whole["mediaType"], _encode(whole), body)
+
+
 def _encode(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dynoform.domain import globs
 from dynoform.domain.process_types import check_name
 from dynoform.errors import InvalidInputError
 
@@ -22,33 +23,38 @@ IGNORE_FILE = ".slugignore"
 ALWAYS_IGNORED = ("/.git/",)
 
 
-def ignore_patterns(text: str) -> list[re.Pattern[str]]:
+@dataclass(frozen=True)
+class Ignored:
+    """A pattern of a ``.slugignore``."""
+
+    glob: globs.Glob
+    folders_only: bool
+
+
+def ignore_patterns(text: str) -> list[Ignored]:
     """The patterns of a ``.slugignore``: like ``.gitignore``, without ``!`` patterns, and Git's own folder always.
 
-    They match paths relative to the app's root; those of folders end with ``/``.
     https://devcenter.heroku.com/articles/slug-compiler#ignoring-files-with-slugignore
     """
     lines = [line.strip() for line in text.splitlines()]
     wanted = [line for line in lines if line and line[0] not in "#!"]
-    return [_translate(line) for line in (*ALWAYS_IGNORED, *wanted)]
+    return [
+        Ignored(globs.parse(line, floating="/" not in line.rstrip("/")), line.endswith("/"))
+        for line in (*ALWAYS_IGNORED, *wanted)
+    ]
 
 
-def is_ignored(path: str, patterns: Iterable[re.Pattern[str]]) -> bool:
-    """Does a pattern match this path, or a folder that it is in?"""
-    return any(pattern.match(path) for pattern in patterns)
+def is_ignored(path: str, patterns: Iterable[Ignored]) -> bool:
+    """Does a pattern match this path, or a folder that it is in? Paths are relative to the app's root.
 
-
-def _translate(line: str) -> re.Pattern[str]:
-    folder_only = line.endswith("/")
-    pattern = line.strip("/")
-    anchored = "/" in line.rstrip("/")
-    # Longer wildcards first: `**/` is any number of folders, `**` anything, `*` and `?` stay within a name.
-    parts = [_WILDCARDS.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern)]
-    end = "/" if folder_only else "(?:/|$)"
-    return re.compile(("" if anchored else "(?:.*/)?") + "".join(parts) + end, re.DOTALL)
-
-
-_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    Those of folders end with ``/``.
+    """
+    parts = path.removesuffix("/").split("/")
+    for pattern in patterns:
+        count = pattern.glob.shortest(parts)
+        if count is not None and (count < len(parts) or path.endswith("/") or not pattern.folders_only):
+            return True
+    return False
 
 
 def safe_path(name: str) -> str:

@@ -7,7 +7,9 @@ from dynoform.errors import InvalidInputError
 DEFAULT = "dynoform-13"
 """Debian 13, with the slug that the buildpacks made as a layer on it."""
 CONTAINER = "container"
-"""The user's own images, pushed to the platform's container registry."""
+"""Images of the user's own: pushed to the platform's container registry, or built by it of Dockerfiles."""
+MANIFEST = "heroku.yml"
+"""The file in which an app on that stack says how its images are built, if the platform builds them."""
 ALL = (CONTAINER, DEFAULT)
 _SHOWN = 40
 

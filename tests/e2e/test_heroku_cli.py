@@ -18,6 +18,15 @@ from tests.postgres import free_port
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "cli-test"
+PAGE = """
+import http.server, os
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"Hello from an image\\n")
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Page).serve_forever()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -286,3 +295,25 @@ def test_failed_release_command_refuses_the_push_and_keeps_what_serves(
     assert git(heroku, checkout, "ls-remote", "heroku", "main").split()[0] == served["slug_commit"]
     assert (release_of(platform)["status"], current_release(platform)) == ("failed", served)
     assert platform.serves(APP)
+
+
+def test_an_app_is_built_of_its_dockerfile_when_its_stack_is_set(
+    heroku: HerokuCLI, checkout: Path, platform: Platform
+) -> None:
+    name = f"{APP}-images"
+    heroku(f"create {name} --no-remote")
+    try:
+        heroku(f"stack:set container -a {name}")
+        (checkout / "heroku.yml").write_text("build: {docker: {web: Dockerfile}}\nrun: {web: exec python3 page.py}\n")
+        (checkout / "Dockerfile").write_text("FROM dynoform-13\nWORKDIR /srv\nCOPY page.py .\n")
+        (checkout / "page.py").write_text(PAGE)
+        commit(heroku, checkout, "Build images")
+        pushed = git(heroku, checkout, "push", f"https://localhost:18443/{name}.git", "main")
+        assert "remote: === Building web (Dockerfile)" in pushed
+        assert re.search(r"remote: +Released v\d+", pushed)
+        eventually(lambda: platform.app(name).text == "Hello from an image\n", 60, f"{name} answers")
+        shown = heroku(f"stack -a {name}").text
+        assert "* container" in shown
+    finally:
+        heroku(f"apps:destroy -a {name} --confirm {name}")
+        git(heroku, checkout, "reset", "--quiet", "--hard", "HEAD~1")

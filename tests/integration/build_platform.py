@@ -19,7 +19,7 @@ from docker.models.containers import Container
 from sqlalchemy import select
 
 from dynoform.configuration import Configuration
-from dynoform.store.builds import add_build
+from dynoform.store.builds import add_build, cancel
 from dynoform.store.migrate import upgrade
 from dynoform.store.releases import add_config, create_release, current_release, lock_app
 from dynoform.store.secrets import Vault
@@ -61,8 +61,8 @@ class BuildPlatform:
     folder: Path
     builder: Container | None = None
 
-    def start_builder(self) -> Container:
-        """A builder in a container, as the service runs it: root without any capability."""
+    def start_builder(self, **settings: object) -> Container:
+        """A builder in a container, as the service runs it: root without any capability. ``settings`` are its own."""
         self.builder = self.engine.containers.run(
             self.control_plane,
             ["builder"],
@@ -78,6 +78,7 @@ class BuildPlatform:
                 "DYNOFORM_DYNO_NETWORK": STACK,
                 "DYNOFORM_RUN_IMAGE": self.configuration.run_image,
                 "DYNOFORM_BUILD_IMAGE": self.configuration.build_image,
+                **{f"DYNOFORM_{name.upper()}": str(value) for name, value in settings.items()},
             },
             volumes={
                 "/var/run/docker.sock": {"bind": "/var/run/docker.sock"},
@@ -120,6 +121,12 @@ class BuildPlatform:
             session.add(source)
             session.flush()
             return add_build(session, app, source, account_id=self.account_id, version=version).id
+
+    def cancel(self, build_id: uuid.UUID) -> None:
+        """Take a build back, as the API does (`builds:cancel`)."""
+        with self.store.transaction() as session:
+            build = session.get_one(Build, build_id)
+            assert lock_app(session, build.app_id) and cancel(session, build)
 
     def wait(self, build_id: uuid.UUID, seconds: float = 120) -> Build:
         """The build when it has ended."""
@@ -211,6 +218,16 @@ def example(name: str) -> bytes:
     """The source of one of our example apps."""
     folder = ROOT / "examples" / "apps" / name
     return tarball({str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()})
+
+
+def deploy(platform: BuildPlatform, app_id: uuid.UUID, commands: dict[str, str], image: str | None = None) -> Release:
+    """A release of the stack's own image with these process types, as a promotion makes it."""
+    with platform.store.transaction() as session:
+        app = session.get_one(App, app_id)
+        slug = Slug(id=uuid.uuid4(), app_id=app_id, image=image or platform.configuration.run_image, size=1)
+        slug.checksum, slug.stack, slug.process_types = "-", "dynoform-13", commands
+        session.add(slug)
+        return create_release(session, app, description="Deploy", account_id=platform.account_id, slug=slug)
 
 
 def remove_left_overs(engine: docker.DockerClient) -> None:

@@ -1,6 +1,7 @@
 """A hostile program for a dyno: tries to get out of each limit, says in JSON how far it came, then eats memory.
 
-It runs inside the dyno, with its Python and nothing else; the test gives it to the dyno as a config var.
+It runs inside the dyno, with its Python and nothing else; the test gives it to the dyno as a config var. Hostile builds
+use parts of it.
 """
 
 import ctypes
@@ -141,4 +142,5 @@ def main() -> None:
         eaten.append(bytearray(b"x" * MIB))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -4,18 +4,19 @@ import re
 import time
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from dynoform.build.container import ASK_LABEL, Engine
-from dynoform.domain.jobs import Kind
+from dynoform.domain.jobs import ATTEMPTS, Kind
 from dynoform.domain.sbom import Package
 from dynoform.domain.stack_updates import command, find
 from dynoform.store import jobs, stack_images
 from dynoform.store.releases import create_release, lock_app
-from dynoform.store.tables import App, Build, Slug, StackImage
+from dynoform.store.tables import App, Build, Job, Slug, StackImage
 from tests.integration.build_platform import (
     STACK,
     BuildPlatform,
@@ -179,40 +180,6 @@ def test_a_slug_made_elsewhere_becomes_an_image_that_serves(platform: BuildPlatf
     assert serve(platform, app, config) == "Hej from a slug"
 
 
-@pytest.mark.parametrize(
-    ("name", "failure", "last_line"),
-    [
-        (
-            "broken/no-buildpack",
-            "no buildpack detects the app",
-            " !     Push rejected, no buildpack detects the app.",
-        ),
-        ("broken/bad-procfile", "Procfile line 2", " !     Push failed"),
-        (
-            "broken/failing-build",
-            "failed to compile Node.js app",
-            " !     Push rejected, failed to compile Node.js app.",
-        ),
-    ],
-)
-def test_a_broken_app_is_refused_and_its_release_stays(
-    platform: BuildPlatform, name: str, failure: str, last_line: str
-) -> None:
-    app = platform.create_app()
-    build_id = platform.push(app, example(name))
-    build = platform.wait(build_id)
-    assert build.status == "failed"
-    assert failure in str(build.failure) and "\n" not in str(build.failure)
-    assert platform.output(build_id).rstrip("\n").endswith(last_line)
-    assert platform.releases(app) == [1]
-
-
-def test_a_failing_build_shows_why(platform: BuildPlatform) -> None:
-    build_id = platform.push(platform.create_app(), example("broken/failing-build"))
-    platform.wait(build_id)
-    assert "assets/app.css is missing" in platform.output(build_id)
-
-
 def test_a_source_that_leads_out_of_its_folder_is_refused(platform: BuildPlatform) -> None:
     build = platform.wait(platform.push(platform.create_app(), tarball({"../../etc/passwd": "root"})))
     assert build.status == "failed"
@@ -302,6 +269,20 @@ def test_a_builder_that_is_told_to_stop_frees_its_build_at_once(platform: BuildP
     assert platform.releases(app) == [1, 2]
 
 
+def test_a_build_whose_builders_died_twice_is_given_up(platform: BuildPlatform) -> None:
+    platform.stop_builder()
+    app = platform.create_app()
+    build_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
+    with platform.store.transaction() as session:
+        session.get_one(Job, build_id).attempts = ATTEMPTS
+    platform.start_builder()
+    build = platform.wait(build_id)
+    assert (build.status, build.failure) == ("failed", "the builder was interrupted twice: push again")
+    last = " !     The builder was interrupted twice: push again.\n !     Push rejected, the build did not finish."
+    assert platform.output(build_id).rstrip("\n").endswith(last)
+    assert platform.releases(app) == [1]
+
+
 def test_a_registry_that_does_not_answer_fails_the_build_and_no_release(platform: BuildPlatform) -> None:
     app = platform.create_app()
     source = tarball({"requirements.txt": "", "Procfile": "web: true\n"})
@@ -335,6 +316,36 @@ def test_builds_of_an_app_run_one_after_the_other(platform: BuildPlatform) -> No
     assert [platform.wait(first).status, platform.wait(second).status] == ["succeeded", "succeeded"]
     assert platform.releases(app) == [1, 2, 3]
     assert platform.build(first).release_id != platform.build(second).release_id
+
+
+def test_a_cancelled_build_leaves_nothing_and_the_next_one_runs(platform: BuildPlatform) -> None:
+    app, quick = platform.create_app(), tarball({"requirements.txt": "", "Procfile": "web: true\n"})
+    build_id = platform.push(app, SLOW)
+    waiting, following = platform.push(app, quick), platform.push(app, quick)
+    platform.wait_for(build_id, "waiting")
+    for cancelled in (waiting, build_id):
+        platform.cancel(cancelled)
+    began = time.monotonic()
+    while str(build_id) in {container.labels["dynoform.build"] for container in platform.build_containers()}:
+        assert time.monotonic() - began < 15, platform.explain(build_id)
+        time.sleep(0.1)
+    assert platform.wait(following).status == "succeeded", platform.explain(following)
+    for cancelled in (waiting, build_id):
+        build = platform.build(cancelled)
+        assert (build.status, build.failure, build.release_id) == ("failed", "the build was cancelled", None)
+        assert platform.output(cancelled).endswith(" !     The build was cancelled.\n")
+    assert "waited" not in platform.output(build_id)
+    assert platform.releases(app) == [1, 2]
+
+
+def test_a_container_that_several_remove_is_gone_for_all(platform: BuildPlatform) -> None:
+    engine = Engine(platform.configuration)
+    image, labels = platform.configuration.run_image, {"dynoform.test.build": ""}
+    made = [platform.engine.containers.run(image, ["sleep 60"], detach=True, labels=labels).id for _ in range(3)]
+    with ThreadPoolExecutor(12) as several:
+        removals = [several.submit(engine.remove, identifier) for identifier in made * 4]
+    assert [removal.exception() for removal in removals] == [None] * 12
+    assert not set(made) & {found["Id"] for found in platform.engine.api.containers(all=True)}
 
 
 def test_an_idle_builder_is_small(platform: BuildPlatform) -> None:

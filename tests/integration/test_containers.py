@@ -1,30 +1,19 @@
 """``docker push`` and ``pull`` of the real engine through the API's registry, and the release of what was pushed."""
 
 import io
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import docker
 import httpx
 import pytest
-import uvicorn
 from docker.errors import APIError, ImageNotFound
 
-from dynoform.api.server import server_configuration
-from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
-from dynoform.journal import Journal
-from dynoform.store.accounts import ensure_operator
-from dynoform.store.secrets import Vault
-from tests.integration.build_platform import LABEL, BuildPlatform, build_image, running
-from tests.integration.dyno_platform import Recorder
-from tests.postgres import free_port
+from tests.integration.build_api import KEY, client_of, serving
+from tests.integration.build_platform import LABEL, build_image, running
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
-KEY = "operator-key-of-the-tests"
 LOGIN = {"username": "_", "password": KEY}
 
 
@@ -55,34 +44,13 @@ def platform(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     engine = docker.from_env(timeout=120)
     nouns = ("registry", "postgres", "control-plane", "stack-13")
     images = {noun: build_image(engine, noun, base_image) for noun in nouns} | {"stack-13-build": ""}
-    with running(images, tmp_path_factory.mktemp("platform")) as below, serving(below) as url:
-        headers = {"Authorization": f"Bearer {KEY}", "Accept": "application/vnd.heroku+json; version=3"}
-        with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-            # The engine takes a registry on the loopback without TLS: the router, which has it, is tested elsewhere.
-            yield Platform(engine, url.removeprefix("http://"), client)
+    folder = tmp_path_factory.mktemp("platform")
+    with running(images, folder) as below, serving(below) as url, client_of(url) as client:
+        # The engine takes a registry on the loopback without TLS: the router, which has it, is tested elsewhere.
+        yield Platform(engine, url.removeprefix("http://"), client)
     for image in engine.images.list(filters={"label": LABEL}):
         engine.images.remove(image.id, force=True)
     engine.close()
-
-
-@contextmanager
-def serving(below: BuildPlatform) -> Iterator[str]:
-    """An API on the loopback with the platform's store and registry; yields its URL."""
-    vault = Vault(below.configuration.secret("encryption_key"))
-    with below.store.transaction() as session:
-        ensure_operator(session, "ann@example.com", KEY)
-    (repositories := below.folder / "repositories").mkdir()
-    configuration = replace(below.configuration, repositories=repositories)
-    services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
-    port = free_port()
-    server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
 
 
 @pytest.fixture

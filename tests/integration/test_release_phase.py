@@ -17,9 +17,9 @@ from dynoform.domain import images as image_rules
 from dynoform.domain.dyno_sizes import DEFAULT
 from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
 from dynoform.store import retention
-from dynoform.store.releases import create_release, current_release
+from dynoform.store.releases import current_release
 from dynoform.store.tables import App, Job, Release, ReleaseOutput, Slug, now
-from tests.integration.build_platform import GATEWAY, LABEL, STACK, BuildPlatform, images, platform, tarball
+from tests.integration.build_platform import GATEWAY, LABEL, STACK, BuildPlatform, deploy, images, platform, tarball
 from tests.integration.log_plane import LogPlane, listening
 
 __all__ = ["images", "platform"]
@@ -38,16 +38,6 @@ def app(platform: BuildPlatform, logs: LogPlane) -> uuid.UUID:
     app_id = platform.create_app({"GREETING": "it's me", "API_KEY": "not-for-a-disk"})
     deploy(platform, app_id, {"web": "true"})
     return app_id
-
-
-def deploy(platform: BuildPlatform, app_id: uuid.UUID, commands: dict[str, str], image: str | None = None) -> Release:
-    """A release of the stack's own image with these process types, as a promotion makes it."""
-    with platform.store.transaction() as session:
-        app = session.get_one(App, app_id)
-        slug = Slug(id=uuid.uuid4(), app_id=app_id, image=image or platform.configuration.run_image, size=1)
-        slug.checksum, slug.stack, slug.process_types = "-", "dynoform-13", commands
-        session.add(slug)
-        return create_release(session, app, description="Deploy", account_id=platform.account_id, slug=slug)
 
 
 def release(platform: BuildPlatform, release_id: uuid.UUID) -> Release:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, deploys, dynos, hosts, logs, platform, routers, stacks
+from dynoform.cli.bench import api, builds, deploys, dynos, hosts, logs, platform, routers, stacks
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -19,6 +19,9 @@ MEASURES = (
     Measure("app-list", "`GET /apps`, 1,000 apps in one page", "ms", 300, api.app_list),
     Measure("config-set", "`config:set` to every dyno on the new release, less its boot", "s", 3, deploys.config_set),
     Measure("git-push", "`git push` of a small change, less the buildpack", "s", 3, deploys.git_push),
+    Measure("build-overhead", "build of a small change, less the buildpack", "s", 1.5, builds.overhead),
+    Measure("build-cache", "200 MB saved in a build's cache, or restored", "s", 1, builds.cache),
+    Measure("builds-at-once", "ten builds at once, of their sum one by one", "%", 120, builds.at_once),
     Measure("crash", "crash of a process to the next dyno routed, less its boot", "s", 1, dynos.crash),
     Measure("rolling", "release of 20 dynos under 200 requests/s: failed", "requests", 0, dynos.rolling, once=True),
     Measure("reconcile-pass", "a pass over 1,000 dynos on 50 simulated hosts", "s", 2, dynos.pass_seconds),

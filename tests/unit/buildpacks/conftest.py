@@ -48,6 +48,7 @@ class Workshop:
         result.unlink(missing_ok=True)
         paths = {"app": self.app, "cache": self.folder / "cache", "config": self.folder / "env"}
         paths |= {"result": result, "buildpacks": buildpacks, "wanted": self.folder / "wanted"}
+        paths["cgroups"] = self.folder / "cgroups"
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
         # Nothing of the machine's own takes part, and nothing is asked of a registry. The stack's Python is the tests'
         # own: what is on PATH may be a shim that chooses one by the app's .python-version.

@@ -57,6 +57,19 @@ def test_a_compile_that_fails_ends_the_build(workshop: Workshop, buildpacks: Cal
     assert answer.output.endswith("broken\n")
 
 
+@pytest.mark.parametrize("folder", ["cgroups", "cgroups/pids"])
+def test_a_build_that_failed_for_want_of_processes_is_told_so(
+    workshop: Workshop, buildpacks: Callable[..., Path], folder: str
+) -> None:
+    counts = workshop.folder / folder
+    counts.mkdir(parents=True)
+    (counts / "pids.max").write_text("512\n")
+    failing = buildpacks(own={"detect": "echo Own", "compile": "exit 1"})
+    for times, failure in ((0, "failed to compile Own app"), (7, "the build needed more than 512 processes")):
+        (counts / "pids.events").write_text(f"max {times}\n")
+        assert workshop.build(failing).result == {"failure": failure}
+
+
 def test_the_list_that_was_set_for_the_app_comes_before_its_own(
     workshop: Workshop, buildpacks: Callable[..., Path]
 ) -> None:

@@ -1,0 +1,2 @@
+echo 'migrating: there is no table named orders' >&2
+exit 3

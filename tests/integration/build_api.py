@@ -1,0 +1,68 @@
+"""The Platform API in the test's own process, on the store and the registry of a ``BuildPlatform``."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import httpx
+import uvicorn
+
+from dynoform.api.server import server_configuration
+from dynoform.api.services import Services
+from dynoform.api.wake import Wakers
+from dynoform.journal import Journal
+from dynoform.store.accounts import ensure_operator
+from dynoform.store.secrets import Vault
+from tests.integration.build_platform import BuildPlatform
+from tests.integration.dyno_platform import Recorder
+from tests.postgres import free_port
+
+KEY = "operator-key-of-the-tests"
+
+
+@contextmanager
+def serving(below: BuildPlatform) -> Iterator[str]:
+    """An API on the loopback with the platform's store and registry; yields its URL."""
+    vault = Vault(below.configuration.secret("encryption_key"))
+    with below.store.transaction() as session:
+        ensure_operator(session, "ann@example.com", KEY)
+    (repositories := below.folder / "repositories").mkdir()
+    configuration = replace(below.configuration, repositories=repositories, sources=below.folder / "sources")
+    services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
+    port = free_port()
+    server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+def client_of(url: str) -> httpx.Client:
+    """A client of the operator's, who may do everything."""
+    headers = {"Authorization": f"Bearer {KEY}", "Accept": "application/vnd.heroku+json; version=3"}
+    return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+
+
+def push(client: httpx.Client, app: str, tarball: bytes) -> str:
+    """Upload a source and have it built, as a user's client does; returns the build's id."""
+    blob = client.post("/sources").raise_for_status().json()["source_blob"]
+    client.put(_path(blob["put_url"]), content=tarball).raise_for_status()
+    body = {"source_blob": {"url": blob["get_url"]}}
+    return str(client.post(f"/apps/{app}/builds", json=body).raise_for_status().json()["id"])
+
+
+def output(client: httpx.Client, app: str, build: str) -> str:
+    """All that a build says, to its end."""
+    found = client.get(f"/apps/{app}/builds/{build}").raise_for_status().json()
+    return client.get(_path(found["output_stream_url"]), timeout=180).raise_for_status().text
+
+
+def _path(url: str) -> str:
+    """An address that the API gave, without the host that it believes to have."""
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
