@@ -94,7 +94,8 @@ class Stacks:
             if done.code and not _ABSENT.search(done.output):
                 raise _error("destroy", done)
             if done.code == 0:
-                done = self._run(files, "stack", "rm", name, "--yes")
+                # It removes the configuration that it finds beside the Pulumi.yaml.
+                done = self._run(files, "stack", "rm", name, "--yes", cwd=files)
                 if done.code and not _ABSENT.search(done.output):
                     raise _error("stack rm", done)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from dynoform.cli.running import proportional
 from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.heroku.invocations import covers
@@ -102,10 +103,9 @@ def answers(url: str) -> bool:
 
 
 def resident(found: Any) -> float:
-    """MiB that a container's processes have for themselves."""
-    stats = found.stats(stream=False)["memory_stats"]
-    detail = stats["stats"]
-    return float(detail.get("anon", detail.get("rss", stats["usage"])) / 2**20)
+    """MiB that a container's processes have, by their proportional shares, as ``status`` counts them."""
+    pids = [int(row[1]) for row in found.top(ps_args="-eo user,pid")["Processes"]]
+    return sum(proportional(pid) or 0 for pid in pids) / 2**20
 
 
 def left_behind(platform: Platform) -> list[str]:
@@ -233,12 +233,12 @@ def test_a_mini_redis_from_nothing_to_nothing(
     assert f'"resource_url": "{url}"' in full.text
     assert url in heroku(f"redis:credentials -a {APP}").text
     heroku(f"redis:cli -a {APP}", stdin="SET kept 42\n")
-    assert "NOPERM" in heroku(f"redis:cli -a {APP}", stdin="CONFIG GET dir\n").text
+    assert "NOPERM" in said(platform, url, f"AUTH {urlsplit(url).password}", "CONFIG GET dir")
+    assert "WRONGPASS" in said(platform, url, f"AUTH {'p' + '0' * 64}", "PING")
     dyno = ["run", "-a", "python", "--no-tty", "--exit-code", "-e", f"REDIS_URL={url}", "--", "python3", "-c"]
     assert re.search(r"answer b.*42", heroku(" ".join([*dyno, f'"{REDIS_FROM_A_DYNO}"'])).text)
     with pytest.raises((ssl.SSLError, OSError)):
-        verified(platform, url, "127.0.0.1")
-    verified(platform, url, str(urlsplit(url).hostname))
+        said(platform, url, "PING", name="127.0.0.1")
 
     assert "noeviction" in heroku(f"redis:maxmemory -p noeviction -a {APP}").text
     assert "set to 120 seconds" in heroku(f"redis:timeout -s 120 -a {APP}").text
@@ -257,11 +257,15 @@ def test_a_mini_redis_from_nothing_to_nothing(
     eventually(lambda: not left_behind(platform), 60, "nothing of the store is left")
 
 
-def verified(platform: Platform, url: str, name: str) -> None:
-    """Connect with the authority that `bin/dynoform env` gives, for a server of this name."""
+def said(platform: Platform, url: str, *commands: str, name: str = "") -> str:
+    """What the server answers, over TLS that is verified by the authority that `bin/dynoform env` gives."""
     parts = urlsplit(url)
-    with socket.create_connection((str(parts.hostname), parts.port or 0), 10) as plain:
-        platform.trust.wrap_socket(plain, server_hostname=name).close()
+    with (
+        socket.create_connection((str(parts.hostname), parts.port or 0), 10) as plain,
+        platform.trust.wrap_socket(plain, server_hostname=name or str(parts.hostname)) as server,
+    ):
+        server.sendall("".join(f"{command}\r\n" for command in [*commands, "QUIT"]).encode())
+        return b"".join(iter(lambda: server.recv(4096), b"")).decode()
 
 
 @pytest.mark.chaos
@@ -282,10 +286,10 @@ def test_a_worker_that_is_killed_while_it_provisions_ends_with_one_database(
     with pytest.raises(Exception, match="timed out"):
         platform.api.post(f"/apps/{APP}/addons", json=body, timeout=0.5)
     eventually(provisions, 60, "Pulumi is at work")
-    labels = {"label": [f"dynoform.stack={STACK}", ADDON]}
+    path = f"/apps/{APP}/addons/killed-1"
+    labels = {"label": f"{ADDON}={platform.api.get(path).json()['id']}"}
     eventually(lambda: platform.engine.api.services(filters=labels), 60, "the service was begun")
     worker().kill()
-    path = f"/apps/{APP}/addons/killed-1"
     eventually(lambda: platform.api.get(path).json()["state"] == "provisioned", 240, "another worker has finished it")
     assert len(platform.engine.api.services(filters=labels)) == 1
     connect(config(platform)["DATABASE_URL"]).close()
