@@ -177,7 +177,7 @@ class Worker:
 def run(configuration: Configuration) -> None:
     """Work until the process is told to stop."""
     journal = Journal("addons")
-    store = Store(configuration, "addons", pool=THREADS)
+    store = Store(configuration, "addons", pool=1, burst=THREADS + 1)  # at rest each costs 4 MiB, and changes are rare
     store.wait_until_ready()
     vault = Vault(configuration.secret("encryption_key"))
     with store.transaction() as session:

@@ -59,6 +59,10 @@ class Stack:
         """The configuration that `pulumi` gets: the stack's own plus what its secrets are encrypted with."""
         return self.directory / f"Pulumi.{self.name}.yaml"
 
+    def last_config_file(self) -> Path | None:
+        """That configuration, once there was an `up`."""
+        return self.config_file if self.config_file.exists() else None
+
     @property
     def state_file(self) -> Path | None:
         """The stack's state where that is a local file."""

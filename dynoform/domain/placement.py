@@ -33,6 +33,8 @@ class Host:
     runtime: str = COMMON
     ready: bool = True
     """Whether it answers."""
+    unknown: bool = False
+    """Whether Swarm cannot tell: its leader is new and has not heard from it."""
     emptied: bool = False
     """Whether Swarm has stopped everything on it: it is drained, or was so by hand."""
     open: bool = True

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from dynoform.logplex_client import LogplexClient
 from dynoform.reconcile import clocks, declared, probes, specification
 from dynoform.reconcile.declared import Declared
 from dynoform.reconcile.executor import Executor
+from dynoform.reconcile.hearing import Hearing
 from dynoform.reconcile.swarm import Actual, Swarm
 from dynoform.store import hosts
 from dynoform.store.leadership import Leadership
@@ -58,6 +60,7 @@ class Reconciler:
         self._tidied = 0.0
         self._hosts: tuple[Host, ...] | None = None
         self._times = clocks.TaskTimes()
+        self._hearing = Hearing()
 
     def step(self) -> float:
         """One pass; returns the seconds until the next is due.
@@ -65,10 +68,10 @@ class Reconciler:
         Raises ``DynoformError`` when store or engine do not answer; what was running goes on.
         """
         began = time.monotonic()
-        if not self.leadership.acquire():
+        wanted = self._wanted()
+        if wanted is None:
             self._watched_since = None
             return IDLE_SECONDS
-        wanted = declared.read(self.store)
         if clocks.is_ahead(wanted.dynos, wanted.now):
             clocks.restamp(self.store)
             return 0
@@ -79,6 +82,7 @@ class Reconciler:
             raise
         if self._watched_since is None or self._watched_since > wanted.now + SETTLING:
             self._watched_since = wanted.now + SETTLING
+        actual = replace(actual, hosts=self._hearing.believed(actual.hosts))
         self._tell_hosts(actual.hosts)
         self.executor.ports = actual.ports
         actions = sorted(decide(self._snapshot(wanted, actual)), key=urgency)
@@ -90,6 +94,19 @@ class Reconciler:
                 return 0  # much may have happened: the rest is decided anew
         self._tidy(wanted)
         return 0 if actions else _due(wanted, time.monotonic() - began)
+
+    def _wanted(self) -> Declared | None:
+        """What the store wants, if this process leads."""
+        try:
+            wanted = declared.read(self.store) if self.leadership.acquire() else None
+        except DynoformError:
+            self._hearing.forget()
+            raise
+        if wanted is None:
+            self._hearing.forget()
+        else:
+            self._hearing.note(wanted.routers)
+        return wanted
 
     def _tell_hosts(self, found: tuple[Host, ...]) -> None:
         """Write the hosts down when they are not as last written: the API refuses sizes that fit on none."""

@@ -139,8 +139,9 @@ class Swarm:
             memory_bytes=int(description["Resources"]["MemoryBytes"]),
             zone=labels.get(self.zone_label, ""),
             runtime=labels.get(self.runtime_label, COMMON),
-            # After a change of leader a node is "unknown" until it reports: that is no reason to move anything.
             ready=node["Status"]["State"] not in _SILENT,
+            # After a change of leader, until it reports: no reason by itself to move anything (see hearing.py).
+            unknown=node["Status"]["State"] == "unknown",
             emptied=availability == "drain",
             open=availability == "active",
             draining=labels.get(DRAINING) == "true",

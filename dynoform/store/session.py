@@ -56,14 +56,16 @@ class Notification:
 class Store:
     """One process's access to the store."""
 
-    def __init__(self, configuration: Configuration, process: str, pool: int = 3) -> None:
-        """``process`` names the connections in ``pg_stat_activity``; ``pool`` is their usual number."""
+    def __init__(self, configuration: Configuration, process: str, pool: int = 3, burst: int = 2) -> None:
+        """``process`` names the connections in ``pg_stat_activity``; ``pool`` is how many stay open, ``burst`` how many
+        more there may be for as long as they are needed.
+        """
         self.configuration = configuration
         self.process = process
         self.engine = sqlalchemy.create_engine(
             configuration.database_url,
             pool_size=pool,
-            max_overflow=2,
+            max_overflow=burst,
             pool_timeout=10,
             pool_pre_ping=True,
             pool_recycle=1800,

@@ -335,3 +335,20 @@ def test_nothing_is_left_of_a_stack_that_is_removed(made: Outcome) -> None:
     play("dyno_runtime_absent")
     assert_nothing_is_left()
     assert play("dyno_runtime_absent").changes == []
+
+
+def test_an_engine_that_does_not_start_says_why_in_its_own_words(tmp_path: Path) -> None:
+    """In a mount namespace of its own: the host's engine and its log are not touched."""
+    (tmp_path / "dockerd").write_text("#!/bin/sh\necho 'unknown storage driver'\nexit 1\n", encoding="utf-8")
+    (tmp_path / "dockerd").chmod(0o755)
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/docker.log").write_text("words of an earlier engine\n", encoding="utf-8")
+    apart = f"mount --bind {tmp_path}/log /var/log && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc/dynoform"
+    start = f"PATH={tmp_path}:$PATH exec sh {ROOT}/roles/docker_engine/files/start_dockerd.sh false 20"
+    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f"{apart} && {start}"]
+    Path("/etc/dynoform").mkdir(exist_ok=True)
+    began = time.monotonic()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "dockerd ended at once: unknown storage driver — see /var/log/docker.log\n"
+    assert time.monotonic() - began < 10

@@ -3,10 +3,13 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from dynoform.cli.bench.measure import Bench, Taken
 
 FLEET = "tests/fleet/test_dynos.py"
+_ANSIBLE = "tests/bench/test_ansible_hosts.py"
+_HOSTS = {"few": 10, "many": 50}
 _FOUND: dict[str, dict[str, float]] = {}
 """Both come out of one run: making the fleet takes minutes."""
 
@@ -21,15 +24,22 @@ def leader_lost(bench: Bench) -> Taken:
     return _taken(bench, "leader-lost")
 
 
+def ansible_hosts(bench: Bench) -> Taken:
+    """What a host of fifty takes in a playbook's run, in per cent of what it takes among ten."""
+    found = _run(bench, "bench", _ANSIBLE)
+    parts = {f"{number} hosts [s]": found[word] for word, number in _HOSTS.items()}
+    return Taken(100 * (found["many"] / _HOSTS["many"]) / (found["few"] / _HOSTS["few"]), parts)
+
+
 def _taken(bench: Bench, name: str) -> Taken:
     if not _FOUND:
-        _FOUND.update(_fleet(bench))
+        _FOUND.update(_run(bench, "fleet", FLEET))
     parts = dict(_FOUND[name])
     return Taken(parts.pop("seconds"), parts)
 
 
-def _fleet(bench: Bench) -> dict[str, dict[str, float]]:
+def _run(bench: Bench, mark: str, tests: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
         result = Path(folder) / "result.json"
-        bench.dynoform("test", "-q", "-m", "fleet", FLEET, environ={"BENCH_RESULT": str(result)})
+        bench.dynoform("test", "-q", "-m", mark, tests, environ={"BENCH_RESULT": str(result)})
         return dict(json.loads(result.read_text(encoding="utf-8")))

@@ -35,10 +35,10 @@ class Bench:
             raise DynoformError(f"bin/dynoform {' '.join(words)}", done.last_words, f"see {output.name}")
         return done
 
-    def up(self, environ: dict[str, str] | None = None) -> float:
-        """Seconds of one ``up``, with `environ` on top of ours."""
+    def up(self, *words: str, environ: dict[str, str] | None = None) -> float:
+        """Seconds of one ``up`` with these words more, with `environ` on top of ours."""
         began = time.monotonic()
-        self.dynoform("up", "--yes", "--stack", self.stack.name, environ=environ)
+        self.dynoform("up", "--yes", "--stack", self.stack.name, *words, environ=environ)
         return time.monotonic() - began
 
     def down(self, *words: str) -> None:

@@ -6,17 +6,20 @@ import time
 import uuid
 from pathlib import Path
 
+import yaml
 from docker.errors import APIError
 
-from dynoform.cli import running
+from dynoform.cli import running, settings
 from dynoform.cli.bench.measure import Bench
 from dynoform.cli.engine import LABEL, Engine, connect
+from dynoform.cli.places import PROJECT
 from dynoform.cli.process import Command, run
 from dynoform.errors import ConflictError, DynoformError
 
 FIRST_ANSWER_SECONDS = 300
 TEST_SECONDS = 5400
 SAMPLE = "examples/apps/python"
+_APPS = f"{PROJECT}:apps"
 REST_SECONDS = 20
 """A builder that had work has gone by then."""
 
@@ -34,7 +37,7 @@ def cold_up(bench: Bench) -> float:
         names = ("DYNOFORM_CACHE", "GOCACHE", "GOMODCACHE", "PIP_CACHE_DIR")
         environ = {name: f"{empty}/{name.lower()}" for name in names}
         try:
-            return bench.up(environ)
+            return bench.up(environ=environ)
         finally:
             # Go makes its module cache read-only.
             run(Command(["chmod", "-R", "u+w", empty], timeout=120))
@@ -66,12 +69,22 @@ def unchanged_up(bench: Bench) -> float:
 
 
 def resident_memory(bench: Bench) -> float:
-    """MiB resident in the platform's own processes at rest, dynos left out."""
+    """MiB resident in the platform's own processes at rest, on a new stack without an app."""
+    bench.down("--purge")
+    known = settings.load(bench.context.places.root, bench.stack.name)
+    config = yaml.safe_load(known.file.read_text(encoding="utf-8"))["config"]
+    with tempfile.NamedTemporaryFile("w", prefix="dynoform-bench-", suffix=".yaml") as file:
+        yaml.safe_dump({"config": {key: value for key, value in config.items() if key != _APPS}}, file)
+        file.flush()
+        bench.up("--config-file", file.name)
     time.sleep(REST_SECONDS)
     with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
-        return running.total_memory(running.services(engine)) / (1 << 20)
+        services = running.services(engine)
+    if any(each.running < each.wanted for each in services):
+        raise DynoformError(f"stack {bench.stack.name}", "not all of it runs", "see bin/dynoform status")
+    return running.total_memory(services) / (1 << 20)
 
 
 def first_answer(bench: Bench) -> float:

@@ -48,7 +48,7 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
     yield Check("git", None if shutil.which("git") else DynoformError("git", "is not installed", "apt-get install git"))
     yield _attempt("tools", lambda: shared.bring_tools(context))
     known: list[StackSettings] = []
-    yield _attempt("configuration", lambda: known.append(settings.load(context.places.root, stack.name)))
+    yield _attempt("configuration", lambda: known.append(_settings(context, stack)))
     if known:
         with connect(stack) as engine:
             exists = bool(stack.state_file and stack.state_file.exists())
@@ -71,6 +71,12 @@ def _attempt(name: str, attempt: Callable[[], object]) -> Check:
     except DynoformError as error:
         return Check(name, error)
     return Check(name, None)
+
+
+def _settings(context: Context, stack: Stack) -> StackSettings:
+    """The checkout's, or where it has none those of the last `up`, which had a file of its own (`--config-file`)."""
+    own = context.places.root / f"Pulumi.{stack.name}.yaml"
+    return settings.load(context.places.root, stack.name, None if own.exists() else stack.last_config_file())
 
 
 def _state(stack: Stack) -> None:

@@ -22,14 +22,23 @@ for script in /etc/dynoform/*/host-network; do
     [ ! -x "$script" ] || "$script" forget >>"$log" 2>&1 || true
 done
 
+# The log may have the words of an earlier engine: those of this one come after.
+: >>"$log"
+written=$(wc -c <"$log")
 setsid dockerd >>"$log" 2>&1 </dev/null &
+engine=$!
+
+fail() {
+    echo "dockerd $1: $(tail -c "+$((written + 1))" "$log" | tail -n 1) — see $log" >&2
+    exit 1
+}
 
 end=$(($(date +%s) + seconds))
 while [ "$(date +%s)" -lt "$end" ]; do
     if timeout 5 "$client" version >/dev/null 2>&1; then
         exit 0
     fi
+    kill -0 "$engine" 2>/dev/null || fail "ended at once"
     sleep 0.5
 done
-echo "dockerd gave no answer in $seconds s: $(tail -n 1 "$log")" >&2
-exit 1
+fail "gave no answer in $seconds s"

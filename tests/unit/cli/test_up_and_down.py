@@ -29,6 +29,13 @@ def test_up_again_changes_nothing_and_down_removes_everything(checkout: Checkout
     assert "mine: nothing is up" in checkout.run("down", "--yes", "--stack", "mine").stderr
 
 
+def test_doctor_knows_the_configuration_that_up_was_given(checkout: Checkout, tmp_path: Path) -> None:
+    elsewhere = (checkout.root / "Pulumi.mine.yaml").rename(tmp_path / "mine.yaml")
+    assert "there is no " in checkout.run("doctor", "--stack", "mine").stdout
+    assert checkout.run("up", "--yes", "--stack", "mine", "--config-file", str(elsewhere)).returncode == 0
+    assert "✓ configuration\n" in checkout.run("doctor", "--stack", "mine").stdout
+
+
 def files(checkout: Checkout) -> set[str]:
     """What there is in the data directory, Pulumi's own home left out."""
     data = checkout.home / "data"
