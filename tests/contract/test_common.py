@@ -212,7 +212,8 @@ def test_head_is_answered_as_get_without_a_body(client: httpx.Client, app: str, 
 def test_every_list_comes_in_pages(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()["paths"]
     for path, operations in described.items():
-        if "get" not in operations:
+        # The data API is another one on Heroku, at a host of its own, and knows no ranges.
+        if "get" not in operations or path.startswith(("/client/", "/postgres/", "/redis/")):
             continue
         answer = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         headers = [each["name"] for each in operations["get"].get("parameters", ()) if each["in"] == "header"]

@@ -47,7 +47,7 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
     ("text", "message"),
     [
         ("dynoform:htpPort: 1", "dynoform:htpPort: is not a setting — did you mean httpPort?"),
-        ("dynoform:colour: red", "dynoform:colour: is not a setting — there are acmeAuthorities, "),
+        ("dynoform:colour: red", "dynoform:colour: is not a setting — there are acmeAccountKey, "),
         (
             "dynoform:httpPort: many",
             "dynoform:httpPort: must be an integer, but is 'many' — set it with: pulumi config",
