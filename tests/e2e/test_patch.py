@@ -145,6 +145,8 @@ def test_an_updated_stack_image_takes_over_under_load_and_a_builder_that_is_kill
     finally:
         tell_builder(platform, DYNOFORM_RUN_IMAGE=former)
         eventually(lambda: is_everywhere(platform, former), 300, "all apps on the former image")
+        settled = dynoform("up", "--stack", STACK, "--yes")  # other tests find what is declared, and nothing to mend
+        assert settled.code == 0, settled.err
     assert not has(platform, ADDED)
 
 

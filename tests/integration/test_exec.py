@@ -110,7 +110,7 @@ def test_a_command_has_the_apps_config_two_outputs_and_an_exit_code(dyno: Dyno) 
         capabilities = await client.run("grep -h Cap /proc/self/status | cut -f2 | sort -u")
         assert capabilities.stdout == "0000000000000000\n"
         # Not the process type of that name: that is for `heroku run`.
-        assert (await client.run("ls /opt/dynoform")).stdout == "dyno\n"
+        assert (await client.run("ls /opt/dynoform/dyno")).stdout == "/opt/dynoform/dyno\n"
 
     dyno.play(scenario)
 
