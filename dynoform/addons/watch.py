@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import psycopg
@@ -16,6 +16,7 @@ import psycopg
 from dynoform.configuration import Configuration
 from dynoform.domain.data_services import MAINTAINED_EVERY, NAMES
 from dynoform.journal import Journal
+from dynoform.store.driver import connection_arguments
 
 PORTION_SECONDS = 10.0
 STOP_SECONDS = 8.0
@@ -32,6 +33,7 @@ _WORK = """
         AND (c.lease_expires_at IS NULL OR c.lease_expires_at < now())
     ) OR EXISTS (SELECT FROM database_credentials WHERE ends_at <= now())
     OR EXISTS (SELECT FROM databases WHERE maintained_at < now() - %(every)s)
+    OR (%(sweep)s AND EXISTS (SELECT FROM databases))
 """
 
 
@@ -41,15 +43,21 @@ class Shift:
     def __init__(self) -> None:
         """There is none."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = float("-inf")
 
     @property
     def runs(self) -> bool:
         """Whether there is one."""
         return self._process is not None and self._process.poll() is None
 
+    def is_due(self) -> bool:
+        """Whether none was started for long: one begins by looking for services that were removed."""
+        return time.monotonic() - self._started > SWEEP_SECONDS
+
     def start(self) -> None:
         """Start one, unless there is one."""
         if not self.runs:
+            self._started = time.monotonic()
             self._process = subprocess.Popen([sys.executable, "-m", "dynoform.addons"])
 
     def stop(self) -> None:
@@ -67,27 +75,28 @@ def run(configuration: Configuration) -> None:
     """Wait for work until SIGTERM, and see to it that it is done."""
     journal, shift = Journal("databases"), Shift()
     signal.signal(signal.SIGTERM, _leave)
-    swept = float("-inf")
     try:
-        for is_wanted in looks(configuration, journal):
-            # A shift begins by looking for services that were removed, so one comes now and then without work, too.
-            if (is_wanted or time.monotonic() - swept > SWEEP_SECONDS) and not shift.runs:
-                swept = time.monotonic()
+        for is_wanted in looks(configuration, journal, shift.is_due):
+            if is_wanted and not shift.runs:
                 shift.start()
                 time.sleep(PAUSE_SECONDS)
     finally:
         shift.stop()
 
 
-def looks(configuration: Configuration, journal: Journal) -> Iterator[bool]:
-    """Endless answers to "is there work?": when some is announced, and every ten seconds."""
+def looks(configuration: Configuration, journal: Journal, is_due: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+    """Endless answers to "is there work?": when some is announced, and every ten seconds.
+
+    While ``is_due``, to look after what there is counts as work.
+    """
     failures = 0
     while True:
         try:
-            with _connect(configuration) as connection:
+            with psycopg.connect(**connection_arguments(configuration, "databases")) as connection:
                 connection.execute(f"LISTEN {_CHANNEL}")
                 while True:
-                    row = connection.execute(_WORK, {"names": sorted(NAMES), "every": MAINTAINED_EVERY}).fetchone()
+                    asked = {"names": sorted(NAMES), "every": MAINTAINED_EVERY, "sweep": is_due()}
+                    row = connection.execute(_WORK, asked).fetchone()
                     failures = 0
                     yield bool(row and row[0])
                     for _ in connection.notifies(timeout=PORTION_SECONDS, stop_after=1):
@@ -101,18 +110,3 @@ def looks(configuration: Configuration, journal: Journal) -> Iterator[bool]:
 
 def _leave(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-def _connect(configuration: Configuration) -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(
-        configuration.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
-        password=configuration.secret("database_password"),
-        autocommit=True,
-        connect_timeout=5,
-        application_name="dynoform-databases",
-        options="-c statement_timeout=10s",
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
-    )

@@ -17,6 +17,7 @@ import psycopg
 
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
+from dynoform.store.driver import connection_arguments
 
 _PORTION = 5.0
 _STOP_SECONDS = 8.0
@@ -99,7 +100,7 @@ def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> It
     failures = 0
     while True:
         try:
-            with _connect(configuration) as connection:
+            with psycopg.connect(**connection_arguments(configuration, "builder")) as connection:
                 for channel in (_JOBS, _DEPLOYS):
                     connection.execute(f"LISTEN {channel}")
                 soon = False
@@ -116,18 +117,3 @@ def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> It
                 journal.warning("store does not answer", error=str(error).strip().splitlines()[0])
             time.sleep(min(5.0, 0.2 * 2**failures))
             failures = min(failures + 1, 10)
-
-
-def _connect(configuration: Configuration) -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(
-        configuration.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
-        password=configuration.secret("database_password"),
-        autocommit=True,
-        connect_timeout=5,
-        application_name="dynoform-builder",
-        options="-c statement_timeout=10s",
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
-    )

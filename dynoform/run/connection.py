@@ -10,6 +10,7 @@ import psycopg
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause
 from dynoform.errors import ConflictError, UnavailableError
+from dynoform.store.driver import connection_arguments
 
 SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
@@ -75,18 +76,9 @@ class Connection:
 
     async def _connected(self) -> "psycopg.AsyncConnection[tuple[Any, ...]]":
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(
-                self._configuration.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
-                password=self._configuration.secret("database_password"),
-                autocommit=True,
-                connect_timeout=5,
-                application_name="dynoform-runtime-agent",
-                options="-c statement_timeout=10s -c lock_timeout=5s",
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=20_000,
-            )
+            limits = "-c statement_timeout=10s -c lock_timeout=5s"
+            arguments = connection_arguments(self._configuration, "runtime-agent", limits)
+            connection = await psycopg.AsyncConnection.connect(**arguments)
             self._connection = connection
             await self._lock_name(connection)
             connection.add_notify_handler(lambda _: self._wake.set())  # of what comes in during a statement

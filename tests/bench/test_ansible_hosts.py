@@ -12,7 +12,7 @@ from tests.ansible.machines import Machines, machines
 pytestmark = [
     pytest.mark.bench,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mount namespaces"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="root is missing: mount namespaces need it"),
 ]
 FEW, MANY = 10, 50
 MANAGERS = {"one": "Leader", "two": "Reachable", "three": "Reachable"}
