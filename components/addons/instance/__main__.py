@@ -28,51 +28,30 @@ class Instance(pulumi.ComponentResource):
             self._valkey()
         self.register_outputs({})
 
-    @property
-    def _noun(self) -> str:
-        return f"addon-{self._told['addon']}"
-
     def _certificate(self, uid: str) -> ServerCertificate:
         told = self._told
         authority = {**told["authority"], "key_pem": pulumi.Output.secret(told["authority"]["key_pem"])}
         return ServerCertificate(self._name, told["stack"], told["address"], authority, uid, self._labels, self)
 
+    def _common(self, uid: str) -> dict[str, Any]:
+        """What both services' components are told; their images run as ``uid``."""
+        same = ("stack", "image", "port", "memory_mib", "connections", "constraints")
+        return {
+            **{name: self._told[name] for name in same},
+            "noun": f"addon-{self._told['addon']}",
+            "network_id": self._told["network"],
+            "certificate": self._certificate(uid),
+            "keep": False,
+            "labels": self._labels,
+        }
+
     def _postgres(self) -> None:
-        told = self._told
-        args = postgres.PostgresArgs(
-            stack=told["stack"],
-            noun=self._noun,
-            image=told["image"],
-            network_id=told["network"],
-            address=told["address"],
-            port=told["port"],
-            user="",
-            constraints=told["constraints"],
-            certificate=self._certificate(postgres.USER),
-            memory_mib=told["memory_mib"],
-            cache_mib=told["cache_mib"],
-            connections=told["connections"],
-            keep=False,
-            labels=self._labels,
-        )
+        own = {"address": self._told["address"], "user": "", "cache_mib": self._told["cache_mib"]}
+        args = postgres.PostgresArgs(**self._common(postgres.USER), **own)
         postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
 
     def _valkey(self) -> None:
-        told = self._told
-        args = valkey.ValkeyArgs(
-            stack=told["stack"],
-            noun=self._noun,
-            image=told["image"],
-            network_id=told["network"],
-            port=told["port"],
-            certificate=self._certificate(valkey.USER),
-            memory_mib=told["memory_mib"],
-            data_mib=told["cache_mib"],
-            connections=told["connections"],
-            constraints=told["constraints"],
-            keep=False,
-            labels=self._labels,
-        )
+        args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=self._told["cache_mib"])
         valkey.Valkey(self._name, args, pulumi.ResourceOptions(parent=self))
 
 
