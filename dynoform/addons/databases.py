@@ -1,11 +1,12 @@
 """What the providers of databases have in common: places, credentials, one Pulumi stack each."""
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from dynoform.addons.provider import Resource
+from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import data_services
 from dynoform.domain.data_services import Access, DataPlan
@@ -138,3 +139,46 @@ class Place:
 
     def _password(self, found: DatabaseCredential) -> str:
         return databases.password(self.vault, found)
+
+
+class DatabaseProvider(ABC):
+    """What the providers of databases share: each makes one kind of server, as a service that has its ``image``."""
+
+    service: ClassVar[str]
+    """The add-on service."""
+
+    def __init__(self, place: Place) -> None:
+        """``place`` is where they are made."""
+        self._place = place
+
+    @property
+    @abstractmethod
+    def image(self) -> str:
+        """What the server runs from."""
+
+    @abstractmethod
+    def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
+        """Have the server run as its plan says, and wait until it answers."""
+
+    @abstractmethod
+    def _end_users(self, wanted: Resource, known: Known) -> None:
+        """Have the server let those in no more whose time is over."""
+
+    def deprovision(self, wanted: Resource) -> Answer:
+        """The server goes, and its data."""
+        self._place.destroy(wanted, self.image, self._plan(wanted))
+        return Answer()
+
+    def _plan(self, wanted: Resource) -> DataPlan:
+        return data_services.plan(self.service, wanted.plan)
+
+    def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
+        """End the users whose time is over, or bring the server up to date; again where it is ``lost``."""
+        known = self._place.known(wanted)
+        if known.ended and not lost:
+            self._end_users(wanted, known)
+            self._place.forget(wanted, known.ended)
+        else:
+            self._up(wanted, known, again=lost)
+            self._place.maintained(wanted)
+        return Answer()

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynoform.addons.databases import Known, Place
+from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services
 from dynoform.domain.data_services import DataPlan
@@ -26,17 +26,15 @@ SELECT json_build_object(
 """
 
 
-class PostgresProvider:
+class PostgresProvider(DatabaseProvider):
     """Makes, changes and destroys databases, and does what the data API asks of them."""
 
-    def __init__(self, place: Place) -> None:
-        """``place`` is where they are made."""
-        self._place = place
+    service = data_services.POSTGRES
 
     def provision(self, wanted: Resource) -> Answer:
         """A server, the database, its first user."""
         known, plan = self._place.known(wanted), self._plan(wanted)
-        self._up(wanted, known, plan)
+        self._up(wanted, known)
         self._sql(wanted, "postgres", _database(known, plan))
         self._sql(wanted, known.name, _users(known))
         return Answer(
@@ -48,13 +46,8 @@ class PostgresProvider:
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says."""
         known, plan = self._place.known(wanted), self._plan(wanted)
-        self._up(wanted, known, plan)
+        self._up(wanted, known)
         self._sql(wanted, "postgres", _database(known, plan))
-        return Answer()
-
-    def deprovision(self, wanted: Resource) -> Answer:
-        """The server goes, and its data."""
-        self._place.destroy(wanted, self._image, self._plan(wanted))
         return Answer()
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
@@ -75,26 +68,21 @@ class PostgresProvider:
             self._sql(wanted, known.name, _users(known) + _extensions(known, details.get("extensions") or ()))
             return Answer()
         if operation == data_services.MAINTAIN:
-            if known.ended and not details.get("lost"):
-                self._sql(wanted, known.name, _users(known) + _forget(known))
-                self._place.forget(wanted, known.ended)
-            else:
-                self._up(wanted, known, plan, again=bool(details.get("lost")))
-                self._place.maintained(wanted)
-            return Answer()
+            return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
 
     @property
-    def _image(self) -> str:
+    def image(self) -> str:
+        """PostgreSQL's."""
         return self._place.configuration.postgres_image
 
-    def _plan(self, wanted: Resource) -> DataPlan:
-        return data_services.plan(data_services.POSTGRES, wanted.plan)
-
-    def _up(self, wanted: Resource, known: Known, plan: DataPlan, *, again: bool = False) -> None:
-        self._place.up(wanted, known.access.port, self._image, plan, again=again)
+    def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
+        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
         # By TCP, which answers once the server is open: while it starts there is the socket alone.
         self._place.engine.wait(self._place.service(wanted.uuid), _READY, _SUPERUSER)
+
+    def _end_users(self, wanted: Resource, known: Known) -> None:
+        self._sql(wanted, known.name, _users(known) + _forget(known))
 
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""

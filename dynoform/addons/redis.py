@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from dynoform.addons.databases import Known, Place
+from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services
-from dynoform.domain.data_services import DataPlan
 
 _ADMIN = ["/opt/dynoform/valkey-admin"]
 """The client as the administrator, whose password is the container's own."""
@@ -17,12 +16,10 @@ _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
 
 
-class RedisProvider:
+class RedisProvider(DatabaseProvider):
     """Makes, changes and destroys Valkeys, and does what the data API asks of them."""
 
-    def __init__(self, place: Place) -> None:
-        """``place`` is where they are made."""
-        self._place = place
+    service = data_services.REDIS
 
     def provision(self, wanted: Resource) -> Answer:
         """A server with its password, and with the settings that were asked for."""
@@ -42,11 +39,6 @@ class RedisProvider:
         self._up(wanted, self._place.known(wanted))
         return Answer()
 
-    def deprovision(self, wanted: Resource) -> Answer:
-        """The server goes, and its data."""
-        self._place.destroy(wanted, self._image, self._plan(wanted))
-        return Answer()
-
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``, but those of PostgreSQL alone."""
         if operation == data_services.ROTATE:
@@ -63,26 +55,20 @@ class RedisProvider:
             facts = {**{name: told.get(name, "0") for name in names}, "connected_clients": str(others)}
             return Answer(result={**facts, **self._settings(wanted)})
         if operation == data_services.MAINTAIN:
-            known = self._place.known(wanted)
-            if known.ended and not details.get("lost"):
-                self._admin(wanted, _passwords(known))
-                self._place.forget(wanted, known.ended)
-            else:
-                self._up(wanted, known, again=bool(details.get("lost")))
-                self._place.maintained(wanted)
-            return Answer()
+            return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
 
     @property
-    def _image(self) -> str:
+    def image(self) -> str:
+        """Valkey's."""
         return self._place.configuration.valkey_image
 
-    def _plan(self, wanted: Resource) -> DataPlan:
-        return data_services.plan(data_services.REDIS, wanted.plan)
-
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
-        self._place.up(wanted, known.access.port, self._image, self._plan(wanted), again=again)
+        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
         self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
+
+    def _end_users(self, wanted: Resource, known: Known) -> None:
+        self._admin(wanted, _passwords(known))
 
     def _settings(self, wanted: Resource) -> dict[str, str]:
         lines = self._admin(wanted, f"CONFIG GET {' '.join(_SETTINGS)}\n").splitlines()
