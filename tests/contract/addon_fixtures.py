@@ -36,8 +36,9 @@ def worker(services: Services, provider: ProviderServer) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def working(worker: Worker) -> Iterator[Worker]:
-    """The same worker, at work in the background."""
+def working(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    """The same worker, at work in the background; calls wait for what it does for as long as clients wait for them."""
+    monkeypatch.setattr(api_addons, "_WAIT_SECONDS", 9.0)
     with at_work(worker):
         yield worker
 
