@@ -42,6 +42,8 @@ SCHEMA = "0028"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+_POOLED = f"{_SETTINGS} -c idle_session_timeout=15s"
+"""At rest each connection costs PostgreSQL 4 MiB: those for busy moments go, and are made anew within 20 ms."""
 _BUSY = {"55P03", "40001", "40P01"}  # lock_not_available, serialization_failure, deadlock_detected
 
 
@@ -73,7 +75,7 @@ class Store:
             # was used last is used again, so that those for busy moments stay small.
             pool_use_lifo=True,
             hide_parameters=True,  # an error's text may reach a log
-            connect_args=self._connect_arguments(),
+            connect_args=self._connect_arguments(_POOLED),
         )
         event.listen(self.engine, "do_connect", self._add_password)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
@@ -156,17 +158,17 @@ class Store:
 
     def _listen(self, channels: Sequence[str]) -> "psycopg.Connection[Any]":
         url = make_url(self.configuration.database_url).set(drivername="postgresql")
-        arguments = self._connect_arguments() | {"password": self.configuration.secret("database_password")}
+        arguments = self._connect_arguments(_SETTINGS) | {"password": self.configuration.secret("database_password")}
         connection = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, **arguments)
         for channel in channels:
             connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
         return connection
 
-    def _connect_arguments(self) -> dict[str, Any]:
+    def _connect_arguments(self, settings: str) -> dict[str, Any]:
         return {
             "connect_timeout": 5,
             "application_name": f"dynoform-{self.process}",
-            "options": _SETTINGS,
+            "options": settings,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

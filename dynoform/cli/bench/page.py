@@ -40,8 +40,8 @@ class Result:
     def row(self) -> str:
         """The result as a line of the table."""
         unit = self.measure.unit
-        runs = ", ".join(f"{run.number:.1f}" for run in self.taken)
-        cells = [f"`{self.measure.name}`", self.measure.title, f"{self.median:.1f} {unit}", self._parts(), runs]
+        runs = ", ".join(_shown(run.number) for run in self.taken)
+        cells = [f"`{self.measure.name}`", self.measure.title, f"{_shown(self.median)} {unit}", self._parts(), runs]
         return f"| {' | '.join([*cells, f'{self.measure.goal:g} {unit}', self.date, self.machine])} |"
 
     def _parts(self) -> str:
@@ -53,7 +53,12 @@ class Result:
         words, _, unit = name.removesuffix("]").partition(" [")
         if math.isnan(number):
             return f"{words} not installed"
-        return f"{words} {number:.1f} {unit or self.measure.unit}"
+        return f"{words} {_shown(number)} {unit or self.measure.unit}"
+
+
+def _shown(number: float) -> str:
+    """A figure to one decimal, and a small one to two digits that say something."""
+    return f"{number:.1f}" if abs(number) >= 0.1 or not number else f"{number:.2g}"
 
 
 def rewritten(old: str, results: Sequence[Result]) -> str:

@@ -195,6 +195,12 @@ def test_a_part_may_have_a_unit_of_its_own() -> None:
     assert "| 30.0 MiB | CPU 0.2 %, shim 9.0 MiB |" in row
 
 
+def test_a_small_figure_is_not_rounded_to_nothing() -> None:
+    (measure,) = (one for one in measures.MEASURES if one.name == "log-tail")
+    row = page.Result(measure, [Taken(0.0123, {"median": 0.004, "lost": 0.0})], "2026-01-01", "m").row()
+    assert "| 0.012 s | median 0.004 s, lost 0.0 s | 0.012 |" in row
+
+
 def test_what_dynos_cost_is_counted_from_the_engine_down(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path("/proc/self/comm").read_text().strip()
     with subprocess.Popen(["sleep", "30"]) as child:
