@@ -11,7 +11,7 @@ MEASURES = (
     Measure("cold-up", "`up` with nothing cached", "s", 720, platform.cold_up, once=True),
     Measure("warm-up", "`up` with images and tools cached", "s", 90, platform.warm_up),
     Measure("unchanged-up", "`up` without changes", "s", 8, platform.unchanged_up),
-    Measure("memory", "platform processes without an app, resident", "MiB", 400, platform.resident_memory),
+    Measure("memory", "platform processes without an app, a minute after `up`", "MiB", 400, platform.resident_memory),
     Measure("first-answer", "Python sample: source to first 200, warm cache", "s", 20, platform.first_answer),
     Measure("fast-tests", "`test --fast`", "s", 120, platform.fast_tests, once=True),
     Measure("all-tests", "`test`", "s", 2400, platform.all_tests, once=True),

@@ -20,8 +20,8 @@ FIRST_ANSWER_SECONDS = 300
 TEST_SECONDS = 5400
 SAMPLE = "examples/apps/python"
 _APPS = f"{PROJECT}:apps"
-REST_SECONDS = 20
-"""A builder that had work has gone by then."""
+REST_SECONDS = 60
+"""A builder that had work has gone by then, and so have connections to the store that only ``up`` needed."""
 
 
 def cold_up(bench: Bench) -> float:
