@@ -24,7 +24,7 @@ ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "load
 OF_PLATFORM, OF_PARTS = "tests/e2e", "--ignore=tests/e2e"
 """The engine's tests in two runs: those of a platform with all that belongs to it, and those of one part each."""
 HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
-"""The ends of a pipe: the platform's run has the engine alone until it closes the one, and the other reads until then."""
+"""The ends of a pipe: the platform's run has the engine alone until it closes one, and the other waits for that."""
 PATIENTLY = ("nice", "-n", "15")
 """The engine's tests have deadlines to keep: what runs beside them takes the time that they leave."""
 
