@@ -17,7 +17,6 @@ from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
-from dynoform.resting import give_back_later
 
 PROCESSES = {
     "api": "dynoform.api.server",
@@ -48,7 +47,6 @@ def main(arguments: list[str]) -> int:
     journal.info("starting")
     try:
         configuration = Configuration.from_environment()
-        give_back_later()
         for companion in COMPANIONS.get(process, ()):
             work = importlib.import_module(companion).run
             threading.Thread(target=_keep, args=(work, configuration, journal), name="companion", daemon=True).start()
