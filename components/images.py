@@ -53,8 +53,8 @@ RECIPES = (
     Recipe(
         "addons",
         sources=("components", "providers"),
-        on="pulumi",
-        uses="control-plane",
+        on="control-plane",
+        uses="pulumi",
     ),
     Recipe("stack-13"),
     Recipe("stack-13-build", sources=("buildpacks",), on="stack-13"),
