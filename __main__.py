@@ -178,6 +178,7 @@ control_plane = ControlPlane(
         addons_image=images["addons"],
         postgres_image=images["postgres"],
         valkey_image=images["valkey"],
+        kafka_image=images["kafka"],
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,

@@ -49,6 +49,7 @@ RECIPES = (
     Recipe("log-agent"),
     Recipe("control-plane", sources=("dynoform", "requirements/platform.lock"), without="dynoform/cli"),
     Recipe("valkey"),
+    Recipe("kafka"),
     Recipe("pulumi", context=PULUMI_CONTEXT, without=f"{PULUMI_CONTEXT}/bin"),
     Recipe(
         "addons",

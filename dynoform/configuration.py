@@ -82,6 +82,7 @@ class Configuration:
     """What the host has to be that has their data, in Swarm's words."""
     postgres_image: str = ""
     valkey_image: str = ""
+    kafka_image: str = ""
     """What their servers run from."""
     old_stacks: tuple[str, ...] = ()
     """Stacks whose apps are told to change to another."""
@@ -137,6 +138,7 @@ class Configuration:
             data_constraints=tuple(read.text("DATA_CONSTRAINTS", "").split()),
             postgres_image=read.text("POSTGRES_IMAGE", ""),
             valkey_image=read.text("VALKEY_IMAGE", ""),
+            kafka_image=read.text("KAFKA_IMAGE", ""),
             old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),

@@ -1,10 +1,11 @@
-"""Heroku's own CLI, unmodified: brought from npm at a pinned version, and run as its users run it.
+"""Heroku's own CLI, unmodified, and its Kafka plugin: brought from npm at pinned versions, run as users run it.
 
 ``tests/heroku-cli/package-lock.json`` pins every package by version and hash. What npm unpacks is kept in Dynoform's
 cache, outside the checkout, hashed, and shared by all checkouts. A new version: edit ``package.json`` there, then
 ``npm install --package-lock-only --omit-lockfile-registry-resolved``.
 """
 
+import json
 import os
 import pty
 import shlex
@@ -24,6 +25,7 @@ from dynoform.cli.tools.store import Store, recipe_digest
 
 PACKAGES = CHECKOUT / "tests" / "heroku-cli"
 NODE_LOCK = CHECKOUT / "requirements" / "node.lock"
+PLUGIN = "heroku-kafka"
 OLDEST_NODE = (22, 1)
 """The CLI is content with 20; from here on Node keeps compiled code, and a command takes half the time."""
 INSTALL_SECONDS = 600
@@ -102,6 +104,14 @@ class HerokuCLI:
         cache.mkdir(parents=True, exist_ok=True)
         for name in ("terms-of-service", "autoupdate"):
             (cache / name).touch()
+        # As `heroku plugins:install` leaves it.
+        data, installed = self.home / "data" / "heroku", self.program.heroku.parents[1] / PLUGIN
+        (data / "node_modules").mkdir(parents=True, exist_ok=True)
+        link = data / "node_modules" / PLUGIN
+        if not link.is_symlink():
+            link.symlink_to(installed)
+        plugins = {"oclif": {"schema": 1, "plugins": [{"name": PLUGIN, "type": "user"}]}}
+        (data / "package.json").write_text(json.dumps(plugins))
 
     def __call__(
         self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None, seconds: float = COMMAND_SECONDS

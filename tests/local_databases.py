@@ -45,17 +45,25 @@ class LocalEngine:
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         return
 
+    def kill(self, service: str) -> None:
+        raise AssertionError("there is no container here")
+
+    def image(self, service: str) -> str:
+        return ""
+
 
 @dataclass
 class Made:
-    """Remembers what was to be made, by name; makes nothing."""
+    """Remembers what was to be made, by name, and all that was ever told; makes nothing."""
 
     instances: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     again: list[bool] = field(default_factory=list)
+    told: list[Mapping[str, Any]] = field(default_factory=list)
 
     def up(self, name: str, instance: Mapping[str, Any], *, again: bool) -> None:
         self.instances[name] = instance
         self.again.append(again)
+        self.told.append(instance)
 
     def destroy(self, name: str, instance: Mapping[str, Any], *, again: bool) -> None:
         self.instances.pop(name, None)

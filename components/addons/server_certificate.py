@@ -28,16 +28,21 @@ class ServerCertificate:
         uid: str,
         labels: Mapping[str, str],
         parent: pulumi.Resource,
+        client_name: str = "",
     ) -> None:
-        """``authority`` has ``cert_pem`` and ``key_pem``; ``uid`` is who may read the files."""
+        """``authority`` has ``cert_pem`` and ``key_pem``; ``uid`` is who may read the files.
+
+        ``client_name`` is whom the certificate names where the server is a client of others, too.
+        """
         issued = Certificate(
             f"{name}-certificate",
             CertificateArgs(
-                common_name=address,
+                common_name=client_name or address,
                 ca_cert_pem=authority["cert_pem"],
                 ca_key_pem=authority["key_pem"],
                 dns_names=[] if _is_ip(address) else [address],
                 ip_addresses=[address] if _is_ip(address) else [],
+                client=bool(client_name),
             ),
             pulumi.ResourceOptions(parent=parent),
         )

@@ -31,6 +31,12 @@ class Containers(Protocol):
     def wait(self, service: str, argv: "list[str]", user: str) -> None:
         """Until a program succeeds."""
 
+    def kill(self, service: str) -> None:
+        """End a container at once."""
+
+    def image(self, service: str) -> str:
+        """What a service runs from; empty where there is none."""
+
 
 class Makes(Protocol):
     """What makes and destroys; ``dynoform.addons.stacks.Stacks``."""

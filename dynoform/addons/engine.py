@@ -69,6 +69,13 @@ class Engine:
         endpoints = [service["Spec"].get("EndpointSpec") or {} for service in services]
         return {int(port.get("PublishedPort") or 0) for each in endpoints for port in each.get("Ports") or ()}
 
+    def image(self, service: str) -> str:
+        """The image of a service, as it was told; empty where there is no such service."""
+        with _explained(f"find {service}"):
+            found = [each["Spec"] for each in self._client.services(filters={"name": service})]
+        mine = [spec["TaskTemplate"]["ContainerSpec"]["Image"] for spec in found if spec["Name"] == service]
+        return str(mine[0]) if mine else ""
+
     def addons(self) -> set[str]:
         """The ids of the add-ons of this stack that have a service."""
         with _explained("list services"):
@@ -86,6 +93,12 @@ class Engine:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_SECONDS)
+
+    def kill(self, service: str) -> None:
+        """End the container of a service at once, as a crash does; Swarm starts another."""
+        container = self._container(service)
+        with _explained(f"kill {service}"), suppress(NotFound):
+            self._client.kill(container, "SIGKILL")
 
     def remove_unknown(self, addon: str, known: set[str]) -> None:
         """Take away services and secrets of an add-on whose ids are not ``known``; data are in volumes, which stay."""

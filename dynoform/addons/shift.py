@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from dynoform.addons.databases import Place
 from dynoform.addons.engine import Engine
+from dynoform.addons.kafka import KafkaProvider
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.addons.provider import Provider
 from dynoform.addons.queue import Surroundings
@@ -23,7 +24,7 @@ from dynoform.domain import addons, data_services, own_services
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
-from dynoform.store import databases
+from dynoform.store import databases, kafka
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ADDON_WORK, Store
 from dynoform.wake import Wake
@@ -54,6 +55,7 @@ def run(configuration: Configuration, journal: Journal) -> None:
         for _ in store.notifications([ADDON_WORK], idle=_LOOK_SECONDS):
             with store.transaction() as session:
                 databases.enqueue_due(session, running)
+                kafka.enqueue_due(session, running)
             running = None
             for wake in wakes:
                 wake.ring()
@@ -72,6 +74,7 @@ def make_worker(configuration: Configuration, store: Store, journal: Journal, en
     providers: dict[str, Provider] = {
         data_services.POSTGRES: PostgresProvider(place),
         data_services.REDIS: RedisProvider(place),
+        data_services.KAFKA: KafkaProvider(place),
     }
     return TimedWorker(
         store,

@@ -33,7 +33,8 @@ _WORK = """
         AND (c.lease_expires_at IS NULL OR c.lease_expires_at < now())
     ) OR EXISTS (SELECT FROM database_credentials WHERE ends_at <= now())
     OR EXISTS (SELECT FROM databases WHERE maintained_at < now() - %(every)s)
-    OR (%(sweep)s AND EXISTS (SELECT FROM databases))
+    OR EXISTS (SELECT FROM kafka_clusters WHERE maintained_at < now() - %(every)s)
+    OR (%(sweep)s AND (EXISTS (SELECT FROM databases) OR EXISTS (SELECT FROM kafka_clusters)))
 """
 
 

@@ -9,8 +9,9 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -64,10 +65,22 @@ def find(session: Session, caller: Account, reference: str, service: str, needs:
 
 def database(session: Session, addon: Addon) -> Database:
     """Where it is. Raises ``ApiError`` 404 before it is there: the CLI says then that it is not yet provisioned."""
+    check_provisioned(addon)
     found = session.get(Database, addon.id)
-    if found is None or addon.state != rules.PROVISIONED:
+    if found is None:
         raise not_found("database", "database")
     return found
+
+
+def check_provisioned(addon: Addon) -> None:
+    """Raise ``ApiError`` 404 before it is there, and once it is going."""
+    if addon.state != rules.PROVISIONED:
+        raise not_found("database", "database")
+
+
+def does_not_answer() -> NoReturn:
+    """Raise ``UnavailableError``: what is wanted is known to the database alone."""
+    raise UnavailableError("The database", "does not answer", "try again in a minute")
 
 
 def access(services: Services, found: Database, used: DatabaseCredential) -> Access:
@@ -79,12 +92,16 @@ def access(services: Services, found: Database, used: DatabaseCredential) -> Acc
 async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
     """A database with what it says of itself, if it does so in time."""
     addon, how = await run_in_threadpool(_known, services, caller, reference, service)
+    return Shown(addon, how, await facts(services, caller, reference, service))
+
+
+async def facts(services: Services, caller: Account, reference: str, service: str) -> Mapping[str, Any]:
+    """What a database says of itself, if it does so in time; else nothing."""
     change_id = await run_in_threadpool(_ask, services, caller, reference, service, data_services.INSPECT, None)
     try:
-        facts = await _answer(services, change_id)
+        return await _answer(services, change_id)
     except (UnavailableError, InvalidInputError):
-        facts = {}
-    return Shown(addon, how, facts)
+        return {}
 
 
 async def perform(
@@ -108,8 +125,14 @@ def state(services: Services, caller: Account, reference: str, service: str) -> 
     """What clients that wait are told."""
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.VIEW)
-        waits = addon.state == rules.PROVISIONING
+        waits = addon.state == rules.PROVISIONING or _is_maintained(session, addon)
         return {"message": "preparing" if waits else "available", "waiting?": waits}
+
+
+def _is_maintained(session: Session, addon: Addon) -> bool:
+    """Whether it is being brought up to date."""
+    pending = AddonChange.status == rules.PENDING, AddonChange.action == data_services.MAINTAIN
+    return session.scalars(select(AddonChange.id).where(AddonChange.addon_id == addon.id, *pending)).first() is not None
 
 
 def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access]:
@@ -132,7 +155,7 @@ def _ask(
         addon = find(session, caller, reference, service, Permission.DEPLOY if looks else Permission.OPERATE)
         if not looks:
             addon = store_addons.lock(session, addon.id)
-        database(session, addon)
+        check_provisioned(addon)
         return store.ask(session, addon, operation, caller.id, details).id
 
 

@@ -18,7 +18,8 @@ from dynoform.errors import ConflictError, InvalidInputError
 
 POSTGRES = "heroku-postgresql"
 REDIS = "heroku-redis"
-NAMES = frozenset({POSTGRES, REDIS})
+KAFKA = "heroku-kafka"
+NAMES = frozenset({POSTGRES, REDIS, KAFKA})
 """The services whose add-ons are databases of the platform's own; also their providers' names."""
 
 FIRST_PORT, LAST_PORT = 15000, 15999
@@ -30,7 +31,8 @@ KILL_ALL = "kill_all"
 INSPECT = "inspect"
 CONFIGURE = "configure"
 MAINTAIN = "maintain"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN)
+FAIL = "fail"
+OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL)
 """What can be done to a database besides making, changing and destroying it."""
 
 GRACE = timedelta(minutes=30)

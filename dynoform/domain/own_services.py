@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dynoform.domain import data_services
+from dynoform.domain import data_services, kafka
 
 SCHEDULER = "scheduler"
 
@@ -45,6 +45,13 @@ SERVICES = (
     ),
     OwnService(
         data_services.POSTGRES, "Heroku Postgres", "DATABASE", _plans(data_services.POSTGRES), ("DATABASE_URL",)
+    ),
+    OwnService(
+        data_services.KAFKA,
+        "Apache Kafka on Heroku",
+        "KAFKA",
+        tuple(OwnPlan(each.name, each.human_name, each.description) for each in kafka.PLANS),
+        kafka.CONFIG_VARS,
     ),
     OwnService(data_services.REDIS, "Heroku Key-Value Store", "REDIS", _plans(data_services.REDIS), ("REDIS_URL",)),
 )

@@ -1,20 +1,30 @@
 """Databases in the store: their places, and their credentials through a rotation."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, or_, select, update
+from sqlalchemy import ColumnElement, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services
 from dynoform.store.addons import enqueue
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
-from dynoform.store.tables import Addon, AddonChange, AddonService, Database, DatabaseCredential, Plan
+from dynoform.store.tables import (
+    Addon,
+    AddonChange,
+    AddonService,
+    Database,
+    DatabaseCredential,
+    KafkaCluster,
+    Plan,
+)
 
 _KEY = "password"
+_PORTS_LOCK = 0x706F727473  # "ports"
+"""Of who chooses a port, until it is written down."""
 
 
 def place(session: Session, addon_id: uuid.UUID, published: Collection[int] = ()) -> Database:
@@ -26,7 +36,7 @@ def place(session: Session, addon_id: uuid.UUID, published: Collection[int] = ()
     """
     found = session.get(Database, addon_id)
     if found is None:
-        taken = {*session.scalars(select(Database.port)), *published}
+        taken = taken_ports(session) | {*published}
         found = Database(
             addon_id=addon_id,
             port=data_services.free_port(taken),
@@ -38,17 +48,34 @@ def place(session: Session, addon_id: uuid.UUID, published: Collection[int] = ()
     return found
 
 
-def credential(session: Session, vault: Vault, addon_id: uuid.UUID) -> DatabaseCredential:
-    """The credential in use, made when there is none."""
+def taken_ports(session: Session) -> set[int]:
+    """Ports that databases and clusters have. Whoever takes another has this to himself until the transaction ends."""
+    session.execute(select(func.pg_advisory_xact_lock(_PORTS_LOCK)))
+    brokers = session.scalars(select(KafkaCluster.ports))
+    return {*session.scalars(select(Database.port)), *(port for ports in brokers for pair in ports for port in pair)}
+
+
+def credential(
+    session: Session, vault: Vault, addon_id: uuid.UUID, secret: Callable[[str], str] | None = None
+) -> DatabaseCredential:
+    """The credential in use, made when there is none; ``secret`` makes what its user has instead of a password."""
     in_use = _in_use(addon_id)
     found = session.scalars(select(DatabaseCredential).where(*in_use)).one_or_none()
-    return found or _new(session, vault, addon_id)
+    return found or _new(session, vault, addon_id, secret=secret)
 
 
 def rotated(
-    session: Session, vault: Vault, addon_id: uuid.UUID, change_id: uuid.UUID, grace: timedelta
+    session: Session,
+    vault: Vault,
+    addon_id: uuid.UUID,
+    change_id: uuid.UUID,
+    grace: timedelta,
+    secret: Callable[[str], str] | None = None,
 ) -> DatabaseCredential:
-    """A new credential in use, one for each ``change_id``; that before ends after ``grace``; all, where that is 0."""
+    """A new credential in use, one for each ``change_id``; that before ends after ``grace``; all, where that is 0.
+
+    ``secret`` is as for ``credential``.
+    """
     if found := session.get(DatabaseCredential, change_id):
         return found
     moment = now(session)
@@ -56,7 +83,7 @@ def rotated(
     if not grace:
         mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.ends_at.is_not(None)
         session.execute(update(DatabaseCredential).where(*mine).values(ends_at=moment))
-    return _new(session, vault, addon_id, change_id)
+    return _new(session, vault, addon_id, change_id, secret)
 
 
 def password(vault: Vault, found: DatabaseCredential) -> str:
@@ -124,14 +151,19 @@ def of_services(names: Collection[str]) -> ColumnElement[bool]:
 
 
 def _new(
-    session: Session, vault: Vault, addon_id: uuid.UUID, identifier: uuid.UUID | None = None
+    session: Session,
+    vault: Vault,
+    addon_id: uuid.UUID,
+    identifier: uuid.UUID | None = None,
+    secret: Callable[[str], str] | None = None,
 ) -> DatabaseCredential:
+    username = data_services.new_name("u")
     made = DatabaseCredential(
         id=identifier or uuid.uuid4(),
         addon_id=addon_id,
         name=data_services.DEFAULT,
-        username=data_services.new_name("u"),
-        ciphertext=vault.encrypt(addon_id, {_KEY: data_services.new_password()}),
+        username=username,
+        ciphertext=vault.encrypt(addon_id, {_KEY: secret(username) if secret else data_services.new_password()}),
     )
     session.add(made)
     session.flush()

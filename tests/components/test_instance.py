@@ -32,6 +32,38 @@ def test_a_redis_is_what_was_recorded(instance: Declare, same_as_recorded: Calla
     same_as_recorded("instance_redis", instance({**told, "constraints": ["node.labels.dynoform.local.platform==true"]}))
 
 
+def kafka(brokers: int) -> dict[str, Any]:
+    """What is told of a cluster."""
+    same = {name: TOLD[name] for name in ("stack", "addon", "network", "address", "constraints", "authority")}
+    ports = [[15000 + 2 * index, 15001 + 2 * index] for index in range(brokers)]
+    images = ["dynoform/kafka:0123456789ab"] * brokers
+    more = {"images": images, "cluster_id": "ChssPQAAQACAAAAAAAAAAQ", "ports": ports}
+    return {**same, **more, "service": "heroku-kafka", "memory_mib": 512, "heap_mib": 192}
+
+
+def test_a_kafka_is_what_was_recorded(instance: Declare, same_as_recorded: Callable[[str, Any], None]) -> None:
+    same_as_recorded("instance_kafka", instance(kafka(3)))
+
+
+def test_brokers_are_voters_at_ports_of_their_own_and_restart_one_after_the_other(instance: Declare) -> None:
+    declared = instance(kafka(3))
+    services = [each for each in declared if each["type"].endswith("Service")]
+    assert [each["inputs"]["name"] for each in services] == [f"local_addon-{ADDON}-{number}" for number in (1, 2, 3)]
+    containers = [each["inputs"]["taskSpec"]["containerSpec"] for each in services]
+    voters = "1@172.29.0.1:15001,2@172.29.0.1:15003,3@172.29.0.1:15005"
+    assert {each["env"]["KAFKA_VOTERS"] for each in containers} == {voters}
+    published = [each["inputs"]["endpointSpec"]["ports"] for each in services]
+    assert [[port["publishedPort"] for port in each] for each in published] == [
+        [15000, 15001], [15002, 15003], [15004, 15005],
+    ]  # fmt: skip
+    for each in containers:
+        assert (each["readOnly"], each["capDrops"], each.get("capAdds")) == (True, ["ALL"], None)
+        assert {secret["fileName"] for secret in each["secrets"]} == {"server.crt", "server.key", "ca.crt"}
+        assert {secret["fileUid"] for secret in each["secrets"]} == {"804"}
+    certificates = [each["inputs"] for each in declared if each["type"].endswith("Certificate")]
+    assert {(each["commonName"], each["client"]) for each in certificates} == {("broker", True)}
+
+
 @pytest.mark.parametrize("service", ["heroku-postgresql", "heroku-redis"])
 def test_all_that_an_addon_has_bears_its_id_and_goes_with_it(instance: Declare, service: str) -> None:
     declared = instance({**TOLD, "service": service})

@@ -332,7 +332,8 @@ def test_databases_of_a_provider_of_ones_own_stay(client: httpx.Client, services
     with store.transaction() as session:
         register_own(session, services.vault)
         providers = {each.name: each.provider for each in session.scalars(select(AddonService))}
-    assert providers == {"heroku-redis": "partner", "heroku-postgresql": "heroku-postgresql", "scheduler": "scheduler"}
+    others = {name: name for name in ("heroku-postgresql", "heroku-kafka", "scheduler")}
+    assert providers == {"heroku-redis": "partner", **others}
     gone = client.delete("/dynoform/addon-services/heroku-postgresql")
     assert gone.json()["message"] == "heroku-postgresql is provided by the platform itself: it cannot be removed"
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pulumi
 
-from components.addons import postgres, valkey
+from components.addons import kafka, postgres, valkey
 from components.addons.server_certificate import ServerCertificate
 from components.platform_service import ADDON_LABEL
 from dynoform.domain import data_services
 
 INSTANCE = "DYNOFORM_INSTANCE"
-"""A JSON object, see ``dynoform.addons.databases.Place``."""
+"""A JSON object, see ``dynoform.addons.databases.Place`` and ``dynoform.addons.kafka``."""
 
 
 class Instance(pulumi.ComponentResource):
-    """A database with the certificate that it shows."""
+    """A database with the certificate that it shows, or a cluster with those of its brokers."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         name = f"addon-{told['addon'][:8]}"
@@ -24,14 +24,19 @@ class Instance(pulumi.ComponentResource):
         self._name, self._told, self._labels = name, told, {ADDON_LABEL: told["addon"]}
         if told["service"] == data_services.POSTGRES:
             self._postgres()
+        elif told["service"] == data_services.KAFKA:
+            self._kafka()
         else:
             self._valkey()
         self.register_outputs({})
 
     def _certificate(self, uid: str) -> ServerCertificate:
         told = self._told
-        authority = {**told["authority"], "key_pem": pulumi.Output.secret(told["authority"]["key_pem"])}
-        return ServerCertificate(self._name, told["stack"], told["address"], authority, uid, self._labels, self)
+        return ServerCertificate(self._name, told["stack"], told["address"], self._authority(), uid, self._labels, self)
+
+    def _authority(self) -> dict[str, pulumi.Input[str]]:
+        told = self._told["authority"]
+        return {**told, "key_pem": pulumi.Output.secret(told["key_pem"])}
 
     def _common(self, uid: str) -> dict[str, Any]:
         """What both services' components are told; their images run as ``uid``."""
@@ -53,6 +58,25 @@ class Instance(pulumi.ComponentResource):
     def _valkey(self) -> None:
         args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=self._told["cache_mib"])
         valkey.Valkey(self._name, args, pulumi.ResourceOptions(parent=self))
+
+    def _kafka(self) -> None:
+        told = self._told
+        args = kafka.KafkaArgs(
+            stack=told["stack"],
+            noun=f"addon-{told['addon']}",
+            network_id=told["network"],
+            cluster_id=told["cluster_id"],
+            brokers=[
+                kafka.Broker(told["address"], port, controller_port, image, told["constraints"])
+                for (port, controller_port), image in zip(told["ports"], told["images"], strict=True)
+            ],
+            authority=self._authority(),
+            memory_mib=told["memory_mib"],
+            heap_mib=told["heap_mib"],
+            keep=False,
+            labels=self._labels,
+        )
+        kafka.Kafka(self._name, args, pulumi.ResourceOptions(parent=self))
 
 
 Instance(json.loads(os.environ[INSTANCE]))

@@ -20,6 +20,7 @@ from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
 from dynoform.store.tables.hosts import DynoEnd, Host, HostReport
 from dynoform.store.tables.jobs import Job
+from dynoform.store.tables.kafka import KafkaCluster
 from dynoform.store.tables.leases import Lease
 from dynoform.store.tables.log_drains import LogDrain
 from dynoform.store.tables.one_off_dynos import OneOffDyno
@@ -73,6 +74,7 @@ __all__ = [
     "HostReport",
     "Identified",
     "Job",
+    "KafkaCluster",
     "Key",
     "Lease",
     "LogDrain",

@@ -40,6 +40,12 @@ class Scripted:
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         return
 
+    def kill(self, service: str) -> None:
+        raise AssertionError("Valkey is not killed")
+
+    def image(self, service: str) -> str:
+        return ""
+
     def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
         assert (list(argv), user) == (["/opt/dynoform/valkey-admin"], "valkey")
         self.asked.append(stdin)
