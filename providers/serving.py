@@ -3,9 +3,10 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent import futures
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf import empty_pb2
@@ -20,11 +21,16 @@ LOOK_SECONDS: Final = 2.0
 """How often it is looked whether Pulumi still lives."""
 
 
-def serve(servicer: provider_pb2_grpc.ResourceProviderServicer) -> None:
-    """Serves ``servicer`` until the Pulumi engine ends this process (SIGINT or SIGTERM) or is gone. Never returns."""
+def serve(
+    servicer: Any, add: Callable[[Any, grpc.Server], None] = provider_pb2_grpc.add_ResourceProviderServicer_to_server
+) -> None:
+    """Serves ``servicer`` until the Pulumi engine ends this process (SIGINT or SIGTERM) or is gone. Never returns.
+
+    ``add`` is what its protocol brings; a provider's unless it is said otherwise.
+    """
     options = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(PARALLEL), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    add(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     ended, parent = threading.Event(), os.getppid()
 
@@ -39,6 +45,6 @@ def serve(servicer: provider_pb2_grpc.ResourceProviderServicer) -> None:
     while not ended.wait(LOOK_SECONDS):
         if os.getppid() != parent:
             break
-    servicer.Cancel(empty_pb2.Empty(), None)  # type: ignore[arg-type] # none of a call
+    servicer.Cancel(empty_pb2.Empty(), None)  # none of a call
     server.stop(GRACE_SECONDS).wait()
     os._exit(0)

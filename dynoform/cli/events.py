@@ -86,6 +86,8 @@ class Run:
             yield Progress(f"✗ {short(failed['metadata']['urn'])} failed", "bad")
         elif said := event.get("diagnosticEvent"):
             yield from self._hear(said)
+        elif violation := event.get("policyEvent"):
+            yield from self._hear_policy(violation)
         elif summary := event.get("summaryEvent"):
             self.changes = dict(summary.get("resourceChanges") or {})
             self.seconds = int(summary.get("durationSeconds", 0))
@@ -126,6 +128,13 @@ class Run:
         elif severity.startswith("info") and urn:
             for line in message.splitlines():
                 yield Progress(f"  {short(urn).partition(' ')[2]} | {line}", "dim")
+
+    def _hear_policy(self, violation: Mapping[str, Any]) -> Iterator[Progress]:
+        message = f"policy {violation['policyName']}: {one_line(COLOUR.sub('', violation['message']))}"
+        if violation["enforcementLevel"] == "mandatory":
+            self.errors.append(("", message))
+        else:
+            yield Progress(f"! {message}")
 
 
 def _is_secret(value: object) -> bool:

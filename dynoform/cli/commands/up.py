@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dynoform.cli.engine import connect, local
 from dynoform.cli.events import Run
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack
-from dynoform.errors import DynoformError
+from dynoform.errors import DynoformError, InvalidInputError
 
 
 class HostError(DynoformError):
@@ -33,41 +34,47 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refresh", action="store_true", help="look at every resource, even without a sign of drift")
     parser.add_argument("--backend", metavar="URL", help="where the state is kept: file://, s3:// or postgres://")
     parser.add_argument("--config-file", type=Path, metavar="FILE", help="instead of Pulumi.S.yaml in the checkout")
+    parser.add_argument("--policy-pack", type=Path, metavar="DIR", help="rules that must hold, such as policies")
+    parser.add_argument("--policy-pack-config", type=Path, metavar="FILE", help="the rules' limits, as JSON")
     shared.add_json(parser)
 
 
 def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command."""
+    policies = policy_words(options.policy_pack, options.policy_pack_config)
     stack = context.stack(options.stack, options.backend)
     known = settings.load(context.places.root, stack.name, options.config_file)
     if options.preview and not _prepare(context, stack, known):
         with rehearsal.stand_in(stack, known) as other:
-            return _preview(options, context, other, False)
+            return _preview(options, context, other, False, policies)
     with recovery.claim(stack):
         existed = _prepare(context, stack, known)
         stack.create(known)
         away = drift.hosts(stack) if existed and not _engine_answers(stack) else []
         look = not away and (options.refresh or (existed and _drifted(context, stack)))
         if options.preview:
-            return _preview(options, context, stack, look)
-        if existed and not options.yes and not _agreed(context, stack, look):
+            return _preview(options, context, stack, look, policies)
+        if existed and not options.yes and not _agreed(context, stack, look, policies):
             return 0
         if away:
             drift.unmark(stack)
             _bring_engine(context, stack, away)
             look = True
-        outcome = apply(context, stack, look)
+        outcome = apply(context, stack, look, policies)
     _report(options, context, stack, outcome)
     return 0
 
 
-def apply(context: Context, stack: Stack, look: bool) -> deploy.Outcome:
+def apply(context: Context, stack: Stack, look: bool, policies: Sequence[str] = ()) -> deploy.Outcome:
     """Makes the stack as its configuration says, until its services run so; the caller holds `recovery.claim`.
 
-    `look` at every resource first to find what was changed by hand. Raises `DynoformError` when that fails.
+    `look` at every resource first to find what was changed by hand. With `policies`, of `policy_words`, nothing is
+    changed before all of it is seen to keep to them. Raises `DynoformError` when that fails.
     """
+    if policies:
+        _plan(context, stack, look, policies)
     drift.unmark(stack)
-    outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look)], context.console)
+    outcome = deploy.apply(stack, "up", ["--yes", "--skip-preview", *words(stack, look), *policies], context.console)
     trust.write(stack, outcome.run.outputs)
     with connect(stack) as engine:
         if engine:
@@ -89,6 +96,20 @@ def words(stack: Stack, look: bool) -> list[str]:
     """Words for ``pulumi up`` and ``preview``; `look` at every resource first to find what was changed by hand."""
     common = ["--stack", stack.name, "--config-file", str(stack.config_file), "--suppress-outputs"]
     return [*common, "--skip-plugin-pre-install", *(["--refresh"] if look else [])]
+
+
+def policy_words(pack: Path | None, config: Path | None) -> list[str]:
+    """Words of Pulumi's for a policy pack. Raises `InvalidInputError` for one that is none."""
+    if config and not pack:
+        raise InvalidInputError(f"--policy-pack-config {config}", "is for a policy pack", "name it with --policy-pack")
+    if not pack:
+        return []
+    if not (pack / "PulumiPolicy.yaml").is_file():
+        raise InvalidInputError(f"--policy-pack {pack}", "has no PulumiPolicy.yaml", "name the folder that has it")
+    if config and not config.is_file():
+        raise InvalidInputError(f"--policy-pack-config {config}", "is not there", "name a file")
+    named = ["--policy-pack", str(pack.resolve())]
+    return [*named, *(["--policy-pack-config", str(config.resolve())] if config else [])]
 
 
 def _engine_answers(stack: Stack) -> bool:
@@ -123,8 +144,8 @@ def check_host(context: Context, stack: Stack, known: StackSettings, existed: bo
         raise HostError(lines)
 
 
-def _preview(options: argparse.Namespace, context: Context, stack: Stack, look: bool) -> int:
-    run = _plan(context, stack, look)
+def _preview(options: argparse.Namespace, context: Context, stack: Stack, look: bool, policies: Sequence[str]) -> int:
+    run = _plan(context, stack, look, policies)
     if options.json:
         shared.print_json(context.console, {"stack": stack.name, "changes": run.changed})
     else:
@@ -132,13 +153,13 @@ def _preview(options: argparse.Namespace, context: Context, stack: Stack, look: 
     return 0
 
 
-def _plan(context: Context, stack: Stack, look: bool) -> Run:
-    return deploy.apply(stack, "preview", words(stack, look), context.console).run
+def _plan(context: Context, stack: Stack, look: bool, policies: Sequence[str]) -> Run:
+    return deploy.apply(stack, "preview", [*words(stack, look), *policies], context.console).run
 
 
-def _agreed(context: Context, stack: Stack, look: bool) -> bool:
+def _agreed(context: Context, stack: Stack, look: bool, policies: Sequence[str]) -> bool:
     """Shows what an existing stack would change and asks. No terminal means nobody to ask."""
-    plan = _plan(context, stack, look)
+    plan = _plan(context, stack, look, policies)
     if not plan.changed:
         context.console.result(f"{stack.name}: no changes")
         return False

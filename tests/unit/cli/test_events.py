@@ -109,3 +109,13 @@ def test_file_is_read_by_whole_lines(tmp_path: Path) -> None:
     assert list(tail.fresh()) == [{"a": 1}]
     file.write_text('{"a": 1}\n{"b": 2}\n', encoding="utf-8")
     assert list(tail.fresh()) == [{"b": 2}]
+
+
+def test_policies_that_are_not_kept_to_are_reasons_and_advice_is_told() -> None:
+    run = Run()
+    message = "\x1b[31mhost a:\ntoo large\x1b[0m\n"
+    violation = {"policyName": "sizes", "message": message, "enforcementLevel": "mandatory"}
+    advice = {"policyName": "zones", "message": "one is few", "enforcementLevel": "advisory"}
+    told = [progress.text for each in (violation, advice) for progress in run.take({"policyEvent": each})]
+    assert reasons(run) == ["policy sizes: host a: too large"]
+    assert told == ["! policy zones: one is few"]
