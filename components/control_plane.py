@@ -30,6 +30,8 @@ AS_ROUTER = (
 CGROUPS = Mount("/sys/fs/cgroup", "/host/cgroup", bind=True, read_only=True)
 """What the kernel counts of each dyno."""
 SOURCES = "/var/lib/dynoform/sources"
+BUILDS = "/var/lib/dynoform/builds"
+"""What a build needs on disk: a source that is fetched, layers on their way to the registry."""
 MANAGERS = "node.role==manager"
 REPOSITORIES = "/var/lib/dynoform/repositories"
 
@@ -148,9 +150,15 @@ class ControlPlane(pulumi.ComponentResource):
 
     def _builder(self) -> None:
         secrets = [self._encryption_key_file("0"), *self._registry_client("builder", "0")]
-        mounts = [ENGINE, Mount(self._sources.name, SOURCES)]
-        images = {"DYNOFORM_RUN_IMAGE": self._args.run_image, "DYNOFORM_BUILD_IMAGE": self._args.build_image}
-        self._process("builder", secrets, mounts, memory_mib=512, environment=images, depends_on=[self._args.registry])
+        builds = stack_volume(f"{self._name}-builds", self._args.stack, "builds", self)
+        mounts = [ENGINE, Mount(self._sources.name, SOURCES), Mount(builds.name, BUILDS)]
+        environment: dict[str, pulumi.Input[str]] = {
+            "DYNOFORM_RUN_IMAGE": self._args.run_image,
+            "DYNOFORM_BUILD_IMAGE": self._args.build_image,
+            "TMPDIR": BUILDS,
+        }
+        needed = [self._args.registry]
+        self._process("builder", secrets, mounts, memory_mib=512, environment=environment, depends_on=needed)
 
     def _runtime_agent(self) -> None:
         # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by. Every

@@ -26,7 +26,7 @@ from dynoform.domain.jobs import Kind
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store import builds as store
-from dynoform.store import jobs
+from dynoform.store import jobs, output
 from dynoform.store.apps import parse_id
 from dynoform.store.tables import Account, App, Build, BuildOutput, Source
 
@@ -122,7 +122,7 @@ def build_create(app: str, body: NewBuild, services: Use, caller: Caller) -> JSO
     wanted = buildpack_rules.parse_all(one.reference for one in body.buildpacks or ())
     with services.store.transaction() as session:
         found = find(session, caller, app, Permission.DEPLOY, lock=True)
-        source = _source(services, session, caller, body.source_blob)
+        source = find_source(services, session, caller, body.source_blob)
         build = store.add_build(
             session, found, source, account_id=caller.id, version=body.source_blob.version, buildpacks=wanted
         )
@@ -167,8 +167,7 @@ def build_result(app: str, build: str, services: Use, caller: Caller) -> JSONRes
     """What became of a build, with its output so far in lines."""
     with services.store.transaction() as session:
         row = _find_build(session, find(session, caller, app), build)
-        pieces = select(BuildOutput.text).where(BuildOutput.build_id == row.id).order_by(BuildOutput.sequence)
-        lines = "".join(session.scalars(pieces)).splitlines(keepends=True)
+        lines = output.text(session, BuildOutput, row.id).splitlines(keepends=True)
         return JSONResponse(_show_result(services, row, lines))
 
 
@@ -227,7 +226,8 @@ def _find_build(session: Session, app: App, text: str) -> Build:
     return row
 
 
-def _source(services: Services, session: Session, caller: Account, blob: NewSourceBlob) -> Source:
+def find_source(services: Services, session: Session, caller: Account, blob: NewSourceBlob) -> Source:
+    """The source that a body names: one that was uploaded, or somewhere else. Raises ``InvalidInputError``."""
     try:
         url = urlsplit(blob.url)
         elsewhere = bool(url.hostname) and url.netloc != urlsplit(services.configuration.api_url).netloc

@@ -21,7 +21,7 @@ from dynoform.store import accounts, collaborators
 from dynoform.store import apps as store
 from dynoform.store import teams as team_store
 from dynoform.store.apps import AppRow
-from dynoform.store.tables import Account, App, Team
+from dynoform.store.tables import Account, App, Release, Team
 
 router = APIRouter(tags=["team apps"])
 _FIELDS: ranges.Fields = {"name": App.name, "id": App.id}
@@ -60,13 +60,8 @@ def team_app_list(services: Use, caller: Caller, wanted: RangeHeader = None) -> 
 @router.post("/teams/apps", status_code=201, response_model=TeamAppObject)
 def team_app_create(services: Use, caller: Caller, body: NewTeamApp | None = None) -> JSONResponse:
     """A new app of a team."""
-    new = body or NewTeamApp()
     with services.store.transaction() as session:
-        team = _team_to_fill(session, caller, new.team) if new.team is not None and not new.personal else None
-        row, made = apps.create(session, services, caller, new)
-        if team is not None:
-            row.app.locked = bool(new.locked)
-            collaborators.founded(session, row.app, team)
+        row, made = create(session, services, caller, body or NewTeamApp())
     services.announce(row.app, made)
     return JSONResponse(show(services, row), 201)
 
@@ -99,6 +94,16 @@ def team_app_list_by_team(team: str, services: Use, caller: Caller, wanted: Rang
     with services.store.transaction() as session:
         found = find_team(session, caller, team).team
     return _list(services, caller, App.team_id == found.id, wanted)
+
+
+def create(session: Session, services: Services, caller: Account, new: NewTeamApp) -> tuple[AppRow, list[Release]]:
+    """Make the app that ``new`` asks for, of a team or the caller's own; returns it with its first releases."""
+    team = _team_to_fill(session, caller, new.team) if new.team is not None and not new.personal else None
+    row, made = apps.create(session, services, caller, new)
+    if team is not None:
+        row.app.locked = bool(new.locked)
+        collaborators.founded(session, row.app, team)
+    return row, made
 
 
 def show(services: Services, row: AppRow) -> TeamAppObject:

@@ -2,7 +2,6 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dynoform.build.container import APP, BuildContainer
 from dynoform.build.job import Job, Tools
 from dynoform.build.output import Output
 from dynoform.build.room import Room
-from dynoform.build.slug import SlugLayer
+from dynoform.build.slug import write_layers
 from dynoform.build.source import Source
 from dynoform.build.verdict import BuildRejectedError
 from dynoform.domain import app_json, builds, images, releases, slugs, stacks
@@ -134,16 +133,21 @@ class BuildJob(Job):
         with ThreadPoolExecutor() as beside:
             mounting = beside.submit(self._mount)
             result = self._result()
+            declared = parse_procfile(result.procfile)
+            self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
+            self.output.say("-----> Compressing...\n")
+            made = write_layers(self._container.app(), Path(self.folder.name), self.tools.configuration.slug_bytes)
             stack = mounting.result()
-        declared = parse_procfile(result.procfile)
-        self.output.say(slugs.discovery(declared, result.process_types, result.buildpacks) + "\n")
-        layer, image = self._push(stack)
+        layers = [each.layer for each in made]
+        size = sum(layer.size for layer in layers)
+        image = slug_image.push(self.tools, self.claim, stack, made)
+        self.output.say(f"       Done: {builds.megabytes(size)}\n-----> Launching...\n")
         return Slug(
             id=uuid.uuid4(),
             app_id=self.claim.app_id,
             image=f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{image}",
-            size=layer.size,
-            checksum=f"SHA256:{layer.digest.removeprefix('sha256:')}",
+            size=size,
+            checksum=images.checksum(layers),
             stack=order.stack,
             base=stack.version,
             commit=order.version,
@@ -215,16 +219,6 @@ class BuildJob(Job):
     def _config(self) -> dict[str, str]:
         with self.tools.store.transaction() as session:
             return config_of(session, self.tools.vault, newest_release(session, self.claim.app_id))
-
-    def _push(self, stack: stack_image.StackImage) -> tuple[images.Layer, str]:
-        self.output.say("-----> Compressing...\n")
-        layer, digest = slug_image.push(self.tools, self.claim, stack, self._layer)
-        self.output.say(f"       Done: {builds.megabytes(layer.size)}\n-----> Launching...\n")
-        return layer, digest
-
-    def _layer(self) -> tuple[Iterable[bytes], Callable[[], images.Layer]]:
-        stream = SlugLayer(self._container.app(), self.tools.configuration.slug_bytes)
-        return stream, lambda: stream.layer
 
     def _release(self, order: Order, slug: Slug) -> Release:
         """Slug, release and the build's end: all or nothing, so a build never makes two releases."""

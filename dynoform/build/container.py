@@ -165,6 +165,18 @@ class Engine:
         ours = [name for name in names if name.startswith((f"{self.build_repository}:", f"{address}/apps/"))]
         return [(name, name.rpartition(":")[2][:_UUID_CHARACTERS]) for name in ours]
 
+    @property
+    def kept_repository(self) -> str:
+        """What images on this host are called that builds of Dockerfiles take up again, by the app's id and a key."""
+        return f"dynoform-kept/{self.configuration.stack}"
+
+    def kept_images(self) -> list[tuple[str, str]]:
+        """(name, app id) of those images."""
+        with engine_errors("list of images"):
+            names = [name for image in self.client.api.images() for name in image["RepoTags"] or ()]
+        ours = [name for name in names if name.startswith(f"{self.kept_repository}:")]
+        return [(name, name.rpartition(":")[2][:_UUID_CHARACTERS]) for name in ours]
+
     def remove_image(self, name: str) -> None:
         """Remove a name of an image, and the image when that was its last one; it may be gone already."""
         with engine_errors(f"removal of image {name}"), suppress(NotFound):

@@ -39,7 +39,11 @@ class ContainerBuild:
 
     def slug(self, source: Source, version: str | None) -> Slug:
         """Build and push all images; what a release of them runs. Raises what ``ImageBuild.build`` raises."""
-        wanted = heroku_yml.parse(source.texts.get(heroku_yml.FILE))
+        text = source.texts.get(heroku_yml.FILE)
+        if text is None and stacks.PROJECT in source.texts:
+            mend = f"add a {heroku_yml.FILE}, or have it built by heroku stack:set {stacks.DEFAULT}"
+            raise InvalidInputError(stacks.PROJECT, "Cloud Native Buildpacks are not used here", mend)
+        wanted = heroku_yml.parse(text)
         texts = source.read(_files(wanted))
         built: dict[Image, tuple[str, Built]] = {}
         pushed: dict[str, _Pushed] = {}
@@ -49,6 +53,7 @@ class ContainerBuild:
         for name, image in wanted.images.items():
             first, found = built[image]
             pushed[name] = pushed[first] if first in pushed else self._push(name, image, found)
+        self.bench.forget_others()
         return self._slug(wanted, pushed, version)
 
     def _build(

@@ -4,6 +4,8 @@ Not by the engine's own ``docker build``: that fetches for the user from where t
 host, and holds a build to no number of processes. See docs/adr/0025.
 """
 
+import hashlib
+import json
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,10 +48,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Built:
-    """An image on the engine, by name, with its settings."""
+    """An image on the engine, by name, with its settings. ``key`` is the same for what was made in the same way."""
 
     image: str
     settings: Settings
+    key: str
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class ImageBuild:
         if earlier is not None:
             return self._built[earlier]
         if base == SCRATCH:
-            return Built(*self._bench.empty())
+            return Built(*self._bench.empty(), SCRATCH)
         return self.fetched(base, stage.begin)
 
     def fetched(self, reference: str, instruction: Instruction) -> Built:
@@ -162,13 +165,20 @@ class ImageBuild:
             except InvalidInputError as error:
                 self._check()
                 raise instruction.wrong(f"{error.what}: {error.why}", error.next_step) from error
-            self._pulled[reference] = Built(*found)
+            self._pulled[reference] = Built(*found, self._bench.identity(found[0]))
         return self._pulled[reference]
 
     def source(self, reference: str, instruction: Instruction, number: int) -> Built:
         """The image that a COPY takes files from."""
         earlier = self._earlier(reference, number)
         return self._built[earlier] if earlier is not None else self.fetched(reference, instruction)
+
+    def kept(self, key: str) -> str | None:
+        """The image that an earlier build has made in this way."""
+        found = self._bench.kept(key)
+        if found is not None:
+            self._listener.say("       As in the last build: taken from there\n")
+        return found
 
     def run(self, image: str, instruction: Instruction, settings: Settings, arguments: Mapping[str, str]) -> str:
         """Run a RUN's program to its end; the image that comes of it."""
@@ -222,6 +232,7 @@ class _StageWork:
         self._build = build
         self._number = number
         self._image = base.image
+        self._key = base.key
         self._settings = base.settings.copy()
         self._declared: dict[str, str] = {}
         self._open: str | None = None
@@ -238,7 +249,7 @@ class _StageWork:
             self._make_folder(instruction)
 
     def finished(self) -> Built:
-        return Built(self._closed(), self._settings)
+        return Built(self._closed(), self._settings, self._key)
 
     @property
     def _variables(self) -> dict[str, str]:
@@ -256,8 +267,16 @@ class _StageWork:
         return self._image
 
     def _run(self, instruction: Instruction) -> None:
+        """Run it, unless an earlier build has done the same on the same: then what came of it is there."""
+        settings = self._settings
+        place = [settings.user, settings.folder, self._variables]
+        self._key = _chained(self._key, json.dumps([settings.words(instruction), place], sort_keys=True).encode())
+        if (kept := self._build.kept(self._key)) is not None:
+            self._image, self._open = kept, None  # what was copied is in it; the container goes with the build
+            return
         try:
             self._image = self._build.run(self._closed(), instruction, self._settings, self._declared)
+            self._bench.keep(self._key, self._image)
         except BuildRejectedError:
             raise
         except InvalidInputError as error:
@@ -314,10 +333,12 @@ class _StageWork:
         raise instruction.wrong(f"{source[:80]} is not there", "look at its name, and at .dockerignore")
 
     def _put(self, data: Iterable[bytes], instruction: Instruction, folder: str = "/", *, ended: bool = False) -> None:
+        digest = hashlib.sha256(folder.encode())
         pieces = iter(data) if ended else _ended(data)
-        problem = self._bench.put(self._opened(), folder, pieces)
+        problem = self._bench.put(self._opened(), folder, _noted(pieces, digest.update))
         if problem is not None:
             raise instruction.wrong(f"cannot be copied ({problem})")
+        self._key = _chained(self._key, digest.digest())
 
     def _members_of(self, image: str, source: str, instruction: Instruction) -> Members:
         """The files of an image at or below a source, by their paths from the image's root."""
@@ -405,6 +426,17 @@ def _folder(path: str) -> bytes:
     made = tarfile.TarInfo(path.lstrip("/"))
     made.type, made.mode, made.mtime = tarfile.DIRTYPE, 0o755, EPOCH
     return member_bytes(made)
+
+
+def _chained(key: str, data: bytes) -> str:
+    """The key of what comes of one with this key, by something that ``data`` describes."""
+    return hashlib.sha256(key.encode() + b"\0" + data).hexdigest()
+
+
+def _noted(data: Iterable[bytes], note: Callable[[bytes], object]) -> Iterator[bytes]:
+    for piece in data:
+        note(piece)
+        yield piece
 
 
 def _ended(data: Iterable[bytes]) -> Iterator[bytes]:

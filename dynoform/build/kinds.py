@@ -8,6 +8,7 @@ from dynoform.build.job import Job
 from dynoform.build.purge_job import PurgeJob
 from dynoform.build.relay_job import RelayJob
 from dynoform.build.release_job import ReleaseJob
+from dynoform.build.setup_job import SetupJob
 from dynoform.build.slug_job import SlugJob
 from dynoform.domain.jobs import Kind
 
@@ -16,6 +17,7 @@ CLASSES: Mapping[Kind, type[Job]] = {
     Kind.RELEASE: ReleaseJob,
     Kind.EXPIRE_SLUGS: ExpiryJob,
     Kind.PURGE_CACHE: PurgeJob,
+    Kind.SETUP: SetupJob,
     Kind.SLUG: SlugJob,
     Kind.RELAY: RelayJob,
 }

@@ -1,7 +1,10 @@
 """What killed builders and deleted apps left on the engine: found by label, removed when nobody works on it."""
 
+import shutil
+import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import func, select
 
@@ -13,6 +16,11 @@ from dynoform.journal import Journal
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Job
 
+FOLDERS = ("build-*", "setup-*", "slug-*")
+"""What jobs keep on disk while they are at work."""
+_FOLDER_SECONDS = 2 * 3600
+"""Longer than any job that has one may take."""
+
 
 def remove(engine: Engine, store: Store, journal: Journal) -> None:
     """Remove what nobody needs, of this stack only.
@@ -22,11 +30,12 @@ def remove(engine: Engine, store: Store, journal: Journal) -> None:
     """
     # Listed before the store is asked: a job that begins in between is not taken for a dead one.
     containers, volumes, dynos = engine.containers(), engine.cache_volumes(), release_dyno.left(engine)
-    images = engine.build_images()
+    images, kept = engine.build_images(), engine.kept_images()
     with store.transaction() as session:
         alive = select(Job.id).where(Job.kind == Kind.BUILD, Job.lease_expires_at > func.now())
         building = {str(found) for found in session.scalars(alive)}
-        releasing = {str(found) for found in session.scalars(select(Job.id).where(Job.kind == Kind.RELEASE))}
+        commands = Job.kind.in_([Kind.RELEASE, Kind.SETUP])
+        releasing = {str(found) for found in session.scalars(select(Job.id).where(commands))}
         apps = {str(found) for found in session.scalars(select(App.id))}
     for container_id, build_id in containers:
         if build_id not in building:
@@ -40,6 +49,20 @@ def remove(engine: Engine, store: Store, journal: Journal) -> None:
     for name, app_id in volumes:
         if app_id not in apps:
             _report(journal, "build cache", app_id, partial(engine.remove_volume, name))
+    for name, app_id in kept:
+        if app_id not in apps:
+            _report(journal, "image of a build", app_id, partial(engine.remove_image, name))
+
+
+def remove_folders(journal: Journal, place: Path, seconds: float = _FOLDER_SECONDS) -> None:
+    """Remove the folders of jobs that were killed: those below ``place`` that nobody wrote to for so long."""
+    for path in (found for pattern in FOLDERS for found in place.glob(pattern)):
+        try:
+            if time.time() - path.stat().st_mtime > seconds:
+                shutil.rmtree(path)
+                journal.info("left-over folder removed", of=path.name)
+        except OSError as error:
+            journal.warning("left-over folder stays", of=path.name, error=str(error))
 
 
 def _report(journal: Journal, kind: str, owner: str, remove_it: Callable[[], None]) -> None:

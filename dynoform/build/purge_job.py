@@ -9,8 +9,12 @@ class PurgeJob(Job):
     """The work on one app's cache."""
 
     def work(self) -> None:
-        """Remove the volume; the next build makes a new one."""
-        self.tools.engine.remove_volume(self.tools.engine.cache_volume(self.claim.app_id))
+        """Remove the volume and the kept images; the next build makes new ones."""
+        engine = self.tools.engine
+        engine.remove_volume(engine.cache_volume(self.claim.app_id))
+        for name, app_id in engine.kept_images():
+            if app_id == str(self.claim.app_id):
+                engine.remove_image(name)
         self.until_stored(self._finish)
         self.log("Build cache purged")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 
 from dynoform.configuration import Configuration
-from dynoform.domain.images import MANIFEST, OCI_MANIFEST, Layer, Manifest, sha256
+from dynoform.domain.images import MANIFEST, OCI_MANIFEST, Manifest, sha256
 from dynoform.errors import UnavailableError
 from dynoform.registry_access import client_context
 from dynoform.store.session import attempts
@@ -78,29 +78,22 @@ class Registry:
             return
         self._try("POST", f"{repository}/blobs/uploads/", {201}, params={"mount": digest, "from": source})
 
-    def upload(self, repository: str, make: Callable[[], tuple[Iterable[bytes], Callable[[], Layer]]]) -> Layer:
-        """Put a layer there whose digest is known only when it has been read.
+    def upload(self, repository: str, digest: str, read: Callable[[], bytes | Iterable[bytes]]) -> None:
+        """Put a layer or a config there, unless it is there: ``read`` gives its bytes, again if an upload breaks."""
 
-        ``make`` starts the layer anew: its bytes, and a function that says what they were once all are read. It is
-        called again when an upload breaks.
-        """
-
-        def attempt() -> Layer:
-            chunks, result = make()
+        def attempt() -> None:
             place = self._send("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
-            place = self._send("PATCH", place, {202}, content=chunks, headers=_BINARY).headers["Location"]
-            layer = result()
-            self._send("PUT", place, {201}, params=_with(place, digest=layer.digest))
-            return layer
+            self._send("PUT", place, {201}, params=_with(place, digest=digest), content=read(), headers=_BINARY)
 
-        return _patiently(attempt)
+        if not self._has(repository, digest):
+            _patiently(attempt)
 
     def push(self, repository: str, tag: str, manifest: Manifest) -> str:
         """Put config and manifest there, under the tag too; returns the digest to pull by. Layers have to be there.
 
         Raises ``LayerGoneError`` when they are not.
         """
-        self._upload_bytes(repository, manifest.config)
+        self.upload(repository, sha256(manifest.config), lambda: manifest.config)
         headers = {"Content-Type": manifest.media_type}
         path = f"{repository}/manifests/{tag}"
         answer = self._try("PUT", path, {201, 400}, content=manifest.body, headers=headers)
@@ -125,16 +118,6 @@ class Registry:
             if "Link" not in answer.headers or not names:
                 return
             last = {"last": names[-1]}
-
-    def _upload_bytes(self, repository: str, data: bytes) -> None:
-        digest = sha256(data)
-
-        def attempt() -> None:
-            place = self._send("POST", f"{repository}/blobs/uploads/", {202}).headers["Location"]
-            self._send("PUT", place, {201}, params=_with(place, digest=digest), content=data, headers=_BINARY)
-
-        if not self._has(repository, digest):
-            _patiently(attempt)
 
     def _has(self, repository: str, digest: str) -> bool:
         return self._try("HEAD", f"{repository}/blobs/{digest}", {200, 404}).status_code == 200

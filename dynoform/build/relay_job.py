@@ -57,9 +57,9 @@ class RelayJob(Job):
             why = UnavailableError(f"image {slug.image}", "is not in the registry any more", "deploy the app anew")
             self.tools.journal.error("slug cannot be laid on the stack image", slug=slug.id, error=why)
         else:
-            layer = images.slug_of(manifest, self.tools.registry.config(repository, manifest["config"]["digest"]))
+            layers = images.slug_of(manifest, self.tools.registry.config(repository, manifest["config"]["digest"]))
             tag = f"{slug.id}-{stack.version}"
-            made = slug_image.lay(self.tools, self.claim, stack, layer, repository, tag)
+            made = slug_image.lay(self.tools, self.claim, stack, layers, repository, tag)
             image = f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{made}"
         self.until_stored(lambda: self._store(slug.id, slug.image, image, stack.version))
         return image != slug.image

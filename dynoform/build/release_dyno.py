@@ -1,4 +1,5 @@
-"""The one-off dyno of a release command, on the host's engine: found again by whoever takes the job over.
+"""The one-off dyno of a release command or a postdeploy script, on the host's engine: found again by whoever takes the
+job over.
 
 It is started before its command: that begins when the dyno has its config vars, which come in through the engine and
 stay in memory, never in its description, nor on a disk.
@@ -29,9 +30,10 @@ _READABLE_LOG = {"max-size": "20m", "max-file": "1"}
 
 @dataclass(frozen=True)
 class Phase:
-    """What a release command runs as."""
+    """What a release command runs as, or another command that a job is about."""
 
     release_id: uuid.UUID
+    """The job's, which is the release's if it is about one."""
     app_id: uuid.UUID
     app_name: str
     version: int

@@ -5,7 +5,9 @@ Started as ``python3 -m dynoform.build``; exit code 0 when there is nothing left
 """
 
 import signal
+import tempfile
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -60,6 +62,7 @@ def _tidy(tools: Tools, ended: threading.Event) -> None:
     for updates."""
     try:
         leftovers.remove(tools.engine, tools.store, tools.journal)
+        leftovers.remove_folders(tools.journal, Path(tempfile.gettempdir()))
         retention.queue(tools.store)
     except DynoformError as error:
         tools.journal.warning("left-overs stay", error=error)

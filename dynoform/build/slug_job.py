@@ -1,10 +1,11 @@
 """A slug that was uploaded, made an image."""
 
-from collections.abc import Callable, Iterable
+import tempfile
+from pathlib import Path
 
 from dynoform.build import slug_image
 from dynoform.build.job import Job
-from dynoform.build.slug import SlugLayer
+from dynoform.build.slug import write_layers
 from dynoform.build.uploaded_slug import UploadedSlug
 from dynoform.domain import images
 from dynoform.errors import DynoformError, UnavailableError
@@ -14,23 +15,21 @@ from dynoform.store.tables import Slug
 
 
 class SlugJob(Job):
-    """The work on one tarball. None of it is unpacked: it is read, checked, and written as a layer."""
+    """The work on one tarball. None of it is unpacked: it is read, checked, and written as layers."""
 
     def work(self) -> None:
         """Look through it, push it, write down where it is."""
         found = UploadedSlug.inspect(self.tools.configuration.sources / str(self.claim.id))
-
-        def make() -> tuple[Iterable[bytes], Callable[[], images.Layer]]:
-            layer = SlugLayer(found.stream())
-            return layer, lambda: layer.layer
-
         stack = self.tools.stack_images.get()
         slug_image.mount(self.tools, self.claim, stack)
-        layer, digest = slug_image.push(self.tools, self.claim, stack, make)
+        with tempfile.TemporaryDirectory(prefix="slug-", ignore_cleanup_errors=True) as folder:
+            made = write_layers(found.stream(), Path(folder))
+            digest = slug_image.push(self.tools, self.claim, stack, made)
+        size = sum(each.layer.size for each in made)
         self.keeper.check()
         place = f"{self.tools.registry.address}/{images.app_repository(self.claim.app_id)}@{digest}"
-        self.until_stored(lambda: self._finish(image=place, size=layer.size, base=stack.version))
-        self.tools.journal.info("slug made", slug=self.claim.id, app=self.claim.app_id, size=layer.size)
+        self.until_stored(lambda: self._finish(image=place, size=size, base=stack.version))
+        self.tools.journal.info("slug made", slug=self.claim.id, app=self.claim.app_id, size=size)
 
     def fail(self, error: DynoformError) -> None:
         """Say why to whoever uploaded it, or tries to release it."""

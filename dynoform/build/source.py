@@ -22,7 +22,7 @@ _HEADERS = (
 _CHUNK = 256 * 1024
 _HEADER_BYTES = 1024 * 1024
 _TEXT_BYTES = 256 * 1024
-_READ = ("Procfile", slugs.IGNORE_FILE, app_json.FILE, stacks.MANIFEST)
+_READ = ("Procfile", slugs.IGNORE_FILE, app_json.FILE, stacks.MANIFEST, stacks.PROJECT)
 
 
 class _Member(tarfile.TarInfo):
@@ -120,6 +120,7 @@ class Source:
             target = slugs.safe_path(member.linkname)
             if target in self.links or not target:
                 raise InvalidInputError("source", f"{name[:80]!r} is a hard link to a link", "pack it again")
+            self.links.add(name)
         else:
             self.links.discard(name)
 

@@ -58,6 +58,8 @@ class Workbench:
         self._engine = engine
         self._allowed = allowed
         self._build_id = build_id
+        self._app_id = app_id
+        self._used: set[str] = set()
         self._labels = {
             STACK_LABEL: engine.configuration.stack,
             BUILD_LABEL: str(build_id),
@@ -179,6 +181,35 @@ class Workbench:
             self._engine.client.api.commit(identifier, repository=repository, tag=tag)
         self._engine.remove(identifier)
         return f"{repository}:{tag}"
+
+    def identity(self, image: str) -> str:
+        """What is the same for the same image, whatever it is called."""
+        with engine_errors(f"image {image}"):
+            return str(self._engine.client.api.inspect_image(image)["Id"])
+
+    def kept(self, key: str) -> str | None:
+        """The image that an earlier build of the app has kept under this key, by name; None when there is none."""
+        name = f"{self._engine.kept_repository}:{self._kept_tag(key)}"
+        with engine_errors(f"image {name}"):
+            if not self._has(name):
+                return None
+        self._used.add(name)
+        return name
+
+    def keep(self, key: str, image: str) -> None:
+        """Have an image there for the app's next build."""
+        with engine_errors(f"image {image}"):
+            self._engine.client.api.tag(image, self._engine.kept_repository, self._kept_tag(key))
+        self._used.add(f"{self._engine.kept_repository}:{self._kept_tag(key)}")
+
+    def forget_others(self) -> None:
+        """Keep none of the app's images that this build has not used."""
+        for name, app_id in self._engine.kept_images():
+            if app_id == str(self._app_id) and name not in self._used:
+                self._engine.remove_image(name)
+
+    def _kept_tag(self, key: str) -> str:
+        return f"{self._app_id}.{key}"
 
     def find(self, identifier: str, path: str) -> Found | None:
         """What is at a path in a container; None for nothing."""

@@ -4,15 +4,17 @@ https://devcenter.heroku.com/articles/app-json-schema
 """
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from dynoform.domain import app_names, config_vars, dyno_sizes, process_types, stacks
+from dynoform.domain import app_names, buildpacks, config_vars, dyno_sizes, one_off, process_types, stacks
 from dynoform.domain.shapes import Check, count, either, flag, items, mapping, record, rule, text
 
 FILE = "app.json"
 MOST_PROBLEMS = 20
+_ADDRESS = re.compile(r"(?:https?://[^/\\\s]\S*|(?!//)[^:\\\s]*)")
 
 
 def problems(content: str) -> list[str]:
@@ -34,6 +36,12 @@ def _app_name(path: str, value: Any) -> Iterator[str]:
         yield f"{path}: must be text of 1 to {app_names.MAXIMUM_LENGTH} characters"
 
 
+def _address(path: str, value: Any) -> Iterator[str]:
+    """Where browsers are sent: nothing that would run in one."""
+    if not isinstance(value, str) or not value.isprintable() or not _ADDRESS.fullmatch(value):
+        yield f"{path}: must be a path, or an http or https address"
+
+
 def _variable(name: str) -> None:
     config_vars.merge({}, {name: ""})
 
@@ -41,21 +49,23 @@ def _variable(name: str) -> None:
 _VARIABLE = record({"description": text, "generator": _generator, "required": flag, "value": text})
 _ADDON = record({"as": text, "options": mapping(text), "plan": text}, required=("plan",))
 _PROCESSES = record({"quantity": count, "size": rule(dyno_sizes.find)})
-_SCRIPT = record({"command": text, "size": rule(dyno_sizes.find)}, required=("command",))
+_COMMAND = rule(one_off.check_command)
+_SCRIPT = record({"command": _COMMAND, "size": rule(dyno_sizes.find)}, required=("command",))
 _COMMON: dict[str, Check] = {
     "addons": items(either(text, _ADDON)),
-    "buildpacks": items(record({"url": text}, required=("url",))),
+    "buildpacks": items(record({"url": rule(buildpacks.parse)}, required=("url",))),
     "env": mapping(either(text, _VARIABLE), _variable),
     "formation": mapping(_PROCESSES, process_types.check_name),
-    "scripts": mapping(either(text, _SCRIPT)),
+    "scripts": mapping(either(_COMMAND, _SCRIPT)),
     "stack": rule(stacks.check),
 }
 _APP = record(
     {
         **_COMMON,
-        **dict.fromkeys(("description", "image", "logo", "repository", "success_url", "website"), text),
+        **dict.fromkeys(("description", "image", "logo", "repository", "website"), text),
         "environments": mapping(record(_COMMON)),
         "keywords": items(text),
         "name": _app_name,
+        "success_url": _address,
     }
 )

@@ -43,12 +43,21 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What an app that is made from this source begins with: add-ons as (plan, attachment's name), config vars."""
+
+    addons: Sequence[tuple[str, str | None]]
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class HerokuYml:
     """``images`` and ``commands`` by process type; ``arguments`` are build arguments."""
 
     images: Mapping[str, Image]
     commands: Mapping[str, Command]
     arguments: Mapping[str, str]
+    setup: Setup
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,9 +77,9 @@ def parse(text: str | None) -> HerokuYml:
     if problem is not None:
         raise _wrong(problem)
     images = {name: _image(value) for name, value in found["build"]["docker"].items()}
-    return HerokuYml(
-        images, _commands(found, images), {k: _plain(v) for k, v in _part(found, "build", "config").items()}
-    )
+    addons = [(one["plan"], one.get("as")) for one in (found.get("setup") or {}).get("addons") or []]
+    setup = Setup(addons, _texts(_part(found, "setup", "config")))
+    return HerokuYml(images, _commands(found, images), _texts(_part(found, "build", "config")), setup)
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -197,6 +206,10 @@ def _part(found: dict[str, Any], *names: str) -> dict[str, Any]:
     for name in names:
         found = found.get(name) or {}
     return found
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What an app's image looks like in the registry: the stack's layers and, on top of them, the slug as one more.
+"""What an app's image looks like in the registry: the stack's layers and, on top of them, those of the slug.
 
 Formats: https://distribution.github.io/distribution/spec/manifest-v2-2/ and https://github.com/opencontainers/image-spec.
 """
@@ -6,7 +6,8 @@ Formats: https://distribution.github.io/distribution/spec/manifest-v2-2/ and htt
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 # files cannot say a time before 1980.
 EPOCH = 315_532_801
 _CREATED = "1980-01-01T00:00:01Z"
+_OF_A_SLUG = re.compile(r"slug(?: \d+ of (\d+))?")
+"""What an image's history calls the layers of a slug; the first of them were alone."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def parts(image: str) -> tuple[str, str]:
     return name.partition("/")[2], digest
 
 
-def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Layer) -> Manifest:
-    """The image that lays ``slug`` on another one, given that one's manifest and config.
+def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Sequence[Layer]) -> Manifest:
+    """The image that lays a slug's layers, lowest first, on another one, given that one's manifest and config.
 
     Depends on its arguments alone: the same slug on the same stack is the same image.
     """
@@ -68,10 +71,12 @@ def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Laye
     # What the engine notes about the build of the stack image (its container, its host) is no business of the app's.
     kept = {key: copy.deepcopy(config[key]) for key in ("architecture", "os", "config", "rootfs") if key in config}
     kept["created"] = _CREATED
-    kept["rootfs"]["diff_ids"] = [*kept["rootfs"]["diff_ids"], slug.diff_id]
-    kept["history"] = [*config.get("history", []), {"created": _CREATED, "created_by": "slug"}]
+    kept["rootfs"]["diff_ids"] = [*kept["rootfs"]["diff_ids"], *(layer.diff_id for layer in slug)]
+    made = [{"created": _CREATED, "created_by": f"slug {n} of {len(slug)}"} for n in range(1, len(slug) + 1)]
+    kept["history"] = [*config.get("history", []), *made]
     body = _encode(kept)
-    layer = _OCI_LAYER if media_type == OCI_MANIFEST else _LAYER
+    kind = _OCI_LAYER if media_type == OCI_MANIFEST else _LAYER
+    layers = [{"mediaType": kind, "size": layer.size, "digest": layer.digest} for layer in slug]
     return Manifest(
         media_type,
         _encode(
@@ -79,17 +84,24 @@ def with_slug(manifest: Mapping[str, Any], config: Mapping[str, Any], slug: Laye
                 "schemaVersion": 2,
                 "mediaType": media_type,
                 "config": {"mediaType": manifest["config"]["mediaType"], "size": len(body), "digest": sha256(body)},
-                "layers": [*manifest["layers"], {"mediaType": layer, "size": slug.size, "digest": slug.digest}],
+                "layers": [*manifest["layers"], *layers],
             }
         ),
         body,
     )
 
 
-def slug_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> Layer:
-    """The slug of an image that ``with_slug`` has made: its top layer."""
-    top = manifest["layers"][-1]
-    return Layer(str(top["digest"]), int(top["size"]), str(config["rootfs"]["diff_ids"][-1]))
+def slug_of(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[Layer]:
+    """The slug of an image that ``with_slug`` has made: its top layers, lowest first."""
+    match = _OF_A_SLUG.fullmatch(str(config["history"][-1]["created_by"]))
+    count = int(match[1] or 1) if match else 1
+    found = zip(manifest["layers"][-count:], config["rootfs"]["diff_ids"][-count:], strict=True)
+    return [Layer(str(layer["digest"]), int(layer["size"]), str(diff_id)) for layer, diff_id in found]
+
+
+def checksum(slug: Sequence[Layer]) -> str:
+    """``SHA256:…`` of a slug: of its layers' files, however they are compressed."""
+    return f"SHA256:{hashlib.sha256(' '.join(layer.diff_id for layer in slug).encode()).hexdigest()}"
 
 
 def with_settings(manifest: Mapping[str, Any], config: Mapping[str, Any], settings: Mapping[str, Any]) -> Manifest:

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     EXPIRE_SLUGS = "expire-slugs"
     SLUG = "slug"
     """Makes an image of a slug that was uploaded."""
+    SETUP = "setup"
+    """Makes of an app what its source's app.json says."""
     PURGE_CACHE = "purge-cache"
     RELAY = "relay"
     """Lays an app's slugs on the newest stack image."""

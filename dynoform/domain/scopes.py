@@ -43,7 +43,7 @@ _PROTECTED = re.compile(
     r".*/config-vars|/addons/\{addon\}/config(/.*)?|(/apps/\{app\})?/(log-drains|telemetry-drains|webhooks)(/.*)?"
     r"|/(client/v11|postgres/v0|redis/v0)/.*"
 )
-_RUN = ("/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
+_RUN = ("/app-setups", "/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
 _FREE = ("/account/rate-limits", "/oauth/tokens")
 
 

@@ -20,6 +20,11 @@ PROCESS_TYPES = 100
 COMMAND_CHARACTERS = 4000
 _CHECKSUM = re.compile(r"SHA256:[0-9a-f]{64}")
 IGNORE_FILE = ".slugignore"
+RUNTIMES, DEPENDENCIES, OWN = range(3)
+"""The parts of a slug, each a layer: the lowest is what changes least."""
+_RUNTIMES = frozenset({".apt", ".heroku", ".jdk"})
+_DEPENDENCIES = frozenset({".m2", "vendor"})
+_DEPENDENCIES_BELOW = (".heroku/python", ".yarn/cache", "target/dependency")
 ALWAYS_IGNORED = ("/.git/",)
 
 
@@ -66,6 +71,20 @@ def safe_path(name: str) -> str:
         raise InvalidInputError("source", f"has a file named {name[:80]!r}", "pack it from within the app's folder")
     path = posixpath.normpath(name)
     return "" if path == "." else path
+
+
+def part(path: str) -> int:
+    """The part of a slug that a file belongs to, by its path in the app's folder and by nothing else.
+
+    ``RUNTIMES`` is what buildpacks bring, ours and Heroku's; ``DEPENDENCIES`` what an app's lock file names, where the
+    languages' tools put it; ``OWN`` is all that may change with every push.
+    """
+    folders = path.split("/")
+    if folders[0] in _DEPENDENCIES or "node_modules" in folders:
+        return DEPENDENCIES
+    if any(path == folder or path.startswith(f"{folder}/") for folder in _DEPENDENCIES_BELOW):
+        return DEPENDENCIES
+    return RUNTIMES if folders[0] in _RUNTIMES else OWN
 
 
 def check_link(path: str, target: str) -> None:

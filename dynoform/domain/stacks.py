@@ -10,6 +10,8 @@ CONTAINER = "container"
 """Images of the user's own: pushed to the platform's container registry, or built by it of Dockerfiles."""
 MANIFEST = "heroku.yml"
 """The file in which an app on that stack says how its images are built, if the platform builds them."""
+PROJECT = "project.toml"
+"""What an app for Cloud Native Buildpacks has (https://buildpacks.io/docs/reference/config/project-descriptor/)."""
 ALL = (CONTAINER, DEFAULT)
 _SHOWN = 40
 

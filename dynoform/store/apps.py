@@ -3,17 +3,17 @@
 import uuid
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dynoform.domain import app_names, permissions, releases
+from dynoform.domain import app_names, app_setups, permissions, releases
 from dynoform.domain.permissions import ALL, Permission
 from dynoform.domain.teams import Role
 from dynoform.errors import ConflictError
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
-from dynoform.store.tables import Account, App, Collaborator, Release, Slug, TeamMember
+from dynoform.store.tables import Account, App, AppSetup, Collaborator, Release, Slug, TeamMember
 
 _TRIES = 5
 
@@ -97,7 +97,10 @@ def rename(session: Session, app: App, name: str) -> None:
 
 
 def delete(session: Session, app: App) -> None:
-    """Remove the app and everything that belongs to it from the store."""
+    """Remove the app and everything that belongs to it from the store; what was setting it up has failed."""
+    pending = (AppSetup.app_id == app.id, AppSetup.status == app_setups.PENDING)
+    gone = {"status": app_setups.FAILED, "failure_message": app_setups.DESTROYED}
+    session.execute(update(AppSetup).where(*pending).values(gone))
     session.delete(app)
 
 

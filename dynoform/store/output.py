@@ -1,4 +1,4 @@
-"""The output of builds and of release commands: pieces in order, told to those who follow it."""
+"""The output of builds, release commands and postdeploy scripts: pieces in order, told to those who follow it."""
 
 import uuid
 
@@ -6,18 +6,23 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dynoform.store.session import BUILD_OUTPUT, notify
-from dynoform.store.tables import BuildOutput, ReleaseOutput
+from dynoform.store.tables import AppSetupOutput, BuildOutput, ReleaseOutput
 
-Table = type[BuildOutput] | type[ReleaseOutput]
+Table = type[BuildOutput] | type[ReleaseOutput] | type[AppSetupOutput]
+_OWNERS: dict[Table, InstrumentedAttribute[uuid.UUID]] = {
+    AppSetupOutput: AppSetupOutput.app_setup_id,
+    BuildOutput: BuildOutput.build_id,
+    ReleaseOutput: ReleaseOutput.release_id,
+}
 
 
 def owner(table: Table) -> InstrumentedAttribute[uuid.UUID]:
     """The column that says whose output it is."""
-    return BuildOutput.build_id if table is BuildOutput else ReleaseOutput.release_id
+    return _OWNERS[table]
 
 
 def append(session: Session, table: Table, subject_id: uuid.UUID, text: str) -> None:
-    """Add to the output of a build or a release, after what is there."""
+    """Add to the output of a build, a release or an app setup, after what is there."""
     column = owner(table)
     last = session.scalar(select(func.max(table.sequence)).where(column == subject_id))
     session.add(table(**{column.key: subject_id, "sequence": 0 if last is None else last + 1, "text": text}))
@@ -30,3 +35,9 @@ def length(session: Session, table: Table, subject_id: uuid.UUID) -> int:
         session.scalar(select(func.coalesce(func.sum(func.length(table.text)), 0)).where(owner(table) == subject_id))
         or 0
     )
+
+
+def text(session: Session, table: Table, subject_id: uuid.UUID) -> str:
+    """All of the output."""
+    query = select(table.text).where(owner(table) == subject_id).order_by(table.sequence)
+    return "".join(session.scalars(query))

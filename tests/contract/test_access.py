@@ -61,6 +61,7 @@ PROTECTED = [
     ("GET", "/apps/{app}/webhooks/{webhook}"),
     ("PATCH", "/apps/{app}/webhooks/{webhook}"),
     ("DELETE", "/apps/{app}/webhooks/{webhook}"),
+    ("POST", "/app-setups"),
     ("POST", "/apps/{app}/dynos"),
     ("POST", "/apps/{app}/dynos/{dyno}"),
 ]

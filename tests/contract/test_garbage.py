@@ -58,27 +58,28 @@ def collect(store: Store, registry: Registry, services: Services) -> Callable[[]
 
 
 def layer_of(registry: Registry, repository: str, data: bytes) -> Layer:
-    layer = Layer(images.sha256(data), len(data), images.sha256(data))
-    return registry.upload(repository, lambda: ([data], lambda: layer))
+    registry.upload(repository, images.sha256(data), lambda: data)
+    return Layer(images.sha256(data), len(data), images.sha256(data))
 
 
 def base(registry: Registry) -> Manifest:
     """A stack's image with one layer, as the engine pushes it."""
     layer = layer_of(registry, STACK, b"stack" * 1000)
     plain = {"mediaType": images.MANIFEST, "config": {"mediaType": "application/json"}, "layers": []}
-    made = with_slug(plain, {"os": "linux", "rootfs": {"diff_ids": []}}, layer)
+    made = with_slug(plain, {"os": "linux", "rootfs": {"diff_ids": []}}, [layer])
     registry.push(STACK, "base", made)
     return made
 
 
 def build(registry: Registry, repository: str, tag: str, data: bytes) -> Manifest:
-    """What a build pushes: a slug's layer on the stack's."""
+    """What a build pushes: a slug's two layers on the stack's."""
     stack = base(registry)
     manifest, config = registry.manifest(STACK, "base"), registry.config(STACK, images.sha256(stack.config))
     assert manifest
     for layer in manifest["layers"]:
         registry.mount(repository, layer["digest"], STACK)
-    made = with_slug(manifest, config, layer_of(registry, repository, data))
+    half = len(data) // 2
+    made = with_slug(manifest, config, [layer_of(registry, repository, each) for each in (data[:half], data[half:])])
     registry.push(repository, tag, made)
     return made
 
@@ -322,6 +323,6 @@ def test_killed_in_the_middle_it_begins_again_and_what_is_needed_is_there(own: O
     layer_of(own.client, "apps/failed", os.urandom(MIB))
     own.wait_for_collection()
     assert all(whole(own.client, "apps/kept", image) for image in kept)
-    assert len(own.blobs()) == 3 + 3 * len(kept)  # manifests, configs and slugs, and those of the stack
+    assert len(own.blobs()) == 3 + 4 * len(kept)  # manifests, configs and slugs, and those of the stack
     own.process.terminate()  # type: ignore[union-attr]
     assert own.process.wait(10) == 0  # type: ignore[union-attr]

@@ -1,6 +1,7 @@
 """The Platform API in the test's own process, on the store and the registry of a ``BuildPlatform``."""
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,11 +49,16 @@ def client_of(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
 
 
-def push(client: httpx.Client, app: str, tarball: bytes) -> str:
-    """Upload a source and have it built, as a user's client does; returns the build's id."""
+def upload(client: httpx.Client, tarball: bytes) -> str:
+    """Upload a source, as a user's client does; returns its ``get_url``."""
     blob = client.post("/sources").raise_for_status().json()["source_blob"]
     client.put(_path(blob["put_url"]), content=tarball).raise_for_status()
-    body = {"source_blob": {"url": blob["get_url"]}}
+    return str(blob["get_url"])
+
+
+def push(client: httpx.Client, app: str, tarball: bytes, version: str | None = None) -> str:
+    """Upload a source and have it built; returns the build's id."""
+    body = {"source_blob": {"url": upload(client, tarball), "version": version}}
     return str(client.post(f"/apps/{app}/builds", json=body).raise_for_status().json()["id"])
 
 
@@ -60,6 +66,13 @@ def output(client: httpx.Client, app: str, build: str) -> str:
     """All that a build says, to its end."""
     found = client.get(f"/apps/{app}/builds/{build}").raise_for_status().json()
     return client.get(_path(found["output_stream_url"]), timeout=180).raise_for_status().text
+
+
+def ended(platform: BuildPlatform, client: httpx.Client, app: str, build: str) -> tuple[str, str | None, str]:
+    """Status, failure and output of a build, once it has ended."""
+    said = output(client, app, build)
+    found = platform.wait(uuid.UUID(build))
+    return found.status, found.failure, said
 
 
 def _path(url: str) -> str:

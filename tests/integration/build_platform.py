@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,16 +138,21 @@ class BuildPlatform:
             time.sleep(0.1)
         raise AssertionError(f"build has not ended after {seconds} s: {self.explain(build_id)}")
 
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Wait until something is so; what the builder has said of late is shown if it never is."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            journal = self.builder.logs().decode() if self.builder else ""
+            assert time.monotonic() < deadline, f"not after {seconds} s; the builder:\n{journal[-3000:]}"
+            time.sleep(0.05)
+
     def explain(self, build_id: uuid.UUID) -> str:
         """Output of the build and journal of the builder, for a failed test."""
         return self.output(build_id) + (self.builder.logs().decode() if self.builder else "")
 
     def wait_for(self, build_id: uuid.UUID, text: str, seconds: float = 60) -> None:
         """Wait until the build's output has this text."""
-        deadline = time.monotonic() + seconds
-        while text not in self.output(build_id):
-            assert time.monotonic() < deadline, f"{text!r} is not in {self.output(build_id)!r}"
-            time.sleep(0.05)
+        self.until(lambda: text in self.output(build_id), seconds)
 
     def job(self, subject_id: uuid.UUID) -> Job | None:
         """The job about a build or a release, while it is not finished."""
@@ -214,10 +219,13 @@ def tarball(files: dict[str, str | Path]) -> bytes:
     return buffer.getvalue()
 
 
-def example(name: str) -> bytes:
-    """The source of one of our example apps."""
+def example(name: str, **more: str | Path) -> bytes:
+    """The source of one of our example apps, with ``more`` files."""
     folder = ROOT / "examples" / "apps" / name
-    return tarball({str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()})
+    files: dict[str, str | Path] = {
+        str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    return tarball(files | more)
 
 
 def deploy(platform: BuildPlatform, app_id: uuid.UUID, commands: dict[str, str], image: str | None = None) -> Release:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from docker.models.containers import Container
 
 from dynoform.build.container import Engine
 from dynoform.build.room import Room
-from tests.integration.build_api import client_of, output, push, serving
+from tests.integration.build_api import client_of, ended, output, push, serving
 from tests.integration.build_platform import (
     GATEWAY,
     STACK,
@@ -87,9 +86,7 @@ class Site:
     def ended(self, name: str) -> tuple[str, str | None, str]:
         """Status, failure and output of a build, once it has ended."""
         pushed = self.pushed[name]
-        said = output(self.client, pushed.app, pushed.build)
-        build = self.platform.wait(uuid.UUID(pushed.build))
-        return build.status, build.failure, said
+        return ended(self.platform, self.client, pushed.app, pushed.build)
 
     def serves(self, name: str) -> bool:
         """Whether the release before the push is the current one, and its dyno answers."""
@@ -216,10 +213,7 @@ def test_nothing_of_them_is_left_on_the_engine(site: Site) -> None:
     for name in site.pushed:
         site.ended(name)
     engine = Engine(site.platform.configuration)
-    deadline = time.monotonic() + 15
-    while engine.containers():
-        assert time.monotonic() < deadline, engine.containers()
-        time.sleep(0.1)
+    site.platform.until(lambda: not engine.containers(), 15)
     caches = {app_id for _, app_id in engine.cache_volumes()}
     assert caches <= {str(pushed.app_id) for pushed in site.pushed.values()}
     assert site.platform.builder
@@ -229,12 +223,12 @@ def test_nothing_of_them_is_left_on_the_engine(site: Site) -> None:
 def test_a_build_that_fills_a_disk_is_ended(tmp_path: Path) -> None:
     """A disk in memory, for a build on it: nobody fills the host's for a test."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2200m", "tmpfs", tmp_path], check=True)
-    ended = threading.Event()
+    full = threading.Event()
     try:
-        with Room(ended.set, tmp_path, seconds=0.1) as room, (tmp_path / "film").open("wb") as film:
+        with Room(full.set, tmp_path, seconds=0.1) as room, (tmp_path / "film").open("wb") as film:
             os.posix_fallocate(film.fileno(), 0, 900 * MIB)
-            assert not ended.wait(0.5)
+            assert not full.wait(0.5)
             os.posix_fallocate(film.fileno(), 0, 1300 * MIB)
-            assert ended.wait(10) and room.filled
+            assert full.wait(10) and room.filled
     finally:
         subprocess.run(["umount", tmp_path], check=True)

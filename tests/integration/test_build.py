@@ -7,10 +7,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dynoform.build.container import ASK_LABEL, Engine
+from dynoform.build.registry import Registry
+from dynoform.domain.images import parts
 from dynoform.domain.jobs import ATTEMPTS, Kind
 from dynoform.store import jobs, stack_images
 from dynoform.store.releases import create_release, lock_app
@@ -109,7 +112,7 @@ def test_an_example_becomes_a_release_that_serves(platform: BuildPlatform, deplo
     positions = [output.find(heading) for heading in headings]
     assert -1 not in positions and positions == sorted(positions), output
     answer = serve(platform, deployed.app, config)
-    assert answer.splitlines() == [f"Hej from {deployed.language}", "dyno web.1, release unknown"]
+    assert answer.splitlines() == [f"Hej from {deployed.language}", "dyno web.1"]
 
 
 def test_an_example_passes_its_own_tests_in_its_slug(platform: BuildPlatform, deployed: Deployed) -> None:
@@ -127,6 +130,24 @@ def test_the_same_source_makes_the_same_image_from_a_cold_and_from_a_warm_cache(
     assert "from the cache" in platform.output(warm)
     assert platform.slug(deployed.app).image == image
     assert platform.releases(deployed.app) == [1, 2, 3]
+
+
+def test_a_push_of_ones_own_files_sends_one_layer(platform: BuildPlatform, deployed: Deployed) -> None:
+    registry = Registry(platform.configuration)
+
+    def pushed(**more: str | Path) -> list[dict[str, Any]]:
+        app = platform.create_app()
+        build = platform.push(app, example(deployed.name, **more))
+        assert platform.wait(build).status == "succeeded", platform.explain(build)
+        manifest = registry.manifest(*parts(platform.slug(app).image))
+        assert manifest
+        return list(manifest["layers"])
+
+    before, after = pushed(), pushed(notes="changed" * 1000)
+    registry.close()
+    assert before[:-1] == after[:-1] and before[-1] != after[-1]
+    dependencies, own = after[-2]["size"], after[-1]["size"]
+    assert own < 100_000 < dependencies
 
 
 def test_the_mirror_is_asked_for_updates_of_the_stacks_images_and_nothing_is_left(

@@ -1,7 +1,6 @@
 """Apps of the stack container on a real engine: heroku.yml and Dockerfiles, good, broken and hostile."""
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from dynoform.domain import dyno_container
 from dynoform.domain.image_names import ImageName
 from dynoform.errors import InvalidInputError
 from dynoform.store.tables import Job, now
-from tests.integration.build_api import client_of, output, push, serving
+from tests.integration.build_api import client_of, ended, push, serving
 from tests.integration.build_platform import GATEWAY, LABEL, STACK, BuildPlatform, images, running, tarball
 from tests.integration.test_build import fetch
 
@@ -96,10 +95,7 @@ class Site:
 
     def build(self, app: str, source: bytes) -> tuple[str, str | None, str]:
         """Status, failure and output of a build of a source."""
-        identifier = push(self.client, app, source)
-        said = output(self.client, app, identifier)
-        build = self.platform.wait(uuid.UUID(identifier))
-        return build.status, build.failure, said
+        return ended(self.platform, self.client, app, push(self.client, app, source))
 
     def refused(self, source: bytes) -> tuple[str, str]:
         """Why a source is refused, and what its build said."""
@@ -180,10 +176,8 @@ def test_an_app_is_built_as_its_heroku_yml_says(site: Site, tmp_path: Path) -> N
     assert "HEALTHCHECK changes nothing here: the platform looks after dynos itself" in said
     assert "never" not in said and "unused-image" not in said
     release = site.client.get(f"/apps/{app}/releases").json()[-1]
-    deadline = time.monotonic() + 60
-    while site.client.get(f"/apps/{app}/releases/{release['id']}").json()["status"] == "pending":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    place = f"/apps/{app}/releases/{release['id']}"
+    site.platform.until(lambda: site.client.get(place).json()["status"] != "pending")
     stream = httpx.URL(release["output_stream_url"])
     assert site.client.get(f"{stream.path}?{stream.query.decode()}").text == "migrating it's me as 1000\n"
     formation = {each["type"]: each["quantity"] for each in site.client.get(f"/apps/{app}/formation").json()}
@@ -202,10 +196,7 @@ def test_an_app_is_built_as_its_heroku_yml_says(site: Site, tmp_path: Path) -> N
     assert worker.logs() == b"many words\n"
     for dyno in (web, worker):
         dyno.remove(force=True)
-    deadline = time.monotonic() + 15
-    while site.left():
-        assert time.monotonic() < deadline, site.left()
-        time.sleep(0.2)
+    site.platform.until(lambda: not site.left(), 15)
 
 
 def test_settings_are_the_dockerfiles_own_and_nothing_of_the_build(site: Site) -> None:
@@ -225,6 +216,10 @@ def test_settings_are_the_dockerfiles_own_and_nothing_of_the_build(site: Site) -
 
 WRONG = [
     (tarball({"Dockerfile": "FROM scratch"}), "heroku.yml: is missing — add one that says which Dockerfile to build"),
+    (
+        tarball({"project.toml": '[_]\nschema-version = "0.2"\n'}),
+        "project.toml: Cloud Native Buildpacks are not used here — add a heroku.yml, or have it built by heroku stack:",
+    ),
     (tarball({"heroku.yml": "build: {docker: {web: 5}}"}), "heroku.yml: build.docker.web: must be an object"),
     (
         tarball({"heroku.yml": "build: {docker: {web: x/Dockerfile}}"}),
@@ -253,10 +248,9 @@ WRONG = [
 def test_what_is_wrong_is_told_in_one_line_and_changes_nothing(site: Site) -> None:
     pushed = [(app := site.app(), push(site.client, app, source)) for source, _ in WRONG]
     for (app, build), (_, failure) in zip(pushed, WRONG, strict=True):
-        said = output(site.client, app, build)
-        found = site.platform.wait(uuid.UUID(build))
-        assert found.status == "failed", said
-        assert failure in str(found.failure) and "\n" not in str(found.failure), said
+        status, why, said = ended(site.platform, site.client, app, build)
+        assert status == "failed", said
+        assert failure in str(why) and "\n" not in str(why), said
         assert said.count(" !     Push ") == 1, said
         assert site.releases(app) == NEW
 
@@ -349,11 +343,47 @@ def test_a_builder_that_is_killed_leaves_nothing_once_the_next_one_has_built(sit
     gone(site)
 
 
+def kept(site: Site, app: str) -> list[str]:
+    """The images on the engine that the app's next build may take up."""
+    app_id = site.client.get(f"/apps/{app}").json()["id"]
+    return [name for name, owner in Engine(site.platform.configuration).kept_images() if owner == app_id]
+
+
+def test_what_has_not_changed_is_not_run_again_until_the_cache_is_purged(site: Site) -> None:
+    app, again = site.app(), "As in the last build: taken from there"
+    lines = ("COPY a /srv/", "USER root", "RUN date +%s%N | tee /srv/first", "COPY b /srv/")
+
+    def build(b: str) -> tuple[str, str]:
+        """What the build said of its first RUN, and the image."""
+        status, _, said = site.build(app, dockerfile(*lines, "RUN cat /srv/first /srv/b", a="a", b=b))
+        assert status == "succeeded", said
+        return said, site.platform.slug(uuid.UUID(site.client.get(f"/apps/{app}").json()["id"])).image
+
+    first, image = build("b\n")
+    assert again not in first and len(kept(site, app)) == 2
+    same, same_image = build("b\n")
+    assert same.count(again) == 2 and same_image == image
+    changed, _ = build("c\n")
+    moment = next(line for line in first.splitlines() if line.isdecimal())
+    assert changed.count(again) == 1 and f"{moment}\nc\n" in changed
+    assert len(kept(site, app)) == 2, "what it did not use is gone"
+    site.client.delete(f"/apps/{app}/build-cache").raise_for_status()
+    site.platform.until(lambda: not kept(site, app))
+    assert again not in build("c\n")[0]
+    other = site.app()
+    assert again not in site.build(other, dockerfile(*lines, a="a", b="b"))[2], "it is another app's"
+    gone(site)
+    for each in (app, other):
+        site.client.delete(f"/apps/{each}").raise_for_status()
+    site.platform.stop_builder()
+    site.platform.start_builder()  # whose first shift sweeps
+    site.build(site.app(), dockerfile())
+    left = Engine(site.platform.configuration)
+    site.platform.until(lambda: not left.kept_images())
+
+
 def gone(site: Site) -> None:
-    deadline = time.monotonic() + 25
-    while site.left():
-        assert time.monotonic() < deadline, site.left()
-        time.sleep(0.2)
+    site.platform.until(lambda: not site.left(), 25)
 
 
 def test_what_a_dead_build_left_is_swept(site: Site) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import httpx
 import pytest
 from docker.errors import NotFound
 
 from dynoform.domain.routes import WebDyno
+from tests.integration.build_api import client_of, push, serving
 from tests.integration.build_platform import STACK, BuildPlatform, example, images, platform, tarball
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_under_test import RouterUnderTest, log_plane, running
@@ -33,14 +35,14 @@ class Language:
     name: str
     version: str
     test: str | None = None
-    database: bool = True
-    """Whether it asks its database."""
+    asked: tuple[str, str] = ("/database", "the database says 42\n")
+    """Where it asks its database, and what it answers there."""
     seconds: int = 600
 
 
 FAST = (
-    Language("python", "Python", "Using Python 3.13.", "python -m unittest", database=False),
-    Language("node", "Node.js", "Using Node.js 20.", "node --test", database=False),
+    Language("python", "Python", "Using Python 3.13.", "python -m unittest", ("/visits", "visit 1\n")),
+    Language("node", "Node.js", "Using Node.js 20.", "node --test"),
     Language("go", "Go", "Using Go 1.24."),
     Language("php", "PHP", "Using PHP 8.4.", "php test.php"),
     Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb"),
@@ -56,15 +58,21 @@ SLOW = (
 class Workshop:
     """Builds of examples, all begun when the first is asked for: they share the machine."""
 
-    def __init__(self, platform: BuildPlatform, languages: tuple[Language, ...]) -> None:
+    def __init__(self, platform: BuildPlatform, client: httpx.Client, languages: tuple[Language, ...]) -> None:
         self.platform = platform
+        self.client = client
         self.languages = languages
 
     @cached_property
     def builds(self) -> dict[str, tuple[uuid.UUID, uuid.UUID]]:
         """Example → its app, its build."""
-        apps = {language.example: self.platform.create_app() for language in self.languages}
-        return {name: (app, self.platform.push(app, example(name), COMMIT)) for name, app in apps.items()}
+        names = [language.example for language in self.languages]
+        apps = {name: self.client.post("/apps").raise_for_status().json()["id"] for name in names}
+        return {name: (uuid.UUID(app), self.push(name, app)) for name, app in apps.items()}
+
+    def push(self, name: str, app: object) -> uuid.UUID:
+        """Have an example built, through the API; returns the build's id."""
+        return uuid.UUID(push(self.client, str(app), example(name), COMMIT))
 
     def built(self, language: Language) -> tuple[uuid.UUID, str]:
         """The app, once it is built, and what its build printed."""
@@ -74,13 +82,19 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def fast(platform: BuildPlatform) -> Workshop:
-    return Workshop(platform, FAST)
+def client(platform: BuildPlatform) -> Iterator[httpx.Client]:
+    with serving(platform) as url, client_of(url) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def slow(platform: BuildPlatform) -> Workshop:
-    return Workshop(platform, SLOW)
+def fast(platform: BuildPlatform, client: httpx.Client) -> Workshop:
+    return Workshop(platform, client, FAST)
+
+
+@pytest.fixture(scope="module")
+def slow(platform: BuildPlatform, client: httpx.Client) -> Workshop:
+    return Workshop(platform, client, SLOW)
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +159,10 @@ def check(workshop: Workshop, router: RouterUnderTest, language: Language, folde
     config = {"GREETING": "Hej", "DATABASE_URL": database_url(platform)}
     with dyno(platform, app, config, folder) as address:
         router.route(WebDyno(uuid.uuid4(), router.shop, 1, "up", address, 5000))
-        greeting = f"Hej from {language.name.partition(' ')[0]}\ndyno web.1, release unknown\n"
+        greeting = f"Hej from {language.name.partition(' ')[0]}\ndyno web.1\n"
         assert ask(router, "/") == (200, greeting)
-        if language.database:
-            assert ask(router, "/database") == (200, "the database says 42\n")
+        path, answered = language.asked
+        assert ask(router, path) == (200, answered)
     if language.test:
         container = platform.run_slug(platform.slug(app).image, language.test)
         assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
@@ -177,7 +191,7 @@ def test_an_example_of_the_jvm_is_built_and_serves(
 def test_the_same_source_makes_the_same_image_from_a_warm_cache(fast: Workshop) -> None:
     apps = {language.example: fast.built(language)[0] for language in FAST}
     before = {name: fast.platform.slug(app).image for name, app in apps.items()}
-    again = {name: fast.platform.push(app, example(name), COMMIT) for name, app in apps.items()}
+    again = {name: fast.push(name, app) for name, app in apps.items()}
     for build in again.values():
         assert fast.platform.wait(build).status == "succeeded", fast.platform.explain(build)
     assert {name: fast.platform.slug(app).image for name, app in apps.items()} == before

@@ -1,8 +1,7 @@
 """The release phase on a real engine: a command in a one-off dyno decides what becomes of a release, once."""
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -71,22 +70,14 @@ def running(platform: BuildPlatform, made: Release) -> bool:
 
 def go(platform: BuildPlatform, made: Release) -> None:
     """Let a command end that waits for the file ``go``."""
-    until(platform, lambda: running(platform, made))
+    platform.until(lambda: running(platform, made))
     assert dynos(platform, made.id)[0].exec_run(["touch", "/app/go"]).exit_code == 0
-
-
-def until(platform: BuildPlatform, condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        journal = platform.builder.logs().decode() if platform.builder else ""
-        assert time.monotonic() < deadline, f"not in time; the builder:\n{journal[-3000:]}"
-        time.sleep(0.05)
 
 
 def ended(platform: BuildPlatform, made: Release, seconds: float = 60) -> Release:
     """The release when its command has ended and nothing of it is left on the engine."""
-    until(platform, lambda: release(platform, made.id).status != "pending", seconds)
-    until(platform, lambda: dynos(platform, made.id) == [])
+    platform.until(lambda: release(platform, made.id).status != "pending", seconds)
+    platform.until(lambda: dynos(platform, made.id) == [])
     return release(platform, made.id)
 
 
@@ -103,7 +94,7 @@ def test_a_command_that_succeeds_makes_its_release_current(
     made = deploy(platform, app, {"web": "true", "release": command})
     assert (made.status, made.current, serving(platform, app)) == ("pending", False, 2)
     begun = ["migrating, it's me", "warning"]  # two streams, in any order
-    until(platform, lambda: sorted(output(platform, made.id).splitlines()) == begun)
+    platform.until(lambda: sorted(output(platform, made.id).splitlines()) == begun)
     (dyno,) = dynos(platform, made.id)
     attributes = dyno.attrs
     assert "it's me" not in str(attributes), "config vars must not show in docker inspect"
@@ -126,7 +117,7 @@ def test_a_command_that_succeeds_makes_its_release_current(
         f"heroku[{name}]: Process exited with status 0",
         f"heroku[{name}]: State changed from up to complete",
     ]
-    until(platform, lambda: said(logs, app, *lines), 5)
+    platform.until(lambda: said(logs, app, *lines), 5)
 
 
 def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
@@ -137,7 +128,7 @@ def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
     assert (done.status, done.current, serving(platform, app)) == ("failed", False, 2)
     assert output(platform, made.id) == "no such table\n"
     line = "app[api]: Release v3 failed: the release command exited with status 3"
-    until(platform, lambda: said(logs, app, line), 5)
+    platform.until(lambda: said(logs, app, line), 5)
     assert ended(platform, deploy(platform, app, {"web": "true", "release": "true"})).current
     assert serving(platform, app) == 4
 
@@ -145,7 +136,7 @@ def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
 def test_releases_of_an_app_are_made_one_after_the_other(platform: BuildPlatform, app: uuid.UUID) -> None:
     first = deploy(platform, app, {"web": "true", "release": "until [ -e go ]; do sleep 0.1; done; date +%s%N"})
     second = deploy(platform, app, {"web": "true", "release": "date +%s%N"})
-    until(platform, lambda: running(platform, first))
+    platform.until(lambda: running(platform, first))
     other = platform.create_app()
     assert ended(platform, deploy(platform, other, {"release": "true"})).current  # another app's does not wait
     assert dynos(platform, second.id) == []
@@ -159,11 +150,11 @@ def test_releases_of_an_app_are_made_one_after_the_other(platform: BuildPlatform
 def test_a_command_outlives_its_worker_and_runs_once(platform: BuildPlatform, app: uuid.UUID, signal: str) -> None:
     command = "for number in 1 2 3; do echo line $number; done; until [ -e go ]; do sleep 0.1; done; echo end"
     made = deploy(platform, app, {"web": "true", "release": command})
-    until(platform, lambda: output(platform, made.id).endswith("line 3\n"))
+    platform.until(lambda: output(platform, made.id).endswith("line 3\n"))
     (before,) = dynos(platform, made.id)
     platform.stop_builder(signal)
     platform.start_builder()
-    until(platform, lambda: bool((job := platform.job(made.id)) and job.attempts == (2 if signal == "SIGKILL" else 1)))
+    platform.until(lambda: bool((job := platform.job(made.id)) and job.attempts == (2 if signal == "SIGKILL" else 1)))
     (after,) = dynos(platform, made.id)
     assert after.id == before.id
     go(platform, made)
@@ -190,20 +181,20 @@ def test_a_command_that_was_lost_with_its_host_is_not_run_again(
     platform: BuildPlatform, app: uuid.UUID, logs: LogPlane
 ) -> None:
     made = deploy(platform, app, {"web": "true", "release": "echo begun; sleep 300"})
-    until(platform, lambda: output(platform, made.id) == "begun\n")
+    platform.until(lambda: output(platform, made.id) == "begun\n")
     platform.stop_builder("SIGKILL")
     dynos(platform, made.id)[0].remove(force=True)
     platform.start_builder()
     assert ended(platform, made).status == "failed"
     reason = "the dyno of the release command was lost with its host"
     assert output(platform, made.id) == f"begun\n !     T{reason[1:]}.\n"
-    until(platform, lambda: said(logs, app, f"app[api]: Release v3 failed: {reason}"), 5)
+    platform.until(lambda: said(logs, app, f"app[api]: Release v3 failed: {reason}"), 5)
     assert serving(platform, app) == 2
 
 
 def test_a_command_has_an_hour(platform: BuildPlatform, app: uuid.UUID) -> None:
     made = deploy(platform, app, {"web": "true", "release": "echo begun; sleep 300"})
-    until(platform, lambda: output(platform, made.id) == "begun\n")
+    platform.until(lambda: output(platform, made.id) == "begun\n")
     platform.stop_builder()
     with platform.store.transaction() as session:
         session.execute(
@@ -216,10 +207,10 @@ def test_a_command_has_an_hour(platform: BuildPlatform, app: uuid.UUID) -> None:
 
 def test_a_command_ends_with_its_app(platform: BuildPlatform, app: uuid.UUID) -> None:
     made = deploy(platform, app, {"web": "true", "release": "sleep 300"})
-    until(platform, lambda: running(platform, made))
+    platform.until(lambda: running(platform, made))
     with platform.store.transaction() as session:
         session.delete(session.get_one(App, app))
-    until(platform, lambda: dynos(platform, made.id) == [], 20)
+    platform.until(lambda: dynos(platform, made.id) == [], 20)
 
 
 def test_a_pushed_release_command_runs_before_the_next_build(platform: BuildPlatform, app: uuid.UUID) -> None:
@@ -231,7 +222,7 @@ def test_a_pushed_release_command_runs_before_the_next_build(platform: BuildPlat
     waits = " !     Release command declared: this new release will not be available until the command succeeds.\n"
     assert f"{waits}       Released v3\n" in platform.output(build_id)
     made = release(platform, build.release_id)
-    until(platform, lambda: running(platform, made))
+    platform.until(lambda: running(platform, made))
     assert (made.status, serving(platform, app), platform.output(next_id)) == ("pending", 2, "")
     go(platform, made)
     assert ended(platform, made).status == "succeeded"
@@ -253,7 +244,7 @@ def test_an_old_slug_leaves_the_registry(platform: BuildPlatform, app: uuid.UUID
     assert not waiting(platform, app)  # its release is young
     age(platform, Release, old.id)
     retention.queue(platform.store)
-    until(platform, lambda: not waiting(platform, app))
+    platform.until(lambda: not waiting(platform, app))
     assert registry.manifest(*image_rules.parts(slug.image)) is None
     registry.close()
     expired = release(platform, old.id)
@@ -269,7 +260,7 @@ def test_what_nobody_goes_on_with_is_swept(platform: BuildPlatform) -> None:
         labels={LABEL: "", "dynoform.stack": STACK, "dynoform.release-phase": str(uuid.uuid4())},
     )
     platform.start_builder()
-    until(platform, lambda: left.id not in {each["Id"] for each in platform.engine.api.containers(all=True)})
+    platform.until(lambda: left.id not in {each["Id"] for each in platform.engine.api.containers(all=True)})
 
 
 def age(platform: BuildPlatform, table: type[Slug] | type[Release], identifier: uuid.UUID) -> None:

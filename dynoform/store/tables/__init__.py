@@ -10,6 +10,7 @@ from dynoform.store.tables.accounts import Account, Authorization, Key, OAuthCli
 from dynoform.store.tables.acme import AcmeAccount, AcmeChallenge, AcmeSubject
 from dynoform.store.tables.activity import AppActivity
 from dynoform.store.tables.addons import Addon, AddonAttachment, AddonChange, AddonConfig, AddonService, Plan
+from dynoform.store.tables.app_setups import AppSetup, AppSetupOutput
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Push, Slug, Source
@@ -55,6 +56,8 @@ __all__ = [
     "App",
     "AppActivity",
     "AppFeature",
+    "AppSetup",
+    "AppSetupOutput",
     "AppTransfer",
     "Authorization",
     "Base",

@@ -22,7 +22,11 @@ func or(value, otherwise string) string {
 func greet(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	fmt.Fprintf(w, "%s from Go\n", or(os.Getenv("GREETING"), "Hello"))
-	fmt.Fprintf(w, "dyno %s, release %s\n", or(os.Getenv("DYNO"), "none"), or(os.Getenv("HEROKU_RELEASE_VERSION"), "unknown"))
+	release := os.Getenv("HEROKU_RELEASE_VERSION") // of those apps that have dyno metadata
+	if release != "" {
+		release = ", release " + release
+	}
+	fmt.Fprintf(w, "dyno %s%s\n", or(os.Getenv("DYNO"), "none"), release)
 }
 
 func database(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,10 @@ func TestItGreetsWithItsConfigVar(t *testing.T) {
 	if code, body := get("/"); code != 200 || body != "Hej from Go\ndyno web.2, release v7\n" {
 		t.Fatal(code, body)
 	}
+	t.Setenv("HEROKU_RELEASE_VERSION", "")
+	if _, body := get("/"); body != "Hej from Go\ndyno web.2\n" {
+		t.Fatal(body)
+	}
 }
 
 func TestItSaysWhenItsDatabaseIsGone(t *testing.T) {

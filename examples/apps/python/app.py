@@ -36,7 +36,6 @@ def visits() -> Response:
 
 
 def whereabouts() -> str:
-    """The dyno's name and, where the platform tells it, the release: ``dyno web.1, release v3``."""
-    dyno = os.environ.get("DYNO", "none")
-    release = os.environ.get("HEROKU_RELEASE_VERSION", "unknown")
-    return f"dyno {dyno}, release {release}"
+    """The dyno's name and, of apps that have dyno metadata, the release: ``dyno web.1, release v3``."""
+    dyno, release = os.environ.get("DYNO", "none"), os.environ.get("HEROKU_RELEASE_VERSION")
+    return f"dyno {dyno}, release {release}" if release else f"dyno {dyno}"

@@ -16,6 +16,12 @@ class GreetingTest(unittest.TestCase):
             answer = app.test_client().get("/")
         self.assertEqual((answer.status_code, answer.text), (200, "Hej from Python\ndyno web.2, release v7\n"))
 
+    def test_it_does_not_speak_of_a_release_that_it_does_not_know(self) -> None:
+        """Most apps have no dyno metadata."""
+        with mock.patch.dict(os.environ, {"DYNO": "web.2"}):
+            os.environ.pop("HEROKU_RELEASE_VERSION", None)
+            self.assertTrue(app.test_client().get("/").text.endswith("\ndyno web.2\n"))
+
     def test_it_says_that_it_is_up(self) -> None:
         """The health check answers."""
         self.assertEqual(app.test_client().get("/health").text, "ok\n")

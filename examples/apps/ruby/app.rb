@@ -5,7 +5,8 @@ require "sinatra"
 set :host_authorization, permitted_hosts: []
 
 def whereabouts
-  "dyno #{ENV.fetch("DYNO", "none")}, release #{ENV.fetch("HEROKU_RELEASE_VERSION", "unknown")}"
+  release = ENV["HEROKU_RELEASE_VERSION"] # of those apps that have dyno metadata
+  ["dyno #{ENV.fetch("DYNO", "none")}", *("release #{release}" if release)].join(", ")
 end
 
 before { content_type "text/plain" }

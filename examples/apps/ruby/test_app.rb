@@ -15,5 +15,6 @@ end
 
 check("/", { "GREETING" => "Hej", "DYNO" => "web.2", "HEROKU_RELEASE_VERSION" => "v7" },
       [200, "Hej from Ruby\ndyno web.2, release v7\n"])
+check("/", { "GREETING" => "Hej", "DYNO" => "web.2", "HEROKU_RELEASE_VERSION" => nil }, [200, "Hej from Ruby\ndyno web.2\n"])
 check("/database", { "DATABASE_URL" => "postgres://127.0.0.1:1/none" }, [503, "the database does not answer\n"])
 puts "passed"

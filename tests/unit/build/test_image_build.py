@@ -57,6 +57,7 @@ class Bench:
     )
     ran: list[tuple[list[str], str, str, dict[str, str]]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    keeps: dict[str, str] = field(default_factory=dict)
 
     def stack_image(self, kind: str) -> tuple[str, Settings]:
         return f"{kind}-image", Settings(user="dyno", folder="/app")
@@ -81,6 +82,15 @@ class Bench:
 
     def commit(self, identifier: str) -> str:
         return identifier
+
+    def identity(self, image: str) -> str:
+        return f"id of {image}"
+
+    def kept(self, key: str) -> str | None:
+        return self.keeps.get(key)
+
+    def keep(self, key: str, image: str) -> None:
+        self.keeps[key] = image
 
     def find(self, identifier: str, path: str) -> Found | None:
         name = path.lstrip("/")
@@ -246,6 +256,49 @@ def test_a_run_that_fails_ends_the_build(workshop: Workshop) -> None:
     with pytest.raises(BuildRejectedError, match="the RUN in line 2 of Dockerfile ended with code 3"):
         workshop.build("FROM dynoform-13\nRUN fail\nRUN never")
     assert len(workshop.bench.ran) == 1
+
+
+def test_what_an_earlier_build_has_run_on_the_same_is_not_run_again(workshop: Workshop) -> None:
+    text = "FROM dynoform-13\nCOPY a.txt /srv/\nRUN one\nENV A=1\nRUN two\n"
+    first, again = workshop.build(text), workshop.build(text)
+    assert [words[-1] for words, *_ in workshop.bench.ran] == ["one", "two"]
+    assert workshop.said.text.count("       As in the last build: taken from there\n") == 2
+    assert workshop.files(first) == workshop.files(again) and first.settings == again.settings
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ran"),
+    [
+        ("RUN two", "RUN other", ["other"]),
+        ("ENV A=1", "ENV A=2", ["two"]),
+        ("ENV A=1", "USER root", ["two"]),
+        ("ENV A=1", "COPY a.txt /more/", ["two"]),
+        ("COPY a.txt", "COPY page", ["one", "two"]),
+        ("COPY a.txt", "COPY --chmod=600 a.txt", ["one", "two"]),
+        ("FROM dynoform-13", "FROM scratch", ["one", "two"]),
+        ("/srv/", "/opt/", ["one", "two"]),
+    ],
+)
+def test_what_has_changed_and_all_behind_it_is_run(workshop: Workshop, before: str, after: str, ran: list[str]) -> None:
+    text = "FROM dynoform-13\nCOPY a.txt /srv/\nRUN one\nENV A=1\nRUN two\n"
+    workshop.build(text)
+    workshop.bench.ran.clear()
+    workshop.build(text.replace(before, after))
+    assert [words[-1] for words, *_ in workshop.bench.ran] == ran
+
+
+def test_a_run_that_failed_is_tried_again_and_those_before_it_are_not(workshop: Workshop) -> None:
+    for _ in range(2):
+        with pytest.raises(BuildRejectedError):
+            workshop.build("FROM dynoform-13\nRUN one\nRUN fail")
+    assert [words[-1] for words, *_ in workshop.bench.ran] == ["one", "fail", "fail"]
+
+
+def test_a_build_argument_that_is_declared_counts(workshop: Workshop) -> None:
+    text = "FROM dynoform-13\nRUN one\nARG VERSION\nRUN two\n"
+    for version in "1", "2", "1":
+        workshop.build(text, VERSION=version)
+    assert [words[-1] for words, *_ in workshop.bench.ran] == ["one", "two", "two"]
 
 
 def test_the_platform_says_what_it_leaves_out(workshop: Workshop) -> None:

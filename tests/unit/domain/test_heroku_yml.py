@@ -3,7 +3,7 @@
 import pytest
 
 from dynoform.domain import heroku_yml
-from dynoform.domain.heroku_yml import Command, Image
+from dynoform.domain.heroku_yml import Command, Image, Setup
 from dynoform.errors import InvalidInputError
 
 WHOLE = """
@@ -57,6 +57,7 @@ def test_images_and_commands_are_read() -> None:
         "release": Command("worker", "./migrate.sh && ./seed.sh"),
     }
     assert found.arguments == {"RAILS_ENV": "development", "DEPTH": "3", "FAST": "true"}
+    assert found.setup == Setup([("heroku-postgresql", "DATABASE")], {"S3_BUCKET": "my-bucket"})
 
 
 def test_without_run_each_image_runs_its_own_command() -> None:

@@ -9,7 +9,9 @@
 (defn greeting [environment]
   (str (get environment "GREETING" "Hello") " from Clojure\n"
        "dyno " (get environment "DYNO" "none")
-       ", release " (get environment "HEROKU_RELEASE_VERSION" "unknown") "\n"))
+       ;; of those apps that have dyno metadata
+       (when-let [release (get environment "HEROKU_RELEASE_VERSION")] (str ", release " release))
+       "\n"))
 
 (defn database [url]
   (try

@@ -10,7 +10,7 @@ final class Greeting
     {
         $greeting = $environment['GREETING'] ?? 'Hello';
         $dyno = $environment['DYNO'] ?? 'none';
-        $release = $environment['HEROKU_RELEASE_VERSION'] ?? 'unknown';
-        return "$greeting from PHP\ndyno $dyno, release $release\n";
+        $release = $environment['HEROKU_RELEASE_VERSION'] ?? null; // of those apps that have dyno metadata
+        return "$greeting from PHP\ndyno $dyno" . ($release === null ? '' : ", release $release") . "\n";
     }
 }

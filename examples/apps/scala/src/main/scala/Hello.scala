@@ -5,9 +5,11 @@ object Hello extends cask.MainRoutes {
   override def host = "0.0.0.0"
   override def port: Int = sys.env.getOrElse("PORT", "5000").toInt
 
-  def greeting(environment: Map[String, String]): String =
-    s"${environment.getOrElse("GREETING", "Hello")} from Scala\n" +
-      s"dyno ${environment.getOrElse("DYNO", "none")}, release ${environment.getOrElse("HEROKU_RELEASE_VERSION", "unknown")}\n"
+  def greeting(environment: Map[String, String]): String = {
+    // The release, of those apps that have dyno metadata.
+    val release = environment.get("HEROKU_RELEASE_VERSION").fold("")(", release " + _)
+    s"${environment.getOrElse("GREETING", "Hello")} from Scala\ndyno ${environment.getOrElse("DYNO", "none")}$release\n"
+  }
 
   @cask.get("/")
   def greet(): String = greeting(sys.env)

@@ -9,9 +9,9 @@ import java.util.Map;
 /** A small web app: greets, says which dyno of which release answered, and asks its database. */
 public class Hello {
     static String greeting(Map<String, String> environment) {
+        var release = environment.get("HEROKU_RELEASE_VERSION"); // of those apps that have dyno metadata
         return environment.getOrDefault("GREETING", "Hello") + " from Java\n"
-            + "dyno " + environment.getOrDefault("DYNO", "none")
-            + ", release " + environment.getOrDefault("HEROKU_RELEASE_VERSION", "unknown") + "\n";
+            + "dyno " + environment.getOrDefault("DYNO", "none") + (release == null ? "" : ", release " + release) + "\n";
     }
 
     static void database(Context context) {
