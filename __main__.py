@@ -15,6 +15,7 @@ from components.fleet import Fleet, Host
 from components.images import Distributed, DistributedArgs, Images, ImagesArgs
 from components.inventory import inventory
 from components.logplex import AUTHORITY, Logplex, LogplexArgs
+from components.metrics_agent import MetricsAgent, MetricsAgentArgs
 from components.registry import Registry, RegistryArgs
 from components.router import Router, RouterArgs
 from components.router_addresses import RouterAddresses, RouterAddressesArgs
@@ -148,6 +149,12 @@ if settings.router_addresses:
         f"{stack}-router-addresses",
         RouterAddressesArgs(fleet.hosts, settings.router_addresses, f"{settings.dyno_gateway} {settings.http_port}"),
     )
+told = [each.variables for each in (runtime, *private)]
+if settings.metrics_port:
+    addresses = {each.args.private_address or settings.platform_address: each for each in fleet.hosts}
+    metrics = MetricsAgent(f"{stack}-metrics-agent", MetricsAgentArgs(addresses, settings.metrics_port, authority))
+    told.append(metrics.variables)
+    pulumi.export("hostMetrics", pulumi.Output.secret(metrics.outputs))
 Logplex(
     f"{stack}-logplex",
     LogplexArgs(
@@ -223,7 +230,7 @@ pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apiTrust", "brought" if settings.api_certificate else "stack")
 pulumi.export("domain", settings.domain)
 public_ports = [settings.http_port, settings.https_port, ports.rendezvous]
-pulumi.export("inventory", inventory(fleet.hosts, [runtime, *private], public_ports))
+pulumi.export("inventory", inventory(fleet.hosts, told, public_ports))
 if ec2 and ec2.balancer_name is not None:
     pulumi.export("balancerName", ec2.balancer_name)
 pulumi.export("httpPort", settings.http_port)

@@ -82,12 +82,13 @@ class DynoRuntime(pulumi.ComponentResource):
             "dyno_runtime_platform_subnet": args.platform_subnet,
             "dyno_runtime_router_ports": args.router_ports,
             "dyno_runtime_addon_ports": [f"{FIRST_PORT}-{LAST_PORT}"],
-            "dyno_runtime_registry_port": args.registry_port,
-            "dyno_runtime_registry_ca_certificate": args.authority.cert_pem,
-            "dyno_runtime_registry_client_certificate": self._engine.cert_pem,
+            "registry_trust_address": args.registry_address,
+            "registry_trust_port": args.registry_port,
+            "registry_trust_ca_certificate": args.authority.cert_pem,
+            "registry_trust_client_certificate": self._engine.cert_pem,
             **({} if local else self._fleet_variables(host)),
         }
-        secrets = {"dyno_runtime_registry_client_key": self._engine.key_pem}
+        secrets = {"registry_trust_client_key": self._engine.key_pem}
         self.variables[host.inventory.name] = {**variables, **secrets}
         return Playbook(
             f"{self._name}-roles" if local else f"{self._name}-{host.inventory.name}-roles",
@@ -109,7 +110,6 @@ class DynoRuntime(pulumi.ComponentResource):
             **host.swarm_variables(),
             "dyno_runtime_private_address": host.args.private_address,
             "dyno_runtime_fleet_addresses": others,
-            "dyno_runtime_registry_address": self._args.registry_address,
             "host_runtime": host.args.runtime,
             "host_zone": host.args.zone,
             "dyno_runtime_manager": host.beside[0].name if host.beside else "",

@@ -5,23 +5,25 @@ from typing import Any
 
 import pulumi
 
-from components.dyno_runtime import DynoRuntime
 from components.fleet import Host
 from providers.dynoform import ansible_run
 
 
 def inventory(
-    hosts: Sequence[Host], runtimes: Sequence[DynoRuntime], public_ports: Sequence[int]
+    hosts: Sequence[Host], told: Sequence[Mapping[str, Mapping[str, Any]]], public_ports: Sequence[int]
 ) -> pulumi.Output[dict[str, Any]]:
     """All hosts, how they are reached and what the roles are told of them, in groups. A secret: keys are in it.
 
-    ``public_ports`` are those of the routers, which are open to everybody.
+    ``told`` are, of each component with roles, host → variables; ``public_ports`` are those of the routers, which are
+    open to everybody.
     """
-    variables = {name: values for runtime in runtimes for name, values in runtime.variables.items()}
+    variables: dict[str, dict[str, Any]] = {}
     for host in hosts:
         others = [other.args.private_address for other in hosts if other is not host]
         open_to = {"host_hardening_public_ports": list(public_ports), "host_hardening_fleet_addresses": others}
-        variables[host.inventory.name] = {**variables.get(host.inventory.name, {}), **open_to}
+        name = host.inventory.name
+        own = {key: value for each in told for key, value in each.get(name, {}).items()}
+        variables[name] = {**own, **open_to}
     described = {host.inventory.name: _host(host, variables[host.inventory.name], hosts[0]) for host in hosts}
     children: dict[str, Any] = {
         part: {"hosts": {name: {} for name in _names(hosts, part)}} for part in ("manager", "worker")

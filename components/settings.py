@@ -120,6 +120,8 @@ class Settings:
     """Image of the stack's → which updates of Debian's it is to have."""
     proxy_protocol_from: tuple[str, ...] = ()
     """Networks, in CIDR form, whose connections to routers begin with the PROXY protocol."""
+    metrics_port: int = 0
+    """Where Prometheus reads the hosts' figures; 0 for nowhere."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -178,13 +180,14 @@ class Settings:
             dyno_subnet=ipaddress.IPv4Network(config.require("dynoSubnet")),
             platform_subnet=ipaddress.IPv4Network(config.require("platformSubnet")),
             drain_networks=config.get("drainNetworks") or "",
-            machines=_machines(_hosts(config)),
+            machines=machines(_hosts(config)),
             ec2=_ec2(config),
             router_addresses=router_addresses,
             routing=config.get("routing") or "heroku",
             old_stacks=config.get("oldStacks") or "",
             updates={noun: config.get(key) or "" for noun, key in stack_settings.UPDATES.items()},
             proxy_protocol_from=stack_settings.proxy_networks(config.get("proxyProtocolFrom") or ""),
+            metrics_port=config.get_int("metricsPort") or 0,
             api_certificate=brought.chain if brought else "",
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
@@ -212,6 +215,8 @@ def _check(config: pulumi.Config) -> None:
         config.get("drainNetworks") or "", config.require("dynoSubnet"), config.require("platformSubnet")
     )
     stack_settings.check_routing(config.get("routing") or "heroku")
+    ports = (config.require_int(key) for key in ("httpPort", "httpsPort", "platformPort"))
+    stack_settings.check_metrics_port(config.get_int("metricsPort") or 0, *ports)
     stack_settings.proxy_networks(config.get("proxyProtocolFrom") or "")
     stack_settings.check_old_stacks(config.get("oldStacks") or "")
     for key in stack_settings.UPDATES.values():
@@ -273,7 +278,8 @@ def _hosts(config: pulumi.Config) -> Mapping[str, Any]:
     return ec2_settings.addressed(config.get_object("ec2") or {}, config.get_object("hosts") or {})
 
 
-def _machines(hosts: Mapping[str, Any]) -> tuple[MachineArgs, ...]:
+def machines(hosts: Mapping[str, Any]) -> tuple[MachineArgs, ...]:
+    """The hosts of the setting ``hosts``, each with an address, the one with the platform's services first."""
     if not hosts:
         return ()
     first = host_settings.platform_host(hosts)
@@ -301,22 +307,29 @@ def _machine(name: str, host: Mapping[str, Any]) -> MachineArgs:
 
 
 def _ec2(config: pulumi.Config) -> Ec2FleetArgs | None:
-    """The fleet at EC2, whose hosts are those of ``_machines`` in their order; None without one."""
+    """The fleet at EC2, whose hosts are those of ``machines`` in their order; None without one."""
     ec2, hosts = config.get_object("ec2") or {}, config.get_object("hosts") or {}
     if not ec2:
         return None
-    first = config.require_int("platformPort")
-    ports = PlatformPorts(*range(first, first + len(fields(PlatformPorts))))
-    public = (config.require_int("httpPort"), config.require_int("httpsPort"), ports.rendezvous)
-    machines = _machines(_hosts(config))
+    routers = config.require_int("httpPort"), config.require_int("httpsPort")
+    return ec2_fleet(ec2, hosts, routers, config.require_int("platformPort"))
+
+
+def ec2_fleet(
+    ec2: Mapping[str, Any], hosts: Mapping[str, Any], routers: tuple[int, int], platform_port: int
+) -> Ec2FleetArgs:
+    """The fleet of the settings ``ec2`` and ``hosts``; routers listen at ``routers``, http and https."""
+    ports = PlatformPorts(*range(platform_port, platform_port + len(fields(PlatformPorts))))
+    public = (*routers, ports.rendezvous)
+    found = machines(ec2_settings.addressed(ec2, hosts))
     return Ec2FleetArgs(
         stack=pulumi.get_stack(),
         region=ec2["region"],
         network=ec2.get("network", ec2_settings.DEFAULTS["network"]),
         subnets=ec2_settings.subnets(ec2),
-        groups=ec2_settings.groups(ec2, ec2_settings.Ports(public, (first, ports.rendezvous_dyno))),
+        groups=ec2_settings.groups(ec2, ec2_settings.Ports(public, (platform_port, ports.rendezvous_dyno))),
         public_key=ec2["publicKey"],
-        hosts=[_ec2_host(ec2, hosts, machine, platform=machine is machines[0]) for machine in machines],
+        hosts=[_ec2_host(ec2, hosts, machine, platform=machine is found[0]) for machine in found],
         backup_bucket=ec2.get("backupBucket", ""),
         backup_prefix=ec2.get("backupPrefix", ""),
         balanced_ports=public if ec2.get("loadBalancer") else (),

@@ -59,7 +59,9 @@ def variables(stack: str) -> dict[str, object]:
         dynos, platform = (ipaddress.IPv4Interface(one) for one in found)
         known |= {"dyno_runtime_dyno_subnet": str(dynos.network), "dyno_runtime_platform_subnet": str(platform.network)}
         trusted = sorted(TRUST.glob(f"{platform.ip}:*"))
-        known |= {"dyno_runtime_registry_port": int(trusted[0].name.rpartition(":")[2])} if trusted else {}
+        if trusted:
+            address, _, port = trusted[0].name.rpartition(":")
+            known |= {"registry_trust_address": address, "registry_trust_port": int(port)}
     return known
 
 

@@ -114,6 +114,7 @@ def _check_rules(found: StackSettings) -> None:
         "email": stack_settings.check_email,
         "apps": stack_settings.check_apps,
         "routing": stack_settings.check_routing,
+        "metricsPort": partial(_check_metrics_port, found),
         "oldStacks": stack_settings.check_old_stacks,
         "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),
@@ -131,6 +132,11 @@ def _check_rules(found: StackSettings) -> None:
         host_settings.router_addresses(found.text("routerAddresses"), addressed)
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
+
+
+def _check_metrics_port(found: StackSettings, value: Any) -> None:
+    http, https, platform = (found.port(key) for key in ("httpPort", "httpsPort", "platformPort"))
+    stack_settings.check_metrics_port(int(value), http, https, platform)
 
 
 def _mapping(file: Path, section: str) -> dict[str, Any]:

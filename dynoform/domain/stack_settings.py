@@ -48,6 +48,16 @@ def check_ports(http: int, https: int, platform: int) -> None:
             raise _wrong(key, f"{port} is one of the platform's own, {platform} to {last} (platformPort)")
 
 
+def check_metrics_port(metrics: int, http: int, https: int, platform: int) -> None:
+    """Raises ``InvalidInputError`` when ``metricsPort`` is no port, or one of the stack's others; 0 is none."""
+    if not 0 <= metrics <= LAST_PORT:
+        raise _wrong("metricsPort", f"{metrics} is not a port (1 to {LAST_PORT}, or 0 for none)")
+    others = {http: "httpPort", https: "httpsPort"}
+    others |= dict.fromkeys(range(platform, platform + PLATFORM_PORTS), "one of the platform's own (platformPort)")
+    if metrics in others:
+        raise _wrong("metricsPort", f"{metrics} is also {others[metrics]}", "9100 is customary")
+
+
 def check_subnets(dynos: str, platform: str) -> None:
     """Raises ``InvalidInputError`` naming the setting when a network cannot be used, or both overlap."""
     first, second = subnet("dynoSubnet", dynos), subnet("platformSubnet", platform)

@@ -53,7 +53,7 @@ def test_ansible_reads_how_hosts_are_reached_and_what_roles_are_told(shell: dict
         "host_drain_manager": "one",
         "host_zone": "eu-central-1b",
         "dyno_runtime_stack": "local",
-        "dyno_runtime_registry_client_key": "a-key",
+        "registry_trust_client_key": "a-key",
         "host_hardening_public_ports": [80, 443, 7405],
     }
     assert {name: two[name] for name in wanted} == wanted

@@ -51,6 +51,7 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:acmeAccountKey": "k" * 43,
             "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
             "dynoform:routing": "better",
+            "dynoform:metricsPort": "9100",
             "dynoform:proxyProtocolFrom": "10.20.0.0/24, fd00::/64",
         }
     )
@@ -85,10 +86,32 @@ def test_every_host_knows_the_others_and_where_the_registry_is(spread: list[dict
     three = made["three"]["variables"]
     assert three["dyno_runtime_private_address"] == "10.0.0.3"
     assert three["dyno_runtime_fleet_addresses"] == ["10.0.0.1", "10.0.0.2", "10.0.0.4"]
-    assert three["dyno_runtime_registry_address"] == "10.0.0.1"
+    assert three["registry_trust_address"] == "10.0.0.1"
     places = {name: (each["variables"]["host_zone"], each["variables"]["host_runtime"]) for name, each in made.items()}
     assert places == {"one": ("a", "common"), "two": ("b", "common"), "three": ("a", "common"), "four": ("", "acme")}
     assert {name for name, each in made.items() if each["variables"]["host_platform"] == "true"} == {"one"}
+
+
+def test_each_hosts_figures_are_at_its_private_address_with_a_certificate_for_it(spread: list[dict[str, Any]]) -> None:
+    made = {name: each["variables"] for name, each in playbooks(spread, "metrics_agent").items()}
+    assert {name: (each["metrics_agent_address"], each["metrics_agent_port"]) for name, each in made.items()} == {
+        name: (f"10.0.0.{number}", 9100) for number, name in enumerate(("one", "two", "three", "four"), 1)
+    }
+    assert all("metrics_agent_key" not in each for each in made.values())
+    certificates = {
+        each["name"].removeprefix("local-metrics-agent-"): each["inputs"]
+        for each in spread
+        if each["type"] == "dynoform:index:Certificate" and "metrics-agent" in each["name"]
+    }
+    assert (certificates["two-certificate"]["ipAddresses"], certificates["two-certificate"]["client"]) == (
+        ["10.0.0.2"],
+        False,
+    )
+    assert certificates["reader-certificate"]["client"] is True
+
+
+def test_nobodys_figures_are_read_unasked(platform: list[dict[str, Any]]) -> None:
+    assert not [each["name"] for each in platform if "metrics-agent" in each["name"]]
 
 
 def test_one_of_all_routers_hosts_has_the_addresses(spread: list[dict[str, Any]]) -> None:

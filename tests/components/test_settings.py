@@ -171,6 +171,8 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
             "dynoform:platformSubnet: 172.29.1.0/24 overlaps dynoSubnet 172.29.0.0/22",
         ),
         ({"routing": "least"}, "dynoform:routing: 'least' is no way to choose a dyno"),
+        ({"metricsPort": "65536"}, "dynoform:metricsPort: 65536 is not a port (1 to 65535, or 0 for none)"),
+        ({"metricsPort": "8080"}, "dynoform:metricsPort: 8080 is also httpPort"),
         ({"oldStacks": "heroku-20"}, "dynoform:oldStacks: Couldn't find that stack (heroku-20)"),
         ({"runImageUpdates": "all"}, "dynoform:runImageUpdates: 'all' was not written by bin/dynoform patch"),
         ({"proxyProtocolFrom": "10.0.0.0/24,here"}, "dynoform:proxyProtocolFrom: 'here' is not a network"),

@@ -103,11 +103,11 @@ class FleetPlatform:
             "dyno_runtime_private_address": host.address,
             "dyno_runtime_fleet_addresses": [peer.address for peer in peers if peer is not host],
             "dyno_runtime_router_ports": [HTTP_PORT, HTTPS_PORT],
-            "dyno_runtime_registry_address": REGISTRY,
-            "dyno_runtime_registry_port": REGISTRY_PORT,
-            "dyno_runtime_registry_ca_certificate": self.authority.pem.decode(),
-            "dyno_runtime_registry_client_certificate": certificate.decode(),
-            "dyno_runtime_registry_client_key": key.decode(),
+            "registry_trust_address": REGISTRY,
+            "registry_trust_port": REGISTRY_PORT,
+            "registry_trust_ca_certificate": self.authority.pem.decode(),
+            "registry_trust_client_certificate": certificate.decode(),
+            "registry_trust_client_key": key.decode(),
             **variables,
         }
 

@@ -39,9 +39,10 @@ VARIABLES: dict[str, Any] = {
     "dyno_runtime_platform_subnet": "172.29.68.0/24",
     "dyno_runtime_router_ports": [ROUTER_PORT],
     "dyno_runtime_addon_ports": [ADDON_PORT],
-    "dyno_runtime_registry_ca_certificate": "ca",
-    "dyno_runtime_registry_client_certificate": "certificate",
-    "dyno_runtime_registry_client_key": "key",
+    "registry_trust_address": PLATFORM_GATEWAY,
+    "registry_trust_ca_certificate": "ca",
+    "registry_trust_client_certificate": "certificate",
+    "registry_trust_client_key": "key",
 }
 host = testinfra.get_host("local://")
 

@@ -29,7 +29,7 @@ def test_subnets_and_port_are_those_that_were_made(folders: Path) -> None:
         "172.29.64.0/22",
         "172.29.68.0/24",
     )
-    assert found["dyno_runtime_registry_port"] == 7400
+    assert (found["registry_trust_address"], found["registry_trust_port"]) == ("172.29.68.1", 7400)
 
 
 def test_half_of_it_is_enough_to_remove_the_rest(folders: Path) -> None:

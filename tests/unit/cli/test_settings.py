@@ -88,6 +88,7 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
             "dynoform:apps.shop.formation.web: Couldn't find that dyno size (XXL). Available sizes are: Eco, Basic",
         ),
         ("dynoform:routing: least", "dynoform:routing: 'least' is no way to choose a dyno"),
+        ("dynoform:metricsPort: 7403", "dynoform:metricsPort: 7403 is also one of the platform's own (platformPort)"),
         ("dynoform:oldStacks: heroku-20", "dynoform:oldStacks: Couldn't find that stack (heroku-20)"),
         ("dynoform:proxyProtocolFrom: ::/0", "dynoform:proxyProtocolFrom: ::/0 is everybody"),
         ("dynoform:routerAddresses: here", "dynoform:routerAddresses: 'here' is no IPv4 address"),
