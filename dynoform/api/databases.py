@@ -38,6 +38,9 @@ class Shown:
     addon: Addon
     access: Access
     facts: Mapping[str, Any]
+    protection: Mapping[str, Any] | None = None
+    """How its repository of backups was, see ``dynoform.domain.protection.state``; None before the first look."""
+    forked_from: str | None = None
 
 
 def find(session: Session, caller: Account, reference: str, service: str, needs: Permission) -> Addon:
@@ -78,13 +81,13 @@ def access(services: Services, found: Database, used: DatabaseCredential) -> Acc
 
 async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
     """A database with what it says of itself, if it does so in time."""
-    addon, how = await run_in_threadpool(_known, services, caller, reference, service)
+    addon, how, found = await run_in_threadpool(_known, services, caller, reference, service)
     change_id = await run_in_threadpool(_ask, services, caller, reference, service, data_services.INSPECT, None)
     try:
         facts = await _answer(services, change_id)
     except (UnavailableError, InvalidInputError):
         facts = {}
-    return Shown(addon, how, facts)
+    return Shown(addon, how, facts, found.protection, found.forked_from)
 
 
 async def perform(
@@ -112,11 +115,11 @@ def state(services: Services, caller: Account, reference: str, service: str) -> 
         return {"message": "preparing" if waits else "available", "waiting?": waits}
 
 
-def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access]:
+def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access, Database]:
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY)
         found = database(session, addon)
-        return addon, access(services, found, store.credential(session, services.vault, addon.id))
+        return addon, access(services, found, store.credential(session, services.vault, addon.id)), found
 
 
 def _ask(

@@ -21,6 +21,8 @@ REDIS = "heroku-redis"
 NAMES = frozenset({POSTGRES, REDIS})
 """The services whose add-ons are databases of the platform's own; also their providers' names."""
 
+POSTGRES_PORT = 5432
+"""Inside a server's own container."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
 
@@ -30,7 +32,8 @@ KILL_ALL = "kill_all"
 INSPECT = "inspect"
 CONFIGURE = "configure"
 MAINTAIN = "maintain"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN)
+PROTECT = "protect"
+OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, PROTECT)
 """What can be done to a database besides making, changing and destroying it."""
 
 GRACE = timedelta(minutes=30)
