@@ -34,6 +34,7 @@ BUILDS = "/var/lib/dynoform/builds"
 """What a build needs on disk: a source that is fetched, layers on their way to the registry."""
 MANAGERS = "node.role==manager"
 REPOSITORIES = "/var/lib/dynoform/repositories"
+BACKUPS = "/var/lib/dynoform/backups"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._certificate_key = self._secret("certificate-key", self._sealing_key())
         self._sources = self._volume("sources")
         self._repositories = self._volume("repositories")
+        self._backups = self._volume("backups")
         self._api()
         self._reconciler()
         self._builder()
@@ -128,6 +130,7 @@ class ControlPlane(pulumi.ComponentResource):
         own.append(self._certificate_key_file(USER))
         secrets = [*own, *self._registry_client("api", USER), *self._acme_files()]
         mounts = [Mount(self._sources.name, SOURCES), Mount(self._repositories.name, REPOSITORIES)]
+        mounts.append(Mount(self._backups.name, BACKUPS, read_only=True))
         ports = {API_PORT: self._args.api_port}
         # Room for git, which runs beside it for each push and fetch.
         acme: dict[str, pulumi.Input[str]] = {}
@@ -209,8 +212,9 @@ class ControlPlane(pulumi.ComponentResource):
             "DYNOFORM_KAFKA_IMAGE": self._args.kafka_image,
         }
         # Room for two Pulumis with their plugins; while nothing changes it has none.
+        mounts = [ENGINE, Mount(self._backups.name, BACKUPS)]
         self._process(
-            "databases", secrets, [ENGINE], memory_mib=1024, environment=environment, image=self._args.addons_image
+            "databases", secrets, mounts, memory_mib=1024, environment=environment, image=self._args.addons_image
         )
 
     def _process(

@@ -13,6 +13,7 @@ from dynoform.errors import ConfigurationError, InvalidInputError
 SECRETS = Path("/run/secrets")
 SOURCES = Path("/var/lib/dynoform/sources")
 REPOSITORIES = Path("/var/lib/dynoform/repositories")
+BACKUPS = Path("/var/lib/dynoform/backups")
 ROUTER = Path("/var/lib/dynoform/router")
 CGROUPS = Path("/host/cgroup")
 CONTAINERS = Path("/host/containers")
@@ -53,6 +54,8 @@ class Configuration:
     secrets: Path = SECRETS
     sources: Path = SOURCES
     repositories: Path = REPOSITORIES
+    backups: Path = BACKUPS
+    """Where logical backups of databases are, encrypted."""
     router: Path = ROUTER
     cgroups: Path = CGROUPS
     """Where the host's /sys/fs/cgroup is seen."""
@@ -122,6 +125,7 @@ class Configuration:
             secrets=Path(read.text("SECRETS", str(SECRETS))),
             sources=Path(read.text("SOURCES", str(SOURCES))),
             repositories=Path(read.text("REPOSITORIES", str(REPOSITORIES))),
+            backups=Path(read.text("BACKUPS", str(BACKUPS))),
             router=Path(read.text("ROUTER", str(ROUTER))),
             containers=Path(read.text("CONTAINERS", str(CONTAINERS))),
             cgroups=Path(read.text("CGROUPS", str(CGROUPS))),

@@ -1,8 +1,12 @@
 """Databases of add-ons without an engine: the providers are the real ones, on the tests' own PostgreSQL."""
 
+import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,14 +14,44 @@ import psycopg
 from sqlalchemy import make_url
 
 from dynoform.addons.databases import Place
+from dynoform.addons.engine import Job, JobState
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.addons.queue import Surroundings
 from dynoform.addons.redis import RedisProvider
+from dynoform.addons.transfers import FOLDER, Transfers
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
+from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
 from dynoform.errors import UnavailableError
 from dynoform.store.addon_services import register_own
+from tests.postgres import binaries
+
+
+def repository(*backups: dict[str, Any], code: int = 0, message: str = "ok", waits: str | None = None) -> str:
+    """What is said of a repository that has these backups."""
+    stanza = {
+        "backup": list(backups),
+        "archive": [{"max": "000000010000000000000009"}],
+        "status": {"code": code, "message": message, "lock": {"backup": {"held": False}}},
+    }
+    server = {"now": datetime.now(UTC).isoformat(), "waits_since": waits}
+    return f"{json.dumps(server)}\n{json.dumps([stanza])}\n"
+
+
+def backup(ago: timedelta, kind: str = "full", segment: str = "000000010000000000000009") -> dict[str, Any]:
+    """A backup as pgBackRest shows it."""
+    stop = int((datetime.now(UTC) - ago).timestamp())
+    return {
+        "type": kind,
+        "timestamp": {"start": stop - 2, "stop": stop},
+        "archive": {"start": segment, "stop": segment},
+        "info": {"repository": {"delta": 3_000_000}},
+    }
+
+
+PROGRAM = CHECKOUT / "images/postgres/transfer"
+SAID = repository(backup(timedelta(hours=1)))
 
 
 @dataclass
@@ -26,6 +60,16 @@ class LocalEngine:
 
     url: str
     published: set[int] = field(default_factory=set)
+    said: str = SAID
+    """What the program of continuous protection says of its repository."""
+    started: list[list[str]] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    """Those that were begun and not taken away."""
+    begun: list[Job] = field(default_factory=list)
+    backups: Path = Path()
+    done: dict[str, JobState] = field(default_factory=dict)
+    fails: str = ""
+    """Why jobs fail."""
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
@@ -34,6 +78,8 @@ class LocalEngine:
         return self.published
 
     def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
+        if argv[0] == "/opt/dynoform/protect":
+            return self.said if argv[1] == "state" else ""
         assert argv[0] == "psql", "there is no Valkey here"
         url = make_url(self.url)
         server = ["--host", str(url.host), "--port", str(url.port), "--username", str(url.username)]
@@ -50,6 +96,41 @@ class LocalEngine:
 
     def image(self, service: str) -> str:
         return ""
+
+    def start(self, service: str, argv: Sequence[str], user: str) -> None:
+        self.started.append([service, *argv])
+
+    def job(self, name: str) -> JobState | None:
+        return self.done.get(name, JobState(False, self.fails)) if name in self.jobs else None
+
+    def has_jobs(self, ending: str) -> bool:
+        return any(name.endswith(ending) for name in self.jobs)
+
+    def _transfer(self, job: Job) -> None:
+        """Run the image's own program here, to its end."""
+        url, folder = make_url(self.url), str(self.backups)
+        told = job.stdin.replace("port=5432", f"port={url.port}").replace("sslmode=require", "sslmode=disable")
+        words = [word.replace(FOLDER, folder) for word in job.argv[1:]]
+        path = f"{binaries()}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", PROGRAM, *words],
+            input=told,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            env={"PATH": path, "LANG": "C.UTF-8"},
+        )
+        self.done[job.name] = JobState(False, done.stdout if done.returncode else "", done.stdout)
+
+    def begin(self, job: Job) -> None:
+        self.jobs[job.name] = job
+        self.begun.append(job)
+        if job.argv[0] == "/opt/dynoform/transfer":
+            self._transfer(job)
+
+    def end(self, name: str) -> None:
+        self.jobs.pop(name, None)
 
 
 @dataclass
@@ -76,6 +157,7 @@ class Local:
     worker: Worker
     engine: LocalEngine
     made: Made
+    transfers: Transfers
 
     def connect(self, url: str) -> "psycopg.Connection[tuple[Any, ...]]":
         """As a client does, by an add-on's URL; the server is the tests' own wherever that leads."""
@@ -101,16 +183,19 @@ def local(services: Services) -> Local:
     configuration = replace(services.configuration, postgres_image="postgres:1")
     engine, made = LocalEngine(services.configuration.database_url), Made()
     place = Place(configuration, services.store, services.vault, engine, made)
+    postgres = PostgresProvider(place)
+    engine.backups = services.configuration.backups
+    engine.backups.mkdir(exist_ok=True)
     worker = Worker(
         services.store,
         services.vault,
-        {data_services.POSTGRES: PostgresProvider(place), data_services.REDIS: RedisProvider(place)},
+        {data_services.POSTGRES: postgres, data_services.REDIS: RedisProvider(place)},
         Surroundings(configuration.api_url, "local"),
         services.logs,
         services.journal,
         others=(addons.PARTNER, own_services.SCHEDULER),
     )
-    return Local(worker, engine, made)
+    return Local(worker, engine, made, Transfers(place, postgres, engine.backups, services.journal))
 
 
 def clean(services: Services) -> None:

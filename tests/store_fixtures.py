@@ -30,6 +30,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configur
                 "DYNOFORM_SECRETS": str(secrets),
                 "DYNOFORM_SOURCES": str(tmp_path_factory.mktemp("sources")),
                 "DYNOFORM_REPOSITORIES": str(tmp_path_factory.mktemp("repositories")),
+                "DYNOFORM_BACKUPS": str(tmp_path_factory.mktemp("backups")),
                 "DYNOFORM_PLATFORM_ADDRESS": "127.0.0.1",
                 "DYNOFORM_DATA_ADDRESS": "172.29.0.1",
                 "DYNOFORM_EMAIL": EMAIL,

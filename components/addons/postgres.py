@@ -16,6 +16,8 @@ PORT = 5432
 """In the container."""
 USER = "800"
 """The image's user."""
+REPOSITORY = "repository.conf"
+"""The secret file that opens the repository of backups."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class PostgresArgs:
         certificate: what it shows to clients, who then have to encrypt; None for clear text.
         memory_mib: hard limit.
         cache_mib, connections: its shared buffers, and how many clients it takes; None for the image's own.
+        repository: what opens its repository of backups, pgBackRest's configuration; None where nothing is archived.
+        restored: whether its data are made by a restore, which it waits for.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
     """
@@ -50,6 +54,8 @@ class PostgresArgs:
     memory_mib: int = 256
     cache_mib: int | None = None
     connections: int | None = None
+    repository: pulumi.Input[str] | None = None
+    restored: bool = False
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,28 +78,37 @@ class Postgres(pulumi.ComponentResource):
             password = Password(f"{name}-password", PasswordArgs(), self._own)
             self.database_password = swarm_secret(f"{name}-secret", args.stack, password.value, self)
             secrets.append(SecretFile("database_password", self.database_password, uid=USER))
-        service = docker.Service(f"{name}-service", self._service(self._volume(), secrets), opts=self._own)
+        mounts = [Mount(self._volume("data", args.noun).name, "/var/lib/postgresql")]
+        if args.repository is not None:
+            opens = swarm_secret(f"{name}-repository", args.stack, args.repository, self, args.labels)
+            secrets.append(SecretFile(REPOSITORY, opens, uid=USER))
+            mounts.append(Mount(self._volume("backups", f"{args.noun}-backups").name, "/var/lib/pgbackrest"))
+        service = docker.Service(f"{name}-service", self._service(mounts, secrets), opts=self._own)
         # Known only once the service runs, so whoever uses the address waits for it.
         self.host = service.id.apply(lambda _: args.address)
         self.port = service.id.apply(lambda _: args.port)
         self.register_outputs({"host": self.host, "port": self.port})
 
-    def _volume(self) -> docker.Volume:
+    def _volume(self, what: str, noun: str) -> docker.Volume:
         args = self._args
-        return stack_volume(f"{self._name}-data", args.stack, args.noun, self, keep=args.keep, labels=args.labels)
+        return stack_volume(f"{self._name}-{what}", args.stack, noun, self, keep=args.keep, labels=args.labels)
 
     def _environment(self) -> dict[str, pulumi.Input[str]]:
         args = self._args
         found: dict[str, pulumi.Input[str]] = {"POSTGRES_USER": args.user}
         if args.certificate:
             found["POSTGRES_CERTIFICATE"] = args.certificate.path
+        if args.repository is not None:
+            found["POSTGRES_REPOSITORY"] = f"/run/secrets/{REPOSITORY}"
+        if args.restored:
+            found["POSTGRES_AWAITS"] = "yes"
         if args.cache_mib is not None:
             found["POSTGRES_SHARED_BUFFERS"] = f"{args.cache_mib}MB"
         if args.connections is not None:
             found["POSTGRES_MAX_CONNECTIONS"] = str(args.connections)
         return found
 
-    def _service(self, volume: docker.Volume, secrets: Sequence[SecretFile]) -> docker.ServiceArgs:
+    def _service(self, mounts: Sequence[Mount], secrets: Sequence[SecretFile]) -> docker.ServiceArgs:
         args = self._args
         return service_args(
             ServiceSpec(
@@ -103,7 +118,7 @@ class Postgres(pulumi.ComponentResource):
                 network_id=args.network_id,
                 environment=self._environment(),
                 secrets=secrets,
-                mounts=[Mount(volume.name, "/var/lib/postgresql")],
+                mounts=mounts,
                 ports={PORT: args.port},
                 scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
                 # Those of apps are seen to by who makes them: the first look at a container takes a whole interval,

@@ -2,18 +2,21 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
-from dynoform.domain import data_services
+from dynoform.domain import data_services, protection
 from dynoform.domain.data_services import Access, DataPlan
-from dynoform.store import databases
+from dynoform.domain.protection import Seen
+from dynoform.errors import NotFoundError
+from dynoform.store import databases, transfers
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store, now
-from dynoform.store.tables import Database, DatabaseCredential
+from dynoform.store.tables import Addon, Database, DatabaseCredential
 
 
 class Containers(Protocol):
@@ -36,6 +39,21 @@ class Containers(Protocol):
 
     def image(self, service: str) -> str:
         """What a service runs from; empty where there is none."""
+
+    def start(self, service: str, argv: "list[str]", user: str) -> None:
+        """Start a program and leave it to itself."""
+
+    def job(self, name: str) -> JobState | None:
+        """How a job stands; None when there is none."""
+
+    def begin(self, job: Job) -> None:
+        """Run a job in a container of its own."""
+
+    def end(self, name: str) -> None:
+        """Take a job away."""
+
+    def has_jobs(self, ending: str) -> bool:
+        """Whether there are jobs whose names end so."""
 
 
 class Makes(Protocol):
@@ -75,11 +93,14 @@ class Place:
         """The name of the add-on's service on Swarm."""
         return f"{self.configuration.stack}_addon-{addon_id}"
 
-    def known(self, wanted: Resource) -> Known:
-        """The add-on's database; its place and its first credential are made when there are none."""
+    def known(self, wanted: Resource, like: uuid.UUID | None = None) -> Known:
+        """The add-on's database; its place and its first credential are made when there are none.
+
+        ``like`` is the add-on whose data a new one gets. Raises ``NotFoundError`` when that is gone.
+        """
         ports = self.engine.published_ports()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports)
+            found = databases.place(session, wanted.uuid, ports, like)
             used = databases.credential(session, self.vault, wanted.uuid)
             works = databases.all_credentials(session, wanted.uuid)
             over = tuple(each.username for each in databases.ended(session, wanted.uuid))
@@ -104,9 +125,76 @@ class Place:
         with self.store.transaction() as session:
             session.get_one(Database, wanted.uuid).maintained_at = now(session)
 
-    def up(self, wanted: Resource, port: int, image: str, plan: DataPlan, *, again: bool = False) -> None:
-        """Have the add-on's service be as its plan says; ``again`` where what was made may be gone."""
-        told = self._instance(wanted, port, image, plan)
+    def repository(self, addon_id: uuid.UUID, plan: str) -> str:
+        """What opens a database's repository of backups, made when there is none."""
+        with self.store.transaction() as session:
+            return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
+
+    def source(self, addon_id: uuid.UUID) -> str:
+        """What opens the repository of a database that is there. Raises ``NotFoundError`` when it is gone."""
+        with self.store.transaction() as session:
+            addon = session.get(Addon, addon_id)
+            if addon is None or session.get(Database, addon_id) is None:
+                raise NotFoundError("The database to copy was destroyed meanwhile", resource="add_on")
+            return protection.repository(databases.cipher(session, self.vault, addon_id), addon.plan.name)
+
+    def looked(
+        self,
+        wanted: Resource,
+        seen: Seen | None,
+        *,
+        runs: bool = False,
+        drill: Mapping[str, Any] | None = None,
+        why: str = "",
+    ) -> Sequence[str]:
+        """Keep what a look at a repository came to, or ``why`` to nothing; returns what logs are told.
+
+        ``runs`` says whether a backup is being made; ``drill`` is one that has ended.
+        """
+        with self.store.transaction() as session:
+            before = session.get_one(Database, wanted.uuid).protection
+            after = protection.state(seen, wanted.plan, before, drill) if seen else protection.silent(why, before)
+            databases.looked(session, wanted.uuid, after, protection.next_look(now(session), runs=runs))
+        return protection.lines(wanted.name, before, after)
+
+    def drill_is_due(self, wanted: Resource) -> bool:
+        """Whether the latest backup is to be restored for a trial; the first time some while after there is one."""
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            found.drill_at = found.drill_at or now(session) + protection.DRILL_FIRST
+            return found.drill_at <= now(session)
+
+    def drilled(self, wanted: Resource) -> None:
+        """A drill was begun: the next one is a while away."""
+        with self.store.transaction() as session:
+            session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
+
+    def has_last_backup(self, wanted: Resource) -> bool:
+        """Whether the logical backup is made, or came to nothing, that is kept when a database is destroyed.
+
+        None is made of one that was never there, or whose app is gone as well: nobody could have it.
+        """
+        with self.store.transaction() as session:
+            addon, found = session.get_one(Addon, wanted.uuid), session.get(Database, wanted.uuid)
+            if addon.app_id is None or found is None or found.protection is None:
+                return True
+            return transfers.final(session, self.vault, addon).finished_at is not None
+
+    def up(
+        self,
+        wanted: Resource,
+        port: int,
+        image: str,
+        plan: DataPlan,
+        *,
+        again: bool = False,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Have the add-on's service be as its plan says; ``again`` where what was made may be gone.
+
+        ``more`` is what this service's component is told besides.
+        """
+        told = self._instance(wanted, port, image, plan) | dict(more or {})
         self.stacks.up(str(wanted.uuid), told, again=again or wanted.attempt > 1)
 
     def destroy(self, wanted: Resource, image: str, plan: DataPlan) -> None:

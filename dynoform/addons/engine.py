@@ -1,8 +1,9 @@
 """The host's engine, as far as databases need it: programs inside their containers, and what a killed change left."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import docker
@@ -20,6 +21,42 @@ SECONDS = 60
 _STDOUT = 1
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_WORKS = ("running", "paused", "restarting")
+_UNTOLD = 75
+"""How a job ends that waited for what it is told, and did not get it."""
+_LINES, _TELLING = 60, 3
+"""Of what a job says: those that are kept, and those that say why it failed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program in a container of its own.
+
+    Parameters:
+        addon: whose it is.
+        stdin: what it is told; in no list of processes and no log.
+        volumes: name, path in the container, ``rw`` or ``ro``.
+    """
+
+    name: str
+    addon: str
+    image: str
+    argv: Sequence[str]
+    stdin: str
+    volumes: Sequence[tuple[str, str, str]]
+    memory_mib: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
+    """The service whose network it has, as if it were in its container; none of any otherwise."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """Whether a job is at work, why it failed if it is not (empty when it did not), and the last lines that it said."""
+
+    works: bool
+    failure: str
+    said: str = ""
 
 
 class Engine:
@@ -99,6 +136,73 @@ class Engine:
         container = self._container(service)
         with _explained(f"kill {service}"), suppress(NotFound):
             self._client.kill(container, "SIGKILL")
+
+    def start(self, service: str, argv: Sequence[str], user: str) -> None:
+        """Start a program in the container of a service, and leave it to itself."""
+        container = self._container(service)
+        with _explained(f"{argv[0]} in {service}"):
+            self._client.exec_start(self._client.exec_create(container, list(argv), user=user)["Id"], detach=True)
+
+    def job(self, name: str) -> JobState | None:
+        """How a job stands; None when there is none, or when it was never told what to do."""
+        with _explained(f"look at {name}"):
+            try:
+                found = self._client.inspect_container(name)["State"]
+                said = self._client.logs(name, tail=_LINES).decode(errors="replace")
+                if found["Status"] in _WORKS:
+                    return JobState(True, "", said)
+                if found["Status"] == "created" or found["ExitCode"] == _UNTOLD:
+                    self._client.remove_container(name, v=True, force=True)
+                    return None
+            except NotFound:
+                return None
+        why = " ".join(" ".join(said.splitlines()[-_TELLING:]).split())[:500]
+        return JobState(False, (why or f"exit code {found['ExitCode']}") if found["ExitCode"] else "", said)
+
+    def begin(self, job: Job) -> None:
+        """Run a job in a container of its own, which ends with it."""
+        network = f"container:{self._container(job.beside)}" if job.beside else "none"
+        api, uses = self._client, {source: {"bind": path, "mode": mode} for source, path, mode in job.volumes}
+        with _explained(f"begin {job.name}"):
+            host = api.create_host_config(
+                binds=uses,
+                network_mode=network,
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                mem_limit=job.memory_mib * 2**20,
+                tmpfs={"/tmp": "mode=1777,size=64m", "/run/postgresql": "mode=1777,size=1m"},  # noqa: S108 - its own
+                log_config={"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
+            )
+            made = api.create_container(
+                job.image,
+                entrypoint=list(job.argv),
+                name=job.name,
+                labels={STACK_LABEL: self._stack, ADDON_LABEL: job.addon},
+                environment=dict(job.environment),
+                stdin_open=True,
+                host_config=host,
+            )["Id"]
+            connection: Any = api.attach_socket(made, params={"stdin": 1, "stream": 1})
+            try:
+                api.start(made)
+                stream = getattr(connection, "_sock", connection)
+                stream.settimeout(SECONDS)
+                stream.sendall(job.stdin.encode())
+            finally:
+                connection._response.close()
+                connection.close()
+
+    def end(self, name: str) -> None:
+        """Take a job away; one that is not there is gone already."""
+        with _explained(f"end {name}"), suppress(NotFound):
+            self._client.remove_container(name, v=True, force=True)
+
+    def has_jobs(self, ending: str) -> bool:
+        """Whether this stack has jobs whose names end so, at work or not."""
+        with _explained("list jobs"):
+            found = self._client.containers(all=True, filters={"label": f"{STACK_LABEL}={self._stack}"})
+        return any(name.endswith(ending) for each in found for name in each["Names"])
 
     def remove_unknown(self, addon: str, known: set[str]) -> None:
         """Take away services and secrets of an add-on whose ids are not ``known``; data are in volumes, which stay."""

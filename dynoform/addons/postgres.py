@@ -9,13 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynoform.addons.databases import DatabaseProvider, Known
+from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services
+from dynoform.domain import data_services, protection
 from dynoform.domain.data_services import DataPlan
+from dynoform.domain.protection import Seen, Source
+from dynoform.errors import NotFoundError, UnavailableError
 
 _SUPERUSER = "postgres"
 _PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname"]
 _READY = ["pg_isready", "--quiet", "--host=127.0.0.1"]
+_PROTECT = ["/opt/dynoform/protect"]
+_RESTORE = ["/opt/dynoform/restore"]
+_JOB, _DRILL = "-restore", "-drill"
+_RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
 SELECT json_build_object(
     'version', current_setting('server_version'),
@@ -32,11 +39,19 @@ class PostgresProvider(DatabaseProvider):
     service = data_services.POSTGRES
 
     def provision(self, wanted: Resource) -> Answer:
-        """A server, the database, its first user."""
-        known, plan = self._place.known(wanted), self._plan(wanted)
-        self._up(wanted, known)
+        """A server, the database, its first user; or another's data, where that is wanted, and users of its own."""
+        source = protection.source(wanted.options)
+        try:
+            known, plan = self._place.known(wanted, source.addon_id if source else None), self._plan(wanted)
+            if source is None:
+                self._make(wanted, known, awaits=False)
+            elif not self._brought(wanted, source):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        self._ready(wanted)
         self._sql(wanted, "postgres", _database(known, plan))
-        self._sql(wanted, known.name, _users(known))
+        self._sql(wanted, known.name, _users(known) + (_strangers(known) if source else ""))
         return Answer(
             config={"DATABASE_URL": known.access.postgres_url},
             provider_id=str(wanted.uuid),
@@ -67,6 +82,8 @@ class PostgresProvider(DatabaseProvider):
             self._sql(wanted, "postgres", _database(known, plan))
             self._sql(wanted, known.name, _users(known) + _extensions(known, details.get("extensions") or ()))
             return Answer()
+        if operation == data_services.PROTECT:
+            return self._protect(wanted)
         if operation == data_services.MAINTAIN:
             return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
@@ -76,10 +93,101 @@ class PostgresProvider(DatabaseProvider):
         """PostgreSQL's."""
         return self._place.configuration.postgres_image
 
+    def deprovision(self, wanted: Resource) -> Answer:
+        """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
+        if not self._place.has_last_backup(wanted):
+            return Answer(again_after=_LAST_LOOK_SECONDS)
+        for job in (_JOB, _DRILL):
+            self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
+        return super().deprovision(wanted)
+
+    def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
+        """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
+        if not lost:
+            return super()._maintain(wanted, lost=lost)
+        if not self._brought(wanted, Source(wanted.uuid), again=True):
+            return Answer(again_after=_RESTORE_LOOK_SECONDS)
+        self._ready(wanted)
+        known = self._place.known(wanted)
+        self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
+        self._place.maintained(wanted)
+        return Answer()
+
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
-        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
+        self._make(wanted, known, again=again, awaits=True)
+        self._ready(wanted)
+
+    def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
+        """Have the server run; one that ``awaits`` its data never begins with none."""
+        more = {"repository": self._place.repository(wanted.uuid, wanted.plan), "restored": awaits}
+        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again, more=more)
+
+    def _ready(self, wanted: Resource) -> None:
         # By TCP, which answers once the server is open: while it starts there is the socket alone.
         self._place.engine.wait(self._place.service(wanted.uuid), _READY, _SUPERUSER)
+
+    def _brought(self, wanted: Resource, source: Source, *, again: bool = False) -> bool:
+        """Whether the data are there; they are being brought otherwise. Raises ``RefusedError`` when they cannot be."""
+        engine, own = self._place.engine, self._place.service(wanted.uuid)
+        found = engine.job(f"{own}{_JOB}")
+        if found is None:
+            self._make(wanted, self._place.known(wanted, source.addon_id), again=again, awaits=True)
+            opens, theirs = self._place.source(source.addon_id), self._place.service(source.addon_id)
+            if theirs != own:
+                self._close(theirs, source)
+            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (own, "/var/lib/postgresql", "rw")]
+            to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
+            memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
+            engine.begin(Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to))
+            return False
+        if found.works:
+            return False
+        engine.end(f"{own}{_JOB}")
+        if found.failure:
+            raise RefusedError(f"The database could not be made from the backup: {found.failure}")
+        return True
+
+    def _close(self, service: str, source: Source) -> None:
+        """Have all in a source's repository that the source has."""
+        try:
+            self._place.engine.run(service, [*_PROTECT, "archive"], "", _SUPERUSER)
+        except UnavailableError:
+            if source.to is None:  # what it has by now is wanted, and it alone knows that
+                raise
+
+    def _protect(self, wanted: Resource) -> Answer:
+        """See how the repository is, and have a backup begun that is due."""
+        service = self._place.service(wanted.uuid)
+        try:
+            seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
+            kind = protection.due(seen, protection.days(wanted.plan))
+            if kind:
+                self._place.engine.start(service, [*_PROTECT, "backup", kind], _SUPERUSER)
+            drill = self._drill(wanted, seen)
+        except UnavailableError as error:
+            # Nothing else waits for this: it is looked at again soon.
+            return Answer(lines=self._place.looked(wanted, None, why=str(error)))
+        return Answer(lines=self._place.looked(wanted, seen, runs=seen.runs or kind is not None, drill=drill))
+
+    def _drill(self, wanted: Resource, seen: Seen) -> Mapping[str, Any] | None:
+        """Have the latest backup restored for a trial when that is due, one at a time; what came of one that ended."""
+        engine, service = self._place.engine, self._place.service(wanted.uuid)
+        found = engine.job(f"{service}{_DRILL}")
+        if found is None:
+            if seen.backups and self._place.drill_is_due(wanted) and not engine.has_jobs(_DRILL):
+                opens = self._place.repository(wanted.uuid, wanted.plan)
+                repository = (f"{service}-backups", "/var/lib/pgbackrest", "ro")
+                memory, drill = self._plan(wanted).memory_mib, {"RESTORE_DRILL": "yes"}
+                # Nothing is mounted for the data: the image has an anonymous volume there, which goes with the job.
+                told = f"{opens}.\n"
+                name, addon = f"{service}{_DRILL}", str(wanted.uuid)
+                engine.begin(Job(name, addon, self.image, _RESTORE, told, [repository], memory, drill))
+                self._place.drilled(wanted)
+            return None
+        if found.works:
+            return None
+        engine.end(f"{service}{_DRILL}")
+        return protection.drilled(found.said, found.failure, seen.now)
 
     def _end_users(self, wanted: Resource, known: Known) -> None:
         self._sql(wanted, known.name, _users(known) + _forget(known))
@@ -116,6 +224,15 @@ ALTER ROLE "{user}" SET role = '{known.owner}';
 """  # noqa: S608 - names of our own making
         for user, password in known.users.items()
     )
+
+
+def _strangers(known: Known) -> str:
+    """Users that came with another's data; what they have is the owner's."""
+    owner, mine = known.owner, ", ".join(f"'{user}'" for user in known.users)
+    return f"""
+SELECT format('REASSIGN OWNED BY %1$I TO %2$I; DROP OWNED BY %1$I; DROP ROLE %1$I', rolname, '{owner}')
+FROM pg_roles WHERE rolname ~ '^u[0-9a-f]{{14}}$' AND rolname NOT IN ({mine}) \\gexec
+"""  # noqa: S608 - names of our own making
 
 
 def _extensions(known: Known, names: Sequence[str]) -> str:

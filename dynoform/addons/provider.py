@@ -1,6 +1,6 @@
 """What the worker asks of a provider, whether a partner over HTTPS or one of the platform's own data services."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID, uuid4
@@ -52,6 +52,10 @@ class Answer:
     log_drain_url: str | None = None
     result: Mapping[str, Any] | None = None
     """What an operation found out; no secrets."""
+    again_after: float | None = None
+    """Seconds after which to ask again, as what was begun goes on by itself; nothing else counts then."""
+    lines: Sequence[str] = ()
+    """What the logs of the apps are told that have the add-on."""
 
 
 class RefusedError(DynoformError):

@@ -99,6 +99,13 @@ def postpone(session: Session, change: AddonChange) -> None:
     change.lease_holder = change.lease_expires_at = None
 
 
+def later(session: Session, change: AddonChange, seconds: float) -> None:
+    """Have the change asked for again, as often as it takes: it is under way, and this was no attempt."""
+    change.run_after = now(session) + timedelta(seconds=seconds)
+    change.attempts -= 1
+    change.lease_holder = change.lease_expires_at = None
+
+
 def tidy(store: Store) -> None:
     """Give up what a provider never finished, destroy what it did not or what lost its app, forget the rest."""
     with store.transaction() as session:
@@ -115,7 +122,8 @@ def tidy(store: Store) -> None:
             else:
                 retire(session, addon, addon.account_id)
         forgotten = Addon.state_changed_at < moment - _FORGOTTEN
-        looked = AddonChange.action == data_services.INSPECT, AddonChange.created_at < moment - _FORGOTTEN
+        looks = AddonChange.action.in_((data_services.INSPECT, data_services.PROTECT))
+        looked = looks, AddonChange.status != addons.PENDING, AddonChange.created_at < moment - _FORGOTTEN
         session.execute(delete(AddonChange).where(*looked))
         session.execute(delete(Addon).where(Addon.state == addons.DEPROVISIONED, forgotten, ~busy))
 

@@ -18,6 +18,7 @@ from dynoform.addons.provider import Provider
 from dynoform.addons.queue import Surroundings
 from dynoform.addons.redis import RedisProvider
 from dynoform.addons.stacks import Stacks, check_home
+from dynoform.addons.transfers import Transfers
 from dynoform.addons.worker import Worker, work
 from dynoform.configuration import Configuration
 from dynoform.domain import addons, data_services, own_services
@@ -33,6 +34,8 @@ THREADS = 2
 """Databases worked on at the same time: each change is a Pulumi of its own, with its plugins."""
 IDLE_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
+_LOST_SECONDS = 30.0
+"""How often services are looked for that were removed."""
 _HOME = Path("/tmp/pulumi")  # noqa: S108 - a private tmpfs inside the container
 _PLUGINS = Path("/opt/dynoform/pulumi/plugins")
 
@@ -42,8 +45,11 @@ def run(configuration: Configuration, journal: Journal) -> None:
     store = Store(configuration, "databases", pool=THREADS)
     store.wait_until_ready()
     engine = Engine(configuration.stack)
-    worker, done = make_worker(configuration, store, journal, engine), threading.Event()
-    running: set[str] | None = engine.addons()
+    place = make_place(configuration, store, engine)
+    worker, done = make_worker(place, journal), threading.Event()
+    transfers = Transfers(place, PostgresProvider(place), configuration.backups, journal)
+    transfers.sweep()
+    looked = float("-inf")
     wakes = [Wake() for _ in range(THREADS)]
     threads = [
         threading.Thread(target=work, args=(worker, wake, done), name=f"databases-{number}", daemon=True)
@@ -53,35 +59,40 @@ def run(configuration: Configuration, journal: Journal) -> None:
         thread.start()
     try:
         for _ in store.notifications([ADDON_WORK], idle=_LOOK_SECONDS):
+            running: set[str] | None = None
+            if time.monotonic() - looked > _LOST_SECONDS:
+                running, looked = engine.addons(), time.monotonic()
             with store.transaction() as session:
                 databases.enqueue_due(session, running)
                 kafka.enqueue_due(session, running)
-            running = None
             for wake in wakes:
                 wake.ring()
-            if worker.idle_seconds > IDLE_SECONDS:
+            if not transfers.work() and worker.idle_seconds > IDLE_SECONDS:
                 return
     finally:
         done.set()
         store.close()
 
 
-def make_worker(configuration: Configuration, store: Store, journal: Journal, engine: Engine) -> "TimedWorker":
-    """The worker of databases, with their providers."""
+def make_place(configuration: Configuration, store: Store, engine: Engine) -> Place:
+    """Where databases are made."""
     vault = Vault(configuration.secret("encryption_key"))
-    stacks = Stacks(configuration, engine, check_home(_HOME, _PLUGINS))
-    place = Place(configuration, store, vault, engine, stacks)
+    return Place(configuration, store, vault, engine, Stacks(configuration, engine, check_home(_HOME, _PLUGINS)))
+
+
+def make_worker(place: Place, journal: Journal) -> "TimedWorker":
+    """The worker of databases, with their providers."""
     providers: dict[str, Provider] = {
         data_services.POSTGRES: PostgresProvider(place),
         data_services.REDIS: RedisProvider(place),
         data_services.KAFKA: KafkaProvider(place),
     }
     return TimedWorker(
-        store,
-        vault,
+        place.store,
+        place.vault,
         providers,
-        Surroundings(configuration.api_url, configuration.stack),
-        LogplexClient(configuration),
+        Surroundings(place.configuration.api_url, place.configuration.stack),
+        LogplexClient(place.configuration),
         journal,
         others=(addons.PARTNER, own_services.SCHEDULER),
     )

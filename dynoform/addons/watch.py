@@ -34,6 +34,15 @@ _WORK = """
     ) OR EXISTS (SELECT FROM database_credentials WHERE ends_at <= now())
     OR EXISTS (SELECT FROM databases WHERE maintained_at < now() - %(every)s)
     OR EXISTS (SELECT FROM kafka_clusters WHERE maintained_at < now() - %(every)s)
+    OR EXISTS (
+        SELECT FROM databases d JOIN addons a ON a.id = d.addon_id
+        WHERE d.look_at <= now() AND a.state = 'provisioned'
+    )
+    OR EXISTS (SELECT FROM transfers WHERE finished_at IS NULL)
+    OR EXISTS (
+        SELECT FROM transfer_schedules t JOIN addons a ON a.id = t.addon_id
+        WHERE t.next_at <= now() AND a.state = 'provisioned' AND a.app_id IS NOT NULL
+    )
     OR (%(sweep)s AND (EXISTS (SELECT FROM databases) OR EXISTS (SELECT FROM kafka_clusters)))
 """
 

@@ -92,6 +92,9 @@ class Worker:
         try:
             with Keeper(self.store, claim):
                 answer = self.ask(claim)
+            if answer.again_after is not None:
+                self._later(claim, answer.again_after)
+                return "change is under way"
             self.finish(claim, answer)
         except (RefusedError, InvalidInputError) as error:
             self._fail(claim, str(error))
@@ -127,6 +130,7 @@ class Worker:
         made: list[Made] = []
         with self.store.transaction() as session:
             change, addon = queue.held(session, claim)
+            apps = {each.app_id for each in addon.attachments}
             if claim.action == addons.PROVISION:
                 made = self._provisioned(session, addon, answer)
             elif claim.action == addons.CHANGE:
@@ -137,6 +141,10 @@ class Worker:
             if claim.action == addons.DEPROVISION and answer.finished and addon.state == addons.DEPROVISIONING:
                 session.delete(addon)
         self._announce(made)
+        for line in answer.lines:
+            self.journal.warning("the app is told", addon=claim.resource.name, line=line)
+            for app_id in apps:
+                self.logs.line(app_id, "app", claim.resource.service, line)
 
     def _provisioned(self, session: Session, addon: Addon, answer: Answer) -> list[Made]:
         addon.provider_id, addon.message, addon.options = answer.provider_id, answer.message, None
@@ -188,6 +196,11 @@ class Worker:
         with self.store.transaction() as session:
             change, _ = queue.held(session, claim)
             queue.postpone(session, change)
+
+    def _later(self, claim: Claim, seconds: float) -> None:
+        with self.store.transaction() as session:
+            change, _ = queue.held(session, claim)
+            queue.later(session, change, seconds)
 
     def _announce(self, made: Sequence[Made]) -> None:
         for app, release in made:

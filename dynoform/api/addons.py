@@ -14,14 +14,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from dynoform.api import apps, ranges
+from dynoform.api import apps, database_sources, ranges
 from dynoform.api.addon_services import PriceObject, find_plan, price
 from dynoform.api.apps import RangeHeader
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.objects import NamedObject, shown
 from dynoform.api.services import Services, Use
-from dynoform.domain import addons
+from dynoform.domain import addons, data_services
 from dynoform.domain.permissions import Permission
 from dynoform.errors import ConflictError, InvalidInputError
 from dynoform.store import addons as store
@@ -302,6 +302,8 @@ def _create(services: Services, caller: Account, reference: str, body: NewAddon)
         if plan.state == "shutdown":
             raise InvalidInputError(f"The plan {plan.full_name} is no longer available")
         confirmed = is_confirmed(app, body.confirm)
+        if plan.service.provider == data_services.POSTGRES:
+            options = database_sources.resolve(session, caller, app, options)
         try:
             addon, change = store.create(
                 session,
@@ -337,7 +339,11 @@ def _change(
             raise InvalidInputError(f"{addon.name} cannot be changed to the plan {plan.full_name}")
         if plan.id == addon.plan_id:
             return None, addon.id
-        busy = select(AddonChange.id).where(AddonChange.addon_id == addon.id, AddonChange.status == addons.PENDING)
+        busy = select(AddonChange.id).where(
+            AddonChange.addon_id == addon.id,
+            AddonChange.status == addons.PENDING,
+            AddonChange.action != data_services.PROTECT,
+        )
         if addon.state != addons.PROVISIONED or session.scalars(busy.limit(1)).first():
             raise ConflictError(f"{addon.name} is being changed", "", "try again when that is done")
         return store.enqueue(session, addon, addons.CHANGE, caller.id, plan.id).id, addon.id

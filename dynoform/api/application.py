@@ -53,6 +53,7 @@ from dynoform.api import (
     platform_hosts,
     platform_stack_images,
     postgres_databases,
+    postgres_transfers,
     redis_databases,
     releases,
     scheduler_jobs,
@@ -120,6 +121,7 @@ RESOURCES = (
     platform_hosts,
     platform_stack_images,
     postgres_databases,
+    postgres_transfers,
     redis_databases,
     releases,
     scheduler_jobs,
@@ -148,7 +150,7 @@ def create_application(services: Services) -> FastAPI:
     application.state.git_host = git.GitHost(services)
     for linked in (addon_partners, buildpacks, builds, exec_manager, front, git, log_sessions):
         application.include_router(linked.links)
-    for linked in (releases, slugs, sources):
+    for linked in (postgres_transfers, releases, slugs, sources):
         application.include_router(linked.links)
     application.add_api_route("/health", _health, include_in_schema=False)
     for kind in (DynoformError, HTTPException, RequestValidationError):

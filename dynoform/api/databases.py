@@ -39,6 +39,9 @@ class Shown:
     addon: Addon
     access: Access
     facts: Mapping[str, Any]
+    protection: Mapping[str, Any] | None = None
+    """How its repository of backups was, see ``dynoform.domain.protection.state``; None before the first look."""
+    forked_from: str | None = None
 
 
 def find(session: Session, caller: Account, reference: str, service: str, needs: Permission) -> Addon:
@@ -91,8 +94,9 @@ def access(services: Services, found: Database, used: DatabaseCredential) -> Acc
 
 async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
     """A database with what it says of itself, if it does so in time."""
-    addon, how = await run_in_threadpool(_known, services, caller, reference, service)
-    return Shown(addon, how, await facts(services, caller, reference, service))
+    addon, how, found = await run_in_threadpool(_known, services, caller, reference, service)
+    said = await facts(services, caller, reference, service)
+    return Shown(addon, how, said, found.protection, found.forked_from)
 
 
 async def facts(services: Services, caller: Account, reference: str, service: str) -> Mapping[str, Any]:
@@ -135,11 +139,11 @@ def _is_maintained(session: Session, addon: Addon) -> bool:
     return session.scalars(select(AddonChange.id).where(AddonChange.addon_id == addon.id, *pending)).first() is not None
 
 
-def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access]:
+def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access, Database]:
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY)
         found = database(session, addon)
-        return addon, access(services, found, store.credential(session, services.vault, addon.id))
+        return addon, access(services, found, store.credential(session, services.vault, addon.id)), found
 
 
 def _ask(

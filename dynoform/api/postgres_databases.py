@@ -1,5 +1,6 @@
 """The data API of PostgreSQL, as Heroku's CLI asks it: ``pg:info``, ``pg:wait``, ``pg:credentials``, ``pg:reset`` …"""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -13,7 +14,7 @@ from dynoform.api.databases import Shown
 from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_services
+from dynoform.domain import data_services, protection
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
@@ -38,7 +39,7 @@ class DatabaseObject(TypedDict):
     database_name: str
     database_user: str
     following: None
-    forked_from: None
+    forked_from: str | None
     info: list[InfoLine]
     leader: None
     name: str
@@ -104,7 +105,7 @@ async def database_info(database: str, services: Use, caller: Caller) -> JSONRes
             "database_name": found.access.database,
             "database_user": found.access.user,
             "following": None,
-            "forked_from": None,
+            "forked_from": found.forked_from,
             "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
             "leader": None,
             "name": addon.name,
@@ -206,14 +207,34 @@ def _credential(services: Use, caller: Caller, reference: str, name: str) -> Cre
         }
 
 
+def _protection(found: Shown) -> dict[str, str]:
+    """What can be had again, and what is wrong with it."""
+    state = found.protection or {}
+    first, last, alarm = state.get("earliest"), state.get("last"), state.get("alarm")
+    lines = {
+        "Fork/Follow": "Fork alone" if first else "Available after the first backup",
+        "Rollback": f"earliest from {_moment(first)}" if first else "Available after the first backup",
+        "Continuous Protection": f"Off: {alarm}" if alarm else ("On" if first else "Begins with the first backup"),
+    }
+    if last:
+        lines["Last Backup"] = f"{_moment(last)}, {state['backups']} kept, {size(int(state['bytes']))}"
+    if drill := state.get("drill"):
+        lines["Restore Drill"] = f"{_moment(drill['at'])}, {'passed' if drill['passed'] else 'failed'}: {drill['says']}"
+    if found.forked_from:
+        lines["Forked From"] = found.forked_from
+    return lines
+
+
+def _moment(text: str) -> str:
+    return protection.moment(datetime.fromisoformat(text))
+
+
 def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     """What ``pg:info`` prints, in Heroku's order."""
     facts: dict[str, Any] = dict(found.facts)
     first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
     last = {
-        "Fork/Follow": "Unsupported",
-        "Rollback": "Unsupported",
-        "Continuous Protection": "Off",
+        **_protection(found),
         "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",
         "Region": "dynoform",
     }

@@ -22,6 +22,8 @@ KAFKA = "heroku-kafka"
 NAMES = frozenset({POSTGRES, REDIS, KAFKA})
 """The services whose add-ons are databases of the platform's own; also their providers' names."""
 
+POSTGRES_PORT = 5432
+"""Inside a server's own container."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
 
@@ -32,7 +34,8 @@ INSPECT = "inspect"
 CONFIGURE = "configure"
 MAINTAIN = "maintain"
 FAIL = "fail"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL)
+PROTECT = "protect"
+OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT)
 """What can be done to a database besides making, changing and destroying it."""
 
 GRACE = timedelta(minutes=30)

@@ -2,13 +2,14 @@
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services
+from dynoform.errors import NotFoundError
 from dynoform.store.addons import enqueue
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
@@ -27,21 +28,26 @@ _PORTS_LOCK = 0x706F727473  # "ports"
 """Of who chooses a port, until it is written down."""
 
 
-def place(session: Session, addon_id: uuid.UUID, published: Collection[int] = ()) -> Database:
+def place(
+    session: Session, addon_id: uuid.UUID, published: Collection[int] = (), like: uuid.UUID | None = None
+) -> Database:
     """The add-on's database, which gets its port and its names when there is none.
 
-    ``published`` are ports that others have.
+    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names.
 
-    Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first.
+    Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first;
+    ``NotFoundError`` when there is no such add-on to be like.
     """
     found = session.get(Database, addon_id)
     if found is None:
         taken = taken_ports(session) | {*published}
+        source, port = _source(session, like), data_services.free_port(taken)
         found = Database(
             addon_id=addon_id,
-            port=data_services.free_port(taken),
-            name=data_services.new_name("d"),
-            owner=data_services.new_name("o"),
+            port=port,
+            name=source.name if source else data_services.new_name("d"),
+            owner=source.owner if source else data_services.new_name("o"),
+            forked_from=session.get_one(Addon, source.addon_id).name if source else None,
         )
         session.add(found)
         session.flush()
@@ -86,6 +92,22 @@ def rotated(
     return _new(session, vault, addon_id, change_id, secret)
 
 
+def cipher(session: Session, vault: Vault, addon_id: uuid.UUID) -> str:
+    """What a database's repository of backups is encrypted with, made when there is none; it is looked at from then."""
+    found = session.get_one(Database, addon_id)
+    if found.cipher is None:
+        found.cipher = vault.encrypt(addon_id, {_KEY: data_services.new_password()})
+        found.look_at = now(session)
+        session.flush()
+    return vault.decrypt(addon_id, found.cipher)[_KEY]
+
+
+def looked(session: Session, addon_id: uuid.UUID, state: Mapping[str, Any], again: datetime) -> None:
+    """Keep how a repository is, and when to look ``again``."""
+    found = session.get_one(Database, addon_id)
+    found.protection, found.look_at = dict(state), again
+
+
 def password(vault: Vault, found: DatabaseCredential) -> str:
     """Its password in clear."""
     return vault.decrypt(found.addon_id, found.ciphertext)[_KEY]
@@ -127,7 +149,22 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     for addon in found:
         away = running is not None and str(addon.id) not in running
         ask(session, addon, data_services.MAINTAIN, addon.account_id, {"lost": True} if away else None)
+    _look(session, moment)  # last: those above count as busy then, and not the other way round
     return len(found)
+
+
+def _look(session: Session, moment: datetime) -> None:
+    """Have repositories looked at whose time it is; one of a database that has something to do waits for that."""
+    busy = select(AddonChange.id).where(AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING)
+    due = (
+        select(Addon)
+        .join(Database, Database.addon_id == Addon.id)
+        .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, ~busy.exists())
+        .order_by(Addon.id)
+        .with_for_update(of=Addon, skip_locked=True)
+    )
+    for addon in session.scalars(due).unique().all():
+        ask(session, addon, data_services.PROTECT, addon.account_id)
 
 
 def ask(
@@ -148,6 +185,15 @@ def of_services(names: Collection[str]) -> ColumnElement[bool]:
     """Condition for add-ons whose services are provided under these names."""
     plans = select(Plan.id).join(AddonService, AddonService.id == Plan.service_id)
     return Addon.plan_id.in_(plans.where(AddonService.provider.in_(names)))
+
+
+def _source(session: Session, like: uuid.UUID | None) -> Database | None:
+    if like is None:
+        return None
+    found = session.get(Database, like)
+    if found is None:
+        raise NotFoundError("The database to copy was destroyed meanwhile", resource="add_on")
+    return found
 
 
 def _new(

@@ -18,6 +18,8 @@ TOLD: dict[str, Any] = {
     "cache_mib": 32,
     "connections": 28,
     "constraints": [],
+    "repository": "what opens it",
+    "restored": False,
     "authority": {"cert_pem": "a-certificate", "key_pem": "a-key"},
 }
 Declare = Callable[[dict[str, Any]], list[dict[str, Any]]]
@@ -77,4 +79,14 @@ def test_all_that_an_addon_has_bears_its_id_and_goes_with_it(instance: Declare, 
     assert [port["publishedPort"] for port in server["endpointSpec"]["ports"]] == [15000]
     container = server["taskSpec"]["containerSpec"]
     assert (container["readOnly"], container["capDrops"], container.get("capAdds")) == (True, ["ALL"], None)
-    assert {secret["fileName"] for secret in container["secrets"]} == {"server.crt", "server.key"}
+    own = {"repository.conf"} if service == "heroku-postgresql" else set()
+    assert {secret["fileName"] for secret in container["secrets"]} == {"server.crt", "server.key"} | own
+
+
+def test_a_copy_waits_for_its_data_and_what_opens_its_repository_is_nowhere_in_clear(instance: Declare) -> None:
+    declared = instance({**TOLD, "restored": True})
+    (server,) = [each["inputs"] for each in declared if each["type"].endswith("Service")]
+    assert server["taskSpec"]["containerSpec"]["env"]["POSTGRES_AWAITS"] == "yes"
+    assert "what opens it" not in str(declared)
+    volumes = {each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
+    assert volumes == {f"local_addon-{ADDON}", f"local_addon-{ADDON}-backups"}

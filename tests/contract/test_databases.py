@@ -313,9 +313,15 @@ def test_a_port_that_somebody_has_is_left_alone(client: httpx.Client, app: str, 
 def test_a_lost_service_is_made_again(client: httpx.Client, addon: dict[str, Any], place: Local, store: Store) -> None:
     with store.transaction() as session:
         assert databases.enqueue_due(session, running={addon["id"]}) == 0
+    work_through(place, store)
+    with store.transaction() as session:
         assert databases.enqueue_due(session, running=set()) == 1
     work_through(place, store)
     assert place.made.again[-1] is True
+    (instance,) = place.made.instances.values()
+    assert instance["restored"] is True, "it never begins with no data"
+    (job,) = place.engine.begun
+    assert (f"local_addon-{addon['id']}-backups", "/var/lib/pgbackrest", "ro") in job.volumes, "its own"
 
 
 def test_a_wrong_option_is_refused_before_anything_is_made(client: httpx.Client, app: str, place: Local) -> None:

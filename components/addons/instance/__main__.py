@@ -51,7 +51,8 @@ class Instance(pulumi.ComponentResource):
         }
 
     def _postgres(self) -> None:
-        own = {"address": self._told["address"], "user": "", "cache_mib": self._told["cache_mib"]}
+        own = {name: self._told[name] for name in ("address", "cache_mib", "restored")}
+        own |= {"user": "", "repository": pulumi.Output.secret(self._told["repository"])}
         args = postgres.PostgresArgs(**self._common(postgres.USER), **own)
         postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
 

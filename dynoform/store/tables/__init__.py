@@ -40,6 +40,7 @@ from dynoform.store.tables.scheduler_jobs import SchedulerJob
 from dynoform.store.tables.stack_images import StackImage
 from dynoform.store.tables.teams import Team, TeamInvitation, TeamMember
 from dynoform.store.tables.telemetry_drains import TelemetryDrain
+from dynoform.store.tables.transfers import Transfer, TransferSchedule
 from dynoform.store.tables.webhooks import Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
@@ -104,6 +105,8 @@ __all__ = [
     "TeamInvitation",
     "TeamMember",
     "TelemetryDrain",
+    "Transfer",
+    "TransferSchedule",
     "Webhook",
     "WebhookDelivery",
     "WebhookEvent",

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -20,6 +21,16 @@ class Database(Base):
     owner: Mapped[str] = mapped_column(String(63))
     """The role that has all in it, and that nobody logs in as."""
     maintained_at: Mapped[datetime] = mapped_column(default=now)
+    cipher: Mapped[bytes | None]
+    """What its repository of backups is encrypted with, encrypted; None for one without."""
+    protection: Mapped[dict[str, Any] | None]
+    """How the repository was when it was looked at, see ``dynoform.domain.protection.state``."""
+    look_at: Mapped[datetime | None]
+    """When to look at the repository again; None for a database without."""
+    drill_at: Mapped[datetime | None]
+    """When its latest backup is to be restored for a trial; None before there is one."""
+    forked_from: Mapped[str | None] = mapped_column(String(256))
+    """The name of the database that it was made from."""
 
 
 class DatabaseCredential(Identified, Base):

@@ -1,0 +1,186 @@
+"""Logical backups, restores and copies: jobs beside the databases, begun, followed and written down.
+
+Level-triggered: each look compares what the store wants with the jobs that there are. A process that was killed leaves
+jobs that go on, and the next one finds them.
+"""
+
+import contextlib
+import time
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from dynoform.addons.databases import Place
+from dynoform.addons.engine import Job, JobState
+from dynoform.addons.provider import DatabaseProvider, Resource
+from dynoform.domain import data_services, transfers
+from dynoform.domain.data_services import Access
+from dynoform.domain.transfers import DUMP, STORED, Outcome
+from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
+from dynoform.journal import Journal
+from dynoform.store import databases
+from dynoform.store import transfers as store
+from dynoform.store.session import now
+from dynoform.store.tables import Addon, Database, Transfer
+
+FOLDER = "/var/lib/dynoform/backups"
+"""Where jobs have the store of backups; their image has the folder."""
+PATIENCE = timedelta(minutes=5)
+"""For a database that does not answer, until a transfer is given up that was not begun."""
+_MEMORY_MIB = 256
+_SUPERUSER = "postgres"
+_GONE = "the database is gone"
+_CANCELED = "transfer canceled"
+_PART = ".part"
+_LEFT_SECONDS = 3600.0
+"""After which half a file, which no job writes any more, is taken away."""
+
+
+class Transfers:
+    """Works on all transfers of the stack that are not finished."""
+
+    def __init__(self, place: Place, provider: DatabaseProvider, folder: Path, journal: Journal) -> None:
+        """``provider`` empties databases; ``folder`` is where this process has the store of backups."""
+        self._place = place
+        self._provider = provider
+        self._folder = folder
+        self._journal = journal
+
+    def work(self) -> bool:
+        """Look at each once; whether there are any that are not finished.
+
+        Raises ``UnavailableError`` without a store.
+        """
+        with self._place.store.transaction() as session:
+            store.enqueue_due(session, self._place.vault)
+            found = store.unfinished(session)
+        for identifier in found:
+            try:
+                self._step(identifier)
+            except DynoformError as error:
+                self._journal.warning("transfer postponed", transfer=identifier, error=error)
+                self._give_up(identifier, str(error))
+        return bool(found)
+
+    def sweep(self) -> None:
+        """Remove the files that belong to no backup."""
+        with self._place.store.transaction() as session:
+            kept = store.kept(session)
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._folder.iterdir():
+                half = path.name.endswith(_PART) and time.time() - path.stat().st_mtime > _LEFT_SECONDS
+                if half or path.name.removesuffix(_PART) not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _step(self, identifier: uuid.UUID) -> None:
+        name = f"{self._place.configuration.stack}_transfer-{identifier}"
+        with self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            canceled, begun = found.canceled_at is not None, found.begun_at is not None
+            late = store.over(found, now(session))
+        if canceled or late:
+            self._place.engine.end(name)
+            self._finish(identifier, Outcome(0, "", 0, ()), _CANCELED if canceled else "it took too long")
+            return
+        state = self._place.engine.job(name)
+        if state is None:
+            self._begin(identifier, name, again=begun)
+        elif state.works:
+            self._follow(identifier, state)
+        else:
+            outcome = transfers.outcome(state.said)
+            self._finish(identifier, outcome, state.failure and (outcome.lines or ("it said nothing",))[-1])
+            self._place.engine.end(name)
+
+    def _begin(self, identifier: uuid.UUID, name: str, *, again: bool) -> None:
+        with self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            addon = found.addon
+            if addon is None or session.get(Database, addon.id) is None:
+                store.finish(session, found, Outcome(0, "", 0, ()), _GONE)
+                return
+            job = self._job(session, found, addon, name)
+            database = session.get_one(Database, addon.id).name
+            empties, extensions = found.to_type != STORED, store.secret(self._place.vault, found).get("extensions", "")
+            wanted = _resource(addon)
+        service = self._place.service(wanted.uuid)
+        size = self._place.engine.run(
+            service,
+            ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", "postgres"],
+            f"SELECT pg_database_size('{database}');\n",
+            _SUPERUSER,
+        )
+        if empties:
+            self._provider.operate(wanted, data_services.RESET, {"extensions": extensions.split()})
+        self._place.engine.begin(job)
+        with self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            found.begun_at = found.begun_at or now(session)
+            found.source_bytes = int(size) if found.to_type == STORED else found.source_bytes
+            store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
+
+    def _job(self, session: Session, found: Transfer, addon: Addon, name: str) -> Job:
+        secret, own = store.secret(self._place.vault, found), self._access(session, addon)
+        key, files = secret[store.KEY], [(f"{self._place.configuration.stack}_backups", FOLDER, "rw")]
+        path = f"{FOLDER}/{found.source_id or found.id}"
+        if found.to_type == STORED:
+            words, services = ["dump", path], transfers.service("from", own)
+        elif found.from_type == DUMP:
+            files = []
+            words, services = ["copy"], transfers.external("from", secret[store.URL]) + transfers.service("to", own)
+        elif found.source_id is None:
+            files = []
+            url = f'[curl]\nurl = "{transfers.check_source(secret[store.URL])}"\n'
+            words, services = ["fetch"], transfers.service("to", own) + url
+        else:
+            source = session.get(Transfer, found.source_id)
+            if source is None or source.digest is None or source.deleted_at is not None:
+                raise InvalidInputError("The backup was deleted meanwhile")
+            key = store.secret(self._place.vault, source)[store.KEY]
+            words, services = ["restore", path, source.digest], transfers.service("to", own)
+        return Job(
+            name,
+            str(addon.id),
+            self._place.configuration.postgres_image,
+            ["/opt/dynoform/transfer", *words],
+            f"{key}\n{services}.\n",
+            files,
+            _MEMORY_MIB,
+            beside=self._place.service(addon.id),
+        )
+
+    def _access(self, session: Session, addon: Addon) -> Access:
+        """As the database is reached from beside its server."""
+        used = databases.credential(session, self._place.vault, addon.id)
+        password = databases.password(self._place.vault, used)
+        place = session.get_one(Database, addon.id)
+        return Access("127.0.0.1", data_services.POSTGRES_PORT, used.username, password, place.name)
+
+    def _follow(self, identifier: uuid.UUID, state: JobState) -> None:
+        processed = transfers.outcome(state.said).processed
+        with self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            if processed > found.processed_bytes:
+                found.processed_bytes = processed
+
+    def _finish(self, identifier: uuid.UUID, outcome: Outcome, failure: str) -> None:
+        with self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            store.finish(session, found, outcome, failure)
+            took = {"from": found.from_name, "to": found.to_name}
+        self._journal.info("transfer failed" if failure else "transfer done", transfer=identifier, why=failure, **took)
+
+    def _give_up(self, identifier: uuid.UUID, why: str) -> None:
+        """What cannot be begun for long, as its database does not answer."""
+        with contextlib.suppress(UnavailableError), self._place.store.transaction() as session:
+            found = session.get_one(Transfer, identifier)
+            if found.begun_at is None and now(session) - found.created_at > PATIENCE:
+                store.finish(session, found, Outcome(0, "", 0, ()), why)
+
+
+def _resource(addon: Addon) -> Resource:
+    return Resource(
+        addon.id, addon.name, addon.plan.service.name, addon.plan.name, region="", callback_url="", app_id=addon.app_id
+    )

@@ -1,0 +1,51 @@
+"""What a new database is made from: another one as it is, or as it was. Options of ``addons:create``."""
+
+import uuid
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dynoform.api import apps
+from dynoform.api.errors import not_found
+from dynoform.domain import addons, data_services, protection
+from dynoform.domain.permissions import Permission
+from dynoform.domain.protection import Source
+from dynoform.store import addons as store
+from dynoform.store.apps import parse_id
+from dynoform.store.databases import of_services
+from dynoform.store.session import now
+from dynoform.store.tables import Account, Addon, AddonAttachment, App, Database
+
+
+def resolve(session: Session, caller: Account, app: App, options: dict[str, str]) -> dict[str, str]:
+    """The options as the provider of databases takes them: whose data, as of when.
+
+    A database is called by an attachment of ``app`` or, with ``other::`` before it, of another app; by its config var;
+    or by its own name. Whoever may read what is in it may copy it.
+
+    Raises ``InvalidInputError`` for what cannot be, ``ApiError`` 404 for a database that is not there.
+    """
+    moment = now(session)
+    wanted = protection.wanted(options, moment)
+    if wanted is None:
+        return {}
+    addon = _find(session, caller, app, wanted.reference)
+    protection.check_source(addon.name, session.get_one(Database, addon.id).protection, wanted.to, moment)
+    return protection.options(Source(addon.id, wanted.to))
+
+
+def _find(session: Session, caller: Account, app: App, reference: str) -> Addon:
+    other, colons, name = reference[:300].replace("\0", "").rpartition("::")
+    place = apps.find(session, caller, other) if colons else app
+    names = AddonAttachment.name.in_({name, name.removesuffix("_URL")})
+    attached = session.scalars(
+        select(AddonAttachment.addon_id).where(AddonAttachment.app_id == place.id, names).limit(1)
+    ).first()
+    called: uuid.UUID | None = attached or parse_id(name)
+    there = of_services([data_services.POSTGRES]), Addon.state == addons.PROVISIONED
+    query = store.visible_to(caller).where(*there, Addon.id == called if called else Addon.name == name)
+    found = session.scalars(query.where(Addon.id.in_(select(Database.addon_id)))).unique().one_or_none()
+    if found is None:
+        raise not_found("add on", "add_on")
+    apps.find(session, caller, str(place.id if attached else found.app_id), Permission.DEPLOY)
+    return found

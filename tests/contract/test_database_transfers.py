@@ -1,0 +1,332 @@
+"""Logical backups by the data API: dumps, encryption and restores are real, by the image's own program."""
+
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import select, update
+
+from dynoform.api.services import Services
+from dynoform.store import transfers
+from dynoform.store.session import Store
+from dynoform.store.tables import Database, Transfer, TransferSchedule, now
+from tests.contract.addon_fixtures import at_work
+from tests.contract.conftest import Person
+from tests.contract.test_databases import config, create, work_through
+from tests.local_databases import Local, clean, local
+from tests.postgres import binaries
+
+PLAN = "heroku-postgresql:essential-0"
+
+
+@pytest.fixture
+def place(services: Services, operator: object) -> Iterator[Local]:
+    """A worker of databases, at work."""
+    made = local(services)
+    with at_work(made.worker):
+        yield made
+    clean(services)
+
+
+@pytest.fixture
+def addon(client: httpx.Client, app: str, place: Local) -> dict[str, Any]:
+    """An essential database of ``myapp`` with a table."""
+    made = create(client)
+    with place.connect(config(client)["DATABASE_URL"]) as database:
+        database.execute("CREATE TABLE kept AS SELECT repeat('the-plain-text', 9) AS word, 42 AS answer")
+    return made
+
+
+def work(place: Local) -> None:
+    """Have all that is under way done."""
+    for _ in range(6):
+        if not place.transfers.work():
+            return
+    raise AssertionError("a transfer does not come to its end")
+
+
+def capture(client: httpx.Client, addon: dict[str, Any], place: Local) -> dict[str, Any]:
+    made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    work(place)
+    found: dict[str, Any] = info(client, made["uuid"])
+    return found
+
+
+def info(client: httpx.Client, reference: str) -> dict[str, Any]:
+    path = f"/client/v11/apps/myapp/transfers/{reference}"
+    found: dict[str, Any] = client.get(path, params={"verbose": "true"}).raise_for_status().json()
+    return found
+
+
+def link(client: httpx.Client, number: int) -> str:
+    path = f"/client/v11/apps/myapp/transfers/{number}/actions/public-url"
+    url: str = client.post(path).raise_for_status().json()["url"]
+    return url
+
+
+def fetch(address: str, url: str) -> httpx.Response:
+    """As anybody does who has the link."""
+    return httpx.get(f"{address}/backups/{url.partition('/backups/')[2]}", trust_env=False)
+
+
+def test_a_backup_is_encrypted_and_is_had_by_its_link_as_pg_restore_reads_it(
+    client: httpx.Client, addon: dict[str, Any], place: Local, address: str, tmp_path: Path, services: Services
+) -> None:
+    made = client.post(f"/client/v11/databases/{addon['name']}/backups").raise_for_status()
+    body = made.json()
+    assert made.status_code == 201
+    assert (body["num"], body["from_name"], body["from_type"], body["to_type"]) == (1, "DATABASE", "pg_dump", "gof3r")
+    assert (body["finished_at"], body["succeeded"], body["schedule"]) == (None, None, None)
+    work(place)
+    found = info(client, "b001")
+    assert found["succeeded"] is True and found["started_at"] <= found["finished_at"]
+    assert found["source_bytes"] > 1_000_000 and found["processed_bytes"] > 500
+    assert found["logs"][-1]["message"] == "transfer succeeded"
+    file = services.configuration.backups / found["uuid"]
+    raw = file.read_bytes()
+    assert raw.startswith(b"Salted__") and b"PGDMP" not in raw and len(raw) == found["processed_bytes"]
+    answer = fetch(address, link(client, 1))
+    assert answer.headers["content-disposition"] == 'attachment; filename="b001.dump"'
+    dump = tmp_path / "b001.dump"
+    dump.write_bytes(answer.content)
+    listed = subprocess.run([binaries() / "pg_restore", "--list", dump], capture_output=True, text=True, check=True)
+    assert "TABLE DATA public kept" in listed.stdout
+    job = place.engine.begun[-1]
+    assert job.beside == f"local_addon-{addon['id']}" and "key" not in " ".join(job.argv)
+
+
+def test_links_end_and_are_for_one_backup(
+    client: httpx.Client, addon: dict[str, Any], place: Local, address: str, services: Services
+) -> None:
+    capture(client, addon, place)
+    url = link(client, 1)
+    assert fetch(address, url.partition("?")[0]).status_code == 403
+    assert fetch(address, url[:-2] + "AA").status_code == 403
+    token = services.vault.sign("get backup", {"backup": url.partition("/backups/")[2].partition("?")[0]}, -100)
+    assert fetch(address, f"{url.partition('?')[0]}?token={token}").status_code == 403
+    other = url.replace(url.partition("/backups/")[2].partition("?")[0], str(uuid.uuid4()))
+    assert fetch(address, other).status_code == 404
+
+
+def test_a_backup_that_is_not_what_was_written_is_neither_restored_nor_given_whole(
+    client: httpx.Client, addon: dict[str, Any], place: Local, address: str, services: Services
+) -> None:
+    file = services.configuration.backups / capture(client, addon, place)["uuid"]
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(httpx.HTTPError):
+        fetch(address, link(client, 1))
+    body = {"backup_url": info(client, "1")["to_url"]}
+    made = client.post(f"/client/v11/databases/{addon['id']}/restores", json=body).raise_for_status().json()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False
+    assert "the backup is not what was written" in found["logs"][-1]["message"]
+
+
+def test_restore_brings_a_backup_back_whoever_may_have_its_link(
+    client: httpx.Client, addon: dict[str, Any], place: Local
+) -> None:
+    backup = capture(client, addon, place)
+    url = config(client)["DATABASE_URL"]
+    for source in (backup["to_url"], link(client, 1)):
+        with place.connect(url) as database:
+            database.execute("DROP TABLE kept")
+            database.execute("CREATE TABLE later (a int)")
+        body = {"backup_url": source, "extensions": ["citext"]}
+        made = client.post(f"/client/v11/databases/{addon['id']}/restores", json=body).raise_for_status().json()
+        assert (made["from_type"], made["to_type"], made["to_name"]) == ("gof3r", "pg_restore", "DATABASE")
+        work(place)
+        assert info(client, made["uuid"])["succeeded"] is True, info(client, made["uuid"])
+        with place.connect(url) as database:
+            assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+            assert database.execute("SELECT to_regclass('later')").fetchone() == (None,)
+            database.execute("INSERT INTO kept VALUES ('more', 43)")
+            owner = database.execute("SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'kept'")
+            assert owner.fetchone() == (True,)
+
+
+def test_copy_replaces_what_a_database_has(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
+    other = create(client, attachment={"name": "PINK"})
+    urls = config(client)
+    # The tests' server is not where the add-ons' would be.
+    server = place.engine.url.partition("@")[2].partition("/")[0]
+    own, _, name = urls["DATABASE_URL"].rpartition("/")
+    source = f"{own.partition('@')[0]}@{server}/{name}?sslmode=disable"
+    body = {"from_name": "DATABASE", "from_url": source, "to_name": "PINK", "to_url": urls["PINK_URL"]}
+    made = client.post(f"/client/v11/databases/{other['id']}/transfers", json=body).raise_for_status().json()
+    assert (made["from_type"], made["to_type"]) == ("pg_dump", "pg_restore")
+    work(place)
+    assert info(client, made["uuid"])["succeeded"] is True, info(client, made["uuid"])
+    with place.connect(urls["PINK_URL"]) as database:
+        assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+    job = place.engine.begun[-1]
+    assert job.volumes == [], "a copy has nothing to do with anybody's backups"
+    assert source.partition("://")[2].partition("@")[0].partition(":")[2] not in " ".join(job.argv)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://a:b@host/d", "postgres://a:b@host", "postgres://a:b@ho st/d", "postgres://a:b@host/d?sslmode=x", "-"],
+)
+def test_a_copy_comes_from_a_database(client: httpx.Client, addon: dict[str, Any], url: str) -> None:
+    body = {"from_name": "X", "from_url": url, "to_name": "DATABASE"}
+    refused = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body)
+    assert (refused.status_code, refused.json()["message"]) == (
+        422,
+        "from_url must be postgres://user:password@host:port/database",
+    )
+
+
+def test_restores_from_elsewhere_are_fetched_beside_the_database(
+    client: httpx.Client, addon: dict[str, Any], place: Local
+) -> None:
+    path = f"/client/v11/databases/{addon['id']}/restores"
+    for url in ("file:///etc/passwd", 'http://a/"b', "backup"):
+        refused = client.post(path, json={"backup_url": url})
+        assert refused.status_code == 422
+        assert refused.json()["message"].startswith("backup_url must be a backup of an app, or an http(s) URL")
+    made = client.post(path, json={"backup_url": "http://127.0.0.1:9/dump"}).raise_for_status().json()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False
+    assert "curl" in str(found["logs"]) and "127.0.0.1" not in " ".join(place.engine.begun[-1].argv)
+
+
+def test_a_schedule_makes_a_backup_each_day_at_its_hour_where_its_people_are(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    path = f"/client/v11/databases/{addon['id']}/transfer-schedules"
+    body = {"hour": "02", "timezone": "America/New_York", "schedule_name": "DATABASE_URL"}
+    made = client.post(path, json=body).raise_for_status().json()
+    assert (made["hour"], made["timezone"], made["name"]) == (2, "America/New_York", "DATABASE_URL")
+    again = client.post(path, json={**body, "hour": 3}).raise_for_status().json()
+    assert again["uuid"] == made["uuid"]
+    assert [each["hour"] for each in client.get(path).json()] == [3]
+    with store.transaction() as session:
+        found = session.scalars(select(TransferSchedule)).one()
+        assert now() < found.next_at <= now() + timedelta(days=1)
+        assert found.next_at.astimezone(UTC).hour in (7, 8), "3 o'clock in New York"
+        session.execute(update(TransferSchedule).values(next_at=now() - timedelta(days=3)))
+    work(place)
+    (backup,) = client.get("/client/v11/apps/myapp/transfers").json()
+    assert backup["succeeded"] is True and backup["schedule"] == {"uuid": made["uuid"]}
+    client.delete(f"{path}/{made['uuid']}").raise_for_status()
+    assert client.get(path).json() == []
+    for wrong, message in (
+        ({"hour": "24"}, "hour must be a number from 0 to 23"),
+        ({"timezone": "Mars/Base"}, "There is no time zone Mars/Base: use one such as America/New_York or UTC"),
+    ):
+        refused = client.post(path, json={**body, **wrong})
+        assert (refused.status_code, refused.json()["message"]) == (422, message)
+
+
+def test_a_plan_keeps_as_many_as_it_has_and_deleted_ones_lose_their_files(
+    client: httpx.Client, addon: dict[str, Any], place: Local, services: Services
+) -> None:
+    for _ in range(6):
+        capture(client, addon, place)
+    place.transfers.sweep()
+    kept = client.get("/client/v11/apps/myapp/transfers").json()
+    assert [each["num"] for each in kept] == [2, 3, 4, 5, 6], "essential plans keep five that were captured"
+    client.delete("/client/v11/apps/myapp/transfers/b004").raise_for_status()
+    assert client.get("/client/v11/apps/myapp/transfers/b004").status_code == 404
+    place.transfers.sweep()
+    names = {path.name for path in services.configuration.backups.iterdir()}
+    assert names == {each["uuid"] for each in kept if each["num"] != 4}
+
+
+def test_a_transfer_under_way_can_be_canceled_and_not_deleted(
+    client: httpx.Client, addon: dict[str, Any], place: Local
+) -> None:
+    made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    path = f"/client/v11/apps/myapp/transfers/{made['num']}"
+    refused = client.delete(path)
+    assert (refused.status_code, refused.json()["message"]) == (422, "It is under way: cancel it first")
+    client.post(f"/client/v11/apps/myapp/transfers/{made['uuid']}/actions/cancel").raise_for_status()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False and found["canceled_at"] is not None
+    assert found["logs"][-1]["message"] == "transfer canceled"
+    refused = client.post(f"{path}/actions/cancel")
+    assert (refused.status_code, refused.json()["message"]) == (422, "It has finished")
+    refused = client.post(f"{path}/actions/public-url")
+    assert (refused.status_code, refused.json()["message"]) == (422, "It is no backup that is there")
+
+
+def test_ten_at_a_time_are_enough(client: httpx.Client, addon: dict[str, Any]) -> None:
+    path = f"/client/v11/databases/{addon['id']}/backups"
+    codes = [client.post(path).status_code for _ in range(transfers.MAXIMUM + 1)]
+    assert codes == [201] * transfers.MAXIMUM + [422]
+    assert client.post(path).json()["message"] == "10 transfers are under way: wait for one, or cancel it"
+
+
+def test_a_last_backup_is_kept_of_a_database_that_is_destroyed(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    work_through(place, store)
+    with store.transaction() as session:
+        session.execute(update(Database).values(protection={"alarm": ""}))
+    gone: list[int] = []
+    teller = threading.Thread(
+        target=lambda: gone.append(client.delete(f"/apps/myapp/addons/{addon['id']}").status_code)
+    )
+    teller.start()
+    deadline = datetime.now(UTC) + timedelta(seconds=15)
+    while teller.is_alive() and datetime.now(UTC) < deadline:
+        place.transfers.work()
+    teller.join(10)
+    assert gone == [200]
+    (last,) = client.get("/client/v11/apps/myapp/transfers").json()
+    assert last["succeeded"] is True
+    # It is restored to another one.
+    new = create(client)
+    body = {"backup_url": last["to_url"]}
+    made = client.post(f"/client/v11/databases/{new['id']}/restores", json=body).raise_for_status().json()
+    work(place)
+    assert info(client, made["uuid"])["succeeded"] is True
+    with place.connect(config(client)["DATABASE_URL"]) as database:
+        assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_a_backup_of_a_database_that_is_gone_ends(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    with store.transaction() as session:
+        session.execute(update(Transfer).values(addon_id=None))
+    work(place)
+    assert info(client, made["uuid"])["logs"][-1]["message"] == "the database is gone"
+
+
+def test_backups_are_their_apps_own(
+    client: httpx.Client, addon: dict[str, Any], place: Local, stranger: httpx.Client, person: Person
+) -> None:
+    backup = capture(client, addon, place)
+    stranger.post("/apps", json={"name": "theirs"}).raise_for_status()
+    theirs = stranger.post("/apps/theirs/addons", json={"plan": PLAN}).raise_for_status().json()
+    for app in ("myapp", "theirs"):
+        for reference in ("1", backup["uuid"]):
+            path = f"/client/v11/apps/{app}/transfers/{reference}"
+            assert stranger.get(path).status_code == 404
+            assert stranger.delete(path).status_code == 404
+            assert stranger.post(f"{path}/actions/public-url").status_code == 404
+    body = {"backup_url": backup["to_url"]}
+    assert stranger.post(f"/client/v11/databases/{theirs['id']}/restores", json=body).status_code == 404
+    assert stranger.post(f"/client/v11/databases/{addon['id']}/backups").status_code == 404
+    schedules = f"/client/v11/databases/{addon['id']}/transfer-schedules"
+    assert stranger.get(schedules).status_code == 404
+    reader = person("ann-reads", "read")
+    client.post("/apps/myapp/collaborators", json={"user": "ann-reads@example.com", "silent": True}).raise_for_status()
+    assert reader.get("/client/v11/apps/myapp/transfers").status_code == 403
+    assert reader.post("/client/v11/apps/myapp/transfers/1/actions/public-url").status_code == 403
+    with pytest.raises(psycopg.OperationalError):
+        place.connect(config(stranger, "theirs")["DATABASE_URL"].rpartition("/")[0] + "/postgres")

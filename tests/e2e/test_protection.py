@@ -1,0 +1,215 @@
+"""Continuous protection by the real CLI on the running platform: any second can be had again, what is lost is said."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+import pytest
+
+from tests import heroku_cli
+from tests.e2e.conftest import STACK, Platform, eventually
+from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident
+from tests.heroku_cli import HerokuCLI
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+APP = "protection-test"
+REPOSITORY = "/var/lib/pgbackrest"
+
+
+@pytest.fixture(scope="module")
+def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
+    """The CLI with what ``bin/dynoform env`` gives."""
+    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
+
+
+@pytest.fixture(scope="module")
+def addon(cli: HerokuCLI, platform: Platform) -> Iterator[dict[str, Any]]:
+    """An essential database with its first backup."""
+    cli(f"create {APP}")
+    cli(f"addons:create heroku-postgresql:essential-0 -a {APP} --wait")
+    (made,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    eventually(lambda: info(platform, made)["Rollback"].startswith("earliest from "), 60, "the first backup is there")
+    yield made
+    cli(f"apps:destroy -a {APP} --confirm {APP}")
+    eventually(lambda: not left_behind(platform), 90, "nothing of the databases is left")
+
+
+def info(platform: Platform, addon: dict[str, Any]) -> dict[str, str]:
+    shown = platform.api.get(f"/client/v11/databases/{addon['id']}").raise_for_status().json()
+    return {line["name"]: line["values"][0] for line in shown["info"]}
+
+
+def config(platform: Platform) -> dict[str, str]:
+    return dict(platform.api.get(f"/apps/{APP}/config-vars").raise_for_status().json())
+
+
+def within(found: Any, script: str, user: str = "postgres") -> str:
+    """What a shell prints in a container."""
+    code, said = found.exec_run(["bash", "-c", script], user=user)
+    assert code == 0, said.decode()
+    return str(said.decode())
+
+
+def look(platform: Platform, also: str = "") -> None:
+    """Have all repositories looked at now, and not at the next tenth minute."""
+    service = {"label": f"com.docker.swarm.service.name={STACK}_postgres", "status": "running"}
+    (store,) = platform.engine.containers.list(filters=service)
+    sql = f"UPDATE databases SET {also}look_at = now() - interval '1 second'"  # noqa: S608 - words of these tests
+    within(store, f'psql -X -q -d dynoform -c "{sql}"')
+
+
+def test_any_second_can_be_had_again_and_nobody_gets_in_who_could_before(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = config(platform)["DATABASE_URL"]
+    rest = resident(container(platform, addon["id"]))
+    assert rest < 60, "MiB of an essential database that is protected"
+    with connect(url) as database:
+        database.execute("CREATE TABLE kept (number int, at timestamptz DEFAULT clock_timestamp())")
+        for number in range(5):
+            database.execute("INSERT INTO kept VALUES (%s)", [number])
+            time.sleep(1.1)
+        (to,) = database.execute("SELECT at FROM kept WHERE number = 2").fetchone() or (None,)
+        assert isinstance(to, datetime)
+        second = to.astimezone(UTC).replace(microsecond=0)
+        expected = database.execute("SELECT count(*) FROM kept WHERE at <= %s", [second]).fetchone()
+        database.execute("DROP TABLE kept")
+
+    began = time.monotonic()
+    at = f"{second:%Y-%m-%d %H:%M:%S} UTC"
+    words = f"addons:create heroku-postgresql:essential-0 -a {APP} --as BACK --wait --"
+    cli(f"{words} --rollback DATABASE_URL --to '{at}'")
+    seconds = time.monotonic() - began
+    back = config(platform)["BACK_URL"]
+    with connect(back) as restored:
+        assert restored.execute("SELECT count(*) FROM kept").fetchone() == expected == (2,)
+        assert restored.execute("SELECT max(at) <= %s FROM kept", [second]).fetchone() == (True,)
+        restored.execute("INSERT INTO kept VALUES (9)")
+    with connect(url) as database:
+        assert database.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+    user, password = url.split("//")[1].split("@")[0].split(":")
+    assert "password authentication failed" in refusal(back, user=user, password=password)
+
+    # A copy of the copy, which has a repository of its own by then.
+    (made,) = [each for each in platform.api.get(f"/apps/{APP}/addons").json() if each["id"] != addon["id"]]
+    eventually(lambda: info(platform, made)["Rollback"].startswith("earliest from "), 60, "the copy has a backup")
+    assert info(platform, made)["Forked From"] == addon["name"]
+    cli(f"addons:create heroku-postgresql:essential-0 -a {APP} --as FORK --wait -- --fork BACK_URL")
+    with connect(config(platform)["FORK_URL"]) as fork:
+        assert fork.execute("SELECT count(*) FROM kept WHERE number = 9").fetchone() == (1,), "to the last row"
+    with capsys.disabled():
+        print(f"\nessential-0, protected: {rest:.1f} MiB at rest; rolled back in {seconds:.1f} s by the CLI")
+
+    # The other can go while its copies stay.
+    refused = cli(f"addons:create heroku-postgresql:essential-0 -a {APP} -- --rollback FORK --to '2001-01-01'", code=2)
+    assert "further" in refused.text or "no backup yet" in refused.text
+    cli(f"addons:destroy {made['name']} -a {APP} --confirm {APP}")
+    assert answers(config(platform)["FORK_URL"])
+
+
+def test_a_drill_restores_the_latest_backup_and_shows_what_it_found(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
+) -> None:
+    look(platform, "drill_at = now() - interval '1 second', ")
+    name = f"{STACK}_addon-{addon['id']}-drill"
+    job = eventually(lambda: _container(platform, name), 60, "the drill has begun")
+    assert job.attrs["HostConfig"]["NetworkMode"] == "none"
+    eventually(lambda: _ended(job), 120, "the drill has ended")
+    look(platform)
+    shown = eventually(lambda: info(platform, addon).get("Restore Drill"), 60, "its result is shown")
+    assert " UTC, passed: " in shown and " tables, " in shown
+    assert "Restore Drill: " in cli(f"pg:info -a {APP}").text
+    assert _container(platform, name) is None
+
+
+def _ended(job: Any) -> bool:
+    job.reload()
+    return bool(job.attrs["State"]["Status"] == "exited" and job.attrs["State"]["ExitCode"] == 0)
+
+
+def _container(platform: Platform, name: str) -> Any:
+    try:
+        return platform.engine.containers.get(name)
+    except docker.errors.NotFound:
+        return None
+
+
+def test_a_lost_repository_is_an_alarm_and_then_a_new_one(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
+) -> None:
+    found = container(platform, addon["id"])
+    within(found, f"rm -rf {REPOSITORY}/archive {REPOSITORY}/backup")
+    look(platform)
+    lost = f"source={addon['name']} Continuous protection: the repository of backups was lost"
+    eventually(lambda: lost in cli(f"logs -a {APP}").text, 60, "the app's log says that the repository was lost")
+    works = f"source={addon['name']} Continuous protection: works again"
+    eventually(lambda: works in cli(f"logs -a {APP}").text, 90, "a new backup is there")
+    lines = info(platform, addon)
+    assert lines["Continuous Protection"] == "On"
+    assert ", 1 kept, " in lines["Last Backup"]
+
+
+def test_a_corrupt_repository_is_an_alarm_until_it_is_mended(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
+) -> None:
+    found = container(platform, addon["id"])
+    files = f"{REPOSITORY}/backup/db/backup.info"
+    within(found, f"cd /tmp && cp {files} kept && cp {files}.copy kept.copy && echo no | tee {files} >{files}.copy")
+    look(platform)
+    alarm = "Off: the repository of backups cannot be read"
+    eventually(lambda: info(platform, addon)["Continuous Protection"].startswith(alarm), 60, "pg:info shows the alarm")
+    shown = cli(f"pg:info -a {APP}").text
+    assert alarm in shown
+    within(found, f"cd /tmp && cp kept {files} && cp kept.copy {files}.copy")
+    look(platform)
+    eventually(lambda: info(platform, addon)["Continuous Protection"] == "On", 60, "it works again")
+
+
+def test_data_that_were_lost_come_back_from_the_repository(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
+) -> None:
+    url, name = config(platform)["DATABASE_URL"], f"{STACK}_addon-{addon['id']}"
+    with connect(url) as database:
+        database.execute("CREATE TABLE last AS SELECT 42 AS answer")
+    within(container(platform, addon["id"]), "/opt/dynoform/protect archive")
+    platform.engine.api.remove_service(name)
+    eventually(lambda: container(platform, addon["id"]) is None, 60, "its container has gone")
+    eventually(lambda: _removed(platform, name), 30, "its data have gone")
+
+    def again() -> bool:
+        look(platform)  # a shift looks for services that were removed
+        time.sleep(20)
+        return answers(url)
+
+    eventually(again, 180, "it is back")
+    with connect(url) as database:
+        assert database.execute("SELECT answer FROM last").fetchone() == (42,)
+
+
+def _removed(platform: Platform, volume: str) -> bool:
+    platform.engine.api.remove_volume(volume)
+    return True
+
+
+def test_backups_are_encrypted_and_their_key_is_in_no_place_that_others_read(
+    platform: Platform, addon: dict[str, Any]
+) -> None:
+    found = container(platform, addon["id"])
+    url = config(platform)["DATABASE_URL"]
+    with connect(url) as database:
+        words = "SELECT repeat('the-plain-text-', 100) AS word FROM generate_series(1, 50)"
+        database.execute(f"CREATE TABLE secrets AS {words}")
+    within(found, "/opt/dynoform/protect archive && /opt/dynoform/protect backup diff")
+    assert within(found, f"grep -rlaF the-plain-text- {REPOSITORY} | wc -l").strip() == "0"
+    cipher = within(found, "sed -n 's/^repo1-cipher-pass=//p' /run/secrets/repository.conf").strip()
+    assert len(cipher) > 60
+    service = platform.engine.api.inspect_service(f"{STACK}_addon-{addon['id']}")
+    seen = [str(service), str(found.attrs), str(found.top()), found.logs().decode()]
+    for each in platform.engine.containers.list():
+        try:
+            seen.append(str(each.top()))
+        except docker.errors.APIError:
+            continue  # it has ended
+    assert not [each for each in seen if cipher in each]
