@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = {f"dynoform.{path.stem}" for path in (ROOT / "dynoform").glob("[a-z]*.py")}
 """Small modules that every process uses: errors, configuration, journal …"""
+ROOTS = ("dynoform", "components", "packages", "policies", "providers")
 WORKERS = ("addons", "agent", "api", "build", "certificates", "git", "logplex", "reconcile", "router", "run")
 ALLOWED = {
     "dynoform/domain": {"dynoform.domain", "dynoform.errors"},
@@ -18,6 +19,8 @@ ALLOWED = {
     "dynoform/cli": {"dynoform.cli", "dynoform.domain", "dynoform.errors"},
     "components": {"components", "providers", "dynoform.domain", "dynoform.errors"},
     "providers": {"providers"},
+    "policies": {"policies", "providers", "dynoform.domain"},
+    "packages": {"packages", "components", "dynoform.domain", "dynoform.errors"},
     **{
         f"dynoform/{worker}": {
             f"dynoform.{worker}",
@@ -47,7 +50,7 @@ def imported(path: Path) -> set[str]:
             above = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
             names |= {f"{module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in ("dynoform", "components", "providers")}
+    return {name for name in names if name.split(".")[0] in ROOTS}
 
 
 def within(name: str, allowed: set[str]) -> bool:

@@ -1,0 +1,1 @@
+"""Packages for Pulumi programs of others."""

@@ -1,0 +1,1 @@
+"""Dynoform's components for Pulumi programs in any language: the package ``dynoform-components``."""
