@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, builds, deploys, dynos, hosts, logs, platform, routers, stacks
+from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, routers, stacks
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -34,6 +34,8 @@ MEASURES = (
     Measure("registry-growth", "the registry, by a push with 1 MB of other files", "MiB", 2, stacks.registry_growth),
     Measure("relay", "50 apps on a new stack image under 100 requests/s", "s", 120, stacks.relay, once=True),
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
+    Measure("kafka-pause", "a broker killed under 5,000 messages/s: none acknowledged", "s", 8, kafka.pause),
+    Measure("kafka-loss", "messages lost then, or there twice", "messages", 0, kafka.loss),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
     Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),
