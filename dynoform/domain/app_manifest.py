@@ -126,7 +126,7 @@ def _variable(value: Any) -> Variable:
 
 
 def _wish(path: str, value: Any) -> Wish:
-    described = {"plan": value} if isinstance(value, str) else value
+    described: dict[str, Any] = {"plan": value} if isinstance(value, str) else value
     return Wish(path, described["plan"], described.get("as"), described.get("options", {}))
 
 
