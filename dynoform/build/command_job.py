@@ -80,13 +80,13 @@ class CommandJob(Job):
         if self.claim.started_at:
             self.output.resume()
             dyno.begin(phase.config)  # the earlier attempt may have died on the way to this
-            return dyno
-        dyno.start()
-        jobs.begin(self.tools.store, self.claim)
-        self.begun(phase)
-        self._dyno_lines(dyno_lines.starting(phase.command))
-        dyno.begin(phase.config)
-        self._dyno_lines(dyno_lines.state_changed("starting", "up"))
+        else:
+            dyno.start()
+            jobs.begin(self.tools.store, self.claim)
+            self.begun(phase)
+            self._dyno_lines(dyno_lines.starting(phase.command))
+            dyno.begin(phase.config)
+            self._dyno_lines(dyno_lines.state_changed("starting", "up"))
         if self.keeper.lost or self.keeper.late:
             self.end()  # it was told to end before there was anything to end
         return dyno

@@ -247,7 +247,7 @@ def remove_left_overs(engine: docker.DockerClient) -> None:
         volume.remove(force=True)
     for image in engine.images.list():
         for name in image.tags:
-            if name.startswith(f"{GATEWAY}:5000/"):
+            if name.startswith((f"{GATEWAY}:5000/", f"dynoform-kept/{STACK}:")):
                 engine.images.remove(name)
     with suppress(NotFound):
         engine.networks.get(STACK).remove()

@@ -373,13 +373,13 @@ def test_what_has_not_changed_is_not_run_again_until_the_cache_is_purged(site: S
     other = site.app()
     assert again not in site.build(other, dockerfile(*lines, a="a", b="b"))[2], "it is another app's"
     gone(site)
-    for each in (app, other):
-        site.client.delete(f"/apps/{each}").raise_for_status()
+    engine = Engine(site.platform.configuration)
+    ids = {str(site.client.delete(f"/apps/{each}").raise_for_status().json()["id"]) for each in (app, other)}
+    assert ids <= {owner for _, owner in engine.kept_images()}
     site.platform.stop_builder()
     site.platform.start_builder()  # whose first shift sweeps
     site.build(site.app(), dockerfile())
-    left = Engine(site.platform.configuration)
-    site.platform.until(lambda: not left.kept_images())
+    site.platform.until(lambda: not ids & {owner for _, owner in engine.kept_images()})
 
 
 def gone(site: Site) -> None:
