@@ -75,6 +75,8 @@ def main(words: list[str]) -> str:
 def answer(state: dict[str, Any], own: str, words: list[str]) -> str:
     """Changes the swarm."""
     nodes = state["nodes"]
+    if words[0] == "node" and state.get("no_leader"):
+        sys.exit("Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader.")
     here = next((node for node in nodes if node["ID"] == own), None)
     named = [node for node in nodes if node["ID"] in words]
     if words[0] == "node" and words[1] != "ls" and not named:

@@ -5,6 +5,7 @@ Each is a mount namespace with an overlay over ``/`` that goes with its process.
 else. Needs root.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -105,8 +106,10 @@ class Machines:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The swarm."""
-        found: dict[str, Any] = json.loads((self.folder / "shared/swarm/state.json").read_text())
+        """The swarm, while nobody is at changing it."""
+        with (self.folder / "shared/swarm/state.json").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            found: dict[str, Any] = json.load(file)
         return found
 
     def change(self, **nodes: dict[str, Any]) -> None:
@@ -114,6 +117,10 @@ class Machines:
         state = self.state
         for node in state["nodes"]:
             node |= nodes.get(node["Description"]["Hostname"], {})
+        self.set(state)
+
+    def set(self, state: dict[str, Any]) -> None:
+        """The swarm is this."""
         (self.folder / "shared/swarm/state.json").write_text(json.dumps(state))
 
     def node(self, name: str) -> dict[str, Any] | None:

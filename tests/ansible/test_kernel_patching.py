@@ -117,6 +117,17 @@ def test_cves_are_those_of_entries_after_the_running_kernel(
     assert found["reboot"] is True
 
 
+def test_a_live_patch_counts_when_it_is_in_force(
+    host: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host["module"], "LIVE", tmp_path / "livepatch")
+    assert read(host, capsys)["livepatch"] == ""
+    (tmp_path / "livepatch/fix").mkdir(parents=True)
+    for enabled, told in (("0\n", ""), ("1\n", "kpatch")):
+        (tmp_path / "livepatch/fix/enabled").write_text(enabled)
+        assert read(host, capsys)["livepatch"] == told
+
+
 def test_what_is_in_the_way_is_told(host: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     host["audit"], host["held"] = "half installed", "linux-image-amd64\nnginx\n"
     found = read(host, capsys)

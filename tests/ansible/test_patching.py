@@ -185,3 +185,74 @@ def test_a_host_that_is_held_is_left_out(hosts: Machines) -> None:
     assert done.returncode == 0, done.stdout
     assert "left out: runs the fair until Monday" in done.stdout
     assert kernels(hosts)["four"] == f"{OLD}-amd64"
+
+
+@on_demand
+@pytest.mark.parametrize("moment", ["pause", "drain"])
+def test_a_host_that_is_lost_while_it_is_drained_is_told_with_what_to_do(pair: Machines, moment: str) -> None:
+    """No task runs after a host was not reached: see playbooks/callback_plugins."""
+    command = [str(word) for word in pair.command("patch_kernels", kernel_patching_reboot_seconds=3)]
+    pipe, environment = subprocess.PIPE, pair.environment()
+    with subprocess.Popen(command, cwd="/", env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True) as run:
+        deadline = time.monotonic() + 600
+        while ("node1", moment) not in drains(pair):
+            assert time.monotonic() < deadline and run.poll() is None
+            time.sleep(0.05)
+        pair.cut("four")
+        told = " ".join(run.communicate(timeout=600)[0].split())
+    assert run.returncode != 0
+    assert "four: was not reached at '" in told, told
+    assert "This one may be drained still — see that SSH gets in, then run patch_kernels.yml again" in told
+    assert kernels_of(pair, "one") == f"{OLD}-amd64"
+
+
+def kernels_of(hosts: Machines, name: str) -> str:
+    return hosts.run(name, "cat /run/fake-kernel")
+
+
+@on_demand
+def test_a_mirror_that_lacks_a_package_is_told_before_anything_is_drained(pair: Machines) -> None:
+    package = pair.folder / f"shared/packages/linux-image-{NEW}-amd64.deb"
+    package.write_bytes(package.read_bytes()[:-100])
+    done = pair.play("patch_kernels")
+    told = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "four: fetch | Fetch the packages: E: Failed to fetch file:/mnt/packages/" in told
+    assert "— mend that, then run this again" in told
+    assert drains(pair) == []
+
+
+@on_demand
+@pytest.mark.parametrize("lock", ["/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend"])
+def test_package_lists_that_another_program_has_locked_are_waited_for_and_told(pair: Machines, lock: str) -> None:
+    hold = f"import fcntl, time; file = open({lock!r}, 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep(600)"
+    with subprocess.Popen([pair.folder / "ssh", "four", f'exec python3 -c "{hold}"']) as holder:
+        time.sleep(1)
+        done = pair.play("patch_kernels", kernel_patching_apt_seconds=2)
+        holder.kill()
+    told = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "lock" in told.lower(), told
+    assert "— mend that, then run this again" in told, done.stdout + done.stderr
+    assert drains(pair) == []
+
+
+@on_demand
+def test_a_swarm_without_a_leader_is_left_alone(pair: Machines) -> None:
+    pair.set(pair.state | {"no_leader": True})
+    done = pair.play("patch_kernels")
+    told = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "The swarm does not have a leader. — mend that, then run this again" in told
+    assert drains(pair) == []
+
+
+@on_demand
+def test_a_kernel_that_is_patched_live_is_told_and_left_alone_if_wanted(pair: Machines) -> None:
+    live = "mkdir -p /sys/kernel/livepatch/fix && echo 1 > /sys/kernel/livepatch/fix/enabled"
+    pair.run("four", f"{live}; cp /bin/true /usr/bin/canonical-livepatch")
+    left = pair.play("patch_kernels", "--limit", "four", kernel_patching_live="leave")
+    assert left.returncode == 0, left.stdout
+    told = f"four (worker) runs {OLD}-amd64 6.1.124-1, patched live by canonical-livepatch: "
+    assert f"{told}left as it is until it is booted for another reason" in left.stdout
+    assert kernels(pair)["four"] == f"{OLD}-amd64"

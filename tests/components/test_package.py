@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dynoform.cli.places import CHECKOUT
 from dynoform.cli.tools.plugins import write_wrapper
+from tests import go_programs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CLI = CHECKOUT / ".venv/bin/pulumi"
 PACKAGE = CHECKOUT / "packages/components"
+EXAMPLE = CHECKOUT / "examples/package"
+YAML = CHECKOUT / "tests/pulumi-yaml"
 LANGUAGE_HOST = CHECKOUT / "providers/python_language/pulumi-language-python"
 PLUGINS = {
     "providers": [
@@ -137,3 +142,24 @@ def test_what_is_wrong_is_told_as_in_a_stack(project: Project, kind: str, values
     assert done.returncode != 0
     said = [each["message"] for each in json.loads(done.stdout)["diagnostics"]]
     assert any(message in each for each in said), said
+
+
+def test_example_in_yaml_declares_the_app(project: Project) -> None:
+    try:
+        programs = go_programs.bring(YAML, ["github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml"])
+    except AssertionError as error:
+        pytest.skip(f"pulumi-language-yaml is missing, and does not build from its Go module: {error}")
+    (project.home / "bin/pulumi-language-yaml").symlink_to(programs / "pulumi-language-yaml")
+    program = yaml.safe_load((EXAMPLE / "Pulumi.yaml").read_text())
+    shutil.copytree(CHECKOUT / "examples/apps/python", project.folder.parent / "apps/python")
+    for plugin in program["plugins"]["providers"]:
+        plugin["path"] = str((EXAMPLE / plugin["path"]).resolve())
+    (project.folder / "Pulumi.yaml").write_text(yaml.safe_dump(program))
+    assert project.pulumi("stack", "init", "test").returncode == 0
+    for key, value in {"apiUrl": "https://localhost:1", "caCertPem": "PEM"}.items():
+        assert project.pulumi("config", "set", key, value, "--stack", "test").returncode == 0
+    assert project.pulumi("config", "set", "--secret", "apiKey", "hush", "--stack", "test").returncode == 0
+    planned = project.planned()
+    app = planned["dynoform:index:App shop"]["inputs"]
+    assert app["formation"] == {"web": {"quantity": 2, "size": "Standard-1X"}}
+    assert "hush" not in json.dumps(planned)

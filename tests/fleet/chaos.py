@@ -28,8 +28,7 @@ def record(name: str, seconds: float, goal: float, load: Load, killed: float) ->
         f"{under_way} under way at the kill and {len(failed)} sent after it failed{last}; slowest {load.slowest:.1f} s"
     )
     print(f"{name}: {text}")
-    if result := os.environ.get("BENCH_RESULT"):
-        _keep(Path(result), name, {"seconds": seconds, **_parts(load, under_way, failed)})
+    keep(name, seconds, **_parts(load, under_way, failed))
     _write(name, text)
 
 
@@ -59,7 +58,10 @@ def _parts(load: Load, under_way: int, failed: list[float]) -> dict[str, float]:
     return parts | {"failed after [requests]": len(failed), "slowest": load.slowest}
 
 
-def _keep(result: Path, name: str, found: dict[str, float]) -> None:
-    """Put it with what other tests of the run have found."""
-    known = json.loads(result.read_text()) if result.exists() else {}
-    result.write_text(json.dumps({**known, name: found}))
+def keep(name: str, seconds: float, **parts: float) -> None:
+    """Put a figure with what other tests of the run have found, for ``bin/dynoform bench`` when it asks."""
+    if not (result := os.environ.get("BENCH_RESULT")):
+        return
+    file = Path(result)
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**known, name: {"seconds": seconds, **parts}}))

@@ -6,12 +6,15 @@ Order matters: each test leaves the fleet as the next one needs it.
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 
+from providers.dynoform.ansible_run import Host, connection
 from tests.fleet import hosts
+from tests.fleet.chaos import keep
 from tests.fleet.hosts import Fleet, FleetHost
 from tests.fleet.inventory import Inventory, changed, told
 
@@ -94,9 +97,11 @@ def test_site_makes_all_hosts_and_changes_nothing_the_second_time(fleet: Fleet, 
     assert nodes(fleet) == dict.fromkeys(fleet.hosts, "Ready Active")
     began = time.monotonic()
     again = inventory.play("site")
-    print(f"site.yml again, three hosts: {time.monotonic() - began:.0f} s")
+    took = time.monotonic() - began
+    print(f"site.yml again, three hosts: {took:.0f} s")
     assert again.returncode == 0, told(again)
     assert changed(again) == dict.fromkeys(fleet.hosts, 0)
+    keep("fleet-again", took)
     well = inventory.play("smoke")
     assert well.returncode == 0, told(well)
     assert changed(well) == dict.fromkeys(fleet.hosts, 0)
@@ -167,17 +172,32 @@ def test_a_fourth_host_is_there_in_time(fleet: Fleet, inventory: Inventory) -> N
     print(f"add_host.yml: {took:.0f} s")
     assert done.returncode == 0, told(done)
     assert nodes(fleet)["four"] == "Ready Active"
+    keep("fleet-add", took)
     assert took < ADD_SECONDS
 
 
-def test_a_host_with_another_key_is_refused(fleet: Fleet, inventory: Inventory) -> None:
-    known = fleet.known_hosts.read_text()
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [("", "No ED25519 host key is known for"), ("one", "REMOTE HOST IDENTIFICATION HAS CHANGED")],
+    ids=["unknown", "another"],
+)
+def test_a_host_with_another_key_is_refused(
+    fleet: Fleet, inventory: Inventory, tmp_path: Path, known: str, why: str
+) -> None:
+    """In a file of its own, so that no connection that is kept is used."""
+    lines = fleet.known_hosts.read_text().splitlines()
+    other = [line.split(maxsplit=1)[1] for line in lines if known and line.startswith(f"{fleet[known].address} ")]
+    file = tmp_path / "known_hosts"
+    file.write_text("".join(f"{fleet['three'].address} {key}\n" for key in other))
+    reached = Host("three", fleet["three"].address, "ssh", key_file=str(fleet.key_file), known_hosts=str(file))
+    told_of = dict(inventory.of["three"])
+    inventory.of["three"] |= connection(reached)
     try:
-        fleet.known_hosts.write_text(known.replace(f"{fleet['three'].address} ", "198.51.100.9 "))
-        done = inventory.play("smoke")
+        done = inventory.play("smoke", "--limit", "three")
     finally:
-        fleet.known_hosts.write_text(known)
+        inventory.of["three"] = told_of
     assert done.returncode != 0
+    assert why in told(done)
     assert "Host key verification failed" in told(done)
 
 

@@ -54,10 +54,11 @@ class Operator:
         reached = {"keyFile": str(self.fleet.key_file), "knownHosts": str(self.fleet.known_hosts)}
         hosts: dict[str, Any] = {
             name: {"address": host.address, "zone": zone, **reached}
-            for (name, host), zone in zip(self.fleet.hosts.items(), "abca", strict=True)
+            for (name, host), zone in zip(self.fleet.hosts.items(), "abca", strict=False)
         }
         hosts["host1"]["platform"] = True
-        hosts["host4"]["role"] = "worker"
+        for name in set(hosts) & {"host4"}:
+            hosts[name]["role"] = "worker"
         return {
             "domain": DOMAIN,
             "httpPort": HTTP,

@@ -1,4 +1,4 @@
-"""Measurements on a fleet of hosts, which are containers of this machine: what a lost one costs."""
+"""Measurements on hosts that are containers of this machine: what making them takes, what a lost one costs."""
 
 import json
 import tempfile
@@ -8,20 +8,37 @@ from typing import Any
 from dynoform.cli.bench.measure import Bench, Taken
 
 FLEET = "tests/fleet/test_dynos.py"
+PLAYBOOKS = "tests/fleet/test_playbooks.py"
+_UP = "tests/bench/test_fleet_up.py"
 _ANSIBLE = "tests/bench/test_ansible_hosts.py"
 _HOSTS = {"few": 10, "many": 50}
 _FOUND: dict[str, dict[str, float]] = {}
-"""Both come out of one run: making the fleet takes minutes."""
+"""Those of one file come out of one run: making the fleet takes minutes."""
 
 
 def host_lost(bench: Bench) -> Taken:
     """From the kill of a host until all its dynos serve elsewhere, under requests; with those that failed."""
-    return _taken(bench, "host-lost")
+    return _taken(bench, "host-lost", FLEET)
 
 
 def leader_lost(bench: Bench) -> Taken:
     """The same for the host of the swarm's leader."""
-    return _taken(bench, "leader-lost")
+    return _taken(bench, "leader-lost", FLEET)
+
+
+def fleet_up(bench: Bench) -> Taken:
+    """From three hosts that are nothing to an app that answers at each: images are built on the first, once."""
+    return _taken(bench, "fleet-up", _UP, "bench")
+
+
+def fleet_again(bench: Bench) -> Taken:
+    """``site.yml`` on three hosts that it has made before: it changes nothing, or there is no number."""
+    return _taken(bench, "fleet-again", PLAYBOOKS)
+
+
+def fleet_add(bench: Bench) -> Taken:
+    """``add_host.yml`` for a fourth host that has Docker, until it is a node that takes dynos."""
+    return _taken(bench, "fleet-add", PLAYBOOKS)
 
 
 def ansible_hosts(bench: Bench) -> Taken:
@@ -31,9 +48,9 @@ def ansible_hosts(bench: Bench) -> Taken:
     return Taken(100 * (found["many"] / _HOSTS["many"]) / (found["few"] / _HOSTS["few"]), parts)
 
 
-def _taken(bench: Bench, name: str) -> Taken:
-    if not _FOUND:
-        _FOUND.update(_run(bench, "fleet", FLEET))
+def _taken(bench: Bench, name: str, tests: str, mark: str = "fleet") -> Taken:
+    if name not in _FOUND:
+        _FOUND.update(_run(bench, mark, tests))
     parts = dict(_FOUND[name])
     return Taken(parts.pop("seconds"), parts)
 

@@ -20,6 +20,7 @@ UPGRADE = re.compile(r"^Inst (\S+)(?: \[(\S+)\])? \((\S+)")
 ENTRY = re.compile(r"^\S+ \((\S+)\) ")
 CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 DOCUMENTATION = Path("/usr/share/doc")
+LIVE = Path("/sys/kernel/livepatch")
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -80,11 +81,11 @@ def closed(kernel: dict[str, str], since: str) -> list[str]:
 
 
 def livepatch() -> str:
-    """What patches the running kernel on this host, if anything does."""
-    if shutil.which("canonical-livepatch"):
-        return "canonical-livepatch"
-    patches = Path("/sys/kernel/livepatch")
-    return "kpatch" if patches.is_dir() and any(patches.iterdir()) else ""
+    """What patches the running kernel on this host, if a patch is in force (Documentation/livepatch/livepatch.rst)."""
+    states = LIVE.glob("*/enabled") if LIVE.is_dir() else ()
+    if not any(state.read_text().strip() == "1" for state in states):
+        return ""
+    return "canonical-livepatch" if shutil.which("canonical-livepatch") else "kpatch"
 
 
 def main() -> None:
