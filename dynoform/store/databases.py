@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services
@@ -137,7 +137,7 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     over = select(DatabaseCredential.addon_id).where(DatabaseCredential.ends_at <= moment)
     old = Database.maintained_at < moment - data_services.MAINTAINED_EVERY
     lost = Addon.id.not_in([uuid.UUID(each) for each in running]) if running is not None else false()
-    busy = select(AddonChange.id).where(AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING)
+    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
@@ -153,9 +153,15 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     return len(found)
 
 
+def _busy() -> Select[uuid.UUID]:
+    """What an add-on has to do, but for looks by ``pg:info``: who asks for those all the time holds up nothing."""
+    mine = AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING
+    return select(AddonChange.id).where(*mine, AddonChange.action != data_services.INSPECT)
+
+
 def _look(session: Session, moment: datetime) -> None:
     """Have repositories looked at whose time it is; one of a database that has something to do waits for that."""
-    busy = select(AddonChange.id).where(AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING)
+    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
