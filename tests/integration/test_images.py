@@ -245,3 +245,31 @@ def wait_for_healthy(container: Container) -> None:
         assert time.monotonic() < deadline, container.logs().decode()
         time.sleep(0.5)
         container.reload()
+
+
+def test_a_kafka_starts_whose_clusters_id_looks_like_an_option(
+    engine: docker.DockerClient, images: dict[str, str], tmp_path: Path
+) -> None:
+    """One id of 64 does."""
+    authority = certificates.Authority()
+    files = (authority.pem, *authority.issue("127.0.0.1", "127.0.0.1"))
+    for name, content in zip(("ca.crt", "server.crt", "server.key"), files, strict=True):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o644)
+    tmp_path.chmod(0o755)
+    node = {
+        "KAFKA_CLUSTER": "-pUoiDlHRTOKXZ6eov-HVA",
+        "KAFKA_NODE": "1",
+        "KAFKA_VOTERS": "1@127.0.0.1:9093",
+        "KAFKA_ADVERTISED": "127.0.0.1:9092",
+    }
+    secrets = {str(tmp_path): {"bind": "/run/secrets", "mode": "ro"}}
+    kafka = start(engine, build_image(engine, "kafka", images["base"]), environment=node, volumes=secrets)
+    deadline = time.monotonic() + 60
+    while kafka.exec_run(["grep", "cluster.id", "/var/lib/kafka/data/meta.properties"])[0] != 0:
+        kafka.reload()
+        assert kafka.status == "running", kafka.logs().decode()
+        assert time.monotonic() < deadline, kafka.logs().decode()
+        time.sleep(0.5)
+    _, output = kafka.exec_run(["cat", "/var/lib/kafka/data/meta.properties"])
+    assert "cluster.id=-pUoiDlHRTOKXZ6eov-HVA" in output.decode()
