@@ -14,9 +14,21 @@ import docker
 import httpx
 import pytest
 
+from tests import turns
+
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
 LABEL = {"label": f"dynoform.stack={STACK}"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What restarts the engine is first: later, there are others who need it."""
+    items.sort(key=lambda item: "restarts_engine" not in item.keywords)
+
+
+def pytest_runtest_logfinish() -> None:
+    """After the first test, whatever became of it."""
+    turns.end()
 
 
 @dataclass(frozen=True)

@@ -334,6 +334,7 @@ def test_doctor_finds_nothing_wrong(platform: Platform) -> None:
     assert run.code == 0, run.out
 
 
+@pytest.mark.restarts_engine
 def test_everything_is_back_after_a_restart_of_the_engine(platform: Platform) -> None:
     (pid,) = (int(entry) for entry in os.listdir("/proc") if entry.isdigit() and is_engine(int(entry)))
     os.kill(pid, signal.SIGTERM)

@@ -4,6 +4,12 @@ import pytest
 
 from providers.dynoform.ansible_run import Host, run_playbook
 from providers.dynoform.engine import Operation
+from tests import turns
+
+
+def pytest_collection_finish() -> None:
+    """Before the first test, which has a time limit."""
+    turns.wait()
 
 
 @pytest.fixture(scope="session")

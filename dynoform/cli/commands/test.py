@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
@@ -20,6 +21,10 @@ ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"
 ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """What needs no engine keeps out of its neighbours' way, file by file; there is one engine."""
+OF_PLATFORM, OF_PARTS = "tests/e2e", "--ignore=tests/e2e"
+"""The engine's tests in two runs: those of a platform with all that belongs to it, and those of one part each."""
+HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
+"""The ends of a pipe: the platform's run has the engine alone until it closes one, and the other waits for that."""
 PATIENTLY = ("nice", "-n", "15")
 """The engine's tests have deadlines to keep: what runs beside them takes the time that they leave."""
 
@@ -35,27 +40,48 @@ def run(options: argparse.Namespace, context: Context) -> int:
     shared.bring_tools(context)
     environ = {**context.environ, "PATH": f"{context.places.venv / 'bin'}{os.pathsep}{context.environ.get('PATH', '')}"}
     pytest = (str(context.places.venv / "bin" / "python"), "-m", "pytest")
-    *patient, foremost = [[*pytest, *words] for words in runs(options.rest, options.fast)]
+    *others, foremost = [[*pytest, *words] for words in runs(options.rest, options.fast)]
+    awaited, held = os.pipe()
+    ends = {OF_PLATFORM: (HELD, held), OF_PARTS: (AWAITED, awaited)}
     with ExitStack() as stack:
-        finishes = [stack.enter_context(beside([*PATIENTLY, *argv], context.places.root, environ)) for argv in patient]
-        # No time limit of ours: pytest-timeout has one per test, and its output belongs on this terminal.
-        done = subprocess.run(foremost, cwd=context.places.root, env=environ, check=False)  # noqa: S603 argv is ours
-        codes = [done.returncode, *(finish() for finish in finishes)]
+        finishes = [stack.enter_context(beside(argv, context.places.root, environ, ends)) for argv in others]
+        finish = stack.enter_context(beside(foremost, context.places.root, environ, ends, shown=True))
+        os.close(awaited)
+        os.close(held)
+        codes = [finish(), *(each() for each in finishes)]
     return next((code for code in codes if code), 0)
 
 
 @contextmanager
-def beside(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Iterator[Callable[[], int]]:
+def beside(
+    argv: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    ends: Mapping[str, tuple[str, int]] = MappingProxyType({}),
+    *,
+    shown: bool = False,
+) -> Iterator[Callable[[], int]]:
     """A program in the background, interrupted at the end of the block if it still runs.
 
-    Gives what waits for its end, shows its output in one piece, and returns its exit code.
+    Gives what waits for its end, shows its output in one piece unless it was ``shown`` all the time, and returns its
+    exit code. ``ends`` are descriptors that it gets, and in which variable it is told of them, by a word of ``argv``.
     """
+    patience = PATIENTLY if "--numprocesses" in argv else ()
+    told = [ends[word] for word in argv if word in ends]
     with (
         TemporaryFile() as output,
-        subprocess.Popen(argv, cwd=folder, env=environ, stdout=output, stderr=subprocess.STDOUT) as run,  # noqa: S603 argv is ours
+        subprocess.Popen(  # noqa: S603 argv is ours
+            [*patience, *argv],
+            cwd=folder,
+            env={**environ, **{name: str(end) for name, end in told}},
+            stdout=None if shown else output,
+            stderr=None if shown else subprocess.STDOUT,
+            pass_fds=[end for _, end in told],
+        ) as run,
     ):
 
         def finish() -> int:
+            # No time limit of ours: pytest-timeout has one per test.
             code = run.wait()
             output.seek(0)
             shutil.copyfileobj(output, sys.stdout.buffer)
@@ -72,10 +98,12 @@ def beside(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Ite
 def runs(rest: Sequence[str], fast: bool) -> list[list[str]]:
     """Words for pytest, for each of its runs: what the caller chose, in one, or else everything.
 
-    The last run is the one to wait for: the engine's tests, which wait more than they work. The others fill the time.
+    The last run is the one to wait for: the engine's tests of parts, which wait more than they work. Those of the
+    platform go on beside them, and the others fill the time.
     """
     if any(not word.startswith("-") or word.startswith("-m") for word in rest):
         chosen = any(word.startswith("-m") for word in rest)
         return [[*([] if chosen else ["-m", FAST if fast else FULL]), *rest]]
     parallel = [*ON_ALL_CORES, "-m", FAST if fast else REST, *rest]
-    return [parallel] if fast else [parallel, ["-m", ENGINE, *rest]]
+    engine = [["-m", ENGINE, which, *rest] for which in (OF_PLATFORM, OF_PARTS)]
+    return [parallel] if fast else [parallel, *engine]

@@ -71,14 +71,23 @@ def test_closing_words_tell_where_things_are() -> None:
 
 
 CORES = list(test.ON_ALL_CORES)
+OF_ENGINE = ["-m", test.ENGINE]
 
 
 @pytest.mark.parametrize(
     ("rest", "fast", "expected"),
     [
         ([], True, [[*CORES, "-m", test.FAST]]),
-        ([], False, [[*CORES, "-m", test.REST], ["-m", test.ENGINE]]),
-        (["-q"], False, [[*CORES, "-m", test.REST, "-q"], ["-m", test.ENGINE, "-q"]]),
+        ([], False, [[*CORES, "-m", test.REST], [*OF_ENGINE, "tests/e2e"], [*OF_ENGINE, "--ignore=tests/e2e"]]),
+        (
+            ["-q"],
+            False,
+            [
+                [*CORES, "-m", test.REST, "-q"],
+                [*OF_ENGINE, "tests/e2e", "-q"],
+                [*OF_ENGINE, "--ignore=tests/e2e", "-q"],
+            ],
+        ),
         (["-k", "x"], True, [["-m", test.FAST, "-k", "x"]]),
         (["tests/e2e"], False, [["-m", test.FULL, "tests/e2e"]]),
         (["-m", "chaos"], False, [["-m", "chaos"]]),
@@ -88,6 +97,28 @@ def test_all_tests_run_on_all_cores_but_for_those_of_the_one_engine(
     rest: list[str], fast: bool, expected: list[list[str]]
 ) -> None:
     assert test.runs(rest, fast) == expected
+
+
+def test_one_run_begins_when_the_other_lets_it(tmp_path: Path) -> None:
+    awaited, held = os.pipe()
+    ends = {"first": (test.HELD, held), "then": (test.AWAITED, awaited)}
+    wanted = {
+        "first": "sleep(0.5); print(1, file=file, flush=True); end(); sleep(30)",
+        "then": "wait(); print(2, file=file)",
+    }
+    script = "from tests.turns import *; from time import sleep; import sys; file = open(sys.argv[2], 'a');"
+    argv = {
+        who: [sys.executable, "-c", f"{script} {what}", who, str(tmp_path / "file")] for who, what in wanted.items()
+    }
+    with (
+        test.beside(argv["first"], CHECKOUT, os.environ, ends),
+        test.beside(argv["then"], CHECKOUT, os.environ, ends) as finish,
+    ):
+        os.close(awaited)
+        os.close(held)
+        assert finish() == 0
+    words = (tmp_path / "file").read_text(encoding="utf-8").split()
+    assert words == ["1", "2"]
 
 
 def test_what_runs_beside_is_shown_whole_when_it_has_ended(
