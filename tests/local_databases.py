@@ -51,7 +51,6 @@ def backup(ago: timedelta, kind: str = "full", segment: str = "00000001000000000
 
 
 PROGRAM = CHECKOUT / "images/postgres/transfer"
-SAID = repository(backup(timedelta(hours=1)))
 
 
 @dataclass
@@ -60,7 +59,7 @@ class LocalEngine:
 
     url: str
     published: set[int] = field(default_factory=set)
-    said: str = SAID
+    said: str = field(default_factory=lambda: repository(backup(timedelta(hours=1))))
     """What the program of continuous protection says of its repository."""
     started: list[list[str]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)

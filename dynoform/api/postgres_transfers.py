@@ -291,6 +291,7 @@ def _find(session: Session, caller: Account, app: str, reference: str, needs: Pe
         mine = Transfer.app_id == place.id, Transfer.num == number
         found = session.scalars(query.where(*mine)).unique().one_or_none()
     if found is None:
+        apps.find(session, caller, app, needs)  # who may not do it hears that first
         raise not_found("transfer", "transfer")
     apps.find(session, caller, str(found.app_id), needs)
     return found

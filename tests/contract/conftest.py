@@ -172,7 +172,7 @@ def stranger(person: Person) -> httpx.Client:
 @pytest.fixture
 def nobody(address: str, operator: Account) -> Iterator[httpx.Client]:
     """A client without a token."""
-    with httpx.Client(base_url=address, timeout=10, trust_env=False, verify=PLAIN) as made:
+    with httpx.Client(base_url=address, timeout=30, trust_env=False, verify=PLAIN) as made:
         yield made
 
 
@@ -223,7 +223,7 @@ def deploy(store: Store, app: str, account: Account, process_types: dict[str, st
 def make_client(address: str, token: str) -> httpx.Client:
     """A client that sends this token."""
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.heroku+json; version=3"}
-    return httpx.Client(base_url=address, headers=headers, timeout=10, trust_env=False, verify=PLAIN)
+    return httpx.Client(base_url=address, headers=headers, timeout=30, trust_env=False, verify=PLAIN)
 
 
 def path_of(link: str) -> str:

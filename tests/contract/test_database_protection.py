@@ -75,7 +75,7 @@ def test_info_shows_what_can_be_had_again(client: httpx.Client, addon: dict[str,
     ago = datetime.now(UTC) - datetime.strptime(lines["Rollback"], "earliest from %Y-%m-%d %H:%M:%S %Z").replace(
         tzinfo=UTC
     )
-    assert FULL - timedelta(seconds=2) < ago < FULL + timedelta(minutes=15)
+    assert FULL - timedelta(seconds=2) < ago < FULL + timedelta(minutes=5)
     assert lines["Last Backup"].endswith(", 1 kept, 2.9 MB")
 
 
