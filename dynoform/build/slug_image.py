@@ -1,6 +1,6 @@
 """An app's image on its way to the registry: the stack's layers, the slug, and the manifest of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dynoform.build import stack_image
 from dynoform.build.job import Tools
@@ -21,12 +21,7 @@ def push(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, slug: S
 
     Layers that the app's repository has are not moved. Raises ``UnavailableError`` when the registry does not take it.
     """
-    try:
-        return _push(tools, claim, stack, slug)
-    except LayerGoneError:
-        # The registry collected its garbage before the manifest came: all of it once more.
-        mount(tools, claim, stack)
-        return _push(tools, claim, stack, slug)
+    return _twice(tools, claim, stack, lambda: _push(tools, claim, stack, slug))
 
 
 def lay(
@@ -41,11 +36,16 @@ def lay(
 
     Returns the image's digest; it gets the ``tag`` too. Raises ``UnavailableError`` when the registry does not take it.
     """
+    return _twice(tools, claim, stack, lambda: _lay(tools, claim, stack, slug, source, tag))
+
+
+def _twice(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, put: Callable[[], str]) -> str:
+    """What ``put`` returns, which may fail once as the registry collects its garbage before the manifest comes."""
     try:
-        return _lay(tools, claim, stack, slug, source, tag)
+        return put()
     except LayerGoneError:
         mount(tools, claim, stack)
-        return _lay(tools, claim, stack, slug, source, tag)
+        return put()
 
 
 def _push(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, slug: Sequence[LayerFile]) -> str:

@@ -1,7 +1,6 @@
 """Backups of databases by the data API, and databases made from them: everything but the containers is real."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,20 +14,11 @@ from dynoform.api.services import Services
 from dynoform.errors import UnavailableError
 from dynoform.store.session import Store
 from dynoform.store.tables import AddonChange, Database, now
-from tests.contract.addon_fixtures import at_work
-from tests.contract.test_databases import config, create, work_through
-from tests.local_databases import Local, backup, clean, local, repository
+from tests.contract.test_databases import config, create, place, work_through
+from tests.local_databases import Local, backup, repository
 
+__all__ = ["place"]
 FULL = timedelta(hours=1)
-
-
-@pytest.fixture
-def place(services: Services, operator: object) -> Iterator[Local]:
-    """A worker of databases, at work."""
-    made = local(services)
-    with at_work(made.worker):
-        yield made
-    clean(services)
 
 
 @pytest.fixture

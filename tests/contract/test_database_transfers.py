@@ -3,7 +3,6 @@
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,13 @@ from dynoform.api.services import Services
 from dynoform.store import transfers
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, Transfer, TransferSchedule, now
-from tests.contract.addon_fixtures import at_work
 from tests.contract.conftest import Person
-from tests.contract.test_databases import config, create, work_through
-from tests.local_databases import Local, clean, local
+from tests.contract.test_databases import config, create, place, work_through
+from tests.local_databases import Local
 from tests.postgres import binaries
 
+__all__ = ["place"]
 PLAN = "heroku-postgresql:essential-0"
-
-
-@pytest.fixture
-def place(services: Services, operator: object) -> Iterator[Local]:
-    """A worker of databases, at work."""
-    made = local(services)
-    with at_work(made.worker):
-        yield made
-    clean(services)
 
 
 @pytest.fixture
