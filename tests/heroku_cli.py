@@ -114,21 +114,30 @@ class HerokuCLI:
         (data / "package.json").write_text(json.dumps(plugins))
 
     def __call__(
-        self, line: str, *, code: int = 0, stdin: str = "", cwd: Path | None = None, seconds: float = COMMAND_SECONDS
+        self,
+        line: str,
+        *,
+        code: int = 0,
+        stdin: str | None = "",
+        cwd: Path | None = None,
+        seconds: float = COMMAND_SECONDS,
     ) -> Ran:
         """Run ``heroku`` with a line of words as a shell would split it, to its end; it must exit with ``code``.
 
-        Without ``cwd`` in a folder that is no checkout of any app.
+        Without ``cwd`` in a folder that is no checkout of any app. A ``stdin`` of None is one where nobody types, and
+        which ends after the command: `ps:exec` fails where its input ends just as the dyno's command does.
         """
-        done = subprocess.run(
-            self._words(line),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=cwd or self.home,
-            env=self.variables(),
-            timeout=seconds,
-        )
+        asked, held = os.pipe()
+        with open(asked, "rb") as silence, open(held, "wb"):
+            done = subprocess.run(
+                self._words(line),
+                **({"stdin": silence} if stdin is None else {"input": stdin}),
+                capture_output=True,
+                text=True,
+                cwd=cwd or self.home,
+                env=self.variables(),
+                timeout=seconds,
+            )
         ran = Ran(line, done.returncode, done.stdout, done.stderr)
         assert ran.code == code, f"heroku {line}: exit {ran.code}\n{ran.out}{ran.err}"
         self.ran.append(ran)

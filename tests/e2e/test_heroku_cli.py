@@ -206,11 +206,10 @@ def test_run_inside_is_in_the_dyno(heroku: HerokuCLI, platform: Platform) -> Non
 @covers("ps:exec -a myapp -- ls")
 def test_exec_is_in_the_dyno_which_goes_on(heroku: HerokuCLI, platform: Platform) -> None:
     before = eventually(lambda: platform.only_dyno(APP), 60, "one container")
-    # The CLI ends with an error of its own when its input ends after the command has: each command waits a moment.
-    ran = heroku(f"ps:exec -a {APP} -- 'ls; sleep 1'")
+    ran = heroku(f"ps:exec -a {APP} -- ls", stdin=None)
     assert "Procfile" in ran.out.split()
     assert "dyno restart" not in ran.text
-    variables = heroku(f"ps:exec -a {APP} --dyno web.1 -- 'env; sleep 1'").out.splitlines()
+    variables = heroku(f"ps:exec -a {APP} --dyno web.1 -- env", stdin=None).out.splitlines()
     assert {"DYNO=web.1", "PORT=5000"} <= set(variables)
     assert ["web.1", "up", "running"] in heroku(f"ps:exec -a {APP} --status").table
     assert platform.only_dyno(APP).id == before.id
@@ -228,7 +227,7 @@ def test_exec_by_the_systems_own_ssh(heroku: HerokuCLI) -> None:
 
 
 def test_copy_gets_a_file_of_the_dyno(heroku: HerokuCLI, tmp_path: Path) -> None:
-    heroku(f"ps:exec -a {APP} -- dd if=/dev/zero of=/tmp/dump bs=1M count=2")
+    heroku(f"ps:exec -a {APP} -- dd if=/dev/zero of=/tmp/dump bs=1M count=2", stdin=None)
     heroku(f"ps:copy Procfile -a {APP}", cwd=tmp_path)
     heroku(f"ps:copy /tmp/dump -a {APP} --output copied", cwd=tmp_path)
     assert (tmp_path / "Procfile").read_text() == (ROOT / "examples/apps/python/Procfile").read_text()
