@@ -38,6 +38,8 @@ class ExecListener:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -122,7 +122,6 @@ def play(store: Store, configuration: Configuration, tmp_path: Path) -> Play:
         finally:
             await listener.stop()
             relay.stop()
-            doors._store.close()
 
     return lambda scenario: asyncio.run(run(scenario))
 
