@@ -167,6 +167,8 @@ class Store:
     def _connect_arguments(self, settings: str) -> dict[str, Any]:
         return {
             "connect_timeout": 5,
+            # Each statement that PostgreSQL keeps prepared is memory of the connection's process there, 10 MiB for all.
+            "prepare_threshold": None,
             "application_name": f"dynoform-{self.process}",
             "options": settings,
             "keepalives_idle": 10,
