@@ -44,6 +44,7 @@ SCHEMA = "0032"
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 _POOLED = f"{_SETTINGS} -c idle_session_timeout=15s"
 """At rest each connection costs PostgreSQL 4 MiB: those for busy moments go, and are made anew within 20 ms."""
+_PREPARED_AFTER = 5
 _BUSY = {"55P03", "40001", "40P01"}  # lock_not_available, serialization_failure, deadlock_detected
 
 
@@ -58,12 +59,18 @@ class Notification:
 class Store:
     """One process's access to the store."""
 
-    def __init__(self, configuration: Configuration, process: str, pool: int = 3, burst: int = 2) -> None:
+    def __init__(
+        self, configuration: Configuration, process: str, pool: int = 3, burst: int = 2, *, prepares: bool = False
+    ) -> None:
         """``process`` names the connections in ``pg_stat_activity``; ``pool`` is how many stay open, ``burst`` how many
         more there may be for as long as they are needed.
+
+        ``prepares`` is for who asks the same often and rests in between: each statement that PostgreSQL keeps prepared
+        is memory of the connection's process, and those of loops that never rest add up to 10 MiB.
         """
         self.configuration = configuration
         self.process = process
+        self._prepares = prepares
         self.engine = sqlalchemy.create_engine(
             configuration.database_url,
             pool_size=pool,
@@ -167,8 +174,7 @@ class Store:
     def _connect_arguments(self, settings: str) -> dict[str, Any]:
         return {
             "connect_timeout": 5,
-            # Each statement that PostgreSQL keeps prepared is memory of the connection's process there, 10 MiB for all.
-            "prepare_threshold": None,
+            "prepare_threshold": _PREPARED_AFTER if self._prepares else None,
             "application_name": f"dynoform-{self.process}",
             "options": settings,
             "keepalives_idle": 10,
