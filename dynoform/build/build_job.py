@@ -16,7 +16,7 @@ from dynoform.build.room import Room
 from dynoform.build.slug import write_layers
 from dynoform.build.source import Source
 from dynoform.build.verdict import BuildRejectedError
-from dynoform.domain import app_json, builds, images, releases, slugs, stacks
+from dynoform.domain import app_json, builds, images, masks, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.store import builds as store
@@ -78,7 +78,7 @@ class BuildJob(Job):
 
     def fail(self, error: DynoformError) -> None:
         """Say why, in the output and in one line."""
-        reason, last_line = _explained(error, self.claim.attempt)
+        reason, last_line = map(self.output.masked, _explained(error, self.claim.attempt))
         self.output.say(f"{last_line}\n")
         self.until_stored(lambda: self._store_failure(reason))
         self.log("Build failed -- check your build output")
@@ -199,8 +199,9 @@ class BuildJob(Job):
         return stack
 
     def _compile(self, order: Order, source: Source) -> None:
-        container = self._container
-        container.give(self._config(), order.buildpacks, source.members(APP))
+        container, config = self._container, self._config()
+        self.output.mask(masks.of(config))
+        container.give(config, order.buildpacks, source.members(APP))
         for piece in container.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)

@@ -187,7 +187,7 @@ class BuildPlatform:
     def build_containers(self) -> list[Container]:
         """Build containers of this stack on the engine, running or not."""
         found: list[Container] = self.engine.containers.list(
-            all=True, filters={"label": [f"dynoform.stack={STACK}", "dynoform.build"]}
+            all=True, ignore_removed=True, filters={"label": [f"dynoform.stack={STACK}", "dynoform.build"]}
         )
         return found
 

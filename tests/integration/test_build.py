@@ -205,6 +205,7 @@ def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: 
         "console.log('uid', process.getuid(), fs.readFileSync('/proc/self/status', 'utf8').match(/CapBnd:.*/)[0]);"
         "const { API_KEY, SOURCE_VERSION } = process.env;"
         "console.log('key', API_KEY.length, fs.existsSync('/var/run/docker.sock'), SOURCE_VERSION);"
+        "console.log('it is', API_KEY.slice(0, 4) + '\\u001b[1m' + API_KEY.slice(4));"
         "console.log('\\u001b[31mred\\u001b[0m\\u001b]0;title\\u0007 plain');"
         "setTimeout(() => {}, 2500)"
     )
@@ -226,6 +227,8 @@ def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: 
     assert re.search(r"uid 1000 CapBnd:\s*0{16}\n", output)
     assert "key 18 false v1.2" in output
     assert "       red plain\n" in output
+    assert "       it is [masked]\n" in output
+    assert "not-for-inspection" not in output
 
 
 def test_a_buildpack_list_and_a_slugignore_are_respected(platform: BuildPlatform) -> None:
