@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable
 
+from dynoform.attempts import attempts
 from dynoform.domain.builds import Lines
 from dynoform.domain.masks import Masks
 from dynoform.errors import DynoformError
 from dynoform.store import jobs, output
-from dynoform.store.session import Store, attempts
+from dynoform.store.session import Store
 
 _SECONDS = 0.15
 _PIECE = 64 * 1024

@@ -142,7 +142,7 @@ class SetupJob(CommandJob):
         if source is None:
             raise InvalidInputError("source", "is gone", "upload it again")
         if source.url is None:
-            return self.tools.configuration.sources / str(source.id)
+            return self.tools.uploads.path(source.id, Path(self.folder.name))
         path = Path(self.folder.name) / "source"
         self.tools.downloader.fetch(source.url, path, source.checksum)
         return path

@@ -13,12 +13,15 @@ import pytest
 
 from dynoform.build.container import ASK_LABEL, Engine
 from dynoform.build.registry import Registry
+from dynoform.configuration import API_PORT
 from dynoform.domain.images import parts
 from dynoform.domain.jobs import ATTEMPTS, Kind
 from dynoform.store import jobs, stack_images
 from dynoform.store.releases import create_release, lock_app
 from dynoform.store.tables import App, Build, Job, Slug, StackImage
+from tests.integration.build_api import serving
 from tests.integration.build_platform import (
+    GATEWAY,
     STACK,
     BuildPlatform,
     example,
@@ -353,6 +356,18 @@ def test_a_cancelled_build_leaves_nothing_and_the_next_one_runs(platform: BuildP
         assert platform.output(cancelled).endswith(" !     The build was cancelled.\n")
     assert "waited" not in platform.output(build_id)
     assert platform.releases(app) == [1, 2]
+
+
+def test_a_builder_on_another_host_gets_sources_by_the_api(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    platform.stop_builder()
+    with serving(platform, GATEWAY, API_PORT):
+        platform.start_builder(disk=False, host="two")
+        build_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
+        assert platform.wait(build_id).status == "succeeded", platform.explain(build_id)
+        platform.stop_builder()
+    assert platform.build(build_id).host == "two"
+    platform.start_builder()
 
 
 def test_a_container_that_several_remove_is_gone_for_all(platform: BuildPlatform) -> None:
