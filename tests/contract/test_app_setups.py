@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
@@ -21,11 +22,11 @@ from dynoform.store import jobs, output
 from dynoform.store.builds import fail
 from dynoform.store.releases import create_release, lock_app
 from dynoform.store.session import Store
-from dynoform.store.tables import AppSetup, AppSetupOutput, Build, Slug
+from dynoform.store.tables import AppSetup, AppSetupOutput, Build, Slug, WebhookDelivery
 from tests.contract.addon_fixtures import at_work, provider, worker
 from tests.contract.addon_provider import ProviderServer
 from tests.contract.conftest import Person, path_of
-from tests.contract.hooks import add
+from tests.contract.hooks import add, until
 from tests.contract.receiver import Receiver
 
 __all__ = ["provider", "worker"]
@@ -258,6 +259,12 @@ def test_the_webhooks_of_a_failed_setups_app_are_told_that_it_goes(
     (told,) = hooks.wait(1)
     assert (told.event["action"], told.event["actor"]["email"]) == ("destroy", "ann@example.com")
     assert told.event["data"] == shown
+
+    def written_down() -> bool:
+        with store.transaction() as session:
+            return session.scalars(select(WebhookDelivery.next_attempt_at)).all() == [None]
+
+    until(written_down)
 
 
 def test_a_builder_that_dies_leaves_the_work_to_another(
