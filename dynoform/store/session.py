@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause as pause
 from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
@@ -38,7 +39,7 @@ or the channel's name.
 
 Deploys are told of before there is a job, so that somebody is there to take it."""
 
-SCHEMA = "0032"
+SCHEMA = "0033"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
@@ -190,19 +191,6 @@ class Store:
 def notify(session: Session, channel: str, payload: object) -> None:
     """Tell listeners on ``channel`` when this transaction commits; ``payload`` is an id."""
     session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": str(payload)})
-
-
-def attempts(seconds: float | None) -> Iterator[int]:
-    """0, 1, 2 … with a growing pause and jitter between them, until ``seconds`` have passed (None: for ever)."""
-    started = time.monotonic()
-    number = 0
-    while True:
-        yield number
-        wait = pause(number)
-        if seconds is not None and time.monotonic() - started + wait > seconds:
-            return
-        time.sleep(wait)
-        number += 1
 
 
 def _explain(error: SQLAlchemyError) -> ConflictError | UnavailableError:
