@@ -2,14 +2,19 @@
 
 import hashlib
 import hmac
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynoform.addons.databases import DatabaseProvider, Known, Place
+from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services
+from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
 from dynoform.store import redis as store
+from dynoform.store import transfers
+from dynoform.store.tables import Transfer
 
 _ADMIN = ["/opt/dynoform/valkey-admin"]
 """The client as the administrator, whose password is the container's own."""
@@ -18,6 +23,11 @@ _MEMBER = "/opt/dynoform/valkey-member"
 _PRIMARY = "primary"
 _USER = "valkey"
 _SETTINGS = ("maxmemory-policy", "timeout", "notify-keyspace-events")
+_RESTORE = "restore"
+_LOOK_SECONDS = 0.5
+_SAVE_SECONDS = 50
+"""As long as the engine is listened to."""
+_SNAPSHOT_MIB = 128
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
 
@@ -39,7 +49,10 @@ class RedisProvider(DatabaseProvider):
         """A server with its password, and with the settings that were asked for."""
         known = self._place.known(wanted)
         # Known to be wrong before anything is made.
-        settings = data_services.check_settings(_typed(wanted.options)) if wanted.options else {}
+        given = {name: value for name, value in wanted.options.items() if name != _RESTORE}
+        settings = data_services.check_settings(_typed(given)) if given else {}
+        if _RESTORE in wanted.options and not self._brought(wanted, known, uuid.UUID(wanted.options[_RESTORE])):
+            return Answer(again_after=_LOOK_SECONDS)
         self._up(wanted, known)
         if settings:
             self._everywhere(wanted, _configure(settings))
@@ -64,6 +77,13 @@ class RedisProvider(DatabaseProvider):
         # Members that are new do not know them.
         self._everywhere(wanted, _configure(self._settings(wanted)))
         return Answer()
+
+    def deprovision(self, wanted: Resource) -> Answer:
+        """A last snapshot is made; then the servers go, and their data."""
+        if not self._place.has_last_backup(wanted):
+            return Answer(again_after=_LOOK_SECONDS)
+        self._place.engine.end(self._restore_job(wanted))
+        return super().deprovision(wanted)
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``, but those of PostgreSQL and of Kafka alone."""
@@ -120,6 +140,34 @@ class RedisProvider(DatabaseProvider):
             more = self._more(wanted, members, images)
             place.up(wanted, port, image, plan, again=again, more=more)
             place.engine.wait(service, [_MEMBER, "ready", str(plan.members - 1)], _USER)
+
+    def _brought(self, wanted: Resource, known: Known, backup: uuid.UUID) -> bool:
+        """Whether the data are there that it begins with; they are being brought otherwise.
+
+        Raises ``RefusedError`` when they cannot be.
+        """
+        place, name = self._place, self._restore_job(wanted)
+        found = place.engine.job(name)
+        if found is not None and found.works:
+            return False
+        if found is not None:
+            place.engine.end(name)
+            if found.failure:
+                raise RefusedError(f"The Redis could not be made from the backup: {found.failure}")
+            return True
+        with place.store.transaction() as session:
+            stored = session.get(Transfer, backup)
+            if stored is None or stored.digest is None or stored.deleted_at is not None:
+                raise RefusedError("The backup was deleted meanwhile")
+            key, digest = transfers.secret(place.vault, stored)[transfers.KEY], stored.digest
+        # The volume, and no server on it. The job leaves one alone that was begun with before.
+        port, more = known.access.port, self._more(wanted, [], [])
+        place.up(wanted, port, self.image, self._plan(wanted), more=more)
+        place.engine.begin(snapshot(place, name, wanted.uuid, ["restore", f"{FOLDER}/{backup}", digest], key))
+        return False
+
+    def _restore_job(self, wanted: Resource) -> str:
+        return f"{self._place.service(wanted.uuid)}-restore"
 
     def _gather(self, wanted: Resource, known: Known, members: Members) -> None:
         """Have all data where the first member has its own, and nothing but these."""
@@ -180,6 +228,26 @@ class RedisProvider(DatabaseProvider):
             except UnavailableError as error:
                 why = f"member {number} of {len(members)} does not answer: {error.why}"
                 raise UnavailableError(wanted.name, why, "it is tried again") from error
+
+
+def save(place: Place, addon_id: uuid.UUID) -> int:
+    """Have a server write all that it has into the snapshot in its volume; bytes of its data."""
+    with place.store.transaction() as session:
+        is_group = bool(store.members(session, addon_id))
+    argv = ["env", f"VALKEY_SECONDS={_SAVE_SECONDS}", _MEMBER, "1"] if is_group else _ADMIN
+    said = place.engine.run(place.service(addon_id), argv, "SAVE\nINFO memory\n", _USER)
+    facts = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    return int(facts.get("used_memory_dataset", "0"))
+
+
+def snapshot(place: Place, name: str, addon_id: uuid.UUID, words: Sequence[str], key: str) -> Job:
+    """The job that takes a snapshot out of a server's volume, or into it; see ``images/valkey/snapshot``."""
+    volumes = [
+        (f"{place.configuration.stack}_backups", FOLDER, "rw"),
+        (place.service(addon_id), "/var/lib/valkey", "rw" if words[0] == _RESTORE else "ro"),
+    ]
+    argv, told = ["/opt/dynoform/snapshot", *words], f"{key}\n.\n"
+    return Job(name, str(addon_id), place.configuration.valkey_image, argv, told, volumes, _SNAPSHOT_MIB)
 
 
 def _passwords(known: Known) -> str:

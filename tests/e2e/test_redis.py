@@ -112,6 +112,15 @@ def test_a_redis_becomes_a_group_with_its_data_and_fails_over_at_the_same_addres
     heroku(f"addons:destroy REDIS -a {APP} --confirm {APP}")
     eventually(lambda: not left_behind(platform), 60, "nothing of the store is left")
 
+    # But for a last backup, of which another Redis can be made.
+    assert "b001" in heroku(f"pg:backups -a {APP}").text
+    refused = heroku(f"addons:create heroku-redis:mini -a {APP} -- --restore b002", code=REFUSED)
+    assert "Couldn't find that backup" in refused.text
+    heroku(f"addons:create heroku-redis:premium-0 -a {APP} --wait -- --restore b001", seconds=180)
+    assert ask(redis_url(platform), platform.trust, "GET", "kept", seconds=10) == "42"
+    heroku(f"addons:destroy REDIS -a {APP} --confirm {APP}")
+    eventually(lambda: not left_behind(platform), 60, "nothing of the second one is left")
+
 
 def ask_again(url: str, platform: Platform) -> str:
     """The value that is kept; empty while nobody answers."""

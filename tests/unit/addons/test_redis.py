@@ -8,19 +8,22 @@ from typing import Any
 
 import pytest
 
+from dynoform.addons import redis
 from dynoform.addons.databases import Place
+from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import RefusedError, Resource
 from dynoform.addons.redis import RedisProvider
 from dynoform.configuration import Configuration
 from dynoform.domain import data_services
+from dynoform.domain.transfers import Outcome
 from dynoform.errors import UnavailableError
-from dynoform.store import accounts, databases
+from dynoform.store import accounts, databases, transfers
 from dynoform.store.addon_services import find_plan, register_own
 from dynoform.store.addons import create
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import DatabaseCredential, RedisMember, now
+from dynoform.store.tables import Addon, DatabaseCredential, RedisMember, Transfer, now
 from tests.local_databases import Made
 from tests.store_fixtures import configuration, migrated, store
 
@@ -44,6 +47,8 @@ class Scripted:
         self.waited: list[list[str]] = []
         self.away = ""
         """A member that does not answer."""
+        self.begun: list[Job] = []
+        self.state = JobState(True, "")
 
     def network_id(self, name: str) -> str:
         return name
@@ -57,6 +62,15 @@ class Scripted:
     def kill(self, service: str) -> None:
         raise AssertionError("Valkey is not killed")
 
+    def job(self, name: str) -> JobState | None:
+        return self.state if self.begun else None
+
+    def begin(self, job: Job) -> None:
+        self.begun.append(job)
+
+    def end(self, name: str) -> None:
+        self.begun.clear()
+
     def image(self, service: str) -> str:
         return self.images.get(service[-2:], "")
 
@@ -69,7 +83,7 @@ class Scripted:
         else:
             assert list(argv) == ["/opt/dynoform/valkey-admin"]
             self.asked.append(stdin)
-        if stdin == "INFO\n":
+        if stdin in ("INFO\n", "SAVE\nINFO memory\n"):
             return INFO
         if stdin == "CLIENT LIST\n":
             return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
@@ -243,3 +257,60 @@ def test_statistics_are_reset_at_each_member(provider: RedisProvider, premium: R
     assert scripted.members[-3:] == [(number, "CONFIG RESETSTAT\n") for number in "123"]
     facts = ask(provider, premium, data_services.INSPECT).result
     assert (facts["replicas"], facts["connected_clients"]) == ("2", "1")
+
+
+@pytest.fixture
+def vault(configuration: Configuration) -> Vault:
+    return Vault(configuration.secret("encryption_key"))
+
+
+def test_a_redis_of_a_backup_begins_with_what_a_job_brings(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault
+) -> None:
+    with store.transaction() as session:
+        backup = transfers.backup(session, vault, session.get_one(Addon, premium.uuid))
+        transfers.finish(session, backup, Outcome(10, "its-digest", 0, ()), "")
+        identifier, key = backup.id, transfers.secret(vault, backup)[transfers.KEY]
+    wanted = replace(premium, options={"restore": str(identifier), "timeout": "60"})
+    assert provider.provision(wanted).again_after == 0.5
+    (job,) = scripted.begun
+    assert [each["members"] for each in made.told] == [[]], "there is a volume, and no server on it"
+    assert job.argv == ["/opt/dynoform/snapshot", "restore", f"/var/lib/dynoform/backups/{identifier}", "its-digest"]
+    assert (job.stdin, job.image) == (f"{key}\n.\n", "valkey:2")
+    used = [(name.rpartition("_")[2].partition("-")[0], mode) for name, _, mode in job.volumes]
+    assert used == [("backups", "rw"), ("addon", "rw")]
+    assert provider.provision(wanted).again_after == 0.5, "it is at work"
+    scripted.state = JobState(False, "")
+    assert "REDIS_URL" in (provider.provision(wanted).config or {})
+    assert len(made.told[-1]["members"]) == 3 and not scripted.begun
+    assert ("2", 'CONFIG SET timeout "60"\nCONFIG REWRITE\n') in scripted.members
+
+
+def test_a_backup_that_cannot_be_read_is_told(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, store: Store, vault: Vault
+) -> None:
+    gone = replace(wanted, options={"restore": str(wanted.uuid)})
+    with pytest.raises(RefusedError, match="The backup was deleted meanwhile"):
+        provider.provision(gone)
+    scripted.begun.append(Job("job", "", "", [], "", [], 0))
+    scripted.state = JobState(False, "snapshot: the backup is not what was written: take another one")
+    with pytest.raises(RefusedError, match="could not be made from the backup: snapshot: the backup is not what was"):
+        provider.provision(gone)
+
+
+def test_a_redis_that_is_destroyed_leaves_a_backup(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault
+) -> None:
+    provider.provision(wanted)
+    with store.transaction() as session:
+        session.get_one(Addon, wanted.uuid).provider_id = str(wanted.uuid)
+    assert provider.deprovision(wanted).again_after == 0.5
+    assert made.instances
+    with store.transaction() as session:
+        (backup,) = session.query(Transfer).all()
+        assert (backup.final, backup.from_name) == (True, "REDIS")
+        assert not transfers.is_of(vault, backup, "heroku-postgresql")
+        transfers.finish(session, backup, Outcome(0, "", 0, ()), "the disk is full")
+    assert redis.save(provider._place, wanted.uuid) == 27_000_000
+    assert provider.deprovision(wanted).again_after is None
+    assert not made.instances
