@@ -218,16 +218,22 @@ class RedisProvider(DatabaseProvider):
 
     def _everywhere(self, wanted: Resource, commands: str) -> None:
         """Have each server do it: users and settings are not replicated. Raises ``UnavailableError`` unless all do."""
-        service, run = self._place.service(wanted.uuid), self._place.engine.run
         members = self._members(wanted)
-        if not members:
-            run(service, _ADMIN, commands, _USER)
-        for number, _ in enumerate(members, start=1):
+        for number in range(1, len(members) + 1):
             try:
-                run(service, [_MEMBER, str(number)], commands, _USER)
+                self._do(wanted, [_MEMBER, str(number)], commands)
             except UnavailableError as error:
-                why = f"member {number} of {len(members)} does not answer: {error.why}"
+                why = f"member {number} of {len(members)} does not do as told: {error.why}"
                 raise UnavailableError(wanted.name, why, "it is tried again") from error
+        if not members:
+            self._do(wanted, _ADMIN, commands)
+
+    def _do(self, wanted: Resource, argv: Sequence[str], commands: str) -> None:
+        """Have a server do what it answers OK to. The client ends with an error where the last command was refused."""
+        said = self._place.engine.run(self._place.service(wanted.uuid), list(argv), commands, _USER)
+        refusals = [line for line in said.splitlines() if line.strip() not in ("", "OK")]
+        if refusals:
+            raise UnavailableError(wanted.name, refusals[0][:200], "it is tried again")
 
 
 def save(place: Place, addon_id: uuid.UUID) -> int:

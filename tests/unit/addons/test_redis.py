@@ -47,6 +47,7 @@ class Scripted:
         self.waited: list[list[str]] = []
         self.away = ""
         """A member that does not answer."""
+        self.refusal = ""
         self.begun: list[Job] = []
         self.state = JobState(True, "")
 
@@ -89,7 +90,7 @@ class Scripted:
             return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
         if stdin.startswith("CONFIG GET"):
             return "maxmemory-policy\nnoeviction\ntimeout\n300\nnotify-keyspace-events\n\n"
-        return "OK\n"
+        return f"{self.refusal}OK\n"
 
 
 @pytest.fixture
@@ -214,8 +215,16 @@ def test_a_rotation_that_a_member_does_not_hear_of_is_tried_again(
 ) -> None:
     provider.provision(premium)
     scripted.away = "3"
-    with pytest.raises(UnavailableError, match="member 3 of 3 does not answer: timed out — it is tried again"):
+    with pytest.raises(UnavailableError, match="member 3 of 3 does not do as told: timed out — it is tried again"):
         ask(provider, premium, data_services.ROTATE)
+
+
+def test_what_a_server_refuses_is_noticed_also_where_it_does_what_comes_after(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted
+) -> None:
+    scripted.refusal = "LOADING Valkey is loading the dataset in memory\n"
+    with pytest.raises(UnavailableError, match="LOADING Valkey is loading"):
+        provider.provision(wanted)
 
 
 def test_another_image_comes_to_one_member_after_the_other(
