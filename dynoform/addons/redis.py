@@ -67,13 +67,9 @@ class RedisProvider(DatabaseProvider):
 
         Raises ``RefusedError`` where they are more than the plan has room for.
         """
-        known, plan = self._place.known(wanted), self._plan(wanted)
-        present = self._members(wanted)
-        if wanted.attempt == 1:
-            self._check_room(wanted, plan.cache_mib)
-        if present and plan.members == 1:
-            self._gather(wanted, known, present)
-        self._up(wanted, known)
+        if wanted.attempt == 1:  # later, there may be nobody to ask
+            self._check_room(wanted, self._plan(wanted).cache_mib)
+        self._up(wanted, self._place.known(wanted))
         # Members that are new do not know them.
         self._everywhere(wanted, _configure(self._settings(wanted)))
         return Answer()
@@ -126,6 +122,8 @@ class RedisProvider(DatabaseProvider):
         if self._plan(wanted).members > 1:
             self._group_up(wanted, known, again=again)
         else:
+            if members := self._members(wanted):
+                self._gather(wanted, known, members)
             self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
             self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
         self._everywhere(wanted, _passwords(known))
