@@ -59,9 +59,13 @@ class Group:
         return sorted(found, key=lambda each: each.number)
 
     def primary(self) -> Member:
-        """The one that takes writes. Fails where there is not one."""
-        (found,) = [each for each in self.members() if each.role == "master" and each.replicas]
-        return found
+        """The one that takes writes."""
+        ends = time.monotonic() + READY_SECONDS
+        while time.monotonic() < ends:
+            found = [each for each in self.members() if each.role == "master" and each.replicas]
+            if len(found) == 1:
+                return found[0]
+        raise AssertionError(f"no member takes writes for {READY_SECONDS:g} s: {self.members()}")
 
     def wait(self) -> Member:
         """Until there is a primary whose replicas all keep up, and nobody else is one; that one."""
