@@ -85,7 +85,6 @@ def test_brokers_are_upgraded_one_by_one_and_lose_nothing(
             f"acknowledged, {found.refused} refused, {lost} lost, {twice} twice, longest pause {found.pause:.2f} s"
         )
     assert (lost, twice, found.refused) == (0, 0, 0)
-    assert found.pause < 8
 
 
 def test_members_of_a_redis_are_upgraded_one_by_one_and_lose_nothing(
