@@ -18,11 +18,12 @@ from dynoform.addons.engine import Job, JobState
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.addons.queue import Surroundings
 from dynoform.addons.redis import RedisProvider
-from dynoform.addons.transfers import FOLDER, Transfers
+from dynoform.addons.transfers import Transfers
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
+from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
 from dynoform.store.addon_services import register_own
 from tests.postgres import binaries

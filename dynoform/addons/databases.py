@@ -170,13 +170,15 @@ class Place:
             session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
 
     def has_last_backup(self, wanted: Resource) -> bool:
-        """Whether the logical backup is made, or came to nothing, that is kept when a database is destroyed.
+        """Whether the backup is made, or came to nothing, that is kept when a database is destroyed.
 
         None is made of one that was never there, or whose app is gone as well: nobody could have it.
         """
         with self.store.transaction() as session:
             addon, found = session.get_one(Addon, wanted.uuid), session.get(Database, wanted.uuid)
-            if addon.app_id is None or found is None or found.protection is None:
+            if addon.app_id is None or found is None or addon.provider_id is None:
+                return True
+            if addon.plan.service.name == data_services.POSTGRES and found.protection is None:
                 return True
             return transfers.final(session, self.vault, addon).finished_at is not None
 
