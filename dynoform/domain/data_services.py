@@ -80,7 +80,7 @@ class DataPlan:
         name: without the service, ``essential-0``.
         memory_mib: limit of its container.
         connections: how many clients may be connected.
-        disk_bytes: how much data is meant to be in it; shown, not enforced.
+        disk_bytes: how much data may be in it; see ``data_limits`` for what is done about more.
         cache_mib: PostgreSQL's shared buffers, or the memory that Redis keeps data in.
         members: how many servers have the data, so that one of them may be lost.
     """

@@ -179,7 +179,7 @@ def test_info_shows_what_the_database_says_of_itself(client: httpx.Client, addon
     lines = {line["name"]: line["values"][0] for line in shown["info"]}
     assert (lines["Plan"], lines["Status"], lines["Tables"]) == ("Essential 0", "Available", "0")
     assert lines["Connections"].endswith("/20")
-    assert lines["Data Size"].endswith("%)") and " / 1.0 GB (" in lines["Data Size"]
+    assert lines["Data Size"].endswith("%) (In compliance)") and " / 1.0 GB (" in lines["Data Size"]
     assert lines["PG Version"].partition(".")[0].isdecimal()
 
 

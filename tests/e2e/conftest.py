@@ -114,6 +114,15 @@ class Platform:
         return found[0] if len(found) == 1 else None
 
 
+def provision(platform: Platform, app: str, **more: Any) -> dict[str, Any]:
+    """A database of an app, provisioned, without the CLI, which waits for no longer than a minute here."""
+    body = {"plan": "heroku-postgresql:essential-0", **more}
+    made = platform.api.post(f"/apps/{app}/addons", json=body).raise_for_status().json()
+    url = f"/apps/{app}/addons/{made['id']}"
+    eventually(lambda: platform.api.get(url).json()["state"] == "provisioned", 300, "the database is provisioned")
+    return dict(made)
+
+
 @pytest.fixture(scope="session")
 def first_up() -> Iterator[Run]:
     """The run that made the platform; left-overs of an earlier, killed session are removed first."""
