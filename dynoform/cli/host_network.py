@@ -1,13 +1,17 @@
-"""What the host has of a stack: bridges, firewall, the node's label. Pulumi removes it; here, if its state is lost."""
+"""What the host has of a stack: bridges, firewall, the node's label. Pulumi makes and removes it; here, if its state is
+lost.
+"""
 
 import ipaddress
 import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from dynoform.cli.console import Console
+from dynoform.cli.drift import HOST_PLAYBOOK
 from dynoform.cli.places import Places
 from dynoform.cli.process import Command, stream
 from dynoform.errors import DynoformError
@@ -26,10 +30,20 @@ def is_left(stack: str) -> bool:
 
 def remove(places: Places, stack: str, console: Console) -> None:
     """Has the role that made it remove it. Raises `DynoformError` naming the task that failed."""
+    _play(places, PLAYBOOK, variables(stack), console, stack, f"removing what the host has of stack {stack}")
+
+
+def bring_engine(places: Places, stack: str, console: Console) -> None:
+    """Has the host's Docker engine run, as `up` does. Raises `DynoformError` naming the task that failed."""
+    told = {**_local(), "host_builds_images": False}
+    _play(places, HOST_PLAYBOOK, told, console, stack, "starting the Docker engine")
+
+
+def _play(places: Places, playbook: str, told: Mapping[str, object], console: Console, stack: str, title: str) -> None:
     failures: list[str] = []
-    argv = [str(places.venv / "bin" / "ansible-playbook"), "--inventory", "localhost,", PLAYBOOK]
-    argv += ["--extra-vars", json.dumps(variables(stack))]
-    with console.step(f"removing what the host has of stack {stack}") as step:
+    argv = [str(places.venv / "bin" / "ansible-playbook"), "--inventory", "localhost,", playbook]
+    argv += ["--extra-vars", json.dumps(told)]
+    with console.step(title) as step:
 
         def note(line: str) -> None:
             event = json.loads(line) if line.startswith("{") else {}
@@ -48,10 +62,9 @@ def remove(places: Places, stack: str, console: Console) -> None:
 def variables(stack: str) -> dict[str, object]:
     """The role's variables, read from what it has left: settings may have changed since, or be gone."""
     known: dict[str, object] = {
+        **_local(),
         "dyno_runtime_stack": stack,
         "docker_client": shutil.which("docker") or "/usr/bin/docker",
-        "ansible_connection": "local",
-        "ansible_python_interpreter": "/usr/bin/python3",
     }
     script = FOLDERS / stack / "host-network"
     found = BRIDGE.findall(script.read_text(encoding="utf-8")) if script.exists() else []
@@ -63,6 +76,11 @@ def variables(stack: str) -> dict[str, object]:
             address, _, port = trusted[0].name.rpartition(":")
             known |= {"registry_trust_address": address, "registry_trust_port": int(port)}
     return known
+
+
+def _local() -> dict[str, object]:
+    """How Ansible reaches this machine."""
+    return {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
 
 
 def _environment(places: Places) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynoform.domain.placement import COMMON
@@ -85,7 +86,21 @@ def ssh_options(host: Mapping[str, Any]) -> list[str]:
     options += [f"StrictHostKeyChecking={'yes' if known else 'accept-new'}"]
     options += [f"UserKnownHostsFile={known}"] if known else []
     options += [f"IdentityFile={host['keyFile']}"] if host.get("keyFile") else []
-    options += [f"ProxyJump={host['jump']}"] if host.get("jump") else []
+    options += [f"ProxyCommand={_through(host['jump'], options)}"] if host.get("jump") else []
+    return _worded(options)
+
+
+def _through(jump: str, options: Sequence[str]) -> str:
+    """The command that goes through ``user@host:port`` with the same key and the same known keys.
+
+    SSH's own ProxyJump would go by the user's settings alone; the last of several is the one that the host is behind.
+    """
+    *others, door = jump.split(",")
+    before = ["-J", ",".join(others)] if others else []
+    return shlex.join(["ssh", *_worded(options), *before, "-W", "[%h]:%p", f"ssh://{door}"])
+
+
+def _worded(options: Sequence[str]) -> list[str]:
     return [word for option in options for word in ("-o", option)]
 
 

@@ -42,10 +42,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible publishes no
         """A host did not answer."""
         if self._role:
             host, task = result.host.get_name(), result.task.get_name().strip()
+            asked = _delegate(result)
             self._display.warning(
-                f"{host}: was not reached at '{task}'. No further host is touched. This one may be drained still "
+                f"{host}: {asked + ' ' if asked else ''}was not reached at '{task}'. No further host is touched. "
+                f"{host if asked else 'This one'} may be drained still "
                 f"— see that SSH gets in, then {NEXT[self._role]}"
             )
+
+
+def _delegate(result: Any) -> str:
+    """Name of the other host that a task was to be done at; empty when it was the host itself."""
+    other = str(result.task.delegate_to or "")
+    return "" if other == result.host.get_name() else other
 
 
 def _roles(task: Any) -> set[str]:

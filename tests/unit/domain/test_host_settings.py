@@ -67,10 +67,14 @@ def test_ssh_asks_nothing_and_goes_by_the_hosts_own_settings() -> None:
     assert host_settings.ssh_address(ONE | own) == "ssh://ann@10.0.0.1:2222"
     options = host_settings.ssh_options(ONE | own)
     assert options[::2] == ["-o"] * (len(options) // 2)
-    assert set(options[1::2]) == {
+    *direct, through = options[1::2]
+    assert set(direct) == {
         *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "StrictHostKeyChecking=yes"),
-        *("UserKnownHostsFile=/known", "IdentityFile=/k", "ProxyJump=bob@door:22"),
+        *("UserKnownHostsFile=/known", "IdentityFile=/k"),
     }
+    # The jump host is asked for with the same key, and has to show a known one too.
+    words = " ".join(f"-o {option}" for option in direct)
+    assert through == f"ProxyCommand=ssh {words} -W '[%h]:%p' ssh://bob@door:22"
     assert "StrictHostKeyChecking=accept-new" in host_settings.ssh_options(ONE)
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import threading
 import time
 from pathlib import Path
@@ -229,11 +230,14 @@ def test_ssh_asks_nothing_and_takes_no_other_host_key_than_the_known_one(tmp_pat
     report = {"name": "Report", "ansible.builtin.set_stats": {"data": {"dynoform": connection}}}
     path = playbook(tmp_path, report)
     given = Host("one", "10.0.0.1", "ssh", key_file="/keys/one", known_hosts="/keys/known hosts", jump="admin@door:22")
-    assert run_playbook(operation, path, given, {}).facts == {
-        "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes "
-        "-o ServerAliveInterval=5 -o 'UserKnownHostsFile=/keys/known hosts' -o ProxyJump=admin@door:22",
-        "key": "/keys/one",
-    }
+    found = run_playbook(operation, path, given, {}).facts
+    direct = (
+        "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes "
+        "-o ServerAliveInterval=5 -o 'UserKnownHostsFile=/keys/known hosts'"
+    )
+    through = f"ssh {direct} -o IdentityFile=/keys/one -W '[%h]:%p' ssh://admin@door:22"
+    assert shlex.split(found["arguments"]) == [*shlex.split(direct), "-o", f"ProxyCommand={through}"]
+    assert found["key"] == "/keys/one"
     first = run_playbook(operation, path, Host("one", "10.0.0.1", "ssh"), {}).facts
     assert first == {
         "arguments": "-o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=accept-new "

@@ -54,6 +54,9 @@ class Door(asyncssh.SSHServer):
     def unix_connection_requested(self, dest_path: str) -> bool:
         return True
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
 
 async def run_command(process: "asyncssh.SSHServerProcess[bytes]") -> None:
     """What SSH was told to run, run."""
@@ -191,6 +194,15 @@ def test_hosts_are_checked_before_anything_is_changed(host: dict[str, object], f
     assert str(found["two"]).startswith(f"host two (root@127.0.0.1:{host['port']}): SSH does not get in: ")
     assert str(found["two"]).endswith("— see its address, user, port and keyFile")
     assert "Connection refused" in str(found["three"])
+
+
+def test_a_host_behind_another_is_reached_with_its_own_key_and_known_keys(host: dict[str, object]) -> None:
+    """What the user's own settings know of the host in between has no part in it."""
+    hosts = {name: host | {"jump": f"root@{name}:{host['port']}"} for name in ("127.0.0.1", "localhost")}
+    found = dict(machines.problems(hosts))
+    assert found["127.0.0.1"] is None
+    # The same server, by a name under which no key is known.
+    assert "SSH does not get in: " in str(found["localhost"])
 
 
 def test_a_user_without_roots_rights_is_named(host: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,77 @@
+"""What a purge without an engine, or a lost state, leaves there: found by the next command, and gone after it."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.cli.checkout import Checkout, checkout
+
+__all__ = ["checkout"]
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+LABEL = "dynoform.stack=mine"
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def there(kind: str) -> list[str]:
+    return docker(kind, "ls", "--quiet", "--filter", f"label={LABEL}").split()
+
+
+@pytest.fixture
+def left(base_image: str) -> Iterator[None]:
+    """A service of a stack that nobody has a state of, with a volume that it uses."""
+    make(base_image)
+    yield
+    for kind in ("service", "volume"):
+        if there(kind):
+            docker(kind, "rm", *there(kind))
+
+
+def make(image: str) -> None:
+    if not there("volume"):
+        docker("volume", "create", "--label", LABEL, "mine_data")
+    mount = "type=volume,source=mine_data,target=/data"
+    words = ("--name", "mine_api", "--label", LABEL, "--mount", mount, "--no-resolve-image", "--quiet")
+    docker("service", "create", *words, image, "sleep", "600")
+
+
+def test_up_says_so_down_removes_it_and_keeps_the_data(checkout: Checkout, left: None, base_image: str) -> None:
+    up = checkout.run("up", "--yes", "--stack", "mine")
+    assert up.returncode == 1
+    assert (
+        "error: stack mine: the Docker engine has services of it that its state does not know (mine_api) "
+        "— if its state is elsewhere, name it with --backend; else remove them first "
+        "(bin/dynoform down --stack mine), with their data by --purge\n"
+    ) in up.stderr
+    assert there("service") != []
+    down = checkout.run("down", "--yes", "--stack", "mine")
+    assert down.returncode == 0, down.stderr
+    assert "✓ service mine_api removed" in down.stderr
+    assert (there("service"), there("volume")) == ([], ["mine_data"])
+    made = checkout.run("up", "--yes", "--stack", "mine")
+    assert made.returncode == 0, made.stderr
+    # Of a stack that has a state, too: what it does not know would keep a volume in use.
+    make(base_image)
+    gone = checkout.run("down", "--yes", "--stack", "mine")
+    assert gone.returncode == 0, gone.stderr
+    assert (there("service"), checkout.resources()) == ([], [])
+
+
+def test_up_finishes_a_purge_that_the_engine_did_not_answer_to(checkout: Checkout, left: None) -> None:
+    able = dict(checkout.environ)
+    checkout.environ |= NO_ENGINE
+    purged = checkout.run("down", "--yes", "--purge", "--stack", "mine")
+    assert purged.returncode == 0, purged.stderr
+    assert "what it keeps goes when this, or up, is run again with it" in purged.stderr
+    checkout.environ = able
+    assert there("service") != []
+    up = checkout.run("up", "--yes", "--stack", "mine")
+    assert up.returncode == 0, up.stderr
+    assert "finishing a purge that the Docker engine did not answer to" in up.stderr
+    assert (there("service"), there("volume")) == ([], [])
+    assert "finishing a purge" not in checkout.run("up", "--yes", "--stack", "mine").stderr
