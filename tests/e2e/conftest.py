@@ -22,8 +22,8 @@ LABEL = {"label": f"dynoform.stack={STACK}"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What restarts the engine is first: later, there are others who need it."""
-    items.sort(key=lambda item: "restarts_engine" not in item.keywords)
+    """What restarts the engine is first: later, there are others who need it. What takes the platform away is last."""
+    items.sort(key=lambda item: ("restarts_engine" not in item.keywords, item.path.name == "test_platform.py"))
 
 
 def pytest_runtest_logfinish() -> None:

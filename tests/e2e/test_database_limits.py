@@ -9,7 +9,7 @@ import pytest
 
 from tests import heroku_cli
 from tests.e2e.conftest import Platform, eventually, provision
-from tests.e2e.test_database_protection import info, look, within
+from tests.e2e.test_database_protection import brought, info, look, within
 from tests.e2e.test_databases import connect, container, left_behind
 from tests.heroku_cli import HerokuCLI
 
@@ -51,9 +51,8 @@ def test_insert_is_revoked_while_there_is_twice_what_the_plan_has(
         assert row
         file = f"{HOME}/17/base/{row[0]}/large"
         within(found, f"truncate --size=2500M {file}")
-        look(platform)
         revoked = "(Above limits, write access revoked)"
-        eventually(lambda: info(platform, addon)["Data Size"].endswith(revoked), 60, "it is shown")
+        brought(platform, lambda: info(platform, addon)["Data Size"].endswith(revoked), 60, "it is shown")
         shown = cli(f"pg:info -a {APP}").text
         assert "Data Size: 2.4 GB / 1.0 GB (24" in shown and revoked in shown
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -62,9 +61,10 @@ def test_insert_is_revoked_while_there_is_twice_what_the_plan_has(
         told = f"source={addon['name']} Data size: 2.4 GB of 1.0 GB, INSERT is revoked until it has less"
         eventually(lambda: told in cli(f"logs -a {APP}").text, 30, "the app's log says so")
         within(found, f"rm {file}")
-        look(platform)
         complies = "(In compliance)"
-        eventually(lambda: info(platform, addon)["Data Size"].endswith(complies), 60, "it is shown that all is well")
+        brought(
+            platform, lambda: info(platform, addon)["Data Size"].endswith(complies), 60, "it is shown that all is well"
+        )
         database.execute("INSERT INTO kept VALUES (1)")
         assert database.execute("SELECT sum(answer) FROM kept").fetchone() == (44,)
 
@@ -97,12 +97,8 @@ def test_a_repository_that_takes_nothing_does_not_fill_the_disk_and_the_gap_is_s
     assert "has no backup since changes were dropped" in refused.text
 
     within(found, f"find {REPOSITORY}/archive/db -type d -exec chmod 0700 {{}} +")
-
-    def well() -> bool:
-        look(platform)
-        return info(platform, addon)["Continuous Protection"] == "On"
-
-    eventually(well, 240, "it is taken again, and there is a full backup")
+    well = "it is taken again, and there is a full backup"
+    brought(platform, lambda: info(platform, addon)["Continuous Protection"] == "On", 240, well)
     assert "archive.dropped" not in within(found, f"ls {HOME}")
     to = broken - timedelta(seconds=1)
     refused = cli(f"{words} --rollback DATABASE --to '{to:%Y-%m-%d %H:%M:%S} UTC'", code=2)
