@@ -165,10 +165,8 @@ class Place:
             before = session.get_one(Database, wanted.uuid).protection
             after = protection.state(seen, wanted.plan, before, drill) if seen else protection.silent(why, before)
             if seen and usage:
-                size, disk = (
-                    (before or {}).get("size"),
-                    data_services.plan(data_services.POSTGRES, wanted.plan).disk_bytes,
-                )
+                size = (before or {}).get("size")
+                disk = data_services.plan(data_services.POSTGRES, wanted.plan).disk_bytes
                 told = data_limits.lines(wanted.name, size, usage, seen.data_bytes, disk)
                 after["size"] = data_limits.kept(usage)
             databases.looked(session, wanted.uuid, after, protection.next_look(now(session), runs=runs))

@@ -14,7 +14,8 @@ import docker
 import httpx
 import pytest
 
-from tests import turns
+from tests import heroku_cli, turns
+from tests.heroku_cli import HerokuCLI
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
@@ -149,3 +150,9 @@ def platform(first_up: Run) -> Iterator[Platform]:
 def status() -> Callable[[], dict[str, Any]]:
     """What ``bin/dynoform status --json`` says."""
     return lambda: dict(json.loads(dynoform("status", "--stack", STACK, "--json").out))
+
+
+@pytest.fixture(scope="module")
+def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
+    """The CLI with what ``bin/dynoform env`` gives."""
+    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)

@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import Platform, eventually, provision
 from tests.e2e.test_database_protection import brought, info, look, within
 from tests.e2e.test_databases import connect, container, left_behind
@@ -17,12 +16,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "limits-test"
 HOME, REPOSITORY = "/var/lib/postgresql", "/var/lib/pgbackrest"
 SEGMENT = 16 * 2**20
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

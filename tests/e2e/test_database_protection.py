@@ -8,7 +8,6 @@ from typing import Any
 import docker
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident
 from tests.heroku_cli import HerokuCLI
@@ -16,12 +15,6 @@ from tests.heroku_cli import HerokuCLI
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "protection-test"
 REPOSITORY = "/var/lib/pgbackrest"
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")
