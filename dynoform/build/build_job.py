@@ -202,6 +202,7 @@ class BuildJob(Job):
                 again=self.claim.attempt > 1,
             )
             self.container.start()
+        self._check()  # it was told to end before there was anything to end
 
     def _begun(self) -> BuildContainer | None:
         """The container that the shift's head start has started for this build."""

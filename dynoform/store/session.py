@@ -26,6 +26,7 @@ from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError
 
 JOBS = "jobs"
 DEPLOYS = "deploys"
+CANCELS = "cancels"
 FORMATION = "formation"
 ROUTES = "routes"
 BUILD_OUTPUT = "build_output"
@@ -34,8 +35,8 @@ ADDON_DONE = "addon_done"
 WEBHOOKS = "webhooks"
 RUNS = "runs"
 DRAINS = "drains"
-"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app,
-or the channel's name.
+"""Channels; the payload is the id of a build or release (jobs, cancels, build output), of an add-on's change, else of
+an app, or the channel's name.
 
 Deploys are told of before there is a job, so that somebody is there to take it."""
 
