@@ -438,7 +438,15 @@ def test_a_dyno_on_an_older_stack_image_is_replaced_and_leaves_when_its_successo
     starting = replace(new, state="starting", since=ago(1), address=None, port=None)
     services = [service(leaving), service(starting, task("preparing"))]
     assert decide(snapshot(app, leaving, starting, services=services)) == []
-    assert decide(snapshot(app, leaving, new)) == [Retire(old.id, "replaced by a new dyno")]
+    assert decide(snapshot(app, leaving, replace(new, since=ago(4)))) == [], "its workers may still be loading the app"
+    assert decide(snapshot(app, leaving, replace(new, since=ago(5)))) == [Retire(old.id, "replaced by a new dyno")]
+
+
+def test_a_worker_on_a_newer_stack_image_does_not_wait_for_requests() -> None:
+    app = on(wanted(0, 1), "app@sha256:2")
+    leaving = dyno(1, "down", type="worker", mark="old", image="app@sha256:1", since=ago(60))
+    new = dyno(1, type="worker", image="app@sha256:2", since=ago(1))
+    assert [type(action) for action in decide(snapshot(app, leaving, new))] == [RemoveDyno]
 
 
 def test_a_dyno_that_does_not_boot_on_the_new_stack_image_takes_nothing_down() -> None:
