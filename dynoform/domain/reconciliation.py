@@ -84,12 +84,15 @@ def _cycles(snapshot: Snapshot, formations: Sequence["_Formation"]) -> Iterator[
     due = sorted((moment, str(dyno.id)) for formation in formations for moment, dyno in formation.due())
     if not due and not outdated:
         return
-    moving = sum(
-        1 for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
-    )
-    updated = outdated[: cycling.update_room(len(snapshot.dynos), moving)]
+    moving = [
+        dyno for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
+    ]
+    # One that serves beside its successor takes no time of a processor for that.
+    up = {(dyno.app_id, dyno.key) for dyno in snapshot.dynos if dyno.state == "up"}
+    booting = {(dyno.app_id, dyno.key) for dyno in moving if dyno.address is None or (dyno.app_id, dyno.key) not in up}
+    updated = outdated[: cycling.update_room(len(snapshot.dynos), len(booting))]
     yield from (CycleDyno(UUID(dyno_id), "its stack image has a successor") for dyno_id in updated)
-    room = cycling.room(len(snapshot.dynos), moving + len(updated))
+    room = cycling.room(len(snapshot.dynos), len(moving) + len(updated))
     aged = [dyno_id for _, dyno_id in due if dyno_id not in updated]
     yield from (CycleDyno(UUID(dyno_id), "has had its day") for dyno_id in aged[:room])
 
