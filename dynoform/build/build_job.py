@@ -194,6 +194,8 @@ class BuildJob(Job):
     def _start(self, order: Order) -> None:
         self.container = self._begun()
         if self.container is None:
+            # Fetched, where this host has not built it: a new host's first build may come before its shift has done so.
+            self.tools.engine.image_id(self.tools.configuration.build_image)
             self.container = self.tools.engine.build_container(
                 self.claim.id,
                 self.claim.app_id,
