@@ -358,16 +358,11 @@ def test_a_cancelled_build_leaves_nothing_and_the_next_one_runs(platform: BuildP
     assert platform.releases(app) == [1, 2]
 
 
-def test_a_builder_on_another_host_gets_sources_by_the_api_and_the_stack_by_the_registry(
-    platform: BuildPlatform,
-) -> None:
+def test_a_builder_on_another_host_gets_sources_by_the_api(platform: BuildPlatform) -> None:
     app = platform.create_app()
     platform.stop_builder()
-    repository = f"{GATEWAY}:5000/platform/stack-13-build"
-    Engine(platform.configuration).push(platform.configuration.build_image, repository, "test")
-    platform.engine.images.remove(f"{repository}:test")
     with serving(platform, GATEWAY, API_PORT):
-        platform.start_builder(disk=False, host="two", build_image=f"{repository}:test")
+        platform.start_builder(disk=False, host="two")
         build_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
         assert platform.wait(build_id).status == "succeeded", platform.explain(build_id)
         platform.stop_builder()
