@@ -90,7 +90,7 @@ class LimitedEngine:
                 engine.sendall(self._request(sent))
                 back = threading.Thread(target=_pass_on, args=(engine, client), name="engine", daemon=True)
                 back.start()
-                while piece := sent.read1(_PIECE):  # type: ignore[attr-defined]  # it is a BufferedReader
+                while piece := sent.read1(_PIECE):
                     engine.sendall(piece)
                 with suppress(OSError):
                     engine.shutdown(socket.SHUT_WR)
