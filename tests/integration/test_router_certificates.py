@@ -23,9 +23,9 @@ from dynoform.domain import features
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
 from dynoform.router.rendering import CIPHER_SUITES, CIPHERS
-from dynoform.store import acme, platform_certificates
-from dynoform.store import certificates as store_certificates
+from dynoform.store import acme, certificate_keys, platform_certificates
 from dynoform.store import features as store_features
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, AcmeChallenge, App, AppFeature, Domain, SniEndpoint, now
 from tests import acme_platform, pebble
@@ -33,9 +33,9 @@ from tests.integration.certificates import Authority
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_container import make_folder, start_router
 from tests.postgres import free_port
-from tests.store_fixtures import configuration, migrated, store
+from tests.store_fixtures import configuration, migrated, small_store, store
 
-__all__ = ["configuration", "migrated", "parts", "store"]
+__all__ = ["configuration", "migrated", "parts", "small_store", "store"]
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(300),
@@ -59,7 +59,7 @@ class Router:
         self.container = start_router(parts, self.folder, PLATFORM, LOCAL, self.http, self.https)
         self.authority = Authority()
 
-    def agent(self, store: Store) -> Agent:
+    def agent(self, store: SmallStore) -> Agent:
         """An agent that remembers nothing."""
         return Agent(store, self.folder, DOMAIN, Journal("test"))
 
@@ -115,8 +115,8 @@ def router(parts: EngineParts, tmp_path_factory: pytest.TempPathFactory) -> Rout
 
 
 @pytest.fixture
-def agent(router: Router, store: Store) -> Iterator[Agent]:
-    made = router.agent(store)
+def agent(router: Router, small_store: SmallStore) -> Iterator[Agent]:
+    made = router.agent(small_store)
     made.step()
     yield made
 
@@ -153,7 +153,7 @@ def add_in(
 
 def fill(configuration: Configuration, endpoint: SniEndpoint, chain: str, key: str) -> None:
     endpoint.certificate_chain = chain
-    endpoint.private_key = store_certificates.seal(configuration, endpoint.id, key)
+    endpoint.private_key = certificate_keys.seal(configuration, endpoint.id, key)
     endpoint.cert_domains, endpoint.issuer, endpoint.subject = [], "i", "s"
     endpoint.starts_at = endpoint.expires_at = now()
     endpoint.self_signed = endpoint.ca_signed = False
