@@ -332,14 +332,18 @@ def test_the_feature_sends_browsers_to_https_and_keeps_them_there(
 
 
 def test_a_domain_gets_its_certificate_through_the_router(
-    router: Router, configuration: Configuration, store: Store, app: uuid.UUID, tmp_path_factory: pytest.TempPathFactory
+    router: Router,
+    configuration: Configuration,
+    small_store: SmallStore,
+    app: uuid.UUID,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """All of it: the worker, pebble with half of all nonces refused, the agent, HAProxy; and a renewal, too."""
     with pebble.running(tmp_path_factory.mktemp("pebble"), router.http) as authority:
         secrets = tmp_path_factory.mktemp("secrets")
         own = Store(acme_platform.settings(configuration, authority, secrets), "test", pool=5)
         worker, done = acme_platform.make_worker(own, Journal("certificates")), threading.Event()
-        agent = router.agent(own)
+        agent = router.agent(small_store)
 
         def step() -> None:
             while not done.wait(0.05):
