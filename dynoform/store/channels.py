@@ -5,8 +5,8 @@ channel's name.
 """
 
 JOBS = "jobs"
-DEPLOYS = "deploys"
 CANCELS = "cancels"
+DEPLOYS = "deploys"
 """Deploys are told of before there is a job, so that somebody is there to take it."""
 FORMATION = "formation"
 ROUTES = "routes"
