@@ -19,9 +19,8 @@ TITLES = {
         "all hosts' kernels patched one by one, the run killed once, under requests to two apps and writes to a "
         "database (`patched`)"
     ),
-    "machine": "a virtual machine's kernel patched by the playbook (`machine`)",
 }
-COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m {}`"
+COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m fleet`"
 
 
 def record(name: str, seconds: float, goal: float, load: Load, killed: float) -> None:
@@ -35,7 +34,7 @@ def record(name: str, seconds: float, goal: float, load: Load, killed: float) ->
     )
     print(f"{name}: {text}")
     keep(name, seconds, **_parts(load, under_way, failed))
-    write_row(name, text)
+    _write(name, text)
 
 
 def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: Writes, lost: int) -> None:
@@ -46,20 +45,20 @@ def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: W
     slowest = max(each.slowest for each in loads)
     text = (
         f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
-        f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, slowest {slowest:.1f} s; "
+        f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, "
+        f"slowest {slowest:.1f} s; "
         f"{writes.acknowledged:,} rows acknowledged, {lost} lost; the database, of one node, is away with its host: "
         f"a row had to be tried for {writes.slowest:.0f} s at most"
     )
     print(f"patched: {text}")
-    write_row("patched", text)
+    _write("patched", text)
 
 
-def write_row(name: str, text: str) -> None:
-    """The row of this name, when asked to by DYNOFORM_RECORD."""
+def _write(name: str, text: str) -> None:
+    """The row, when asked to."""
     if not os.environ.get("DYNOFORM_RECORD"):
         return
-    command = COMMAND.format("machine" if name == "machine" else "fleet")
-    row = f"| {TITLES[name]} | {text} | {command} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
+    row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
     old = PAGE.read_text()
     found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
     PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")
