@@ -66,10 +66,10 @@ _RESERVED = 8
 """Connections besides a plan's: the superuser's, background workers', ours."""
 _TRUSTED = """
 btree_gin btree_gist citext cube dict_int fuzzystrmatch hstore intarray isn lo ltree pg_trgm pgcrypto plpgsql seg
-tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp vector
+tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp
 """
 _TRUSTED_HERE = """
-autoinc bloom dict_xsyn insert_username intagg moddatetime pg_stat_statements pgrowlocks refint
+autoinc bloom dict_xsyn insert_username intagg moddatetime pg_stat_statements pgrowlocks refint vector
 """
 EXTENSIONS = tuple(sorted(f"{_TRUSTED} {_TRUSTED_HERE}".split()))
 """Those that a database's owner may create: PostgreSQL trusts them (https://www.postgresql.org/docs/17/contrib.html).
