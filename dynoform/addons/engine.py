@@ -15,6 +15,8 @@ from dynoform.errors import UnavailableError
 
 ADDON_LABEL = "dynoform.addon"
 """On all that an add-on has on the engine: its id."""
+POOL = "-pool"
+"""How the services of connection pools are called, after their databases'."""
 SERVICE_LABEL = "com.docker.swarm.service.name"
 STACK_LABEL = "dynoform.stack"
 SECONDS = 60
@@ -114,10 +116,11 @@ class Engine:
         return str(mine[0]) if mine else ""
 
     def addons(self) -> set[str]:
-        """The ids of the add-ons of this stack that have a service."""
+        """The ids of the add-ons of this stack that have a service, besides a connection pool's."""
         with _explained("list services"):
             services = self._client.services(filters={"label": [f"{STACK_LABEL}={self._stack}", ADDON_LABEL]})
-        return {str(service["Spec"]["Labels"][ADDON_LABEL]) for service in services}
+        specs = [service["Spec"] for service in services]
+        return {str(spec["Labels"][ADDON_LABEL]) for spec in specs if not spec["Name"].endswith(POOL)}
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         """Until a program succeeds in the container of a service. Raises ``UnavailableError`` after a minute."""

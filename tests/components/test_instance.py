@@ -29,6 +29,32 @@ def test_a_postgres_is_what_was_recorded(instance: Declare, same_as_recorded: Ca
     same_as_recorded("instance_postgres", instance(TOLD))
 
 
+POOLED = {
+    **TOLD,
+    "pool": {"port": 15001, "password": "a-password", "database": "d0123456789abcd", "size": 90},
+    "filed": {"dynoform.stack": "local", "dynoform.app": "an-app", "dynoform.dyno": "postgres.1"},
+}
+
+
+def test_a_postgres_with_a_pool_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_pool", instance(POOLED))
+
+
+def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(instance: Declare) -> None:
+    services = [each["inputs"] for each in instance(POOLED) if each["type"].endswith("Service")]
+    server, pool = sorted(services, key=lambda each: str(each["name"]))
+    assert pool["name"] == f"{server['name']}-pool"
+    assert [port["publishedPort"] for port in pool["endpointSpec"]["ports"]] == [15001]
+    container = pool["taskSpec"]["containerSpec"]
+    assert "a-password" not in str(container["env"]) and container["env"]["POOL_SIZE"] == "90"
+    files = {"server.crt", "server.key", "pool_password", "authority.crt"}
+    assert {secret["fileName"] for secret in container["secrets"]} == files
+    assert server["taskSpec"]["logDriver"]["options"]["env"] == "dynoform.stack,dynoform.app,dynoform.dyno"
+    assert "env" not in pool["taskSpec"]["logDriver"]["options"]
+
+
 def test_a_redis_is_what_was_recorded(instance: Declare, same_as_recorded: Callable[[str, Any], None]) -> None:
     told = {**TOLD, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab", "address": "data.example.com"}
     same_as_recorded("instance_redis", instance({**told, "constraints": ["node.labels.dynoform.local.platform==true"]}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.addons import kafka, postgres, valkey
+from components.addons import kafka, pool, postgres, valkey
 from components.addons.server_certificate import ServerCertificate
 from components.platform_service import ADDON_LABEL
 from dynoform.domain import data_services
@@ -52,9 +52,31 @@ class Instance(pulumi.ComponentResource):
 
     def _postgres(self) -> None:
         own = {name: self._told[name] for name in ("address", "cache_mib", "restored")}
+        own["filed"] = self._told.get("filed") or {}
         own |= {"user": "", "repository": pulumi.Output.secret(self._told["repository"])}
-        args = postgres.PostgresArgs(**self._common(postgres.USER), **own)
+        common = self._common(postgres.USER)
+        args = postgres.PostgresArgs(**common, **own)
         postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
+        if self._told.get("pool"):
+            self._pool(self._told["pool"], common["certificate"])
+
+    def _pool(self, told: dict[str, Any], certificate: ServerCertificate) -> None:
+        """The database's connection pool, which shows the certificate that its server does."""
+        same = ("stack", "image", "address", "constraints")
+        args = pool.PoolArgs(
+            **{name: self._told[name] for name in same},
+            noun=f"addon-{self._told['addon']}-pool",
+            network_id=self._told["network"],
+            server_port=self._told["port"],
+            port=told["port"],
+            database=told["database"],
+            password=pulumi.Output.secret(told["password"]),
+            size=told["size"],
+            authority=self._told["authority"]["cert_pem"],
+            certificate=certificate,
+            labels=self._labels,
+        )
+        pool.Pool(f"{self._name}-pool", args, pulumi.ResourceOptions(parent=self))
 
     def _valkey(self) -> None:
         told, group = self._told, None
