@@ -110,7 +110,7 @@ def test_a_report_says_what_is_worth_a_look(
         made = client.post("/reports", json=body).raise_for_status().json()
     found = {each["name"]: (each["status"], each["results"]) for each in made["checks"]}
     assert len(found) == 13
-    assert found["Unlogged Tables"] == ("yellow", [{"table": "fast"}])
+    assert found["Unlogged Tables"] == ("yellow", [{"table": "public.fast"}])
     assert found["Sequences"] == ("red", [{"sequence": "public.nearly", "percent": 95}])
     assert found["Connection Count"] == ("green", [])
     assert (made["app"], made["database"]) == ("myapp", "DATABASE_URL")

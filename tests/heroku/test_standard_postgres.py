@@ -33,7 +33,7 @@ def test_reports_are_made_and_shown_again(heroku: HerokuCLI, place: Local, clien
     assert "Stats reset successful." in heroku("pg:stats-reset -a myapp").text
     report = heroku("pg:diagnose -a myapp").text
     assert "for myapp::DATABASE_URL available for one month after creation on 20" in report
-    assert "YELLOW: Unlogged Tables Table fast" in report and "GREEN: Connection Count" in report
+    assert "YELLOW: Unlogged Tables Table public.fast" in report and "GREEN: Connection Count" in report
     assert '"name": "Unlogged Tables"' in heroku("pg:diagnose DATABASE --json -a myapp").text
     identifier = report.split()[1]
     assert f"Report {identifier} for myapp::DATABASE_URL" in heroku(f"pg:diagnose {identifier} -a myapp").text
