@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
@@ -77,6 +78,8 @@ class Known:
     """User → password."""
     ended: tuple[str, ...] = ()
     """Users whose time is over."""
+    members: tuple[tuple[int, int], ...] = ()
+    """Of a database with a standby: the ports of its servers, then of the members of etcd."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,23 @@ class Place:
         """The name of the add-on's service on Swarm."""
         return f"{self.configuration.stack}_addon-{addon_id}"
 
-    def known(self, wanted: Resource, like: uuid.UUID | None = None) -> Known:
+    def server(self, addon_id: uuid.UUID) -> str:
+        """The service that has the server that takes writes. Raises ``UnavailableError`` while none of several does."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            has_standby = found is not None and found.member_ports is not None
+        own = self.service(addon_id)
+        return postgres_ha.primary(self.engine, own) if has_standby else own
+
+    def known(self, wanted: Resource, like: uuid.UUID | None = None, members: int = 0) -> Known:
         """The add-on's database; its place and its first credential are made when there are none.
 
-        ``like`` is the add-on whose data a new one gets. Raises ``NotFoundError`` when that is gone.
+        ``like`` is the add-on whose data a new one gets; ``members`` of how many parts one with a standby consists.
+        Raises ``NotFoundError`` when the former is gone.
         """
         ports = self.engine.published_ports()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports, like)
+            found = databases.place(session, wanted.uuid, ports, like, members)
             used = databases.credential(session, self.vault, wanted.uuid)
             works = databases.all_credentials(session, wanted.uuid)
             over = tuple(each.username for each in databases.ended(session, wanted.uuid))
@@ -229,7 +241,8 @@ class Place:
         self, found: Database, used: DatabaseCredential, users: Mapping[str, str], ended: "tuple[str, ...]"
     ) -> Known:
         access = Access(self.configuration.data_address, found.port, used.username, users[used.username], found.name)
-        return Known(found.name, found.owner, access, users, ended)
+        members = tuple((int(first), int(second)) for first, second in found.member_ports or ())
+        return Known(found.name, found.owner, access, users, ended, members)
 
     def _password(self, found: DatabaseCredential) -> str:
         return databases.password(self.vault, found)

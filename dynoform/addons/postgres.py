@@ -1,4 +1,4 @@
-"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on.
+"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on, or two of which one is ready.
 
 Everything in it belongs to a role that nobody logs in as; those who log in are members of it and act as it. So a
 rotation is one more login, and the end of the one before takes nothing with it.
@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dynoform.addons import postgres_ha
 from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
@@ -42,7 +43,7 @@ class PostgresProvider(DatabaseProvider):
         """A server, the database, its first user; or another's data, where that is wanted, and users of its own."""
         source = protection.source(wanted.options)
         try:
-            known, plan = self._place.known(wanted, source.addon_id if source else None), self._plan(wanted)
+            known, plan = self._known(wanted, source), self._plan(wanted)
             if source is None:
                 self._make(wanted, known, awaits=False)
             elif not self._brought(wanted, source):
@@ -61,6 +62,8 @@ class PostgresProvider(DatabaseProvider):
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says."""
         known, plan = self._place.known(wanted), self._plan(wanted)
+        if bool(known.members) != plan.has_standby:
+            raise RefusedError("Data do not move to a plan with a standby, nor from one: make another with --fork")
         self._up(wanted, known)
         self._sql(wanted, "postgres", _database(known, plan))
         return Answer()
@@ -73,7 +76,7 @@ class PostgresProvider(DatabaseProvider):
             return Answer(config={"DATABASE_URL": known.access.postgres_url})
         known, plan = self._place.known(wanted), self._plan(wanted)
         if operation == data_services.INSPECT:
-            return Answer(result=json.loads(self._sql(wanted, known.name, _INSPECT)))
+            return Answer(result=self._inspect(wanted, known))
         if operation == data_services.KILL_ALL:
             self._sql(wanted, "postgres", _kill(known))
             return Answer()
@@ -90,8 +93,20 @@ class PostgresProvider(DatabaseProvider):
 
     @property
     def image(self) -> str:
-        """PostgreSQL's."""
+        """PostgreSQL's, of a single server, and of jobs."""
         return self._place.configuration.postgres_image
+
+    def _known(self, wanted: Resource, source: Source | None = None) -> Known:
+        """The database, of as many parts as its plan says; made where there is none. Raises ``NotFoundError``."""
+        members = data_services.SERVERS + data_services.VOTERS if self._plan(wanted).has_standby else 0
+        return self._place.known(wanted, source.addon_id if source else None, members)
+
+    def _inspect(self, wanted: Resource, known: Known) -> dict[str, Any]:
+        """What it says of itself, and its servers of each other."""
+        found: dict[str, Any] = json.loads(self._sql(wanted, known.name, _INSPECT))
+        if known.members:
+            found["standby"] = postgres_ha.state(self._place.engine, self._place.service(wanted.uuid))
+        return found
 
     def deprovision(self, wanted: Resource) -> Answer:
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
@@ -105,7 +120,7 @@ class PostgresProvider(DatabaseProvider):
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
             return super()._maintain(wanted, lost=lost)
-        if not self._brought(wanted, Source(wanted.uuid), again=True):
+        if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
         known = self._place.known(wanted)
@@ -113,17 +128,31 @@ class PostgresProvider(DatabaseProvider):
         self._place.maintained(wanted)
         return Answer()
 
+    def _is_there(self, wanted: Resource) -> bool:
+        """Whether one of several servers has its data still, which are used then; all of them run again."""
+        engine, known, own = self._place.engine, self._place.known(wanted), self._place.service(wanted.uuid)
+        if not known.members or engine.job(f"{own}{_JOB}"):
+            return False
+        self._make(wanted, known, again=True, awaits=True)
+        return postgres_ha.has_data(engine, own)
+
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
         self._make(wanted, known, again=again, awaits=True)
         self._ready(wanted)
+        if known.members:
+            postgres_ha.settle(self._place.engine, self._place.service(wanted.uuid))
 
     def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
         """Have the server run; one that ``awaits`` its data never begins with none."""
-        more = {"repository": self._place.repository(wanted.uuid, wanted.plan), "restored": awaits}
-        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again, more=more)
+        image, more = self.image, {"repository": self._place.repository(wanted.uuid, wanted.plan), "restored": awaits}
+        if known.members:
+            image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
+            more |= {"servers": known.members[:count], "voters": known.members[count:]}
+        self._place.up(wanted, known.access.port, image, self._plan(wanted), again=again, more=more)
 
     def _ready(self, wanted: Resource) -> None:
-        # By TCP, which answers once the server is open: while it starts there is the socket alone.
+        # By TCP, which answers once the server is open: while it starts there is the socket alone. Of several servers
+        # the primary answers, beside their one address.
         self._place.engine.wait(self._place.service(wanted.uuid), _READY, _SUPERUSER)
 
     def _brought(self, wanted: Resource, source: Source, *, again: bool = False) -> bool:
@@ -131,11 +160,13 @@ class PostgresProvider(DatabaseProvider):
         engine, own = self._place.engine, self._place.service(wanted.uuid)
         found = engine.job(f"{own}{_JOB}")
         if found is None:
-            self._make(wanted, self._place.known(wanted, source.addon_id), again=again, awaits=True)
+            known = self._known(wanted, source)
+            self._make(wanted, known, again=again, awaits=True)
             opens, theirs = self._place.source(source.addon_id), self._place.service(source.addon_id)
             if theirs != own:
-                self._close(theirs, source)
-            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (own, "/var/lib/postgresql", "rw")]
+                self._close(source)
+            data = postgres_ha.servers(own)[0] if known.members else own
+            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (data, "/var/lib/postgresql", "rw")]
             to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
             memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
             engine.begin(Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to))
@@ -147,18 +178,18 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True
 
-    def _close(self, service: str, source: Source) -> None:
+    def _close(self, source: Source) -> None:
         """Have all in a source's repository that the source has."""
         try:
-            self._place.engine.run(service, [*_PROTECT, "archive"], "", _SUPERUSER)
+            self._place.engine.run(self._place.server(source.addon_id), [*_PROTECT, "archive"], "", _SUPERUSER)
         except UnavailableError:
             if source.to is None:  # what it has by now is wanted, and it alone knows that
                 raise
 
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
-        service = self._place.service(wanted.uuid)
         try:
+            service = self._place.server(wanted.uuid)
             seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
@@ -194,8 +225,8 @@ class PostgresProvider(DatabaseProvider):
 
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""
-        service = self._place.service(wanted.uuid)
-        return self._place.engine.run(service, [*_PSQL, database], statements, _SUPERUSER)
+        server = self._place.server(wanted.uuid)
+        return self._place.engine.run(server, [*_PSQL, database], statements, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:
@@ -209,6 +240,7 @@ SELECT 'CREATE DATABASE "{name}" OWNER "{owner}"'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
 ALTER DATABASE "{name}" CONNECTION LIMIT {plan.connections};
 ALTER DATABASE "{name}" SET rds.allowed_extensions = '{extensions}';
+ALTER DATABASE "{name}" SET extwlist.extensions = '{extensions}';
 REVOKE ALL ON DATABASE "{name}", postgres, template1 FROM PUBLIC;
 """  # noqa: S608 - names of our own making
 

@@ -105,9 +105,8 @@ class Transfers:
             database = session.get_one(Database, addon.id).name
             empties, extensions = found.to_type != STORED, store.secret(self._place.vault, found).get("extensions", "")
             wanted = _resource(addon)
-        service = self._place.service(wanted.uuid)
         size = self._place.engine.run(
-            service,
+            self._place.server(wanted.uuid),
             ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", "postgres"],
             f"SELECT pg_database_size('{database}');\n",
             _SUPERUSER,

@@ -14,7 +14,7 @@ from dynoform.api.databases import Shown
 from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_services, protection
+from dynoform.domain import data_services, protection, standby
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
@@ -233,6 +233,8 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     """What ``pg:info`` prints, in Heroku's order."""
     facts: dict[str, Any] = dict(found.facts)
     first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
+    if plan.has_standby:
+        first |= standby.lines(facts.get("standby"))
     last = {
         **_protection(found),
         "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",

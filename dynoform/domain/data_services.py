@@ -24,6 +24,8 @@ NAMES = frozenset({POSTGRES, REDIS, KAFKA})
 
 POSTGRES_PORT = 5432
 """Inside a server's own container."""
+SERVERS, VOTERS = 2, 3
+"""What a database with a standby has: the two servers, and the members of etcd that know which of them is primary."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
 
@@ -79,6 +81,7 @@ class DataPlan:
         connections: how many clients may be connected.
         disk_bytes: how much data is meant to be in it; shown, not enforced.
         cache_mib: PostgreSQL's shared buffers, or the memory that Redis keeps data in.
+        has_standby: whether there are two servers, of which one is ready to take over.
     """
 
     name: str
@@ -88,6 +91,7 @@ class DataPlan:
     connections: int
     disk_bytes: int
     cache_mib: int
+    has_standby: bool = False
 
     @property
     def maximum_connections(self) -> int:
@@ -100,6 +104,10 @@ PLANS: Mapping[str, tuple[DataPlan, ...]] = {
         DataPlan("essential-0", "Essential 0", "PostgreSQL 17, 1 GB, 20 connections", 256, 20, GIB, 32),
         DataPlan("essential-1", "Essential 1", "PostgreSQL 17, 10 GB, 20 connections", 384, 20, 10 * GIB, 64),
         DataPlan("essential-2", "Essential 2", "PostgreSQL 17, 32 GB, 40 connections", 512, 40, 32 * GIB, 128),
+        DataPlan("standard-0", "Standard 0", "PostgreSQL 17, 64 GB, 120 connections", 1024, 120, 64 * GIB, 256),
+        DataPlan(
+            "premium-0", "Premium 0", "PostgreSQL 17, 64 GB, 120 connections, a standby", 1024, 120, 64 * GIB, 256, True
+        ),
     ),
     REDIS: (
         DataPlan("mini", "Mini", "Valkey 8, 25 MB, 20 connections", 64, 20, 25 * MIB, 25),

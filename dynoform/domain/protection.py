@@ -33,6 +33,8 @@ _DAYS = {"standard": 4, "premium": 7}
 _ESSENTIAL_DAYS = 2
 _OK, _NO_STANZA, _NO_BACKUP, _NO_DATA = 0, 1, 2, 3
 _EMPTY = (_NO_STANZA, _NO_BACKUP, _NO_DATA)
+_TIMELINE = 8
+"""So many digits at the beginning of a segment's name say which timeline it is of."""
 _BY = re.compile(r"(\d{1,6})\s*(day|hour|minute|second)s?\s*")
 
 
@@ -136,6 +138,9 @@ def due(seen: Seen, days: int) -> str | None:
         latest = max((each.stopped for each in seen.backups if each.kind in kinds), default=None)
         if latest is None or seen.now - latest >= every:
             return kind
+    if seen.newest[:_TIMELINE] != last.segment[:_TIMELINE]:
+        # Another server is primary since then: what the one before had not handed over may never come.
+        return INCREMENTAL
     return INCREMENTAL if seen.now - last.stopped >= INCREMENTAL_EVERY else None
 
 

@@ -29,11 +29,16 @@ _PORTS_LOCK = 0x706F727473  # "ports"
 
 
 def place(
-    session: Session, addon_id: uuid.UUID, published: Collection[int] = (), like: uuid.UUID | None = None
+    session: Session,
+    addon_id: uuid.UUID,
+    published: Collection[int] = (),
+    like: uuid.UUID | None = None,
+    members: int = 0,
 ) -> Database:
-    """The add-on's database, which gets its port and its names when there is none.
+    """The add-on's database, which gets its ports and its names when there is none.
 
-    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names.
+    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names;
+    ``members`` is how many a database with a standby consists of, each of which gets two ports.
 
     Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first;
     ``NotFoundError`` when there is no such add-on to be like.
@@ -41,10 +46,11 @@ def place(
     found = session.get(Database, addon_id)
     if found is None:
         taken = taken_ports(session) | {*published}
-        source, port = _source(session, like), data_services.free_port(taken)
+        source, ports = _source(session, like), _ports(taken, 1 + 2 * members)
         found = Database(
             addon_id=addon_id,
-            port=port,
+            port=ports[0],
+            member_ports=[ports[index : index + 2] for index in range(1, len(ports), 2)] or None,
             name=source.name if source else data_services.new_name("d"),
             owner=source.owner if source else data_services.new_name("o"),
             forked_from=session.get_one(Addon, source.addon_id).name if source else None,
@@ -57,8 +63,17 @@ def place(
 def taken_ports(session: Session) -> set[int]:
     """Ports that databases and clusters have. Whoever takes another has this to himself until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_PORTS_LOCK)))
-    brokers = session.scalars(select(KafkaCluster.ports))
-    return {*session.scalars(select(Database.port)), *(port for ports in brokers for pair in ports for port in pair)}
+    own = [*session.scalars(select(KafkaCluster.ports)), *session.scalars(select(Database.member_ports))]
+    several = (port for ports in own for pair in ports or () for port in pair)
+    return {*session.scalars(select(Database.port)), *several}
+
+
+def _ports(taken: Collection[int], count: int) -> list[int]:
+    """So many ports that nobody has."""
+    found: list[int] = []
+    for _ in range(count):
+        found.append(data_services.free_port({*taken, *found}))
+    return found
 
 
 def credential(

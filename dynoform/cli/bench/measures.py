@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, routers, stacks
+from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, postgres, routers, stacks
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -39,6 +39,10 @@ MEASURES = (
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
     Measure("kafka-pause", "a broker killed under 5,000 messages/s: none acknowledged", "s", 8, kafka.pause),
     Measure("kafka-loss", "messages lost then, or there twice", "messages", 0, kafka.loss),
+    Measure("pg-provision", "a premium PostgreSQL, until its address is in the app", "s", 45, postgres.provisioned),
+    Measure("pg-outage", "its primary killed, and away: none acknowledged", "s", 15, postgres.outage),
+    Measure("pg-loss", "acknowledged rows lost then", "rows", 0, postgres.loss),
+    Measure("pg-switchover", "its primary hands over: none acknowledged", "s", 3, postgres.switchover),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
     Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),

@@ -50,6 +50,8 @@ def test_plans_go_back_as_far_as_herokus_and_essential_two_days(plan: str, days:
         (seen(backup("full", timedelta(hours=47)), backup("incr", timedelta(hours=1))), "diff"),
         (seen(backup("full", timedelta(days=2)), backup("diff", timedelta(hours=1))), "full"),
         (seen(backup("full", timedelta(days=300)), newest=OLD), None),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005"), "incr"),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005", runs=True), None),
     ],
 )
 def test_a_backup_is_due_when_the_last_is_old_and_something_was_written(given: Seen, kind: str | None) -> None:
