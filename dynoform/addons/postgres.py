@@ -5,14 +5,17 @@ rotation is one more login, and the end of the one before takes nothing with it.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from dynoform.addons import postgres_ha
+from dynoform.addons import followers, postgres_ha
 from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services, protection
+from dynoform.domain import followers as rules
 from dynoform.domain.data_services import DataPlan
 from dynoform.domain.protection import Seen, Source
 from dynoform.errors import NotFoundError, UnavailableError
@@ -41,6 +44,8 @@ class PostgresProvider(DatabaseProvider):
 
     def provision(self, wanted: Resource) -> Answer:
         """A server, the database, its first user; or another's data, where that is wanted, and users of its own."""
+        if leader := rules.leader(wanted.options):
+            return self._provision_follower(wanted, leader)
         source = protection.source(wanted.options)
         try:
             known, plan = self._known(wanted, source), self._plan(wanted)
@@ -59,22 +64,45 @@ class PostgresProvider(DatabaseProvider):
             message="The database is there. Its connections are encrypted, also from outside: heroku pg:psql",
         )
 
+    def _provision_follower(self, wanted: Resource, leader: uuid.UUID) -> Answer:
+        """A server that is as its leader is, and stays so."""
+        try:
+            known = self._place.known(wanted, leader, follows=True)
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        self._ready(wanted)
+        return Answer(
+            config={"DATABASE_URL": known.access.postgres_url},
+            provider_id=str(wanted.uuid),
+            message="The follower is there. It can be read alone, until heroku pg:unfollow",
+        )
+
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says."""
         known, plan = self._place.known(wanted), self._plan(wanted)
         if bool(known.members) != plan.has_standby:
             raise RefusedError("Data do not move to a plan with a standby, nor from one: make another with --fork")
         self._up(wanted, known)
-        self._sql(wanted, "postgres", _database(known, plan))
+        if known.leader is None:
+            self._sql(wanted, "postgres", _database(known, plan))
         return Answer()
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``."""
+        known, plan = self._place.known(wanted), self._plan(wanted)
+        if known.leader is not None and operation in (data_services.ROTATE, data_services.RESET):
+            raise RefusedError(rules.READ_ONLY)
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
             self._sql(wanted, known.name, _users(known))
+            self._place.tell_followers(wanted)
             return Answer(config={"DATABASE_URL": known.access.postgres_url})
-        known, plan = self._place.known(wanted), self._plan(wanted)
+        if operation == data_services.FOLLOW:
+            return Answer(config={"DATABASE_URL": known.access.postgres_url})
+        if operation == data_services.UNFOLLOW:
+            return self._unfollow(wanted, known, plan)
         if operation == data_services.INSPECT:
             return Answer(result=self._inspect(wanted, known))
         if operation == data_services.KILL_ALL:
@@ -106,13 +134,67 @@ class PostgresProvider(DatabaseProvider):
         found: dict[str, Any] = json.loads(self._sql(wanted, known.name, _INSPECT))
         if known.members:
             found["standby"] = postgres_ha.state(self._place.engine, self._place.service(wanted.uuid))
+        if known.leader is not None:
+            found["behind"] = self._behind(wanted, known.leader)
         return found
+
+    def _behind(self, wanted: Resource, leader: uuid.UUID) -> int | None:
+        """How many bytes of its leader's a follower has still to do; None where the leader does not say."""
+        try:
+            position = self._at(leader, "postgres", followers.POSITION).strip()
+        except UnavailableError:
+            return None
+        said = self._sql(wanted, "postgres", followers.BEHIND.format(position)).strip()
+        return int(said) if said else None
+
+    def _followed(self, wanted: Resource, known: Known) -> bool:
+        """Whether a follower has its data; they are brought otherwise. Raises ``RefusedError`` when they cannot be."""
+        engine, own, leader = self._place.engine, self._place.service(wanted.uuid), known.leader
+        found = engine.job(f"{own}{followers.JOB}")
+        if leader is None or (found and found.works):
+            return leader is None
+        if found:
+            engine.end(f"{own}{followers.JOB}")
+            if found.failure:
+                raise RefusedError(f"The follower could not be made: {found.failure}")
+            return True
+        place, (user, password) = self._place.leader(leader), self._place.replication(wanted.uuid)
+        self._make(wanted, known, awaits=True)
+        if (main := self._place.service(leader)) != self._place.server(leader):
+            postgres_ha.keep_slot(engine, main, user, wanted=True)
+        self._at(leader, "postgres", followers.admit(user, password))
+        told, data = followers.told(place.host, place.port, user, password), [(own, "/var/lib/postgresql", "rw")]
+        memory, name, addon = self._plan(wanted).memory_mib, f"{own}{followers.JOB}", str(wanted.uuid)
+        engine.begin(Job(name, addon, self.image, followers.PROGRAM, told, data, memory, beside=own))
+        return False
+
+    def _unfollow(self, wanted: Resource, known: Known, plan: DataPlan) -> Answer:
+        """A follower becomes a database of its own, with users of its own."""
+        self._sql(wanted, "postgres", followers.PROMOTE)
+        self._leave(wanted, known)
+        self._place.unfollowed(wanted)
+        known = self._place.known(wanted)
+        self._sql(wanted, "postgres", _database(known, plan))
+        self._sql(wanted, known.name, _users(known) + _strangers(known))
+        return Answer(config={"DATABASE_URL": known.access.postgres_url})
+
+    def _leave(self, wanted: Resource, known: Known) -> None:
+        """Its leader keeps nothing for it any more; one that does not answer keeps a little for a while."""
+        if known.leader is None:
+            return
+        user, _ = self._place.replication(wanted.uuid)
+        with suppress(UnavailableError):
+            if (main := self._place.service(known.leader)) != self._place.server(known.leader):
+                postgres_ha.keep_slot(self._place.engine, main, user, wanted=False)
+            self._at(known.leader, "postgres", followers.dismiss(user))
 
     def deprovision(self, wanted: Resource) -> Answer:
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LAST_LOOK_SECONDS)
-        for job in (_JOB, _DRILL):
+        if self._place.is_placed(wanted.uuid):
+            self._leave(wanted, self._place.known(wanted))
+        for job in (_JOB, _DRILL, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
         return super().deprovision(wanted)
 
@@ -120,10 +202,16 @@ class PostgresProvider(DatabaseProvider):
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
             return super()._maintain(wanted, lost=lost)
+        known = self._place.known(wanted)
+        if known.leader is not None:
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+            self._ready(wanted)
+            self._place.maintained(wanted)
+            return Answer()
         if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
-        known = self._place.known(wanted)
         self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
         self._place.maintained(wanted)
         return Answer()
@@ -225,7 +313,10 @@ class PostgresProvider(DatabaseProvider):
 
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""
-        server = self._place.server(wanted.uuid)
+        return self._at(wanted.uuid, database, statements)
+
+    def _at(self, addon_id: uuid.UUID, database: str, statements: str) -> str:
+        server = self._place.server(addon_id)
         return self._place.engine.run(server, [*_PSQL, database], statements, _SUPERUSER)
 
 

@@ -44,6 +44,11 @@ def settle(engine: Runs, service: str) -> None:
     _first(service, lambda server: engine.run(server, [_HA, "settle"], "", _USER))
 
 
+def keep_slot(engine: Runs, service: str, name: str, *, wanted: bool) -> None:
+    """Have a follower's replication slot kept on whichever is primary, or no longer."""
+    _first(service, lambda server: engine.run(server, [_HA, "keep" if wanted else "drop", name], "", _USER))
+
+
 def has_data(engine: Runs, service: str) -> bool:
     """Whether one of them has data. Raises ``UnavailableError`` where one does not say: it may be the one."""
     found = [engine.run(server, _HAS_DATA, "", _USER).strip() for server in servers(service)]

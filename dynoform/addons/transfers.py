@@ -152,7 +152,7 @@ class Transfers:
 
     def _access(self, session: Session, addon: Addon) -> Access:
         """As the database is reached from beside its server."""
-        used = databases.credential(session, self._place.vault, addon.id)
+        used = databases.credential(session, self._place.vault, databases.holder(session, addon.id))
         password = databases.password(self._place.vault, used)
         place = session.get_one(Database, addon.id)
         return Access("127.0.0.1", data_services.POSTGRES_PORT, used.username, password, place.name)

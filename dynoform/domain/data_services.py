@@ -37,7 +37,9 @@ CONFIGURE = "configure"
 MAINTAIN = "maintain"
 FAIL = "fail"
 PROTECT = "protect"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT)
+FOLLOW = "follow"
+UNFOLLOW = "unfollow"
+OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, FOLLOW, UNFOLLOW)
 """What can be done to a database besides making, changing and destroying it."""
 
 GRACE = timedelta(minutes=30)

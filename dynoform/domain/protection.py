@@ -26,7 +26,7 @@ PATIENCE = timedelta(minutes=3)
 """How long WAL may wait to be archived: a minute is usual, as that is when a segment is closed."""
 DRILL_FIRST, DRILL_EVERY = timedelta(hours=1), timedelta(days=7)
 """When after the first backup the latest one is restored for a trial, and how often then."""
-OPTIONS = ("fork", "rollback", "to", "by", "fast", "follow", "version")
+OPTIONS = ("fork", "rollback", "to", "by", "fast", "version")
 """Of ``addons:create``."""
 
 _DAYS = {"standard": 4, "premium": 7}
@@ -228,9 +228,9 @@ def wanted(options: Mapping[str, str], now: datetime) -> Wanted | None:
     """
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
-        raise InvalidInputError(f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, rollback, to, by")
-    if "follow" in options:
-        raise InvalidInputError("Followers are not there yet: make a copy with --fork")
+        raise InvalidInputError(
+            f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, follow, rollback, to, by"
+        )
     if options.get("version", "17") != "17":
         raise InvalidInputError("PostgreSQL 17 is the version that there is")
     if "rollback" in options:

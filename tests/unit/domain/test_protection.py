@@ -168,8 +168,7 @@ def test_options_say_what_a_new_database_is_made_from(options: dict[str, str], w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, rollback, to, by"),
-        ({"follow": "X"}, "Followers are not there yet: make a copy with --fork"),
+        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, follow, rollback, to, by"),
         ({"version": "12"}, "PostgreSQL 17 is the version that there is"),
         ({"to": "2026-11-26 11:59"}, "Say which database goes back to that time, by --rollback"),
         ({"rollback": "X"}, "Say by --to or by --by, such as '3 hours', how far back"),
