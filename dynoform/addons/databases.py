@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
@@ -78,6 +79,10 @@ class Known:
     """User → password."""
     ended: tuple[str, ...] = ()
     """Users whose time is over."""
+    leader: uuid.UUID | None = None
+    """Of a follower: the add-on that it follows, whose users it has."""
+    members: tuple[tuple[int, int], ...] = ()
+    """Of a database with a standby: the ports of its servers, then of the members of etcd."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +99,29 @@ class Place:
         """The name of the add-on's service on Swarm."""
         return f"{self.configuration.stack}_addon-{addon_id}"
 
-    def known(self, wanted: Resource, like: uuid.UUID | None = None) -> Known:
+    def server(self, addon_id: uuid.UUID) -> str:
+        """The service that has the server that takes writes. Raises ``UnavailableError`` while none of several does."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            has_standby = found is not None and found.member_ports is not None
+        own = self.service(addon_id)
+        return postgres_ha.primary(self.engine, own) if has_standby else own
+
+    def known(
+        self, wanted: Resource, like: uuid.UUID | None = None, members: int = 0, *, follows: bool = False
+    ) -> Known:
         """The add-on's database; its place and its first credential are made when there are none.
 
-        ``like`` is the add-on whose data a new one gets. Raises ``NotFoundError`` when that is gone.
+        ``like`` is the add-on whose data a new one gets; ``members`` of how many parts one with a standby consists;
+        ``follows`` says whether a new one is to stay as the other is.
+        Raises ``NotFoundError`` when the former is gone.
         """
         ports = self.engine.published_ports()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports, like)
-            used = databases.credential(session, self.vault, wanted.uuid)
-            works = databases.all_credentials(session, wanted.uuid)
+            found = databases.place(session, wanted.uuid, ports, like, members, follows=follows)
+            holder = databases.holder(session, wanted.uuid)
+            used = databases.credential(session, self.vault, holder)
+            works = databases.all_credentials(session, holder)
             over = tuple(each.username for each in databases.ended(session, wanted.uuid))
             return self._known(found, used, {each.username: self._password(each) for each in works}, over)
 
@@ -184,6 +202,37 @@ class Place:
         with self.store.transaction() as session:
             session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
 
+    def replication(self, addon_id: uuid.UUID) -> tuple[str, str]:
+        """User and password that a follower follows by."""
+        with self.store.transaction() as session:
+            return databases.replication(session, self.vault, addon_id)
+
+    def is_placed(self, addon_id: uuid.UUID) -> bool:
+        """Whether the add-on has a database, or is about to."""
+        with self.store.transaction() as session:
+            return session.get(Database, addon_id) is not None
+
+    def leader(self, addon_id: uuid.UUID) -> Access:
+        """Where the database is that is followed. Raises ``NotFoundError`` when it is gone."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            if found is None:
+                raise NotFoundError("The database to follow was destroyed meanwhile", resource="add_on")
+            return Access(self.configuration.data_address, found.port, "", "", found.name)
+
+    def tell_followers(self, wanted: Resource) -> None:
+        """Have followers' apps get the credential that is in use now."""
+        with self.store.transaction() as session:
+            for each in databases.followers(session, wanted.uuid):
+                databases.ask(session, each, data_services.FOLLOW, each.account_id)
+
+    def unfollowed(self, wanted: Resource) -> None:
+        """A database is one of its own, with users of its own, and is looked after as one."""
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            found.leader_id = found.replication = None
+            found.look_at = now(session)
+
     def has_last_backup(self, wanted: Resource) -> bool:
         """Whether the backup is made, or came to nothing, that is kept when a database is destroyed.
 
@@ -246,7 +295,8 @@ class Place:
         self, found: Database, used: DatabaseCredential, users: Mapping[str, str], ended: "tuple[str, ...]"
     ) -> Known:
         access = Access(self.configuration.data_address, found.port, used.username, users[used.username], found.name)
-        return Known(found.name, found.owner, access, users, ended)
+        members = tuple((int(first), int(second)) for first, second in found.member_ports or ())
+        return Known(found.name, found.owner, access, users, ended, found.leader_id, members)
 
     def _password(self, found: DatabaseCredential) -> str:
         return databases.password(self.vault, found)

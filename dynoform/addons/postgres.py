@@ -1,17 +1,21 @@
-"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on.
+"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on, or two of which one is ready.
 
 Everything in it belongs to a role that nobody logs in as; those who log in are members of it and act as it. So a
 rotation is one more login, and the end of the one before takes nothing with it.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from dynoform.addons import followers, postgres_ha
 from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services, protection
+from dynoform.domain import followers as rules
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
 from dynoform.domain.protection import Seen, Source
@@ -42,9 +46,11 @@ class PostgresProvider(DatabaseProvider):
 
     def provision(self, wanted: Resource) -> Answer:
         """A server, the database, its first user; or another's data, where that is wanted, and users of its own."""
+        if leader := rules.leader(wanted.options):
+            return self._provision_follower(wanted, leader)
         source = protection.source(wanted.options)
         try:
-            known, plan = self._place.known(wanted, source.addon_id if source else None), self._plan(wanted)
+            known, plan = self._known(wanted, source), self._plan(wanted)
             if source is None:
                 self._make(wanted, known, awaits=False)
             elif not self._brought(wanted, source):
@@ -60,22 +66,47 @@ class PostgresProvider(DatabaseProvider):
             message="The database is there. Its connections are encrypted, also from outside: heroku pg:psql",
         )
 
+    def _provision_follower(self, wanted: Resource, leader: uuid.UUID) -> Answer:
+        """A server that is as its leader is, and stays so."""
+        try:
+            known = self._place.known(wanted, leader, follows=True)
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        self._ready(wanted)
+        return Answer(
+            config={"DATABASE_URL": known.access.postgres_url},
+            provider_id=str(wanted.uuid),
+            message="The follower is there. It can be read alone, until heroku pg:unfollow",
+        )
+
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says."""
         known, plan = self._place.known(wanted), self._plan(wanted)
+        if bool(known.members) != plan.has_standby:
+            raise RefusedError("Data do not move to a plan with a standby, nor from one: make another with --fork")
         self._up(wanted, known)
-        self._sql(wanted, "postgres", _database(known, plan))
+        if known.leader is None:
+            self._sql(wanted, "postgres", _database(known, plan))
         return Answer()
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``."""
+        known, plan = self._place.known(wanted), self._plan(wanted)
+        if known.leader is not None and operation in (data_services.ROTATE, data_services.RESET):
+            raise RefusedError(rules.READ_ONLY)
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
             self._sql(wanted, known.name, _users(known))
+            self._place.tell_followers(wanted)
             return Answer(config={"DATABASE_URL": known.access.postgres_url})
-        known, plan = self._place.known(wanted), self._plan(wanted)
+        if operation == data_services.FOLLOW:
+            return Answer(config={"DATABASE_URL": known.access.postgres_url})
+        if operation == data_services.UNFOLLOW:
+            return self._unfollow(wanted, known, plan)
         if operation == data_services.INSPECT:
-            return Answer(result=json.loads(self._sql(wanted, known.name, _INSPECT)))
+            return Answer(result=self._inspect(wanted, known))
         if operation == data_services.KILL_ALL:
             self._sql(wanted, "postgres", _kill(known))
             return Answer()
@@ -92,14 +123,80 @@ class PostgresProvider(DatabaseProvider):
 
     @property
     def image(self) -> str:
-        """PostgreSQL's."""
+        """PostgreSQL's, of a single server, and of jobs."""
         return self._place.configuration.postgres_image
+
+    def _known(self, wanted: Resource, source: Source | None = None) -> Known:
+        """The database, of as many parts as its plan says; made where there is none. Raises ``NotFoundError``."""
+        members = data_services.SERVERS + data_services.VOTERS if self._plan(wanted).has_standby else 0
+        return self._place.known(wanted, source.addon_id if source else None, members)
+
+    def _inspect(self, wanted: Resource, known: Known) -> dict[str, Any]:
+        """What it says of itself, and its servers of each other."""
+        found: dict[str, Any] = json.loads(self._sql(wanted, known.name, _INSPECT))
+        if known.members:
+            found["standby"] = postgres_ha.state(self._place.engine, self._place.service(wanted.uuid))
+        if known.leader is not None:
+            found["behind"] = self._behind(wanted, known.leader)
+        return found
+
+    def _behind(self, wanted: Resource, leader: uuid.UUID) -> int | None:
+        """How many bytes of its leader's a follower has still to do; None where the leader does not say."""
+        try:
+            position = self._at(leader, "postgres", followers.POSITION).strip()
+        except UnavailableError:
+            return None
+        said = self._sql(wanted, "postgres", followers.BEHIND.format(position)).strip()
+        return int(said) if said else None
+
+    def _followed(self, wanted: Resource, known: Known) -> bool:
+        """Whether a follower has its data; they are brought otherwise. Raises ``RefusedError`` when they cannot be."""
+        engine, own, leader = self._place.engine, self._place.service(wanted.uuid), known.leader
+        found = engine.job(f"{own}{followers.JOB}")
+        if leader is None or (found and found.works):
+            return leader is None
+        if found:
+            engine.end(f"{own}{followers.JOB}")
+            if found.failure:
+                raise RefusedError(f"The follower could not be made: {found.failure}")
+            return True
+        place, (user, password) = self._place.leader(leader), self._place.replication(wanted.uuid)
+        self._make(wanted, known, awaits=True)
+        if (main := self._place.service(leader)) != self._place.server(leader):
+            postgres_ha.keep_slot(engine, main, user, wanted=True)
+        self._at(leader, "postgres", followers.admit(user, password))
+        told, data = followers.told(place.host, place.port, user, password), [(own, "/var/lib/postgresql", "rw")]
+        memory, name, addon = self._plan(wanted).memory_mib, f"{own}{followers.JOB}", str(wanted.uuid)
+        engine.begin(Job(name, addon, self.image, followers.PROGRAM, told, data, memory, beside=own))
+        return False
+
+    def _unfollow(self, wanted: Resource, known: Known, plan: DataPlan) -> Answer:
+        """A follower becomes a database of its own, with users of its own."""
+        self._sql(wanted, "postgres", followers.PROMOTE)
+        self._leave(wanted, known)
+        self._place.unfollowed(wanted)
+        known = self._place.known(wanted)
+        self._sql(wanted, "postgres", _database(known, plan))
+        self._sql(wanted, known.name, _users(known) + _strangers(known))
+        return Answer(config={"DATABASE_URL": known.access.postgres_url})
+
+    def _leave(self, wanted: Resource, known: Known) -> None:
+        """Its leader keeps nothing for it any more; one that does not answer keeps a little for a while."""
+        if known.leader is None:
+            return
+        user, _ = self._place.replication(wanted.uuid)
+        with suppress(UnavailableError):
+            if (main := self._place.service(known.leader)) != self._place.server(known.leader):
+                postgres_ha.keep_slot(self._place.engine, main, user, wanted=False)
+            self._at(known.leader, "postgres", followers.dismiss(user))
 
     def deprovision(self, wanted: Resource) -> Answer:
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LAST_LOOK_SECONDS)
-        for job in (_JOB, _DRILL):
+        if self._place.is_placed(wanted.uuid):
+            self._leave(wanted, self._place.known(wanted))
+        for job in (_JOB, _DRILL, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
         return super().deprovision(wanted)
 
@@ -107,25 +204,46 @@ class PostgresProvider(DatabaseProvider):
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
             return super()._maintain(wanted, lost=lost)
-        if not self._brought(wanted, Source(wanted.uuid), again=True):
+        known = self._place.known(wanted)
+        if known.leader is not None:
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+            self._ready(wanted)
+            self._place.maintained(wanted)
+            return Answer()
+        if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
-        known = self._place.known(wanted)
         self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
         self._place.maintained(wanted)
         return Answer()
 
+    def _is_there(self, wanted: Resource) -> bool:
+        """Whether one of several servers has its data still, which are used then; all of them run again."""
+        engine, known, own = self._place.engine, self._place.known(wanted), self._place.service(wanted.uuid)
+        if not known.members or engine.job(f"{own}{_JOB}"):
+            return False
+        self._make(wanted, known, again=True, awaits=True)
+        return postgres_ha.has_data(engine, own)
+
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
         self._make(wanted, known, again=again, awaits=True)
         self._ready(wanted)
+        if known.members:
+            postgres_ha.settle(self._place.engine, self._place.service(wanted.uuid))
 
     def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
         """Have the server run; one that ``awaits`` its data never begins with none."""
-        more = {"repository": self._place.repository(wanted.uuid, self._plan(wanted)), "restored": awaits}
-        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again, more=more)
+        plan, image = self._plan(wanted), self.image
+        more = {"repository": self._place.repository(wanted.uuid, plan), "restored": awaits}
+        if known.members:
+            image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
+            more |= {"servers": known.members[:count], "voters": known.members[count:]}
+        self._place.up(wanted, known.access.port, image, plan, again=again, more=more)
 
     def _ready(self, wanted: Resource) -> None:
-        # By TCP, which answers once the server is open: while it starts there is the socket alone.
+        # By TCP, which answers once the server is open: while it starts there is the socket alone. Of several servers
+        # the primary answers, beside their one address.
         self._place.engine.wait(self._place.service(wanted.uuid), _READY, _SUPERUSER)
 
     def _brought(self, wanted: Resource, source: Source, *, again: bool = False) -> bool:
@@ -133,11 +251,13 @@ class PostgresProvider(DatabaseProvider):
         engine, own = self._place.engine, self._place.service(wanted.uuid)
         found = engine.job(f"{own}{_JOB}")
         if found is None:
-            self._make(wanted, self._place.known(wanted, source.addon_id), again=again, awaits=True)
+            known = self._known(wanted, source)
+            self._make(wanted, known, again=again, awaits=True)
             opens, theirs = self._place.source(source.addon_id), self._place.service(source.addon_id)
             if theirs != own:
-                self._close(theirs, source)
-            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (own, "/var/lib/postgresql", "rw")]
+                self._close(source)
+            data = postgres_ha.servers(own)[0] if known.members else own
+            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (data, "/var/lib/postgresql", "rw")]
             to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
             memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
             engine.begin(Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to))
@@ -149,18 +269,18 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True
 
-    def _close(self, service: str, source: Source) -> None:
+    def _close(self, source: Source) -> None:
         """Have all in a source's repository that the source has."""
         try:
-            self._place.engine.run(service, [*_PROTECT, "archive"], "", _SUPERUSER)
+            self._place.engine.run(self._place.server(source.addon_id), [*_PROTECT, "archive"], "", _SUPERUSER)
         except UnavailableError:
             if source.to is None:  # what it has by now is wanted, and it alone knows that
                 raise
 
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
-        service = self._place.service(wanted.uuid)
         try:
+            service = self._place.server(wanted.uuid)
             seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
@@ -178,7 +298,7 @@ class PostgresProvider(DatabaseProvider):
         found = self._place.usage(wanted, seen, plan)
         if found.revoked or seen.revoked:
             verb, name = "revoke" if found.revoked else "grant", self._place.known(wanted).name
-            self._place.engine.run(self._place.service(wanted.uuid), [*_LIMIT, verb, name], "", _SUPERUSER)
+            self._place.engine.run(self._place.server(wanted.uuid), [*_LIMIT, verb, name], "", _SUPERUSER)
         return found
 
     def _drill(self, wanted: Resource, seen: Seen) -> Mapping[str, Any] | None:
@@ -206,10 +326,12 @@ class PostgresProvider(DatabaseProvider):
 
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""
-        service = self._place.service(wanted.uuid)
+        return self._at(wanted.uuid, database, statements)
+
+    def _at(self, addon_id: uuid.UUID, database: str, statements: str) -> str:
         # Nothing of a user's is found by its name alone: it would be run as the superuser.
         target = f"dbname={database} options='-c search_path=pg_catalog'"
-        return self._place.engine.run(service, [*_PSQL, target], statements, _SUPERUSER)
+        return self._place.engine.run(self._place.server(addon_id), [*_PSQL, target], statements, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:
@@ -223,6 +345,7 @@ SELECT 'CREATE DATABASE "{name}" OWNER "{owner}"'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
 ALTER DATABASE "{name}" CONNECTION LIMIT {plan.connections};
 ALTER DATABASE "{name}" SET rds.allowed_extensions = '{extensions}';
+ALTER DATABASE "{name}" SET extwlist.extensions = '{extensions}';
 REVOKE ALL ON DATABASE "{name}", postgres, template1 FROM PUBLIC;
 """  # noqa: S608 - names of our own making
 

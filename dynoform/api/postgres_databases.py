@@ -14,7 +14,7 @@ from dynoform.api.databases import Shown
 from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_limits, data_services, protection
+from dynoform.domain import data_limits, data_services, followers, protection, standby
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
@@ -38,10 +38,10 @@ class DatabaseObject(TypedDict):
     created_at: str
     database_name: str
     database_user: str
-    following: None
+    following: str | None
     forked_from: str | None
     info: list[InfoLine]
-    leader: None
+    leader: str | None
     name: str
     plan: str
     resource_url: str
@@ -104,10 +104,10 @@ async def database_info(database: str, services: Use, caller: Caller) -> JSONRes
             "created_at": shown(addon.created_at),
             "database_name": found.access.database,
             "database_user": found.access.user,
-            "following": None,
+            "following": found.leader_access.postgres_url if found.leader_access else None,
             "forked_from": found.forked_from,
             "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
-            "leader": None,
+            "leader": found.leader.name if found.leader else None,
             "name": addon.name,
             "plan": addon.plan.name,
             "resource_url": found.access.postgres_url,
@@ -138,6 +138,16 @@ async def database_reset(database: str, services: Use, caller: Caller, body: Res
     details = {"extensions": wanted} if wanted else None
     await databases.perform(services, caller, database, POSTGRES, data_services.RESET, details)
     return JSONResponse({"message": "Reset successful."})
+
+
+@router.put("/client/v11/databases/{database}/unfollow", response_model=MessageObject)
+async def database_unfollow(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Have a follower become a database of its own."""
+    found = await databases.show(services, caller, database, POSTGRES)
+    if found.leader is None:
+        raise InvalidInputError(f"{found.addon.name} is not a follower")
+    await databases.perform(services, caller, database, POSTGRES, data_services.UNFOLLOW)
+    return JSONResponse({"message": f"{found.addon.name} no longer follows {found.leader.name}"})
 
 
 @router.get("/postgres/v0/databases/{database}/credentials", response_model=list[CredentialObject])
@@ -187,14 +197,15 @@ def _credential(services: Use, caller: Caller, reference: str, name: str) -> Cre
     with services.store.transaction() as session:
         addon = databases.find(session, caller, reference, POSTGRES, Permission.DEPLOY)
         found = databases.database(session, addon)
-        used = store.credential(session, services.vault, addon.id)
+        holder = store.holder(session, addon.id)
+        used = store.credential(session, services.vault, holder)
         users: list[UserObject] = [
             {
                 "password": store.password(services.vault, each),
                 "state": "active" if each.ends_at is None else "rotating",
                 "user": each.username,
             }
-            for each in store.all_credentials(session, addon.id)
+            for each in store.all_credentials(session, holder)
         ]
         return {
             "credentials": users,
@@ -207,12 +218,16 @@ def _credential(services: Use, caller: Caller, reference: str, name: str) -> Cre
         }
 
 
-def _protection(found: Shown) -> dict[str, str]:
+def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:
     """What can be had again, and what is wrong with it."""
+    if found.leader is not None:
+        behind = followers.behind(found.facts.get("behind"))
+        off = "Off: its leader has it"
+        return {"Following": found.leader.name, "Behind By": behind, "Continuous Protection": off}
     state = found.protection or {}
     first, last, alarm = state.get("earliest"), state.get("last"), state.get("alarm")
     lines = {
-        "Fork/Follow": "Fork alone" if first else "Available after the first backup",
+        "Fork/Follow": ("Available" if can_follow else "Fork alone") if first else "Available after the first backup",
         "Rollback": f"earliest from {_moment(first)}" if first else "Available after the first backup",
         "Continuous Protection": f"Off: {alarm}" if alarm else ("On" if first else "Begins with the first backup"),
     }
@@ -222,6 +237,8 @@ def _protection(found: Shown) -> dict[str, str]:
         lines["Restore Drill"] = f"{_moment(drill['at'])}, {'passed' if drill['passed'] else 'failed'}: {drill['says']}"
     if found.forked_from:
         lines["Forked From"] = found.forked_from
+    if found.followers:
+        lines["Followers"] = ", ".join(found.followers)
     return lines
 
 
@@ -233,8 +250,10 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     """What ``pg:info`` prints, in Heroku's order."""
     facts: dict[str, Any] = dict(found.facts)
     first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
+    if plan.has_standby:
+        first |= standby.lines(facts.get("standby"))
     last = {
-        **_protection(found),
+        **_protection(found, can_follow=followers.available(plan)),
         "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",
         "Region": "dynoform",
     }

@@ -27,13 +27,15 @@ PATIENCE = timedelta(minutes=3)
 """How long WAL may wait to be archived: a minute is usual, as that is when a segment is closed."""
 DRILL_FIRST, DRILL_EVERY = timedelta(hours=1), timedelta(days=7)
 """When after the first backup the latest one is restored for a trial, and how often then."""
-OPTIONS = ("fork", "rollback", "to", "by", "fast", "follow", "version")
+OPTIONS = ("fork", "rollback", "to", "by", "fast", "version")
 """Of ``addons:create``."""
 
 _DAYS = {"standard": 4, "premium": 7}
 _ESSENTIAL_DAYS = 2
 _OK, _NO_STANZA, _NO_BACKUP, _NO_DATA = 0, 1, 2, 3
 _EMPTY = (_NO_STANZA, _NO_BACKUP, _NO_DATA)
+_TIMELINE = 8
+"""So many digits at the beginning of a segment's name say which timeline it is of."""
 _BY = re.compile(r"(\d{1,6})\s*(day|hour|minute|second)s?\s*")
 
 
@@ -148,6 +150,9 @@ def due(seen: Seen, days: int) -> str | None:
         latest = max((each.stopped for each in seen.backups if each.kind in kinds), default=None)
         if latest is None or seen.now - latest >= every:
             return kind
+    if seen.newest[:_TIMELINE] != last.segment[:_TIMELINE]:
+        # Another server is primary since then: what the one before had not handed over may never come.
+        return INCREMENTAL
     return INCREMENTAL if seen.now - last.stopped >= INCREMENTAL_EVERY else None
 
 
@@ -250,9 +255,9 @@ def wanted(options: Mapping[str, str], now: datetime) -> Wanted | None:
     """
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
-        raise InvalidInputError(f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, rollback, to, by")
-    if "follow" in options:
-        raise InvalidInputError("Followers are not there yet: make a copy with --fork")
+        raise InvalidInputError(
+            f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, follow, rollback, to, by"
+        )
     if options.get("version", "17") != "17":
         raise InvalidInputError("PostgreSQL 17 is the version that there is")
     if "rollback" in options:

@@ -39,7 +39,7 @@ or the channel's name.
 
 Deploys are told of before there is a job, so that somebody is there to take it."""
 
-SCHEMA = "0037"
+SCHEMA = "0038"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 
 _SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"

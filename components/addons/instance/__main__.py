@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.addons import kafka, postgres, valkey
+from components.addons import kafka, postgres, postgres_ha, valkey
 from components.addons.server_certificate import ServerCertificate
 from components.platform_service import ADDON_LABEL
 from dynoform.domain import data_services
@@ -51,10 +51,21 @@ class Instance(pulumi.ComponentResource):
         }
 
     def _postgres(self) -> None:
+        if self._told.get("servers"):
+            self._postgres_ha()
+            return
         own = {name: self._told[name] for name in ("address", "cache_mib", "restored")}
         own |= {"user": "", "repository": pulumi.Output.secret(self._told["repository"])}
         args = postgres.PostgresArgs(**self._common(postgres.USER), **own)
         postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
+
+    def _postgres_ha(self) -> None:
+        told, same = self._told, self._common(postgres.USER)
+        del same["keep"]
+        own = {name: told[name] for name in ("address", "cache_mib", "restored", "servers", "voters")}
+        own |= {"repository": pulumi.Output.secret(told["repository"]), "authority": told["authority"]["cert_pem"]}
+        args = postgres_ha.PostgresHAArgs(**same, **own)
+        postgres_ha.PostgresHA(self._name, args, pulumi.ResourceOptions(parent=self))
 
     def _valkey(self) -> None:
         told, group = self._told, None

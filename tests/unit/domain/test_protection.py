@@ -52,6 +52,8 @@ def test_plans_go_back_as_far_as_herokus_and_essential_two_days(plan: str, days:
         (seen(backup("full", timedelta(hours=47)), backup("incr", timedelta(hours=1))), "diff"),
         (seen(backup("full", timedelta(days=2)), backup("diff", timedelta(hours=1))), "full"),
         (seen(backup("full", timedelta(days=300)), newest=OLD), None),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005"), "incr"),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005", runs=True), None),
     ],
 )
 def test_a_backup_is_due_when_the_last_is_old_and_something_was_written(given: Seen, kind: str | None) -> None:
@@ -196,8 +198,7 @@ def test_options_say_what_a_new_database_is_made_from(options: dict[str, str], w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, rollback, to, by"),
-        ({"follow": "X"}, "Followers are not there yet: make a copy with --fork"),
+        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, follow, rollback, to, by"),
         ({"version": "12"}, "PostgreSQL 17 is the version that there is"),
         ({"to": "2026-11-26 11:59"}, "Say which database goes back to that time, by --rollback"),
         ({"rollback": "X"}, "Say by --to or by --by, such as '3 hours', how far back"),
