@@ -1,12 +1,16 @@
 """The servers of a database with a standby, as its operator sees them, and what happens to them."""
 
 import json
+import os
+import re
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import docker
 
@@ -70,12 +74,21 @@ class Servers:
             self.container(noun).kill()
         for each in services:
             each.scale(0)
+        # Swarm may have been quicker with another container, which would go on, or hand over before it ends.
+        for noun in nouns:
+            self._kill_again(noun)
         try:
             yield
         finally:
             for each in services:
                 each.reload()
                 each.scale(1)
+
+    def _kill_again(self, noun: object) -> None:
+        """Until there is no container of a part that is to have none."""
+        while (found := self.container(noun)) is not None:
+            with suppress(docker.errors.APIError):  # it ends by itself
+                found.kill()
 
     @contextmanager
     def paused(self, number: int) -> Iterator[None]:
@@ -88,12 +101,115 @@ class Servers:
             found.unpause()
 
     @contextmanager
-    def cut_off(self, number: int) -> Iterator[None]:
-        """A server that nobody hears, while it works on."""
-        (network,) = self.container(number).attrs["NetworkSettings"]["Networks"].values()
-        rule = ["PREROUTING", "--source", network["IPAddress"], "--jump", "DROP"]
-        subprocess.run(["iptables", "--table", "mangle", "--insert", *rule], check=True, timeout=30)
+    def dazed(self, number: int) -> Iterator[None]:
+        """A server whose Patroni stands still for the length of the block, while its PostgreSQL works on."""
+        rows = self.container(number).top(ps_args="-eo pid,args")["Processes"]
+        (pid,) = [int(row[0]) for row in rows if _PATRONI.match(row[1])]
+        os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            subprocess.run(["iptables", "--table", "mangle", "--delete", *rule], check=True, timeout=30)
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def cut_off(self, number: int) -> Iterator[None]:
+        """A server that nobody hears, and that hears nobody, while it works on."""
+        with _dropped([(self.container(number), rule) for rule in _NOT_LOOPBACK]):
+            yield
+
+    @contextmanager
+    def cut_off_from_the_others(self, number: int) -> Iterator[None]:
+        """A server that hears nothing of the other one and of etcd, nor they of it. Clients get to it all the same."""
+        own, others = self.container(number), [self.container(noun) for noun in (3 - number, *VOTERS)]
+        theirs = [address for each in others for address in _addresses(each)]
+        rules = [(own, rule) for address in theirs for rule in _between(address)]
+        rules += [(each, rule) for each in others for address in _addresses(own) for rule in _between(address)]
+        with _dropped(rules):
+            yield
+
+    def inside(self, number: int, database: str) -> "Inside":
+        """A client beside a server."""
+        return Inside(self.container(number), database)
+
+
+@dataclass
+class Inside:
+    """A client beside a server, whom nothing cuts off from it: writes numbers as long as that takes them.
+
+    ``database`` is the name of the one it writes to. What the server says with a warning it has not acknowledged.
+    """
+
+    container: Any
+    database: str
+    acknowledged: list[tuple[int, float]] = field(default_factory=list)
+    """Number, and when the answer came."""
+
+    def __enter__(self) -> Self:
+        made = "DROP TABLE IF EXISTS inside; CREATE TABLE inside (number int)"
+        code, said = self.container.exec_run([*_PSQL, self.database, "-c", made], user="postgres")
+        assert code == 0, said.decode()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(docker.errors.APIError):
+            self.container.exec_run(["touch", "/tmp/enough"], user="postgres")  # noqa: S108 - the container's own
+        self._thread.join(30)
+
+    def _work(self) -> None:
+        words = ["bash", "-c", _INSIDE, "inside", *_PSQL, self.database]
+        with suppress(docker.errors.APIError):
+            _, lines = self.container.exec_run(words, user="postgres", stream=True)
+            for part in lines:
+                self.acknowledged += [(int(number), time.monotonic()) for number in part.split()]
+
+
+VOTERS = ("etcd-1", "etcd-2", "etcd-3")
+_PSQL = ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d")
+_INSIDE = """
+for ((number = 1; ; number++)); do
+  [[ ! -e /tmp/enough ]] || break
+  said=$("$@" -c "INSERT INTO inside VALUES ($number)" 2>&1) && [[ -z $said ]] && echo "$number"
+  sleep 0.02
+done
+rm -f /tmp/enough
+"""
+_PATRONI = re.compile(r"\S*python3? \S*/patroni ")
+_NOT_LOOPBACK = (["INPUT", "!", "--in-interface", "lo"], ["OUTPUT", "!", "--out-interface", "lo"])
+_ADDRESSES = ("MEMBER_POSTGRES", "MEMBER_REST", "ETCD_ADVERTISE_CLIENT_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS")
+
+
+def _addresses(container: Any) -> list[tuple[str, str]]:
+    """Address and port of all that others reach of a part."""
+    environment = dict(each.split("=", 1) for each in container.attrs["Config"]["Env"])
+    found = [environment[name].removeprefix("https://") for name in _ADDRESSES if name in environment]
+    return [(each.partition(":")[0], each.partition(":")[2]) for each in found]
+
+
+def _between(address: tuple[str, str]) -> list[list[str]]:
+    """What goes there, and what comes from there."""
+    host, port = address
+    return [
+        ["OUTPUT", "--destination", host, "--protocol", "tcp", "--dport", port],
+        ["INPUT", "--source", host, "--protocol", "tcp", "--sport", port],
+    ]
+
+
+@contextmanager
+def _dropped(rules: list[tuple[Any, list[str]]]) -> Iterator[None]:
+    """What matches in the network of a container goes nowhere for the length of the block."""
+    for container, rule in rules:
+        _filter(container, "--append", rule)
+    try:
+        yield
+    finally:
+        for container, rule in rules:
+            _filter(container, "--delete", rule)
+
+
+def _filter(container: Any, action: str, rule: list[str]) -> None:
+    container.reload()
+    pid, (chain, *rest) = str(container.attrs["State"]["Pid"]), rule
+    words = ["nsenter", "--target", pid, "--net", "iptables", "--wait", action, chain, *rest, "--jump", "DROP"]
+    subprocess.run(words, check=True, timeout=30)
