@@ -146,9 +146,13 @@ class Place:
 
     def usage(self, wanted: Resource, seen: Seen, plan: DataPlan) -> Usage:
         """How a database stands with what its plan allows."""
+        before = self.last_look(wanted).get("size")
+        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before, seen.now)
+
+    def last_look(self, wanted: Resource) -> Mapping[str, Any]:
+        """What was kept of the last look at a database's repository; nothing before the first."""
         with self.store.transaction() as session:
-            before = session.get_one(Database, wanted.uuid).protection or {}
-        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before.get("size"), seen.now)
+            return session.get_one(Database, wanted.uuid).protection or {}
 
     def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
         """What opens a database's repository of backups, made when there is none."""

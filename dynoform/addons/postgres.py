@@ -281,7 +281,8 @@ class PostgresProvider(DatabaseProvider):
         """See how the repository is, and have a backup begun that is due."""
         try:
             service = self._place.server(wanted.uuid)
-            seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
+            said = self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER)
+            seen = protection.remembered(protection.read(said), self._place.last_look(wanted))
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
                 self._place.engine.start(service, [*_PROTECT, "backup", kind], _SUPERUSER)

@@ -10,7 +10,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,6 +134,19 @@ def read(said: str) -> Seen:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError("repository of backups", "says nothing that can be read", "it is tried again") from error
+
+
+def remembered(seen: Seen, before: Mapping[str, Any] | None) -> Seen:
+    """What is seen, and what was dropped before: a server that has taken over from another one does not know of it.
+
+    ``before`` is the state of the last look.
+    """
+    gaps = (before or {}).get("gaps") or ()
+    if seen.dropped_since or not gaps or gaps[-1][1] is not None:
+        return seen
+    since = datetime.fromisoformat(gaps[-1][0])
+    is_over = any(each.kind == FULL and each.stopped > since for each in seen.backups)
+    return seen if is_over else replace(seen, dropped_since=since)
 
 
 def due(seen: Seen, days: int) -> str | None:

@@ -132,6 +132,21 @@ def test_changes_that_were_dropped_are_an_alarm_a_full_backup_and_a_gap_that_nob
     assert protection.state(seen(again), "essential-0", after)["gaps"] == [], "nobody can go back to before it"
 
 
+def test_what_a_primary_dropped_is_known_once_another_one_is_primary_until_there_is_a_full_backup() -> None:
+    first = backup("full", timedelta(hours=3))
+    since = NOW - timedelta(hours=1)
+    before = protection.state(seen(first, dropped_since=since), "premium-0", None)
+    other = protection.remembered(seen(first), before)
+    assert (other.dropped_since, protection.due(other, 7)) == (since, "full")
+    assert protection.state(other, "premium-0", before)["gaps"] == [[since.isoformat(), None]]
+    again = backup("full", timedelta(minutes=10))
+    whole = protection.remembered(seen(first, again), before)
+    assert whole.dropped_since is None
+    assert protection.state(whole, "premium-0", before)["gaps"] == [[since.isoformat(), again.stopped.isoformat()]]
+    for nothing in (None, {}, protection.state(whole, "premium-0", before)):
+        assert protection.remembered(seen(first), nothing).dropped_since is None
+
+
 def test_a_drill_is_shown_and_one_that_failed_is_an_alarm_until_another_passes() -> None:
     full = seen(backup("full", timedelta(hours=1)))
     said = 'x\n@drill {"tables": 3, "relations": 420, "bytes": 8388608, "seconds": 12}\n'
