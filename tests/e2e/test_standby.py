@@ -144,3 +144,4 @@ def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     cli(f"addons:create heroku-postgresql:standard-0 -a {APP} --as COPY --wait -- --fork DATABASE", seconds=180)
     with connect(platform.api.get(f"/apps/{APP}/config-vars").json()["COPY_URL"]) as copy:
         assert copy.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+        assert copy.execute("SHOW default_text_search_config").fetchone() == ("pg_catalog.english",)
