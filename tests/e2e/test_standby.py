@@ -10,7 +10,7 @@ from tests import heroku_cli
 from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_database_protection import info, look
-from tests.e2e.test_databases import left_behind, refusal, resident
+from tests.e2e.test_databases import answers, left_behind, refusal, resident
 from tests.heroku_cli import HerokuCLI
 from tests.standby import Servers
 
@@ -123,6 +123,7 @@ def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     before = servers.primary()
     servers.ask(before, "switchover")
     servers.wait(lambda: servers.primary() == 3 - before, 60, "the other one is primary")
+    servers.wait(lambda: answers(url), 10, "its address leads there")
     with connect(url) as database:
         database.execute("CREATE TABLE IF NOT EXISTS kept (number int)")
         database.execute("INSERT INTO kept VALUES (1)")
