@@ -70,9 +70,8 @@ def test_a_primary_that_is_killed_and_comes_back_at_once(
         print(f"\nkilled, and started again by Swarm: {writer.outage(began):.1f} s; ", end="")
 
 
-@pytest.mark.parametrize("run", range(3))
 def test_a_primary_that_is_killed_and_stays_away(
-    writer: Writer, servers: Servers, run: int, capsys: pytest.CaptureFixture[str]
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, began = servers.primary(), time.monotonic()
     with servers.killed(old):
