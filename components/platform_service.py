@@ -63,6 +63,8 @@ class ServiceSpec:
         everywhere: one task on each host instead of one in all.
         constraints: what a host has to be to run it, in Swarm's words; none for any host.
         labels: further labels of the service.
+        filed: by what the log agent files its lines in an app's log, see ``dyno_container.LOG_OPTIONS``; in the
+            environment and no labels, which are dynos' alone.
     """
 
     stack: str
@@ -85,6 +87,7 @@ class ServiceSpec:
     everywhere: bool = False
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    filed: Mapping[str, str] = field(default_factory=dict)
 
 
 def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
@@ -127,7 +130,8 @@ def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
             if spec.constraints
             else None,
             log_driver=docker.ServiceTaskSpecLogDriverArgs(
-                name="json-file", options={"max-size": "10m", "max-file": "2"}
+                name="json-file",
+                options={"max-size": "10m", "max-file": "2", **({"env": ",".join(spec.filed)} if spec.filed else {})},
             ),
         ),
     )
@@ -138,7 +142,7 @@ def _container(spec: ServiceSpec) -> docker.ServiceTaskSpecContainerSpecArgs:
         image=spec.image,
         commands=list(spec.command) or None,
         args=list(spec.args) or None,
-        env=spec.environment or None,
+        env={**spec.environment, **spec.filed} or None,
         user=spec.user,
         read_only=True,
         cap_drops=["ALL"],

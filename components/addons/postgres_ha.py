@@ -40,6 +40,7 @@ class PostgresHAArgs:
         memory_mib: hard limit of a server; ``cache_mib`` its shared buffers; ``connections`` how many clients it takes.
         constraints: what the host has to be, in Swarm's words; none for any.
         labels: further labels of all that it has.
+        filed: by what the lines of its servers are filed in an app's log; nothing where they are not.
     """
 
     stack: str
@@ -59,6 +60,7 @@ class PostgresHAArgs:
     connections: int
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    filed: Mapping[str, str] = field(default_factory=dict)
 
 
 class PostgresHA(pulumi.ComponentResource):
@@ -161,6 +163,7 @@ class PostgresHA(pulumi.ComponentResource):
             memory_mib=args.memory_mib,
             # A primary waits for a standby that can take over, and hands over all that is written.
             stop_grace="1m0s",
+            filed=args.filed,
         )
         return self._service(noun, spec, before)
 
@@ -189,6 +192,7 @@ class PostgresHA(pulumi.ComponentResource):
         secrets: Sequence[SecretFile] = (),
         mounts: Sequence[Mount] = (),
         stop_grace: str = "10s",
+        filed: Mapping[str, str] | None = None,
     ) -> ServiceSpec:
         """What all of it has alike; ``noun`` is empty for the one that is called as the database is."""
         args = self._args
@@ -208,6 +212,7 @@ class PostgresHA(pulumi.ComponentResource):
             stop_grace=stop_grace,
             constraints=args.constraints,
             labels={**args.labels, PARTS_LABEL: parts},
+            filed=filed or {},
         )
 
     def _service(self, noun: str, spec: ServiceSpec, before: Sequence[pulumi.Resource]) -> docker.Service:

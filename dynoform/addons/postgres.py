@@ -1,7 +1,7 @@
 """The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on, or two of which one is ready.
 
 Everything in it belongs to a role that nobody logs in as; those who log in are members of it and act as it. So a
-rotation is one more login, and the end of the one before takes nothing with it.
+rotation is one more login, and the end of the one before takes nothing with it. Named credentials are such roles, too.
 """
 
 import json
@@ -10,11 +10,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from dynoform.addons import followers, postgres_ha
+from dynoform.addons import (
+    followers,
+    postgres_credentials,
+    postgres_diagnosis,
+    postgres_ha,
+    postgres_links,
+    postgres_pool,
+    postgres_settings,
+)
 from dynoform.addons.databases import DatabaseProvider, Known
-from dynoform.addons.engine import Job
+from dynoform.addons.engine import POOL, Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services, protection
+from dynoform.domain import data_services, database_credentials, database_settings, protection
 from dynoform.domain import followers as rules
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
@@ -24,9 +32,17 @@ from dynoform.errors import NotFoundError, UnavailableError
 _SUPERUSER = "postgres"
 _PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname"]
 _READY = ["pg_isready", "--quiet", "--host=127.0.0.1"]
+_POOL_READY = ["pg_isready", "--quiet", "--host=127.0.0.1", "--port=6432"]
 _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
 _LIMIT = ["/opt/dynoform/limit"]
+_CREDENTIALS = (
+    data_services.ROTATE, data_services.CREATE_CREDENTIAL, data_services.DESTROY_CREDENTIAL, data_services.REPAIR,
+)  # fmt: skip
+_WRITES = (
+    *_CREDENTIALS, data_services.RESET, data_services.CONFIGURE, data_services.POOL,
+    data_services.LINK, data_services.UNLINK,
+)  # fmt: skip
 _JOB, _DRILL = "-restore", "-drill"
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
@@ -94,15 +110,12 @@ class PostgresProvider(DatabaseProvider):
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``."""
         known, plan = self._place.known(wanted), self._plan(wanted)
-        if known.leader is not None and operation in (data_services.ROTATE, data_services.RESET):
+        if known.leader is not None and operation in _WRITES:
             raise RefusedError(rules.READ_ONLY)
-        if operation == data_services.ROTATE:
-            known = self._place.rotate(wanted, forced=bool(details.get("forced")))
-            self._sql(wanted, known.name, _users(known))
-            self._place.tell_followers(wanted)
-            return Answer(config={"DATABASE_URL": known.access.postgres_url})
+        if operation in _CREDENTIALS:
+            return self._credentials(wanted, operation, details)
         if operation == data_services.FOLLOW:
-            return Answer(config={"DATABASE_URL": known.access.postgres_url})
+            return self._told(known)
         if operation == data_services.UNFOLLOW:
             return self._unfollow(wanted, known, plan)
         if operation == data_services.INSPECT:
@@ -115,11 +128,93 @@ class PostgresProvider(DatabaseProvider):
             self._sql(wanted, "postgres", _database(known, plan))
             self._sql(wanted, known.name, _users(known) + _extensions(known, details.get("extensions") or ()))
             return Answer()
+        if operation == data_services.CONFIGURE:
+            self._sql(wanted, known.name, _settings(self._place.configure(wanted, details), plan))
+            return Answer()
+        if operation == data_services.DIAGNOSE:
+            return Answer(result=json.loads(self._sql(wanted, known.name, postgres_diagnosis.QUERY)))
+        if operation == data_services.RESET_STATISTICS:
+            self._sql(wanted, known.name, "SELECT pg_stat_reset();\n")
+            return Answer()
+        if operation == data_services.POOL:
+            return self._pool(wanted)
+        if operation == data_services.LINK:
+            return self._link(wanted, details)
+        if operation == data_services.UNLINK:
+            return self._unlink(wanted, str(details["name"]))
         if operation == data_services.PROTECT:
             return self._protect(wanted)
         if operation == data_services.MAINTAIN:
+            known = self._place.known(wanted)
+            if known.ended and details == data_services.DUE:
+                super()._maintain(wanted, lost=False)  # ends users alone
             return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
+
+    def _credentials(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
+        """Make, destroy, repair or rotate; ``details`` has the ``name`` of which, all where there is none."""
+        place, name = self._place, details.get("name")
+        if operation == data_services.CREATE_CREDENTIAL:
+            known = place.create_credential(wanted, str(name))
+        elif operation == data_services.ROTATE:
+            if name not in (None, *place.known(wanted).in_use):
+                raise RefusedError(f"There is no credential {name}")
+            known = place.rotate(wanted, forced=bool(details.get("forced")), name=name)
+        else:
+            known = place.known(wanted)
+        if operation == data_services.DESTROY_CREDENTIAL:
+            return self._destroy_credential(wanted, known, str(name))
+        statements = postgres_credentials.repair(known) if operation == data_services.REPAIR else _users(known)
+        self._sql(wanted, known.name, statements)
+        if operation == data_services.ROTATE:
+            self._place.tell_followers(wanted)
+        return self._told(known)
+
+    def _destroy_credential(self, wanted: Resource, known: Known, name: str) -> Answer:
+        users = [user for user in (*known.users, *known.ended) if known.acts.get(user) == name]
+        self._sql(wanted, known.name, postgres_credentials.destroy(known, name, users))
+        self._place.forget_credential(wanted, name)
+        return Answer(named={database_credentials.namespace(name): {}})
+
+    def _told(self, known: Known) -> Answer:
+        """What attachments have, those of named credentials too."""
+        named = {
+            database_credentials.namespace(name): {"DATABASE_URL": known.url(user)}
+            for name, user in known.in_use.items()
+        }
+        default, port = known.in_use[data_services.DEFAULT], known.pool_port
+        pooled = {"DATABASE_URL": known.url(default, port)} if port else {}
+        return Answer(config=named.pop(""), named={**named, database_credentials.POOLING: pooled})
+
+    def _link(self, wanted: Resource, details: Mapping[str, Any]) -> Answer:
+        """Have another database's tables in a schema of this one; the link has a user of its own there."""
+        name, place = str(details["name"]), self._place
+        known = place.known(wanted)
+        if self._sql(wanted, known.name, postgres_links.is_taken(name)).strip() == "t":
+            raise RefusedError(f"There is a schema {name} already: choose another name with --as")
+        try:
+            other, to = place.link(wanted, uuid.UUID(details["target"]), name)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        theirs = place.known(other)
+        self._sql(other, theirs.name, _users(theirs))
+        self._sql(wanted, known.name, postgres_links.create(known, name, to))
+        return Answer()
+
+    def _unlink(self, wanted: Resource, name: str) -> Answer:
+        self._sql(wanted, self._place.known(wanted).name, postgres_links.destroy(name))
+        self._place.unlink(wanted, name)
+        return Answer()
+
+    def _pool(self, wanted: Resource) -> Answer:
+        """Have a connection pool, for as long as an attachment leads to it."""
+        known, pool = self._place.known(wanted), self._place.pool(wanted)
+        if pool is not None:
+            self._sql(wanted, "postgres", postgres_pool.role(pool[1]))
+        self._up(wanted, known)
+        if pool is not None:
+            self._place.engine.wait(f"{self._place.service(wanted.uuid)}{POOL}", _POOL_READY, _SUPERUSER)
+        return Answer(named=self._told(self._place.known(wanted)).named)
 
     @property
     def image(self) -> str:
@@ -196,6 +291,7 @@ class PostgresProvider(DatabaseProvider):
             return Answer(again_after=_LAST_LOOK_SECONDS)
         if self._place.is_placed(wanted.uuid):
             self._leave(wanted, self._place.known(wanted))
+        self._place.unlink(wanted)
         for job in (_JOB, _DRILL, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
         return super().deprovision(wanted)
@@ -203,7 +299,8 @@ class PostgresProvider(DatabaseProvider):
     def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
-            return super()._maintain(wanted, lost=lost)
+            super()._maintain(wanted, lost=lost)
+            return Answer(named=self._told(self._place.known(wanted)).named)
         known = self._place.known(wanted)
         if known.leader is not None:
             if not self._followed(wanted, known):
@@ -234,12 +331,27 @@ class PostgresProvider(DatabaseProvider):
 
     def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
         """Have the server run; one that ``awaits`` its data never begins with none."""
-        plan, image = self._plan(wanted), self.image
-        more = {"repository": self._place.repository(wanted.uuid, plan), "restored": awaits}
+        plan, pool, image = self._plan(wanted), self._place.pool(wanted), self.image
+        more: dict[str, Any] = {
+            "repository": self._place.repository(wanted.uuid, plan),
+            "restored": awaits,
+            "pool": None,
+            "filed": {} if plan.is_essential else self._place.filed(wanted),
+        }
         if known.members:
             image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
             more |= {"servers": known.members[:count], "voters": known.members[count:]}
+        if pool is not None:
+            more["pool"] = {
+                "image": self.image,
+                "port": pool[0],
+                "password": pool[1],
+                "database": known.name,
+                "size": data_services.pool_size(plan),
+            }
         self._place.up(wanted, known.access.port, image, plan, again=again, more=more)
+        if pool is None:
+            self._place.unpooled(wanted)
 
     def _ready(self, wanted: Resource) -> None:
         # By TCP, which answers once the server is open: while it starts there is the socket alone. Of several servers
@@ -332,7 +444,8 @@ class PostgresProvider(DatabaseProvider):
     def _at(self, addon_id: uuid.UUID, database: str, statements: str) -> str:
         # Nothing of a user's is found by its name alone: it would be run as the superuser.
         target = f"dbname={database} options='-c search_path=pg_catalog'"
-        return self._place.engine.run(self._place.server(addon_id), [*_PSQL, target], statements, _SUPERUSER)
+        said = f"{postgres_settings.QUIET}{statements}"
+        return self._place.engine.run(self._place.server(addon_id), [*_PSQL, target], said, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:
@@ -340,7 +453,7 @@ def _database(known: Known, plan: DataPlan) -> str:
     owner, name = known.owner, known.name
     extensions = ",".join(data_services.EXTENSIONS)
     return f"""
-SELECT 'CREATE ROLE "{owner}" NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec
+SELECT 'CREATE ROLE "{owner}"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec
 GRANT pg_read_all_stats, pg_signal_backend TO "{owner}";
 SELECT 'CREATE DATABASE "{name}" OWNER "{owner}"'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
@@ -348,19 +461,35 @@ ALTER DATABASE "{name}" CONNECTION LIMIT {plan.connections};
 ALTER DATABASE "{name}" SET rds.allowed_extensions = '{extensions}';
 ALTER DATABASE "{name}" SET extwlist.extensions = '{extensions}';
 REVOKE ALL ON DATABASE "{name}", postgres, template1 FROM PUBLIC;
-"""  # noqa: S608 - names of our own making
+{_settings(known, plan)}"""  # noqa: S608 - names of our own making
+
+
+def _settings(known: Known, plan: DataPlan) -> str:
+    """What users have set, and what is usual where they may; an essential database has the server's."""
+    if plan.is_essential:
+        return ""
+    return postgres_settings.statements(known.name, database_settings.effective(known.settings))
 
 
 def _users(known: Known) -> str:
-    """Those who log in, each acting as the owner. Their passwords come as what the server keeps of them."""
-    return "".join(
-        f"""
+    """Those who log in, each acting as the owner or a named credential's role.
+
+    Their passwords come as what the server keeps of them; the same each time, as a connection pool knows it too.
+    """
+    # Reports look for the owner's statements among roles that may log in; it has no password.
+    owner = f'ALTER ROLE "{known.owner}" LOGIN;\n'
+    return (
+        owner
+        + postgres_credentials.roles(known)
+        + "".join(
+            f"""
 SELECT 'CREATE ROLE "{user}"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') \\gexec
-ALTER ROLE "{user}" LOGIN PASSWORD '{data_services.scram(password)}';
-GRANT "{known.owner}" TO "{user}";
-ALTER ROLE "{user}" SET role = '{known.owner}';
+ALTER ROLE "{user}" LOGIN PASSWORD '{data_services.scram(password, data_services.salt(user))}';
+GRANT "{known.role(user)}" TO "{user}";
+ALTER ROLE "{user}" SET role = '{known.role(user)}';
 """  # noqa: S608 - names of our own making
-        for user, password in known.users.items()
+            for user, password in known.users.items()
+        )
     )
 
 
@@ -384,20 +513,8 @@ def _extensions(known: Known, names: Sequence[str]) -> str:
 
 
 def _forget(known: Known) -> str:
-    """Those whose time is over: out, and what they made all the same belongs to the owner."""
-    return "".join(
-        f"""
-SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') AS there \\gset
-\\if :there
-ALTER ROLE "{user}" NOLOGIN;
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{user}';
-REASSIGN OWNED BY "{user}" TO "{known.owner}";
-DROP OWNED BY "{user}";
-DROP ROLE "{user}";
-\\endif
-"""  # noqa: S608 - names of our own making
-        for user in known.ended
-    )
+    """Those whose time is over: out, and what they made all the same belongs to whom they acted as."""
+    return "".join(postgres_credentials.forget(user, known.role(user)) for user in known.ended)
 
 
 def _kill(known: Known) -> str:

@@ -11,14 +11,11 @@ from typing_extensions import TypedDict
 from dynoform.api import databases
 from dynoform.api.authentication import Caller
 from dynoform.api.databases import Shown
-from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
 from dynoform.domain import data_limits, data_services, followers, protection, standby
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
-from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
-from dynoform.store import databases as store
 
 router = APIRouter(tags=["databases"])
 Extension = Annotated[str, Field(max_length=60)]
@@ -53,37 +50,10 @@ class StateObject(TypedDict):
     message: str
 
 
-class UserObject(TypedDict):
-    """A user of a credential."""
-
-    password: str
-    state: str
-    user: str
-
-
-class CredentialObject(TypedDict):
-    """A credential; after a rotation it has two users for a while."""
-
-    credentials: list[UserObject]
-    database: str
-    host: str
-    name: str
-    port: int
-    state: str
-    uuid: str
-
-
 class MessageObject(TypedDict):
     """What was done."""
 
     message: str
-
-
-class Rotation(BaseModel):
-    """Body of a rotation: ``forced`` takes the old password away at once."""
-
-    model_config = ConfigDict(strict=True)
-    forced: bool | None = None
 
 
 class Reset(BaseModel):
@@ -148,74 +118,6 @@ async def database_unfollow(database: str, services: Use, caller: Caller) -> JSO
         raise InvalidInputError(f"{found.addon.name} is not a follower")
     await databases.perform(services, caller, database, POSTGRES, data_services.UNFOLLOW)
     return JSONResponse({"message": f"{found.addon.name} no longer follows {found.leader.name}"})
-
-
-@router.get("/postgres/v0/databases/{database}/credentials", response_model=list[CredentialObject])
-def credential_list(database: str, services: Use, caller: Caller) -> JSONResponse:
-    """Its credentials; plans of today have the default one."""
-    return JSONResponse([_credential(services, caller, database, data_services.DEFAULT)])
-
-
-@router.get("/postgres/v0/databases/{database}/credentials/{credential}", response_model=CredentialObject)
-def credential_info(database: str, credential: str, services: Use, caller: Caller) -> JSONResponse:
-    """One credential, by name."""
-    return JSONResponse(_credential(services, caller, database, credential))
-
-
-@router.post("/postgres/v0/databases/{database}/credentials_rotation", response_model=MessageObject)
-async def credentials_rotate_all(
-    database: str, services: Use, caller: Caller, body: Rotation | None = None
-) -> JSONResponse:
-    """New passwords for all credentials."""
-    return await _rotate(services, caller, database, body)
-
-
-@router.post(
-    "/postgres/v0/databases/{database}/credentials/{credential}/credentials_rotation", response_model=MessageObject
-)
-async def credential_rotate(
-    database: str, credential: str, services: Use, caller: Caller, body: Rotation | None = None
-) -> JSONResponse:
-    """A new user and password for a credential; those before work for another half an hour, unless it is forced."""
-    _check_name(credential)
-    return await _rotate(services, caller, database, body)
-
-
-async def _rotate(services: Use, caller: Caller, database: str, body: Rotation | None) -> JSONResponse:
-    details = {"forced": True} if body and body.forced else None
-    await databases.perform(services, caller, database, POSTGRES, data_services.ROTATE, details)
-    return JSONResponse({"message": "Credential rotated"})
-
-
-def _check_name(credential: str) -> None:
-    if credential != data_services.DEFAULT:
-        raise not_found("credential", "credential")
-
-
-def _credential(services: Use, caller: Caller, reference: str, name: str) -> CredentialObject:
-    _check_name(name)
-    with services.store.transaction() as session:
-        addon = databases.find(session, caller, reference, POSTGRES, Permission.DEPLOY)
-        found = databases.database(session, addon)
-        holder = store.holder(session, addon.id)
-        used = store.credential(session, services.vault, holder)
-        users: list[UserObject] = [
-            {
-                "password": store.password(services.vault, each),
-                "state": "active" if each.ends_at is None else "rotating",
-                "user": each.username,
-            }
-            for each in store.all_credentials(session, holder)
-        ]
-        return {
-            "credentials": users,
-            "database": found.name,
-            "host": services.configuration.data_address,
-            "name": name,
-            "port": found.port,
-            "state": "active" if len(users) == 1 else "rotating",
-            "uuid": str(used.id),
-        }
 
 
 def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:

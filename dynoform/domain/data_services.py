@@ -22,6 +22,8 @@ KAFKA = "heroku-kafka"
 NAMES = frozenset({POSTGRES, REDIS, KAFKA})
 """The services whose add-ons are databases of the platform's own; also their providers' names."""
 
+POSTGRES_VERSION = "17"
+"""Its major version."""
 POSTGRES_PORT = 5432
 """Inside a server's own container."""
 SERVERS, VOTERS = 2, 3
@@ -40,10 +42,20 @@ PROTECT = "protect"
 RESET_STATISTICS = "reset_statistics"
 FOLLOW = "follow"
 UNFOLLOW = "unfollow"
+CREATE_CREDENTIAL = "create_credential"
+DESTROY_CREDENTIAL = "destroy_credential"
+REPAIR = "repair"
+POOL = "pool"
+LINK = "link"
+UNLINK = "unlink"
+DIAGNOSE = "diagnose"
 OPERATIONS = (
     ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS, FOLLOW, UNFOLLOW,
+    CREATE_CREDENTIAL, DESTROY_CREDENTIAL, REPAIR, POOL, LINK, UNLINK, DIAGNOSE,
 )  # fmt: skip
 """What can be done to a database besides making, changing and destroying it."""
+DUE = {"due": True}
+"""Details of a maintenance that brings the server up to date, whatever else there is to do."""
 
 GRACE = timedelta(minutes=30)
 """How long the old credential still works after a rotation (https://devcenter.heroku.com/articles/heroku-postgresql-credentials)."""
@@ -60,8 +72,14 @@ _TRUSTED = """
 btree_gin btree_gist citext cube dict_int fuzzystrmatch hstore intarray isn lo ltree pg_trgm pgcrypto plpgsql seg
 tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp
 """
-EXTENSIONS = tuple(_TRUSTED.split())
-"""Those that a database's owner may create: PostgreSQL trusts them (https://www.postgresql.org/docs/17/contrib.html)."""
+_TRUSTED_HERE = """
+autoinc bloom dict_xsyn insert_username intagg moddatetime pg_stat_statements pgrowlocks refint vector
+"""
+EXTENSIONS = tuple(sorted(f"{_TRUSTED} {_TRUSTED_HERE}".split()))
+"""Those that a database's owner may create: PostgreSQL trusts them (https://www.postgresql.org/docs/17/contrib.html).
+
+Or its image does, ``images/postgres/Dockerfile``: what they show and do is within one user's server.
+"""
 
 POLICIES = {
     "noeviction": "Return errors when memory limit is reached",
@@ -99,6 +117,11 @@ class DataPlan:
     disk_bytes: int
     cache_mib: int
     members: int = 1
+
+    @property
+    def is_essential(self) -> bool:
+        """Whether it is of PostgreSQL's smallest kind, which has less of everything."""
+        return self.name.startswith("essential")
 
     @property
     def has_standby(self) -> bool:
@@ -182,6 +205,14 @@ def one_by_one(present: Sequence[str], image: str) -> list[list[str]]:
     return [[image] * number + list(present[number:]) for number in [*numbers, count]]
 
 
+def pool_size(wanted: DataPlan) -> int:
+    """Connections that a pool may have to its server: three quarters of the plan's, as with Heroku.
+
+    https://devcenter.heroku.com/articles/postgres-connection-pooling
+    """
+    return wanted.connections * 3 // 4
+
+
 def free_port(taken: Collection[int]) -> int:
     """The first port that no add-on has. Raises ``ConflictError`` when all are taken."""
     for port in range(FIRST_PORT, LAST_PORT + 1):
@@ -199,6 +230,11 @@ def new_name(letter: str) -> str:
 def new_password() -> str:
     """A password that needs no quoting anywhere."""
     return "p" + secrets.token_hex(32)
+
+
+def salt(user: str) -> bytes:
+    """The same for a user each time, so that what a server keeps of a password does not change with each look at it."""
+    return hashlib.sha256(user.encode()).digest()[:16]
 
 
 def scram(password: str, salt: bytes | None = None, rounds: int = 4096) -> str:

@@ -104,6 +104,39 @@ def test_a_follower_has_its_leaders_users_and_an_address_of_its_own_until_it_is_
     assert (again.status_code, again.json()["message"]) == (422, f"{made['name']} is not a follower")
 
 
+def test_a_follower_has_its_leaders_credentials_and_settings_and_changes_none_of_them(
+    client: httpx.Client, leader: dict[str, Any], place: Local
+) -> None:
+    theirs, settings = f"/postgres/v0/databases/{leader['id']}", {"log_statement": "mod"}
+    client.post(f"{theirs}/credentials", json={"name": "cred_reads"}).raise_for_status()
+    client.patch(f"{theirs}/config", json=settings).raise_for_status()
+    made = follow(client).raise_for_status().json()
+    other = create(client, attachment={"name": "OTHER"}).raise_for_status().json()
+
+    mine, data = f"/postgres/v0/databases/{made['id']}", f"/client/v11/databases/{made['id']}"
+    listed = client.get(f"{mine}/credentials").raise_for_status().json()
+    assert [each["name"] for each in listed] == ["default", "cred_reads"] and {each["port"] for each in listed} == {
+        15001
+    }
+    assert client.get(f"{mine}/config").raise_for_status().json()["log_statement"]["value"] == "mod"
+    for refused in (
+        client.post(f"{mine}/credentials", json={"name": "cred_writes"}),
+        client.post(f"{mine}/repair-default"),
+        client.patch(f"{mine}/config", json={"log_statement": "all"}),
+        client.post(f"{data}/connection-pooling", json={"app": "myapp"}),
+        client.post(f"{data}/links", json={"target": other["name"]}),
+    ):
+        assert refused.status_code == 422 and "It is a follower, which can be read alone" in refused.json()["message"]
+    assert not [name for name in config(client) if "POOL" in name]
+    assert made["id"] not in [each for each, told in place.made.instances.items() if told["pool"]]
+    to_follower = client.post(f"/client/v11/databases/{other['id']}/links", json={"target": made["name"]})
+    assert to_follower.json()["message"] == f"{made['name']} is a follower: link its leader"
+
+    client.put(f"{data}/unfollow").raise_for_status()
+    assert [each["name"] for each in client.get(f"{mine}/credentials").json()] == ["default"]
+    assert client.get(f"{mine}/config").json()["log_statement"]["value"] == "mod"
+
+
 def test_a_follower_that_is_destroyed_leaves_nothing_with_its_leader(
     client: httpx.Client, leader: dict[str, Any], place: Local
 ) -> None:

@@ -24,13 +24,13 @@ _taken: dict[tuple[str, str], Mapping[str, Any]] = {}
 
 def essential(bench: Bench) -> Taken:
     """From asking for an essential database to its address in the app's configuration."""
-    with _database(bench, ESSENTIAL) as told:
+    with database(bench, ESSENTIAL) as told:
         return Taken(float(told["seconds"]))
 
 
 def premium(bench: Bench) -> Taken:
     """The same for a premium one."""
-    with _database(bench, PREMIUM) as told:
+    with database(bench, PREMIUM) as told:
         return Taken(float(told["seconds"]))
 
 
@@ -62,7 +62,7 @@ def _run(bench: Bench, how: str, times: int) -> Mapping[str, Any]:
     """What the load says; see there."""
     if found := _taken.get((bench.stack.name, how)):
         return found
-    with _database(bench, PREMIUM) as told, tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
+    with database(bench, PREMIUM) as told, tempfile.TemporaryDirectory(prefix="dynoform-bench-") as folder:
         result, told_in = Path(folder) / "result.json", Path(folder) / "told.json"
         # It has a password.
         with os.fdopen(os.open(told_in, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
@@ -74,7 +74,7 @@ def _run(bench: Bench, how: str, times: int) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _database(bench: Bench, plan: str) -> Iterator[dict[str, Any]]:
+def database(bench: Bench, plan: str) -> Iterator[dict[str, Any]]:
     """A new app's database, for the length of the block."""
     api, name = bench.api(), f"bench-{uuid.uuid4().hex[:8]}"
     api.post("/apps", {"name": name})
@@ -88,6 +88,6 @@ def _database(bench: Bench, plan: str) -> Iterator[dict[str, Any]]:
             time.sleep(0.2)
         seconds = time.monotonic() - began
         addon = api.get(f"/addons/{name}-postgres")
-        yield {"url": url, "seconds": seconds, "service": f"{bench.stack.name}_addon-{addon['id']}"}
+        yield {"app": name, "url": url, "seconds": seconds, "service": f"{bench.stack.name}_addon-{addon['id']}"}
     finally:
         api.delete(f"/apps/{name}")
