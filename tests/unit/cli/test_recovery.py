@@ -71,8 +71,8 @@ def test_orphaned_pulumi_is_asked_to_stop(stack: Stack, console: Console) -> Non
     stack.directory.mkdir(parents=True)
     # Double fork: init adopts the orphan and reaps it, as it does with the `pulumi` of a killed run.
     code = (
-        "import os, sys, time\nif os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\n"
-        "try: time.sleep(60)\nexcept KeyboardInterrupt: open(sys.argv[1], 'w').close()"
+        "import os, sys, time\nif os.fork(): os._exit(0)\n"
+        "try: print(os.getpid(), flush=True); time.sleep(60)\nexcept KeyboardInterrupt: open(sys.argv[1], 'w').close()"
     )
     saved = stack.directory / "saved"
     starter = subprocess.Popen([sys.executable, "-c", code, str(saved)], stdout=subprocess.PIPE, text=True)

@@ -127,7 +127,8 @@ def test_a_client_that_says_too_little_is_hung_up_on(relayed: Relayed, monkeypat
     async def scenario(sides: Sides) -> None:
         for hello in (b"", b"short\r\n"):
             client = await sides.client(hello)
-            assert await client[0].read() == b""
+            with suppress(ConnectionResetError):  # what it says may come when nobody reads it any more
+                assert await client[0].read() == b""
 
     relayed(scenario)
 
