@@ -94,6 +94,8 @@ class Agent:
         ``woken`` is whether there is news, so that nothing else is looked for. Raises ``DynoformError`` or ``OSError``
         when it cannot; the next pass tries again.
         """
+        with self.store.transaction() as connection:
+            begun = rows.moment(connection).at  # what comes from now on may be missed by what is read first
         changed = self.certificates.step(woken=woken)
         # From here to the layout nothing fails: what was read is not lost.
         news = self.reader.read(self.routes.apps, spot_check=not woken)
@@ -105,7 +107,7 @@ class Agent:
         self._pending = {}
         self.reader.done(news)
         with self.store.transaction() as connection:
-            rows.announce(connection, self.router, news.moment)
+            rows.announce(connection, self.router, begun)
             rows.forget_routers(connection)
         return changed
 

@@ -171,7 +171,7 @@ def told(connection: Connection, router: str, until: datetime, every: timedelta)
 
 
 def announce(connection: Connection, router: str, routed: datetime) -> None:
-    """Say that ``router`` serves the routes as they were at ``routed`` (the database's clock).
+    """Say that ``router`` serves routes, certificates and answers as they were at ``routed`` (the database's clock).
 
     So no dyno is stopped while requests go to it.
     """

@@ -13,6 +13,7 @@ from dynoform.store.driver import SmallStore
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
+from dynoform.store.session import now as clock
 from dynoform.store.tables import Account, App, Domain, Dyno, Lease, Slug
 
 KEY = "A" * 42 + "s="
@@ -112,6 +113,24 @@ def test_the_reconciler_learns_which_moments_routes_are_in_force(agent: Agent, s
     assert away is False
     assert routed_until is not None
     assert abs(routed_until - before) < timedelta(seconds=5)
+
+
+def test_what_comes_while_certificates_are_read_is_not_told_to_be_served(
+    agent: Agent, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, read_at = agent.certificates.step, []
+
+    def read(*, woken: bool) -> bool:
+        changed = step(woken=woken)
+        with store.transaction() as session:
+            read_at.append(clock(session))
+        return changed
+
+    monkeypatch.setattr(agent.certificates, "step", read)
+    agent.step()
+    routed_until, _ = declared.read(store).routed(frozenset())
+    assert routed_until is not None
+    assert routed_until < read_at[0], "a challenge made meanwhile would be asked for, and not be there"
 
 
 def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: Store, small_store: SmallStore) -> None:
