@@ -4,11 +4,12 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from tests.packet_filter import ALL_BUT_LOOPBACK, Rule, dropped
 
 ADMIN = "/opt/dynoform/valkey-admin"
 READY_SECONDS = 90.0
@@ -91,9 +92,9 @@ class Group:
     @contextlib.contextmanager
     def cut_off(self, member: Member, *, from_clients: bool) -> Iterator[None]:
         """Nothing passes between a member and the others for the length of the block, nor clients ``from_clients``."""
-        rules: list[tuple[Any, list[str]]] = []
+        rules: list[tuple[Any, Rule]] = []
         if from_clients:
-            rules = [(member.container, [chain, *side, "lo"]) for chain, side in _NOT_LOOPBACK.items()]
+            rules = [(member.container, rule) for rule in ALL_BUT_LOOPBACK]
         else:
             own = member.ports[member.number - 1]
             for each in self.members():
@@ -101,16 +102,8 @@ class Group:
                 if each.number != member.number:
                     rules += [(member.container, rule) for rule in _between(theirs)]
                     rules += [(each.container, rule) for rule in _between(own)]
-        for container, rule in rules:
-            _filter(container, "--append", rule)
-        try:
+        with dropped(rules):
             yield
-        finally:
-            for container, rule in rules:
-                _filter(container, "--delete", rule)
-
-
-_NOT_LOOPBACK = {"INPUT": ["!", "--in-interface"], "OUTPUT": ["!", "--out-interface"]}
 
 
 def _between(place: list[str]) -> list[list[str]]:
@@ -121,12 +114,3 @@ def _between(place: list[str]) -> list[list[str]]:
         ["OUTPUT", "--destination", address, *tcp, "--dports", ports],
         ["INPUT", "--source", address, *tcp, "--sports", ports],
     ]
-
-
-def _filter(container: Any, action: str, rule: list[str]) -> None:
-    container.reload()
-    pid = str(container.attrs["State"]["Pid"])
-    chain, *rest = rule
-    subprocess.run(
-        ["nsenter", "--target", pid, "--net", "iptables", "--wait", action, chain, *rest, "--jump", "DROP"], check=True
-    )

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import docker
+
+from tests.packet_filter import ALL_BUT_LOOPBACK, dropped
 
 HA = "/opt/dynoform/ha"
 SERVICE = "com.docker.swarm.service.name"
@@ -113,7 +114,7 @@ class Servers:
     @contextmanager
     def cut_off(self, number: int) -> Iterator[None]:
         """A server that nobody hears, and that hears nobody, while it works on."""
-        with _dropped([(self.container(number), rule) for rule in _NOT_LOOPBACK]):
+        with dropped([(self.container(number), rule) for rule in ALL_BUT_LOOPBACK]):
             yield
 
     @contextmanager
@@ -123,7 +124,7 @@ class Servers:
         theirs = [address for each in others for address in _addresses(each)]
         rules = [(own, rule) for address in theirs for rule in _between(address)]
         rules += [(each, rule) for each in others for address in _addresses(own) for rule in _between(address)]
-        with _dropped(rules):
+        with dropped(rules):
             yield
 
     def inside(self, number: int, database: str) -> "Inside":
@@ -172,7 +173,6 @@ for ((number = 1; ; number++)); do
 done >/tmp/inside
 """
 _PATRONI = re.compile(r"\S*python3? \S*/patroni ")
-_NOT_LOOPBACK = (["INPUT", "!", "--in-interface", "lo"], ["OUTPUT", "!", "--out-interface", "lo"])
 _ADDRESSES = ("MEMBER_POSTGRES", "MEMBER_REST", "ETCD_ADVERTISE_CLIENT_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS")
 
 
@@ -190,22 +190,3 @@ def _between(address: tuple[str, str]) -> list[list[str]]:
         ["OUTPUT", "--destination", host, "--protocol", "tcp", "--dport", port],
         ["INPUT", "--source", host, "--protocol", "tcp", "--sport", port],
     ]
-
-
-@contextmanager
-def _dropped(rules: list[tuple[Any, list[str]]]) -> Iterator[None]:
-    """What matches in the network of a container goes nowhere for the length of the block."""
-    for container, rule in rules:
-        _filter(container, "--append", rule)
-    try:
-        yield
-    finally:
-        for container, rule in rules:
-            _filter(container, "--delete", rule)
-
-
-def _filter(container: Any, action: str, rule: list[str]) -> None:
-    container.reload()
-    pid, (chain, *rest) = str(container.attrs["State"]["Pid"]), rule
-    words = ["nsenter", "--target", pid, "--net", "iptables", "--wait", action, chain, *rest, "--jump", "DROP"]
-    subprocess.run(words, check=True, timeout=30)

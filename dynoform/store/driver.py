@@ -20,6 +20,9 @@ SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_
 BUSY = {"55P03", "40001", "40P01"}
 """lock_not_available, serialization_failure, deadlock_detected"""
 
+KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""How a connection to a host that is gone is found out, in seconds but for the last: milliseconds."""
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -123,10 +126,7 @@ def connection_arguments(
         "connect_timeout": 5,
         "application_name": f"dynoform-{process}",
         "options": settings,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 20_000,
+        **KEPT_ALIVE,
     }
 
 

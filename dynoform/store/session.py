@@ -30,8 +30,17 @@ from dynoform.store.channels import JOBS as JOBS
 from dynoform.store.channels import ROUTES as ROUTES
 from dynoform.store.channels import RUNS as RUNS
 from dynoform.store.channels import WEBHOOKS as WEBHOOKS
+from dynoform.store.driver import (
+    KEPT_ALIVE,
+    SETTINGS,
+    Notification,
+    busy_or_away,
+    crossed,
+    not_ready,
+    notifications,
+    unfit,
+)
 from dynoform.store.driver import SCHEMA as SCHEMA
-from dynoform.store.driver import SETTINGS, Notification, busy_or_away, crossed, not_ready, notifications, unfit
 
 _POOLED = f"{SETTINGS} -c idle_session_timeout=15s"
 """At rest each connection costs PostgreSQL 4 MiB: those for busy moments go, and are made anew within 20 ms."""
@@ -130,10 +139,7 @@ class Store:
             "prepare_threshold": _PREPARED_AFTER if self._prepares else None,
             "application_name": f"dynoform-{self.process}",
             "options": settings,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,
+            **KEPT_ALIVE,
         }
 
     def _add_password(self, dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:

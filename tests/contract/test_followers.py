@@ -1,6 +1,5 @@
 """Followers: everything but their servers is real; here a follower's is its leader's, which takes all that is said."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,24 +8,15 @@ import psycopg
 import pytest
 
 from dynoform.addons import followers
-from dynoform.api.services import Services
 from dynoform.domain import data_services
 from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database
-from tests.contract.addon_fixtures import at_work
 from tests.contract.test_database_protection import info
-from tests.contract.test_databases import config
-from tests.local_databases import Local, clean, local
+from tests.contract.test_databases import config, place
+from tests.local_databases import Local
 
-
-@pytest.fixture
-def place(services: Services, operator: object) -> Iterator[Local]:
-    """A worker of databases, at work."""
-    made = local(services)
-    with at_work(made.worker):
-        yield made
-    clean(services)
+__all__ = ["place"]
 
 
 @pytest.fixture
