@@ -27,7 +27,7 @@ from dynoform.router.rendering import CERTIFICATES, MOUNT, OWN_CERTIFICATE
 from dynoform.store.driver import SmallStore
 from tests.bench import router_peers as peers
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_container import make_folder, start_router
+from tests.integration.router.container import make_folder, start_router
 from tests.postgres import free_port
 
 __all__ = ["parts"]

@@ -16,11 +16,15 @@ LABEL = "dynoform.test.dyno-plane"
 
 
 class EngineParts:
-    """Makes things with our label; ``clean`` removes all of them, also those of a run that was killed."""
+    """Makes things with our label; ``clean`` removes all of them, also those of a run that was killed.
 
-    def __init__(self, engine: docker.DockerClient, base: str) -> None:
+    What two runs of the tests make beside each other has another ``owner``: neither removes the other's.
+    """
+
+    def __init__(self, engine: docker.DockerClient, base: str, owner: str) -> None:
         self.engine = engine
         self.base = base
+        self.labels = {LABEL: owner}
         self._built: dict[str, str] = {}
 
     def image(self, noun: str) -> str:
@@ -41,12 +45,12 @@ class EngineParts:
 
     def run(self, noun: str, command: list[str] | None = None, **options: Any) -> Container:
         """A container of ``images/<noun>`` in the background."""
-        labels = {LABEL: ""} | options.pop("labels", {})
+        labels = self.labels | options.pop("labels", {})
         return self.engine.containers.run(self.image(noun), command, detach=True, labels=labels, **options)
 
     def clean(self) -> None:
         """Remove services, containers, secrets, networks and volumes with our label."""
-        filters = {"label": LABEL}
+        filters = {"label": [f"{name}={owner}" for name, owner in self.labels.items()]}
         found = [*self.engine.services.list(filters=filters), *self.engine.secrets.list(filters=filters)]
         for thing in found:
             with suppress(NotFound):
@@ -64,7 +68,7 @@ def parts(request: pytest.FixtureRequest) -> Iterator[EngineParts]:
     """Parts on the local engine; test modules import this fixture."""
     base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
     engine = docker.from_env(timeout=120)
-    made = EngineParts(engine, base)
+    made = EngineParts(engine, base, request.path.parent.name)
     made.clean()
     yield made
     made.clean()

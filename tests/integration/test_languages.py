@@ -19,12 +19,14 @@ from dynoform.domain.routes import WebDyno
 from tests.integration.build_api import client_of, push, serving
 from tests.integration.build_platform import STACK, BuildPlatform, example, images, platform, tarball
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_under_test import RouterUnderTest, log_plane, running
+from tests.integration.router.under_test import RouterUnderTest, log_plane, running
 
 __all__ = ["images", "parts", "platform"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ROUTER_AT = "127.73.0.1"
+"""Not where the router's own tests have theirs: they run beside these."""
 STYLE = "body{color:#223344;font-family:sans-serif;}\n"
 """What the examples' asset steps make of ``assets/style.css``."""
 
@@ -141,7 +143,8 @@ def slow(platform: BuildPlatform, client: httpx.Client) -> Workshop:
 
 @pytest.fixture(scope="module")
 def router(parts: EngineParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterUnderTest]:
-    with log_plane() as plane, running(parts, plane, tmp_path_factory.mktemp("router")) as found:
+    folder = tmp_path_factory.mktemp("router")
+    with log_plane(ROUTER_AT) as plane, running(parts, plane, folder, platform=ROUTER_AT) as found:
         yield found
 
 

@@ -17,7 +17,7 @@ from dynoform.logplex.buffers import Buffers
 from dynoform.logplex.server import Logplex
 from dynoform.logplex_tls import Identity
 from tests.integration.certificates import Authority
-from tests.integration.engine_parts import LABEL, EngineParts, parts
+from tests.integration.engine_parts import EngineParts, parts
 
 __all__ = ["parts"]
 
@@ -93,7 +93,7 @@ class Agent:
 
     def __init__(self, parts: EngineParts, plane: Plane) -> None:
         self.parts, self.authority = parts, plane.identity.authority
-        self.volume = parts.engine.volumes.create(f"{STACK}_state_{uuid.uuid4().hex[:8]}", labels={LABEL: ""})
+        self.volume = parts.engine.volumes.create(f"{STACK}_state_{uuid.uuid4().hex[:8]}", labels=parts.labels)
         root = parts.engine.info()["DockerRootDir"]
         self.containers = f"{root}/containers"
         self.container = self.start()
@@ -137,12 +137,12 @@ def app() -> uuid.UUID:
 
 
 def dyno(parts: EngineParts, app: object, *command: str, name: str = "web.1", stack: str = STACK) -> Container:
-    labels = {"dynoform.stack": stack, "dynoform.app": str(app), "dynoform.dyno": name, LABEL: ""}
+    labels = {"dynoform.stack": stack, "dynoform.app": str(app), "dynoform.dyno": name, **parts.labels}
     options = {"max-size": "10m", "max-file": "2", "labels": "dynoform.stack,dynoform.app,dynoform.dyno"}
     container = parts.engine.containers.create(
         parts.image("stack-13"),
         list(command),
-        labels=labels if app else {LABEL: ""},
+        labels=labels if app else parts.labels,
         log_config=LogConfig(type="json-file", config=options),
         entrypoint=[],
         init=True,

@@ -18,7 +18,7 @@ from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Formation, Lease
 from tests.integration.dyno_platform import GATEWAY, SERVER, DynoPlatform, dyno_network, remove_dynos, watched
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_platform import routed
+from tests.integration.router.platform import routed
 from tests.store_fixtures import configuration, migrated
 
 __all__ = ["configuration", "migrated", "parts"]

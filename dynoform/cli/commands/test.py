@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from types import MappingProxyType
 
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
+from dynoform.cli.verdict import verdict
 
 FULL = "not chaos and not bench and not fleet"
 REST = f"not engine and {FULL}"
@@ -21,10 +22,12 @@ ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"
 ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """What needs no engine keeps out of its neighbours' way, file by file; there is one engine."""
-OF_PLATFORM, OF_PARTS = "tests/e2e", "--ignore=tests/e2e"
-"""The engine's tests in two runs: those of a platform with all that belongs to it, and those of one part each."""
+OF_PLATFORM, OF_ROUTERS = "tests/e2e", "tests/integration/router"
+OF_PARTS = tuple(f"--ignore={folder}" for folder in (OF_PLATFORM, OF_ROUTERS))
+"""The engine's tests in three runs: a platform with all that belongs to it, routers, who wait for most of their time,
+and one other part each."""
 HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
-"""The ends of a pipe: the platform's run has the engine alone until it closes one, and the other waits for that."""
+"""The ends of a pipe: the platform's run has the engine alone until it closes one, and the others wait for that."""
 PATIENTLY = ("nice", "-n", "15")
 """The engine's tests have deadlines to keep: what runs beside them takes the time that they leave."""
 
@@ -40,15 +43,22 @@ def run(options: argparse.Namespace, context: Context) -> int:
     shared.bring_tools(context)
     environ = {**context.environ, "PATH": f"{context.places.venv / 'bin'}{os.pathsep}{context.environ.get('PATH', '')}"}
     pytest = (str(context.places.venv / "bin" / "python"), "-m", "pytest")
-    *others, foremost = [[*pytest, *words] for words in runs(options.rest, options.fast)]
+    chosen = runs(options.rest, options.fast)
     awaited, held = os.pipe()
-    ends = {OF_PLATFORM: (HELD, held), OF_PARTS: (AWAITED, awaited)}
+    ends = {OF_PLATFORM: (HELD, held), OF_ROUTERS: (AWAITED, awaited), OF_PARTS[0]: (AWAITED, awaited)}
     with ExitStack() as stack:
+        reports = Path(stack.enter_context(TemporaryDirectory(prefix="dynoform-test-")))
+        files = {title: reports / f"{title}.xml" for title in chosen}
+        *others, foremost = [[*pytest, f"--junitxml={files[title]}", *words] for title, words in chosen.items()]
         finishes = [stack.enter_context(beside(argv, context.places.root, environ, ends)) for argv in others]
         finish = stack.enter_context(beside(foremost, context.places.root, environ, ends, shown=True))
         os.close(awaited)
         os.close(held)
-        codes = [finish(), *(each() for each in finishes)]
+        last = finish()
+        codes = [*(each() for each in finishes), last]
+        for title, code in zip(chosen, codes, strict=True):
+            for line in verdict(title, code, files[title]) if others else ():
+                context.console.line(line, "bad" if code else "good")
     return next((code for code in codes if code), 0)
 
 
@@ -95,15 +105,16 @@ def beside(
                 run.send_signal(signal.SIGINT)
 
 
-def runs(rest: Sequence[str], fast: bool) -> list[list[str]]:
-    """Words for pytest, for each of its runs: what the caller chose, in one, or else everything.
+def runs(rest: Sequence[str], fast: bool) -> dict[str, list[str]]:
+    """Words for pytest, for each of its runs by a title: what the caller chose, in one, or else everything.
 
-    The last run is the one to wait for: the engine's tests of parts, which wait more than they work. Those of the
-    platform go on beside them, and the others fill the time.
+    The last run is the one to wait for: the engine's tests of parts. Those of the platform and of routers go on beside
+    them, and the others fill the time.
     """
     if any(not word.startswith("-") or word.startswith("-m") for word in rest):
         chosen = any(word.startswith("-m") for word in rest)
-        return [[*([] if chosen else ["-m", FAST if fast else FULL]), *rest]]
-    parallel = [*ON_ALL_CORES, "-m", FAST if fast else REST, *rest]
-    engine = [["-m", ENGINE, which, *rest] for which in (OF_PLATFORM, OF_PARTS)]
-    return [parallel] if fast else [parallel, *engine]
+        return {"tests": [*([] if chosen else ["-m", FAST if fast else FULL]), *rest]}
+    others = {"others": [*ON_ALL_CORES, "-m", FAST if fast else REST, *rest]}
+    folders = {"platform": (OF_PLATFORM,), "routers": (OF_ROUTERS,), "parts": OF_PARTS}
+    engine = {title: ["-m", ENGINE, *words, *rest] for title, words in folders.items()}
+    return others if fast else others | engine

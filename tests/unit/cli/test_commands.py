@@ -72,29 +72,30 @@ def test_closing_words_tell_where_things_are() -> None:
 
 CORES = list(test.ON_ALL_CORES)
 OF_ENGINE = ["-m", test.ENGINE]
+PARTS = ["--ignore=tests/e2e", "--ignore=tests/integration/router"]
 
 
 @pytest.mark.parametrize(
     ("rest", "fast", "expected"),
     [
-        ([], True, [[*CORES, "-m", test.FAST]]),
-        ([], False, [[*CORES, "-m", test.REST], [*OF_ENGINE, "tests/e2e"], [*OF_ENGINE, "--ignore=tests/e2e"]]),
+        ([], True, {"others": [*CORES, "-m", test.FAST]}),
         (
             ["-q"],
             False,
-            [
-                [*CORES, "-m", test.REST, "-q"],
-                [*OF_ENGINE, "tests/e2e", "-q"],
-                [*OF_ENGINE, "--ignore=tests/e2e", "-q"],
-            ],
+            {
+                "others": [*CORES, "-m", test.REST, "-q"],
+                "platform": [*OF_ENGINE, "tests/e2e", "-q"],
+                "routers": [*OF_ENGINE, "tests/integration/router", "-q"],
+                "parts": [*OF_ENGINE, *PARTS, "-q"],
+            },
         ),
-        (["-k", "x"], True, [["-m", test.FAST, "-k", "x"]]),
-        (["tests/e2e"], False, [["-m", test.FULL, "tests/e2e"]]),
-        (["-m", "chaos"], False, [["-m", "chaos"]]),
+        (["-k", "x"], True, {"tests": ["-m", test.FAST, "-k", "x"]}),
+        (["tests/e2e"], False, {"tests": ["-m", test.FULL, "tests/e2e"]}),
+        (["-m", "chaos"], False, {"tests": ["-m", "chaos"]}),
     ],
 )
 def test_all_tests_run_on_all_cores_but_for_those_of_the_one_engine(
-    rest: list[str], fast: bool, expected: list[list[str]]
+    rest: list[str], fast: bool, expected: dict[str, list[str]]
 ) -> None:
     assert test.runs(rest, fast) == expected
 

@@ -17,8 +17,8 @@ from dynoform.domain.router_log import CODES
 from dynoform.domain.routes import CustomDomain, RoutedApp, WebDyno
 from dynoform.router.rendering import ATTEMPTS, IN_FLIGHT, QUARANTINE_SECONDS, Patience
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.raw_dyno import FullListener, RawDyno
-from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest, log_plane, running
+from tests.integration.router.raw_dyno import FullListener, RawDyno
+from tests.integration.router.under_test import DYNOS, HOLD_SECONDS, RouterUnderTest, log_plane, running
 
 __all__ = ["parts"]
 

@@ -19,7 +19,7 @@ from dynoform.store.session import FORMATION, ROUTES
 from dynoform.store.tables import Lease
 from dynoform.wake import Wake
 from tests.integration.dyno_platform import DynoPlatform
-from tests.integration.router_container import make_folder, start_router
+from tests.integration.router.container import make_folder, start_router
 from tests.integration.run_platform import Loop
 from tests.postgres import free_port
 

@@ -26,7 +26,7 @@ from dynoform.router.haproxy import Traffic
 from dynoform.router.rendering import Base
 from tests.integration import certificates
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_under_test import (
+from tests.integration.router.under_test import (
     AWAY_SECONDS,
     DYNOS,
     HOLD_SECONDS,

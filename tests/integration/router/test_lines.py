@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_container import make_folder, start_router
+from tests.integration.router.container import make_folder, start_router
 from tests.postgres import free_port
 
 __all__ = ["parts"]

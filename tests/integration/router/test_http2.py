@@ -10,7 +10,7 @@ import pytest
 from dynoform.cli.places import CHECKOUT
 from tests import go_programs
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_under_test import RouterUnderTest, log_plane, running
+from tests.integration.router.under_test import RouterUnderTest, log_plane, running
 
 __all__ = ["parts"]
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
-ROLE = Path(__file__).resolve().parents[2] / "roles" / "router_address"
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "router_address"
 ADDRESS = "198.51.100.9"
 HOSTS = {"one": ("198.51.100.1", 150), "two": ("198.51.100.2", 100)}
 CLIENT = "198.51.100.3"

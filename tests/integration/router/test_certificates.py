@@ -31,7 +31,7 @@ from dynoform.store.tables import Account, AcmeChallenge, App, AppFeature, Domai
 from tests import acme_platform, pebble
 from tests.integration.certificates import Authority
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.router_container import make_folder, start_router
+from tests.integration.router.container import make_folder, start_router
 from tests.postgres import free_port
 from tests.store_fixtures import configuration, migrated, small_store, store
 

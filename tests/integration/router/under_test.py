@@ -26,13 +26,14 @@ from dynoform.router.gate import Gate
 from dynoform.router.rendering import HEROKU, Patience, base
 from dynoform.store.driver import SmallStore
 from tests.integration.engine_parts import EngineParts
-from tests.integration.router_container import make_folder, start_router
+from tests.integration.router.container import make_folder, start_router
 from tests.integration.run_platform import Loop
 from tests.postgres import free_port
 
 PLATFORM = "127.72.0.1"
 """A loopback address of our own, so that the platform's fixed ports are free on it."""
-DYNOS = "127.72.0.2"
+DYNOS = PLATFORM
+"""Dynos are there too, on ports of their own."""
 GONE_ADDRESS = "172.29.79.1"
 """No interface has it: HAProxy has to start all the same (the bridge comes later)."""
 READY_SECONDS = 15
@@ -91,8 +92,10 @@ def serve(address: str, port: int, name: str) -> ThreadingHTTPServer:
 class RouterUnderTest:
     """HAProxy in its container, the agent in this process, dynos and API as threads, the log plane beside them."""
 
-    def __init__(self, parts: EngineParts, folder: Path, logplex: Logplex, environment: dict[str, str]) -> None:
-        self.parts, self.folder, self.logplex = parts, folder, logplex
+    def __init__(
+        self, parts: EngineParts, folder: Path, logplex: Logplex, environment: dict[str, str], platform: str
+    ) -> None:
+        self.parts, self.folder, self.logplex, self.platform = parts, folder, logplex, platform
         self.environment = environment
         self.api: ThreadingHTTPServer | None = None
         self.dynos: list[ThreadingHTTPServer] = []
@@ -108,7 +111,7 @@ class RouterUnderTest:
     def start(self) -> Container:
         listen = f"127.0.0.1, {GONE_ADDRESS}"
         more = {"DYNOFORM_HOLD_SECONDS": str(AWAY_SECONDS), **self.environment}
-        return start_router(self.parts, self.folder, PLATFORM, listen, self.http, self.https, more)
+        return start_router(self.parts, self.folder, self.platform, listen, self.http, self.https, more)
 
     def open_gate(self) -> None:
         """The agent's part in holding requests; what it would tell the store is kept."""
@@ -143,7 +146,7 @@ class RouterUnderTest:
 
     def dyno(self, number: int, port: int | None, app: uuid.UUID | None = None, state: str = "up") -> WebDyno:
         identity = uuid.uuid5(app or self.shop, str(number))
-        return WebDyno(identity, app or self.shop, number, state, DYNOS if port else None, port)
+        return WebDyno(identity, app or self.shop, number, state, self.platform if port else None, port)
 
     def let_dynos_end(self) -> None:
         """Endless answers end."""
@@ -198,11 +201,11 @@ class Answer:
 
 
 @contextmanager
-def log_plane() -> Iterator[Logplex]:
+def log_plane(platform: str = PLATFORM) -> Iterator[Logplex]:
     """The log plane, where routers look for it."""
     plane = Logplex(Journal("logplex"))
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(plane.start(PLATFORM, 6514, 8001))
+    loop.run_until_complete(plane.start(platform, 6514, 8001))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield plane
@@ -214,15 +217,20 @@ def log_plane() -> Iterator[Logplex]:
 
 @contextmanager
 def running(
-    parts: EngineParts, logplex: Logplex, parent: Path, patience: Patience = HEROKU, **environment: str
+    parts: EngineParts,
+    logplex: Logplex,
+    parent: Path,
+    patience: Patience = HEROKU,
+    platform: str = PLATFORM,
+    **environment: str,
 ) -> Iterator[RouterUnderTest]:
-    """A router with two dynos and the API; ``environment`` is for the container."""
+    """A router with two dynos and the API, all on ``platform``; ``environment`` is for the container."""
     folder, authority = make_folder(parent)
-    found = RouterUnderTest(parts, folder, logplex, environment)
+    found = RouterUnderTest(parts, folder, logplex, environment, platform)
     found.trust.load_verify_locations(cadata=authority.decode())
     found.trust.check_hostname = False
-    found.dynos = [serve(DYNOS, 21001, "one"), serve(DYNOS, 21002, "two")]
-    found.api = serve(PLATFORM, 8000, "api")
+    found.dynos = [serve(platform, 21001, "one"), serve(platform, 21002, "two")]
+    found.api = serve(platform, 8000, "api")
     wait_for_tcp(found.http)
     with patch("dynoform.router.agent.base", partial(base, patience=patience)):
         yield found

@@ -12,8 +12,8 @@ import pytest
 
 from dynoform.router.rendering import Patience
 from tests.integration.engine_parts import EngineParts, parts
-from tests.integration.raw_dyno import RawDyno
-from tests.integration.router_under_test import DYNOS, RouterUnderTest, log_plane, running
+from tests.integration.router.raw_dyno import RawDyno
+from tests.integration.router.under_test import DYNOS, RouterUnderTest, log_plane, running
 
 __all__ = ["parts"]
 

@@ -16,8 +16,8 @@ from dynoform.router.agent import Agent
 from dynoform.router.gate import Gate
 from dynoform.router.rendering import MOUNT
 from tests.integration.engine_parts import parts
-from tests.integration.router_under_test import DYNOS, HOLD_SECONDS, RouterUnderTest
-from tests.integration.test_router import logplex, router
+from tests.integration.router.test_router import logplex, router
+from tests.integration.router.under_test import DYNOS, HOLD_SECONDS, RouterUnderTest
 
 __all__ = ["logplex", "parts", "router"]
 
