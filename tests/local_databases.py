@@ -78,6 +78,8 @@ class LocalEngine:
     done: dict[str, JobState] = field(default_factory=dict)
     fails: str = ""
     """Why jobs fail."""
+    runs_from: str = ""
+    """The image of each service; empty where there is none."""
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
@@ -106,7 +108,7 @@ class LocalEngine:
         raise AssertionError("there is no container here")
 
     def image(self, service: str) -> str:
-        return ""
+        return self.runs_from
 
     def start(self, service: str, argv: Sequence[str], user: str) -> None:
         self.started.append([service, *argv])

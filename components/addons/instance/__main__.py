@@ -51,7 +51,7 @@ class Instance(pulumi.ComponentResource):
         }
 
     def _postgres(self) -> None:
-        own = {name: self._told[name] for name in ("address", "cache_mib", "restored")}
+        own = {name: self._told[name] for name in ("address", "cache_mib", "elsewhere", "restored")}
         own["filed"] = self._told.get("filed") or {}
         own |= {"user": "", "repository": pulumi.Output.secret(self._told["repository"])}
         common = self._common(postgres.USER)
