@@ -9,6 +9,8 @@ import pulumi_docker as docker
 STACK_LABEL = "dynoform.stack"
 ADDON_LABEL = "dynoform.addon"
 """On all that is an add-on's and not the platform's: its id."""
+PARTS_LABEL = "dynoform.addon.parts"
+"""On services of an add-on that has several: how many, so that it is seen when one of them was removed."""
 
 
 @dataclass(frozen=True)

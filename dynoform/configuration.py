@@ -90,6 +90,7 @@ class Configuration:
     postgres_image: str = ""
     valkey_image: str = ""
     kafka_image: str = ""
+    postgres_ha_image: str = ""
     """What their servers run from."""
     backup_repository: Mapping[str, Any] = field(default_factory=dict)
     """Where their backups are, see ``domain.backup_repositories``; empty for a volume beside each."""
@@ -150,6 +151,7 @@ class Configuration:
             postgres_image=read.text("POSTGRES_IMAGE", ""),
             valkey_image=read.text("VALKEY_IMAGE", ""),
             kafka_image=read.text("KAFKA_IMAGE", ""),
+            postgres_ha_image=read.text("POSTGRES_HA_IMAGE", ""),
             backup_repository=read.object("BACKUP_REPOSITORY"),
             old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),

@@ -78,6 +78,14 @@ class LocalEngine:
     done: dict[str, JobState] = field(default_factory=dict)
     fails: str = ""
     """Why jobs fail."""
+    primary: int = 1
+    """Which of several servers takes writes; 0 for none."""
+    standing: str = '{"members": []}'
+    """What their Patronis say of each other."""
+    served: list[str] = field(default_factory=list)
+    """In which services' containers statements were run."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """What else was asked of which of several servers."""
     runs_from: str = ""
     """The image of each service; empty where there is none."""
 
@@ -92,14 +100,24 @@ class LocalEngine:
             return self.said if argv[1] == "state" else ""
         if argv[0] == "/opt/dynoform/limit":
             return self._limit(*argv[1:])
+        if argv[0] == "/opt/dynoform/ha":
+            return self._of_several(service, argv[1])
         assert argv[0] == "psql", "there is no Valkey here"
         self.told.append(stdin)
+        self.served.append(service)
         url = make_url(self.url)
         server = ["--host", str(url.host), "--port", str(url.port), "--username", str(url.username)]
         done = subprocess.run([*argv, *server], input=stdin, capture_output=True, text=True, timeout=30)
         if done.returncode:
             raise UnavailableError(service, done.stderr)
         return done.stdout
+
+    def _of_several(self, service: str, command: str) -> str:
+        if command == "primary" and not service.endswith(f"-{self.primary}"):
+            raise UnavailableError(service, "ha: 503")
+        if command != "primary":
+            self.asked.append((service, command))
+        return self.standing if command == "state" else ""
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         return
@@ -217,7 +235,7 @@ def local(services: Services) -> Local:
     secrets = services.configuration.secrets
     for name in ("ca.crt", "ca.key"):
         (secrets / name).write_text("of the tests")
-    configuration = replace(services.configuration, postgres_image="postgres:1")
+    configuration = replace(services.configuration, postgres_image="postgres:1", postgres_ha_image="postgres-ha:1")
     engine, made = LocalEngine(services.configuration.database_url), Made()
     place = Place(configuration, services.store, services.vault, engine, made)
     postgres = PostgresProvider(place)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
+from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
@@ -90,6 +91,11 @@ class Known:
     settings: Mapping[str, Any] | None = None
     """What its users have set."""
 
+    leader: uuid.UUID | None = None
+    """Of a follower: the add-on that it follows, whose users it has."""
+    members: tuple[tuple[int, int], ...] = ()
+    """Of a database with a standby: the ports of its servers, then of the members of etcd."""
+
     def role(self, user: str) -> str:
         """Whom a user acts as: a named credential's is a role called so, the default one's is the owner."""
         return self.acts.get(user, self.owner)
@@ -114,16 +120,29 @@ class Place:
         """The name of the add-on's service on Swarm."""
         return f"{self.configuration.stack}_addon-{addon_id}"
 
-    def known(self, wanted: Resource, like: uuid.UUID | None = None) -> Known:
+    def server(self, addon_id: uuid.UUID) -> str:
+        """The service that has the server that takes writes. Raises ``UnavailableError`` while none of several does."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            has_standby = found is not None and found.member_ports is not None
+        own = self.service(addon_id)
+        return postgres_ha.primary(self.engine, own) if has_standby else own
+
+    def known(
+        self, wanted: Resource, like: uuid.UUID | None = None, members: int = 0, *, follows: bool = False
+    ) -> Known:
         """The add-on's database; its place and its first credential are made when there are none.
 
-        ``like`` is the add-on whose data a new one gets. Raises ``NotFoundError`` when that is gone.
+        ``like`` is the add-on whose data a new one gets; ``members`` of how many parts one with a standby consists;
+        ``follows`` says whether a new one is to stay as the other is.
+        Raises ``NotFoundError`` when the former is gone.
         """
         ports = self.engine.published_ports()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports, like)
-            used = databases.credential(session, self.vault, wanted.uuid)
-            works = databases.all_credentials(session, wanted.uuid)
+            found = databases.place(session, wanted.uuid, ports, like, members, follows=follows)
+            holder = databases.holder(session, wanted.uuid)
+            used = databases.credential(session, self.vault, holder)
+            works = databases.all_credentials(session, holder)
             return self._known(found, used, works, databases.ended(session, wanted.uuid))
 
     def rotate(self, wanted: Resource, *, forced: bool, name: str | None = data_services.DEFAULT) -> Known:
@@ -170,9 +189,13 @@ class Place:
 
     def usage(self, wanted: Resource, seen: Seen, plan: DataPlan) -> Usage:
         """How a database stands with what its plan allows."""
+        before = self.last_look(wanted).get("size")
+        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before, seen.now)
+
+    def last_look(self, wanted: Resource) -> Mapping[str, Any]:
+        """What was kept of the last look at a database's repository; nothing before the first."""
         with self.store.transaction() as session:
-            before = session.get_one(Database, wanted.uuid).protection or {}
-        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before.get("size"), seen.now)
+            return session.get_one(Database, wanted.uuid).protection or {}
 
     def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
         """What opens a database's repository of backups, made when there is none."""
@@ -294,6 +317,39 @@ class Place:
         with self.store.transaction() as session:
             session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
 
+    def replication(self, addon_id: uuid.UUID) -> tuple[str, str]:
+        """User and password that a follower follows by."""
+        with self.store.transaction() as session:
+            return databases.replication(session, self.vault, addon_id)
+
+    def is_placed(self, addon_id: uuid.UUID) -> bool:
+        """Whether the add-on has a database, or is about to."""
+        with self.store.transaction() as session:
+            return session.get(Database, addon_id) is not None
+
+    def leader(self, addon_id: uuid.UUID) -> Access:
+        """Where the database is that is followed. Raises ``NotFoundError`` when it is gone."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            if found is None:
+                raise NotFoundError("The database to follow was destroyed meanwhile", resource="add_on")
+            return Access(self.configuration.data_address, found.port, "", "", found.name)
+
+    def tell_followers(self, wanted: Resource) -> None:
+        """Have followers' apps get the credential that is in use now."""
+        with self.store.transaction() as session:
+            for each in databases.followers(session, wanted.uuid):
+                databases.ask(session, each, data_services.FOLLOW, each.account_id)
+
+    def unfollowed(self, wanted: Resource) -> None:
+        """A database is one of its own, with users of its own, and is looked after as one."""
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            leader = session.get(Database, found.leader_id) if found.leader_id else None
+            found.settings = leader.settings if leader else found.settings
+            found.leader_id = found.replication = None
+            found.look_at = now(session)
+
     def has_last_backup(self, wanted: Resource) -> bool:
         """Whether the backup is made, or came to nothing, that is kept when a database is destroyed.
 
@@ -373,6 +429,8 @@ class Place:
             },
             pool_port=found.pool_port,
             settings=found.settings,
+            leader=found.leader_id,
+            members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),
         )
 
     def _password(self, found: DatabaseCredential) -> str:

@@ -47,7 +47,7 @@ _WORK = """
     OR EXISTS (SELECT FROM kafka_clusters WHERE maintained_at < now() - %(every)s)
     OR EXISTS (
         SELECT FROM databases d JOIN addons a ON a.id = d.addon_id
-        WHERE d.look_at <= now() AND a.state = 'provisioned'
+        WHERE d.look_at <= now() AND d.leader_id IS NULL AND a.state = 'provisioned'
     )
     OR EXISTS (SELECT FROM transfers WHERE finished_at IS NULL)
     OR EXISTS (

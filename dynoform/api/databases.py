@@ -7,8 +7,8 @@ The API process reaches no database; it asks the process that does, by the queue
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from sqlalchemy import select
@@ -42,6 +42,11 @@ class Shown:
     protection: Mapping[str, Any] | None = None
     """How its repository of backups was, see ``dynoform.domain.protection.state``; None before the first look."""
     forked_from: str | None = None
+    leader: Addon | None = None
+    """Of a follower: whose database it follows."""
+    leader_access: Access | None = None
+    followers: Sequence[str] = ()
+    """The names of those that follow it."""
 
 
 def find(session: Session, caller: Account, reference: str, service: str, needs: Permission) -> Addon:
@@ -117,9 +122,8 @@ def _may_deploy(session: Session, caller: Account, app_id: uuid.UUID | None) -> 
 
 async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
     """A database with what it says of itself, if it does so in time."""
-    addon, how, found = await run_in_threadpool(_known, services, caller, reference, service)
-    said = await facts(services, caller, reference, service)
-    return Shown(addon, how, said, found.protection, found.forked_from)
+    known = await run_in_threadpool(_known, services, caller, reference, service)
+    return replace(known, facts=await facts(services, caller, reference, service))
 
 
 async def facts(services: Services, caller: Account, reference: str, service: str) -> Mapping[str, Any]:
@@ -173,12 +177,23 @@ def _is_maintained(session: Session, addon: Addon) -> bool:
     return session.scalars(select(AddonChange.id).where(AddonChange.addon_id == addon.id, *pending)).first() is not None
 
 
-def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access, Database]:
+def _known(services: Services, caller: Account, reference: str, service: str) -> Shown:
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY)
         found, seen = database(session, addon), reach(session, caller, addon)
         name = data_services.DEFAULT if seen is None or data_services.DEFAULT in seen else min(seen)
-        return addon, access(services, found, store.credential(session, services.vault, addon.id, name=name)), found
+        used = store.credential(session, services.vault, store.holder(session, addon.id), name=name)
+        leader = session.get(Addon, found.leader_id) if found.leader_id else None
+        return Shown(
+            addon,
+            access(services, found, used),
+            {},
+            found.protection,
+            found.forked_from,
+            leader,
+            access(services, session.get_one(Database, leader.id), used) if leader else None,
+            [each.name for each in store.followers(session, addon.id)],
+        )
 
 
 def _ask(

@@ -162,7 +162,8 @@ def _own(session: Session, caller: Account, reference: str, what: str) -> Addon:
 def _seen(session: Session, caller: Account, addon: Addon) -> list[str]:
     databases.check_provisioned(addon)
     seen = databases.reach(session, caller, addon)
-    return [name for name in store.credential_names(session, addon.id) if seen is None or name in seen]
+    names = store.credential_names(session, store.holder(session, addon.id))
+    return [name for name in names if seen is None or name in seen]
 
 
 def _check_there(session: Session, caller: Account, addon: Addon, name: str) -> None:
@@ -182,15 +183,15 @@ def _find(services: Services, caller: Account, reference: str, name: str) -> Cre
 
 
 def _show(services: Services, session: Session, addon: Addon, name: str) -> CredentialObject:
-    found = databases.database(session, addon)
-    used = store.credential(session, services.vault, addon.id, name=name)
+    found, holder = databases.database(session, addon), store.holder(session, addon.id)
+    used = store.credential(session, services.vault, holder, name=name)
     users: list[UserObject] = [
         {
             "password": store.password(services.vault, each),
             "state": "active" if each.ends_at is None else "rotating",
             "user": each.username,
         }
-        for each in store.all_credentials(session, addon.id, name)
+        for each in store.all_credentials(session, holder, name)
     ]
     return {
         "credentials": users,

@@ -13,7 +13,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.databases import Shown
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_limits, data_services, protection
+from dynoform.domain import data_limits, data_services, followers, protection, standby
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
 from dynoform.errors import InvalidInputError
 
@@ -35,10 +35,10 @@ class DatabaseObject(TypedDict):
     created_at: str
     database_name: str
     database_user: str
-    following: None
+    following: str | None
     forked_from: str | None
     info: list[InfoLine]
-    leader: None
+    leader: str | None
     name: str
     plan: str
     resource_url: str
@@ -74,10 +74,10 @@ async def database_info(database: str, services: Use, caller: Caller) -> JSONRes
             "created_at": shown(addon.created_at),
             "database_name": found.access.database,
             "database_user": found.access.user,
-            "following": None,
+            "following": found.leader_access.postgres_url if found.leader_access else None,
             "forked_from": found.forked_from,
             "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
-            "leader": None,
+            "leader": found.leader.name if found.leader else None,
             "name": addon.name,
             "plan": addon.plan.name,
             "resource_url": found.access.postgres_url,
@@ -110,12 +110,26 @@ async def database_reset(database: str, services: Use, caller: Caller, body: Res
     return JSONResponse({"message": "Reset successful."})
 
 
-def _protection(found: Shown) -> dict[str, str]:
+@router.put("/client/v11/databases/{database}/unfollow", response_model=MessageObject)
+async def database_unfollow(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Have a follower become a database of its own."""
+    found = await databases.show(services, caller, database, POSTGRES)
+    if found.leader is None:
+        raise InvalidInputError(f"{found.addon.name} is not a follower")
+    await databases.perform(services, caller, database, POSTGRES, data_services.UNFOLLOW)
+    return JSONResponse({"message": f"{found.addon.name} no longer follows {found.leader.name}"})
+
+
+def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:
     """What can be had again, and what is wrong with it."""
+    if found.leader is not None:
+        behind = followers.behind(found.facts.get("behind"))
+        off = "Off: its leader has it"
+        return {"Following": found.leader.name, "Behind By": behind, "Continuous Protection": off}
     state = found.protection or {}
     first, last, alarm = state.get("earliest"), state.get("last"), state.get("alarm")
     lines = {
-        "Fork/Follow": "Fork alone" if first else "Available after the first backup",
+        "Fork/Follow": ("Available" if can_follow else "Fork alone") if first else "Available after the first backup",
         "Rollback": f"earliest from {_moment(first)}" if first else "Available after the first backup",
         "Continuous Protection": f"Off: {alarm}" if alarm else ("On" if first else "Begins with the first backup"),
     }
@@ -125,6 +139,8 @@ def _protection(found: Shown) -> dict[str, str]:
         lines["Restore Drill"] = f"{_moment(drill['at'])}, {'passed' if drill['passed'] else 'failed'}: {drill['says']}"
     if found.forked_from:
         lines["Forked From"] = found.forked_from
+    if found.followers:
+        lines["Followers"] = ", ".join(found.followers)
     return lines
 
 
@@ -136,8 +152,10 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     """What ``pg:info`` prints, in Heroku's order."""
     facts: dict[str, Any] = dict(found.facts)
     first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
+    if plan.has_standby:
+        first |= standby.lines(facts.get("standby"))
     last = {
-        **_protection(found),
+        **_protection(found, can_follow=followers.available(plan)),
         "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",
         "Region": "dynoform",
     }

@@ -73,6 +73,8 @@ async def link_create(database: str, body: NewLink, services: Use, caller: Calle
             if target.plan.service.provider != POSTGRES:
                 raise InvalidInputError("Data links lead to PostgreSQL alone")
             target = _own(session, caller, str(target.id))
+            if databases.database(session, target).leader_id is not None:
+                raise InvalidInputError(f"{target.name} is a follower: link its leader")
             if target.id == addon.id:
                 raise InvalidInputError("A database cannot be linked to itself")
             name = database_credentials.check_link(body.name or target.name.lower().replace("-", "_"))

@@ -18,7 +18,8 @@ from dynoform.domain import data_services, database_credentials, database_settin
 from dynoform.domain.data_services import POSTGRES
 from dynoform.domain.database_settings import SETTINGS, Value
 from dynoform.domain.permissions import Permission
-from dynoform.store.tables import Account
+from dynoform.store import databases as store
+from dynoform.store.tables import Account, Database
 
 router = APIRouter(tags=["databases"])
 
@@ -34,7 +35,7 @@ class SettingObject(TypedDict):
 
 @router.get("/postgres/v0/databases/{database}/config", response_model=dict[str, SettingObject])
 def database_settings_info(database: str, services: Use, caller: Caller) -> JSONResponse:
-    """All settings of a database."""
+    """All settings of a database; a follower has its leader's."""
     return JSONResponse(_show(_chosen(services, caller, database, Permission.DEPLOY)))
 
 
@@ -51,7 +52,8 @@ def _chosen(services: Services, caller: Account, reference: str, needs: Permissi
     with services.store.transaction() as session:
         addon = databases.find(session, caller, reference, POSTGRES, needs)
         database_credentials.check_plan(addon.plan.name, "perform this operation")
-        return databases.database(session, addon).settings
+        databases.database(session, addon)
+        return session.get_one(Database, store.holder(session, addon.id)).settings
 
 
 def _show(chosen: Mapping[str, Any] | None) -> dict[str, SettingObject]:

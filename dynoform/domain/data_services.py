@@ -26,6 +26,8 @@ POSTGRES_VERSION = "17"
 """Its major version."""
 POSTGRES_PORT = 5432
 """Inside a server's own container."""
+SERVERS, VOTERS = 2, 3
+"""What a database with a standby has: the two servers, and the members of etcd that know which of them is primary."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
 
@@ -38,6 +40,8 @@ MAINTAIN = "maintain"
 FAIL = "fail"
 PROTECT = "protect"
 RESET_STATISTICS = "reset_statistics"
+FOLLOW = "follow"
+UNFOLLOW = "unfollow"
 CREATE_CREDENTIAL = "create_credential"
 DESTROY_CREDENTIAL = "destroy_credential"
 REPAIR = "repair"
@@ -46,7 +50,7 @@ LINK = "link"
 UNLINK = "unlink"
 DIAGNOSE = "diagnose"
 OPERATIONS = (
-    ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS,
+    ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS, FOLLOW, UNFOLLOW,
     CREATE_CREDENTIAL, DESTROY_CREDENTIAL, REPAIR, POOL, LINK, UNLINK, DIAGNOSE,
 )  # fmt: skip
 """What can be done to a database besides making, changing and destroying it."""
@@ -120,6 +124,11 @@ class DataPlan:
         return self.name.startswith("essential")
 
     @property
+    def has_standby(self) -> bool:
+        """Whether a server is ready to take over from another one."""
+        return self.members > 1
+
+    @property
     def maximum_connections(self) -> int:
         """What the server has to take, with its own."""
         return self.connections + _RESERVED
@@ -131,6 +140,10 @@ PLANS: Mapping[str, tuple[DataPlan, ...]] = {
         DataPlan("essential-1", "Essential 1", "PostgreSQL 17, 10 GB, 20 connections", 384, 20, 10 * GIB, 64),
         DataPlan("essential-2", "Essential 2", "PostgreSQL 17, 32 GB, 40 connections", 512, 40, 32 * GIB, 128),
         DataPlan("standard-0", "Standard 0", "PostgreSQL 17, 64 GB, 120 connections", 1024, 120, 64 * GIB, 256),
+        DataPlan(
+            "premium-0", "Premium 0", "PostgreSQL 17, 64 GB, 120 connections, a standby", 1024, 120, 64 * GIB, 256,
+            members=SERVERS,
+        ),
     ),
     REDIS: (
         DataPlan("mini", "Mini", "Valkey 8, 25 MB, 20 connections", 64, 20, 25 * MIB, 25),

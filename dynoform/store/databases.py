@@ -26,17 +26,25 @@ from dynoform.store.tables import (
     RedisMember,
 )
 
-_KEY = "password"
+_KEY, _USER = "password", "user"
 _PORTS_LOCK = 0x706F727473  # "ports"
 """Of who chooses a port, until it is written down."""
 
 
 def place(
-    session: Session, addon_id: uuid.UUID, published: Collection[int] = (), like: uuid.UUID | None = None
+    session: Session,
+    addon_id: uuid.UUID,
+    published: Collection[int] = (),
+    like: uuid.UUID | None = None,
+    members: int = 0,
+    *,
+    follows: bool = False,
 ) -> Database:
-    """The add-on's database, which gets its port and its names when there is none.
+    """The add-on's database, which gets its ports and its names when there is none.
 
-    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names.
+    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names;
+    ``members`` is how many a database with a standby consists of, each of which gets two ports; ``follows`` says
+    whether it is to stay as the one is that it is like.
 
     Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first;
     ``NotFoundError`` when there is no such add-on to be like.
@@ -44,13 +52,15 @@ def place(
     found = session.get(Database, addon_id)
     if found is None:
         taken = taken_ports(session) | {*published}
-        source, port = _source(session, like), data_services.free_port(taken)
+        source, ports = _source(session, like), _ports(taken, 1 + 2 * members)
         found = Database(
             addon_id=addon_id,
-            port=port,
+            port=ports[0],
+            member_ports=[ports[index : index + 2] for index in range(1, len(ports), 2)] or None,
             name=source.name if source else data_services.new_name("d"),
             owner=source.owner if source else data_services.new_name("o"),
-            forked_from=session.get_one(Addon, source.addon_id).name if source else None,
+            forked_from=session.get_one(Addon, source.addon_id).name if source and not follows else None,
+            leader_id=source.addon_id if source and follows else None,
         )
         session.add(found)
         session.flush()
@@ -60,12 +70,20 @@ def place(
 def taken_ports(session: Session) -> set[int]:
     """Ports that databases and clusters have. Whoever takes another has this to himself until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_PORTS_LOCK)))
-    brokers = session.scalars(select(KafkaCluster.ports))
+    own = [*session.scalars(select(KafkaCluster.ports)), *session.scalars(select(Database.member_ports))]
     members = session.execute(select(RedisMember.port, RedisMember.sentinel_port))
     pools = session.scalars(select(Database.pool_port).where(Database.pool_port.is_not(None)))
-    own = {*session.scalars(select(Database.port)), *(port for port in pools if port is not None)}
-    pairs = [*(pair for ports in brokers for pair in ports), *members]
-    return own | {port for pair in pairs for port in pair}
+    singles = {*session.scalars(select(Database.port)), *(port for port in pools if port is not None)}
+    pairs = [*(pair for ports in own for pair in ports or ()), *members]
+    return singles | {port for pair in pairs for port in pair}
+
+
+def _ports(taken: Collection[int], count: int) -> list[int]:
+    """So many ports that nobody has."""
+    found: list[int] = []
+    for _ in range(count):
+        found.append(data_services.free_port({*taken, *found}))
+    return found
 
 
 def credential(
@@ -118,6 +136,29 @@ def rotated(
         ending = *mine, DatabaseCredential.ends_at.is_not(None)
         session.execute(update(DatabaseCredential).where(*ending).values(ends_at=moment))
     return _new(session, vault, addon_id, identifier, secret, name)
+
+
+def replication(session: Session, vault: Vault, addon_id: uuid.UUID) -> tuple[str, str]:
+    """User and password that a follower follows by, made when there are none."""
+    found = session.get_one(Database, addon_id)
+    if found.replication is None:
+        made = {_USER: data_services.new_name("f"), _KEY: data_services.new_password()}
+        found.replication = vault.encrypt(addon_id, made)
+        session.flush()
+    kept = vault.decrypt(addon_id, found.replication)
+    return kept[_USER], kept[_KEY]
+
+
+def followers(session: Session, addon_id: uuid.UUID) -> Sequence[Addon]:
+    """The add-ons that follow this one's database."""
+    mine = select(Addon).join(Database, Database.addon_id == Addon.id).where(Database.leader_id == addon_id)
+    return session.scalars(mine.where(Addon.state == addons.PROVISIONED).order_by(Addon.created_at)).unique().all()
+
+
+def holder(session: Session, addon_id: uuid.UUID) -> uuid.UUID:
+    """The add-on whose credentials a database has: a follower has its leader's."""
+    found = session.get(Database, addon_id)
+    return found.leader_id if found is not None and found.leader_id is not None else addon_id
 
 
 def cipher(session: Session, vault: Vault, addon_id: uuid.UUID) -> str:
@@ -266,7 +307,8 @@ def _look(session: Session, moment: datetime) -> None:
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, ~busy.exists())
+        .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, Database.leader_id.is_(None))
+        .where(~busy.exists())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )

@@ -33,6 +33,12 @@ class Database(Base):
     """When to look at the repository again; None for a database without."""
     drill_at: Mapped[datetime | None]
     """When its latest backup is to be restored for a trial; None before there is one."""
+    member_ports: Mapped[list[Any] | None]
+    """Of one with a standby: two ports for each server, then for each member of etcd; None of a single server."""
+    leader_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("addons.id", ondelete="SET NULL"))
+    """Of a follower: the add-on whose database it follows, whose credentials it has."""
+    replication: Mapped[bytes | None]
+    """Of a follower: as whom it follows, encrypted; None of one that never did, or does no longer."""
     forked_from: Mapped[str | None] = mapped_column(String(256))
     """The name of the database that it was made from."""
     settings: Mapped[dict[str, Any] | None]
