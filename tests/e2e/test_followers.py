@@ -12,7 +12,7 @@ from tests.e2e.test_databases import connect, left_behind
 from tests.heroku.invocations import covers
 from tests.heroku_cli import HerokuCLI
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "followers-test"
 
 

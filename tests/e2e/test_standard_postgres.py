@@ -1,6 +1,8 @@
 """What a standard database has besides, by the real CLI, on the running platform: credentials, a pool, settings …"""
 
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,14 +11,15 @@ import psycopg
 import pytest
 
 from tests import heroku_cli
-from tests.e2e.conftest import Platform, eventually
+from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident
 from tests.heroku.invocations import covers
 from tests.heroku_cli import HerokuCLI
+from tests.standby import Servers
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "std-test"
-DATABASE, OTHER = "std-test-db", "std-test-other"
+DATABASE, OTHER, PREMIUM = "std-test-db", "std-test-other", "std-test-premium"
 FROM_A_DYNO = """
 import os, psycopg
 with psycopg.connect(os.environ['DATABASE_URL'], sslmode='require', connect_timeout=10) as database:
@@ -51,6 +54,7 @@ def config(platform: Platform) -> dict[str, str]:
     return dict(platform.api.get(f"/apps/{APP}/config-vars").raise_for_status().json())
 
 
+@pytest.mark.chaos
 @covers(
     "pg:credentials DATABASE -a myapp",
     "pg:credentials:url DATABASE -n ro -a myapp",
@@ -119,8 +123,7 @@ def test_a_pool_lets_many_clients_in_on_few_connections(
     attached = heroku(f"pg:connection-pooling:attach DATABASE -a {APP}").text
     assert f"Enabling Connection Pooling on {DATABASE} to {APP}... done" in attached
     assert f"Setting DATABASE_CONNECTION_POOL config vars and restarting {APP}... done, v" in attached
-    found = eventually(lambda: "DATABASE_CONNECTION_POOL_URL" in (now := config(platform)) and now, 60, "the pool")
-    server, pool = found["DATABASE_URL"], found["DATABASE_CONNECTION_POOL_URL"]
+    server, pool = addresses(platform)
     assert urlsplit(pool).port != urlsplit(server).port and urlsplit(pool).username == urlsplit(server).username
     trust = {"sslmode": "verify-full", "sslrootcert": platform.environment["DYNOFORM_CA"]}
 
@@ -137,9 +140,83 @@ def test_a_pool_lets_many_clients_in_on_few_connections(
     size = resident(container(platform, f"{database}-pool"))
     with capsys.disabled():
         print(f"\npool: {size:.1f} MiB after 200 clients, on {count} connections")
+    assert "SASL authentication failed" in refusal(pool.replace(str(urlsplit(pool).password), "p" + "0" * 64))
+    for user in ("postgres", "dynoform_pool"):
+        assert "authentication failed" in refusal(pool, user=user)
+
+
+def addresses(platform: Platform) -> tuple[str, str]:
+    """Where the server is, and its pool."""
+    found = eventually(lambda: "DATABASE_CONNECTION_POOL_URL" in (now := config(platform)) and now, 60, "the pool")
+    return found["DATABASE_URL"], found["DATABASE_CONNECTION_POOL_URL"]
+
+
+@pytest.mark.chaos
+def test_a_pool_knows_of_rotations_outlives_its_server_and_goes_with_its_last_attachment(
+    heroku: HerokuCLI, platform: Platform, database: str
+) -> None:
+    if "DATABASE_CONNECTION_POOL_URL" not in config(platform):
+        heroku(f"pg:connection-pooling:attach DATABASE -a {APP}")
+    _, pool = addresses(platform)
     dyno = ["run", "-a", "python", "--no-tty", "--exit-code", "-e", f"DATABASE_URL={pool}", "--", "python3", "-c"]
     assert "found 42" in heroku(" ".join([*dyno, f'"{FROM_A_DYNO}"'])).text
-    assert "SASL authentication failed" in refusal(pool.replace(str(urlsplit(pool).password), "p" + "0" * 64))
+
+    # A rotation is known at once, and who is in stays in; so does whoever waits for a server that starts anew.
+    with connect(pool, prepare_threshold=None) as client:
+        heroku(f"pg:credentials:rotate DATABASE -a {APP} --confirm {APP}")
+        rotated = config(platform)["DATABASE_CONNECTION_POOL_URL"]
+        assert rotated != pool
+        assert answers(rotated) and answers(pool)
+        assert client.execute("SELECT 1").fetchone() == (1,)
+    container(platform, database).kill()
+    eventually(lambda: answers(rotated), 60, "the pool has its server again")
+
+    # It is gone with its last attachment.
+    heroku(f"addons:detach DATABASE_CONNECTION_POOL -a {APP}")
+    eventually(lambda: container(platform, f"{database}-pool") is None, 90, "the pool is gone")
+    assert not answers(rotated)
+    assert "DATABASE_CONNECTION_POOL_URL" not in config(platform)
+    names = [each.name for each in platform.engine.services.list(filters={"label": f"dynoform.addon={database}"})]
+    assert names == [f"{STACK}_addon-{database}"]
+
+
+@pytest.mark.chaos
+def test_a_pool_before_a_standby_leads_to_whichever_is_primary(
+    heroku: HerokuCLI, platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heroku(f"addons:create heroku-postgresql:premium-0 -a {APP} --name {PREMIUM} --as PREMIUM --wait", seconds=180)
+    made = platform.api.get(f"/apps/{APP}/addons/{PREMIUM}").raise_for_status().json()
+    servers = Servers(platform.engine, f"{STACK}_addon-{made['id']}")
+    servers.wait_ready()
+    heroku(f"pg:credentials:create PREMIUM -n reads -a {APP}")
+    heroku(f"pg:connection-pooling:attach PREMIUM -a {APP} --as PREMIUM_POOL", seconds=180)
+    pool = eventually(lambda: config(platform).get("PREMIUM_POOL_URL"), 120, "the pool")
+    heroku(f"pg:settings:log-statement PREMIUM all -a {APP}")
+
+    def found() -> Any:
+        try:
+            with connect(pool) as client:
+                return client.execute("SELECT answer FROM kept").fetchone()
+        except psycopg.Error:
+            return None
+
+    with connect(pool) as client:
+        client.execute("CREATE EXTENSION pg_stat_statements")
+        client.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    with connect(config(platform)["PREMIUM_URL"]) as mine:
+        mine.execute("SELECT 4712")
+
+    def lines() -> str:
+        return heroku(f"logs -p postgres -n 1500 -a {APP}").out
+
+    eventually(lambda: "SELECT 4712" in lines(), 60, "what the primary says is in the app's log")
+    servers.wait_ready()
+    with servers.killed(servers.primary()):
+        began = time.monotonic()
+        eventually(lambda: found() == (42,), 60, "the other server answers by the pool")
+        with capsys.disabled():
+            print(f"\nfailover by a pool: {time.monotonic() - began:.1f} s")
+    heroku(f"addons:destroy {PREMIUM} -a {APP} --confirm {APP}", seconds=180)
 
 
 SETTINGS = {
@@ -161,6 +238,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.chaos
 @covers(
     "pg:settings -a myapp",
     "pg:settings:log-lock-waits -a myapp",
@@ -194,11 +272,20 @@ def test_settings_are_set_and_what_they_log_is_in_the_apps_log(heroku: HerokuCLI
         assert mine.execute("SHOW log_min_duration_statement").fetchone() == ("0",)
 
 
+@pytest.mark.chaos
 @covers(
     "pg:outliers -a myapp",
+    "pg:outliers --reset -a myapp",
     "pg:calls -a myapp",
     "pg:bloat -a myapp",
     "pg:vacuum-stats -a myapp",
+    "pg:blocking -a myapp",
+    "pg:ps -a myapp",
+    "pg:locks -a myapp",
+    "pg:kill 1 --force -a myapp",
+    "pg:stats-reset -a myapp",
+    "pg:diagnose -a myapp",
+    "pg:diagnose DATABASE --json -a myapp",
     "pg:extensions -a myapp",
 )
 def test_reports_show_what_a_database_is_at(heroku: HerokuCLI, platform: Platform) -> None:
@@ -214,12 +301,41 @@ def test_reports_show_what_a_database_is_at(heroku: HerokuCLI, platform: Platfor
         mine.execute("CREATE TABLE held AS SELECT generate_series(1, 1000) AS a")
         for _ in range(25):
             mine.execute("SELECT count(*) FROM held WHERE a > 500")
-    outliers, *_ = heroku.each(
-        f"pg:outliers -a {APP}", f"pg:calls -a {APP}", f"pg:bloat -a {APP}", f"pg:vacuum-stats -a {APP}"
+    outliers, calls, bloat, vacuum = heroku.each(
+        f"pg:outliers -n 100 -a {APP}", f"pg:calls -a {APP}", f"pg:bloat -a {APP}", f"pg:vacuum-stats -a {APP}"
     )
-    assert "prop_exec_time" in outliers.text
+    assert "SELECT count(*) FROM held WHERE a >" in outliers.text and "prop_exec_time" in outliers.text
+    assert any("25" in row for row in calls.table)
+    assert "waste" in bloat.text and any("held" in row for row in vacuum.table)
+    heroku(f"pg:outliers --reset -a {APP}")
+    assert "WHERE a >" not in heroku(f"pg:outliers -a {APP}").text
+
+    with psycopg.connect(url) as holds, connect(url) as waits, ThreadPoolExecutor(1) as pool:
+        holds.execute("UPDATE held SET a = 0 WHERE a = 1")
+        asleep = pool.submit(waits.execute, "UPDATE held SET a = 2 WHERE a = 1")
+        waiting, holding = str(waits.info.backend_pid), str(holds.info.backend_pid)
+        with connect(url) as sees:
+            blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            eventually(lambda: sees.execute(blocked).fetchone() == (1,), 20, "one waits for the other")
+        blocking, running, locks = heroku.each(f"pg:blocking -a {APP}", f"pg:ps -a {APP}", f"pg:locks -a {APP}")
+        assert any(waiting in row and holding in row for row in blocking.table)
+        assert any(waiting in row for row in running.table) and any(holding in row for row in locks.table)
+        heroku(f"pg:kill {waiting} --force -a {APP}")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            asleep.result(10)
+    assert "Stats reset successful." in heroku(f"pg:stats-reset -a {APP}").text
+
+    with connect(url) as mine:
+        mine.execute("CREATE UNLOGGED TABLE fast (a int)")
+    report = heroku(f"pg:diagnose -a {APP}").text
+    assert f"for {APP}::DATABASE_URL available for one month after creation on 20" in report
+    assert "YELLOW: Unlogged Tables Table public.fast" in report and "GREEN: Connection Count" in report
+    assert '"name": "Unlogged Tables"' in heroku(f"pg:diagnose DATABASE --json -a {APP}").text
+    (word, *_) = [each for each in report.split() if each.count("-") == 4]
+    assert f"Report {word} for {APP}::DATABASE_URL" in heroku(f"pg:diagnose {word} -a {APP}").text
 
 
+@pytest.mark.chaos
 @covers(
     "pg:links -a myapp",
     "pg:links:create HEROKU_POSTGRESQL_PINK DATABASE -a myapp",
@@ -239,13 +355,14 @@ def test_a_data_link_has_the_tables_of_another_database(heroku: HerokuCLI, platf
     heroku(f"pg:links:destroy DATABASE std_test_other -a {APP} --confirm {APP}")
     assert "std_test_other" not in heroku(f"pg:links -a {APP}").text
 
-    # Another database's password is of no use here.
+    # Another database's password is of no use here, nor is it by the address of a pool that leads here.
     theirs_url = urlsplit(config(platform)["OTHER_URL"])
     mine_url = config(platform)["DATABASE_URL"]
     assert "password authentication failed" in refusal(mine_url, user=theirs_url.username, password=theirs_url.password)
     heroku(f"addons:destroy {OTHER} -a {APP} --confirm {APP}")
 
 
+@pytest.mark.chaos
 @covers(
     "data:maintenances -a myapp",
     "data:maintenances:info DATABASE -a myapp",
@@ -256,7 +373,7 @@ def test_a_data_link_has_the_tables_of_another_database(heroku: HerokuCLI, platf
     "data:maintenances:window:update DATABASE sunday 13:30 -a myapp",
     "pg:upgrade:wait DATABASE -a myapp",
 )
-def test_maintenance_is_run_and_has_its_window(heroku: HerokuCLI, platform: Platform) -> None:
+def test_maintenance_and_upgrades_say_how_things_are(heroku: HerokuCLI, platform: Platform) -> None:
     info = heroku(f"data:maintenances:info DATABASE -a {APP}").text
     assert "status: none" in info and f"addon_name: {DATABASE}" in info and "window: any time" in info
     updated = heroku(f"data:maintenances:window:update DATABASE sunday 13:30 -a {APP}").text
@@ -273,3 +390,55 @@ def test_maintenance_is_run_and_has_its_window(heroku: HerokuCLI, platform: Plat
     assert f"{DATABASE} DATABASE" in listed and "Sundays 13:30 to 17:30 UTC completed" in listed
 
     assert "no upgrade in progress" in heroku(f"pg:upgrade:wait DATABASE -a {APP}").text
+    newest = f"{DATABASE} has PostgreSQL 17 already, there is no newer version. Minor updates come by maintenance:"
+    for what in ("prepare", "dryrun", "run"):
+        assert newest in heroku(f"pg:upgrade:{what} DATABASE -a {APP} --confirm {APP}", code=2).text
+    older = heroku(f"pg:upgrade:run DATABASE --version 16 -a {APP} --confirm {APP}", code=2).text
+    assert "PostgreSQL 16 is not there: version 17 is the only one" in older
+    cancelled = heroku(f"pg:upgrade:cancel DATABASE -a {APP} --confirm {APP}", code=2).text
+    assert f"{DATABASE} has no upgrade scheduled: there is nothing to cancel" in cancelled
+
+
+@pytest.mark.chaos
+def test_a_minor_patch_is_a_short_outage(
+    heroku: HerokuCLI, platform: Platform, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The platform's image is another one: maintenance replaces the server, which shuts down and starts."""
+    before = container(platform, database)
+    image = before.image.tags[0]
+    patched = f"{image.rpartition(':')[0]}:patched"
+    platform.engine.images.get(image).tag(patched)
+    _told_to_use(patched)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            ran = pool.submit(heroku, f"data:maintenances:run DATABASE --wait --confirm {APP} -a {APP}")
+            outage = longest_pause(config(platform)["DATABASE_URL"], ran.done)
+            ran.result()
+        assert container(platform, database).attrs["Config"]["Image"] == patched
+    finally:
+        _told_to_use(image)
+    with capsys.disabled():
+        print(f"\nminor patch: no write for {outage:.1f} s")
+    assert outage < 5
+
+
+def _told_to_use(image: str) -> None:
+    words = ["docker", "service", "update", "--quiet", "--env-add", f"DYNOFORM_POSTGRES_IMAGE={image}"]
+    subprocess.run([*words, f"{STACK}_databases"], check=True, capture_output=True, timeout=120)
+
+
+def longest_pause(url: str, is_over: Callable[[], bool]) -> float:
+    """Seconds between two acknowledged writes, of a client that connects again each time; at most."""
+    with connect(url) as first:
+        first.execute("CREATE TABLE IF NOT EXISTS writes (at timestamptz)")
+    last, longest = time.monotonic(), 0.0
+    while not is_over():
+        try:
+            with psycopg.connect(url, autocommit=True, connect_timeout=1) as client:
+                while not is_over():
+                    client.execute("INSERT INTO writes VALUES (now())")
+                    longest, last = max(longest, time.monotonic() - last), time.monotonic()
+                    time.sleep(0.01)
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    return longest

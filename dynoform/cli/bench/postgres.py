@@ -69,8 +69,8 @@ def _run(bench: Bench, how: str, times: int) -> Mapping[str, Any]:
             json.dump({**told, "how": how, "times": times}, file)
         environ = {"BENCH_RESULT": str(result), "BENCH_POSTGRES": str(told_in)}
         bench.dynoform("test", "-q", "-m", "bench", LOAD, environ=environ)
-        found = _taken[bench.stack.name, how] = json.loads(result.read_text(encoding="utf-8"))
-    return found
+        _taken[bench.stack.name, how] = json.loads(result.read_text(encoding="utf-8"))
+    return _taken[bench.stack.name, how]
 
 
 @contextmanager
