@@ -19,6 +19,7 @@ from dynoform.domain import maintenance
 from dynoform.domain.data_services import MAINTAINED_EVERY, NAMES
 from dynoform.domain.database_credentials import POOLING
 from dynoform.journal import Journal
+from dynoform.store.channels import ADDON_WORK
 from dynoform.store.driver import connection_arguments
 
 PORTION_SECONDS = 10.0
@@ -26,8 +27,6 @@ STOP_SECONDS = 8.0
 SWEEP_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 """After a shift that was started: one that ends at once is not started anew all the time."""
-_CHANNEL = "addon_work"
-"""As ``dynoform.store.session`` calls it: that has the object mapper with it."""
 _WORK = """
     SELECT EXISTS (
         SELECT FROM addon_changes c
@@ -121,7 +120,7 @@ def looks(configuration: Configuration, journal: Journal, is_due: Callable[[], b
     while True:
         try:
             with psycopg.connect(**connection_arguments(configuration, "databases")) as connection:
-                connection.execute(f"LISTEN {_CHANNEL}")
+                connection.execute(f"LISTEN {ADDON_WORK}")
                 while True:
                     row = connection.execute(_WORK, {**_ASKED, **_moment(), "sweep": is_due()}).fetchone()
                     failures = 0

@@ -17,6 +17,7 @@ import psycopg
 
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
+from dynoform.store.channels import DEPLOYS, JOBS
 from dynoform.store.driver import connection_arguments
 from dynoform.store.job_queue import WAITS
 
@@ -26,8 +27,6 @@ _STOP_SECONDS = 8.0
 _SWEEP_SECONDS = 600.0
 _FIRST_GRAB = 0.2
 _MOST = 4
-_JOBS, _DEPLOYS = "jobs", "deploys"
-"""Channels, as ``dynoform.store.session`` calls them: that has the object mapper with it."""
 
 
 class Shifts:
@@ -97,7 +96,7 @@ def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> It
     while True:
         try:
             with psycopg.connect(**connection_arguments(configuration, "builder")) as connection:
-                for channel in (_JOBS, _DEPLOYS):
+                for channel in (JOBS, DEPLOYS):
                     connection.execute(f"LISTEN {channel}")
                 soon = False
                 while True:
@@ -105,7 +104,7 @@ def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> It
                     failures = 0
                     yield bool(row and row[0]) or (soon and not shifts.any)
                     heard = connection.notifies(timeout=_PORTION, stop_after=1)
-                    soon = _DEPLOYS in [each.channel for each in heard]
+                    soon = DEPLOYS in [each.channel for each in heard]
                     if shifts.any:
                         time.sleep(_FIRST_GRAB)  # it hears the same, and may have waited for it
         except psycopg.Error as error:

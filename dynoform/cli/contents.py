@@ -22,6 +22,7 @@ _FRESH = "dynoform_restored"
 _PLACE = "/data"
 _SECONDS = 3600
 _STOP_SECONDS = 90
+_MOST_SAID = 2000
 _STDOUT = 1
 _WHOLE = (".",)
 _INDEX = ("./backup/db/backup.info", "./backup/db/backup.info.copy")
@@ -52,19 +53,11 @@ def read(engine: Engine, stack: str, volume: str, part: Sequence[str]) -> Iterat
     """A part of a volume's content as a tar stream. Raises `DynoformError` with what ``tar`` complained about."""
     # Files that come, go or grow meanwhile are no error: what the store knew before is there already.
     words = ["tar", "--create", f"--directory={_PLACE}", "--ignore-failed-read", "--warning=none", *part]
-    api, said = engine.client.api, b""
+    api, said = engine.client.api, bytearray()
     with _beside(engine, stack, volume, "ro", words) as container:
         connection = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
-        try:
-            api.start(container)
-            getattr(connection, "_sock", connection).settimeout(_SECONDS)
-            for kind, data in frames_iter(connection, tty=False):
-                if kind == _STDOUT:
-                    yield data
-                else:
-                    said = (said + data)[-2000:]
-        finally:
-            _hang_up(connection)
+        api.start(container)
+        yield from _output(connection, said)
         code = int(api.wait(container)["StatusCode"])
     if code > 1:  # 1: a file changed while it was read
         raise DynoformError(f"volume {volume}", f"could not be read: {_words(said, code)}", "run it again")
@@ -90,19 +83,10 @@ def schema(engine: Engine, stack: str) -> str:
 
 def dump(engine: Engine, stack: str) -> Iterator[bytes]:
     """The store's database, as `pg_restore` reads it. Raises `DynoformError` with what `pg_dump` complained about."""
-    api, said = engine.client.api, b""
+    api, said = engine.client.api, bytearray()
     words = ["pg_dump", "--format=custom", "--compress=none", "--dbname", STORE]
     program = api.exec_create(_store(engine, stack), words, user="postgres")["Id"]
-    connection = api.exec_start(program, socket=True)
-    try:
-        getattr(connection, "_sock", connection).settimeout(_SECONDS)
-        for kind, data in frames_iter(connection, tty=False):
-            if kind == _STDOUT:
-                yield data
-            else:
-                said = (said + data)[-2000:]
-    finally:
-        _hang_up(connection)
+    yield from _output(api.exec_start(program, socket=True), said)
     _check("pg_dump", api.exec_inspect(program)["ExitCode"], said)
 
 
@@ -195,13 +179,27 @@ def _psql(engine: Engine, container: str, *statements: str) -> None:
         _check("psql", api.exec_inspect(program)["ExitCode"], said)
 
 
-def _check(program: str, code: int, said: bytes) -> None:
+def _check(program: str, code: int, said: bytes | bytearray) -> None:
     if code:
         raise DynoformError(f"{program} in the platform's store", _words(said, code), "mend that, then run it again")
 
 
-def _words(said: bytes, code: int) -> str:
+def _words(said: bytes | bytearray, code: int) -> str:
     return " ".join(said.decode(errors="replace").split())[-400:] or f"exit code {code}"
+
+
+def _output(connection: Any, said: bytearray) -> Iterator[bytes]:
+    """What a program writes to its standard output; the end of what it complains about is left in ``said``."""
+    try:
+        getattr(connection, "_sock", connection).settimeout(_SECONDS)
+        for kind, data in frames_iter(connection, tty=False):
+            if kind == _STDOUT:
+                yield data
+            else:
+                said += data
+                del said[:-_MOST_SAID]
+    finally:
+        _hang_up(connection)
 
 
 def _hang_up(connection: Any) -> None:
