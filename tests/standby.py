@@ -5,11 +5,10 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import docker
@@ -132,7 +131,7 @@ class Servers:
         return Inside(self.container(number), database)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Inside:
     """A client beside a server, whom nothing cuts off from it: writes numbers as long as that takes them.
 
@@ -141,28 +140,26 @@ class Inside:
 
     container: Any
     database: str
-    acknowledged: list[tuple[int, float]] = field(default_factory=list)
-    """Number, and when the answer came."""
 
     def __enter__(self) -> Self:
-        made = "DROP TABLE IF EXISTS inside; CREATE TABLE inside (number int)"
+        made = "DROP TABLE IF EXISTS inside; CREATE TABLE inside (number int); GRANT SELECT ON inside TO PUBLIC"
         code, said = self.container.exec_run([*_PSQL, self.database, "-c", made], user="postgres")
         assert code == 0, said.decode()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self.container.exec_run(["bash", "-c", "rm -f /tmp/enough; : >/tmp/inside"], user="postgres")
+        words = ["bash", "-c", _INSIDE, "inside", *_PSQL, self.database]
+        self.container.exec_run(words, user="postgres", detach=True)
         return self
 
     def __exit__(self, *exception: object) -> None:
         with suppress(docker.errors.APIError):
             self.container.exec_run(["touch", "/tmp/enough"], user="postgres")  # noqa: S108 - the container's own
-        self._thread.join(30)
 
-    def _work(self) -> None:
-        words = ["bash", "-c", _INSIDE, "inside", *_PSQL, self.database]
-        with suppress(docker.errors.APIError):
-            _, lines = self.container.exec_run(words, user="postgres", stream=True)
-            for part in lines:
-                self.acknowledged += [(int(number), time.monotonic()) for number in part.split()]
+    def acknowledged(self) -> list[tuple[int, float]]:
+        """Numbers, and when the answers came, by the clock."""
+        code, said = self.container.exec_run(["cat", "/tmp/inside"], user="postgres")  # noqa: S108 - as above
+        assert code == 0, said.decode()
+        rows = [line.split() for line in said.decode().splitlines()]
+        return [(int(number), float(at)) for number, at in rows]
 
 
 VOTERS = ("etcd-1", "etcd-2", "etcd-3")
@@ -170,10 +167,9 @@ _PSQL = ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d")
 _INSIDE = """
 for ((number = 1; ; number++)); do
   [[ ! -e /tmp/enough ]] || break
-  said=$("$@" -c "INSERT INTO inside VALUES ($number)" 2>&1) && [[ -z $said ]] && echo "$number"
+  said=$("$@" -c "INSERT INTO inside VALUES ($number)" 2>&1) && [[ -z $said ]] && echo "$number $(date +%s.%N)"
   sleep 0.02
-done
-rm -f /tmp/enough
+done >/tmp/inside
 """
 _PATRONI = re.compile(r"\S*python3? \S*/patroni ")
 _NOT_LOOPBACK = (["INPUT", "!", "--in-interface", "lo"], ["OUTPUT", "!", "--out-interface", "lo"])

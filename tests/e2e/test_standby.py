@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from tests import heroku_cli
 from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import STACK, Platform, eventually
-from tests.e2e.test_database_protection import info, look
-from tests.e2e.test_databases import left_behind, refusal, resident
+from tests.e2e.test_database_protection import brought, info
+from tests.e2e.test_databases import answers, left_behind, refusal, resident
 from tests.heroku_cli import HerokuCLI
 from tests.standby import Servers
 
@@ -120,28 +121,44 @@ def test_a_killed_primary_and_a_handover_lose_nothing_and_change_no_config_var(
 def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     cli: HerokuCLI, platform: Platform, addon: dict[str, Any], servers: Servers, url: str
 ) -> None:
-    before = servers.primary()
-    servers.ask(before, "switchover")
-    servers.wait(lambda: servers.primary() == 3 - before, 60, "the other one is primary")
+    eventually(lambda: info(platform, addon)["Rollback"].startswith("earliest from "), 90, "the first backup is there")
     with connect(url) as database:
-        database.execute("CREATE TABLE IF NOT EXISTS kept (number int)")
-        database.execute("INSERT INTO kept VALUES (1)")
-    kept = int(info(platform, addon).get("Last Backup", ", 0 kept").split(", ")[1].split()[0])
-    look(platform)
-    eventually(
-        lambda: int(info(platform, addon).get("Last Backup", ", 0 kept").split(", ")[1].split()[0]) > kept,
-        90,
-        "another server's changes have a backup of their own",
-    )
-    assert info(platform, addon)["Continuous Protection"] == "On"
+        database.execute("CREATE TABLE kept AS SELECT 1 AS number")
+        (at,) = database.execute("SELECT date_trunc('second', clock_timestamp()) + interval '1 s'").fetchone() or (
+            None,
+        )
+    assert isinstance(at, datetime)
+    time.sleep(2)
+    before = servers.primary()
+    with servers.killed(before):
+        servers.wait(lambda: servers.primary() == 3 - before, 60, "the other one is primary")
+        servers.wait(lambda: answers(url), 10, "its address leads there")
+        with connect(url) as database:
+            database.execute("INSERT INTO kept VALUES (2)")
+        kept = backups(platform, addon)
+        brought(platform, lambda: backups(platform, addon) > kept, 120, "the new primary has a backup of its own")
+        assert info(platform, addon)["Continuous Protection"] == "On"
+        cli(f"pg:credentials:rotate DATABASE -a {APP} --confirm {APP}")
+        rotated = config(platform)["DATABASE_URL"]
+        assert rotated != url
+        with connect(rotated) as database:
+            assert database.execute("SELECT count(*) FROM kept").fetchone() == (2,)
+        cli(f"pg:backups:capture -a {APP}")
     servers.wait_ready()
-    cli(f"pg:credentials:rotate DATABASE -a {APP} --confirm {APP}")
-    rotated = platform.api.get(f"/apps/{APP}/config-vars").json()["DATABASE_URL"]
-    assert rotated != url
-    with connect(rotated) as database:
-        assert database.execute("SELECT count(*) FROM kept").fetchone() == (1,)
-    cli(f"pg:backups:capture -a {APP}")
-    cli(f"addons:create heroku-postgresql:standard-0 -a {APP} --as COPY --wait -- --fork DATABASE", seconds=180)
-    with connect(platform.api.get(f"/apps/{APP}/config-vars").json()["COPY_URL"]) as copy:
-        assert copy.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+    words = f"addons:create heroku-postgresql:standard-0 -a {APP} --wait"
+    cli(f"{words} --as COPY -- --fork DATABASE", seconds=180)
+    with connect(config(platform)["COPY_URL"]) as copy:
+        assert copy.execute("SELECT count(*) FROM kept").fetchone() == (2,)
         assert copy.execute("SHOW default_text_search_config").fetchone() == ("pg_catalog.english",)
+    cli(f"{words} --as BACK -- --rollback DATABASE --to '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'", seconds=180)
+    with connect(config(platform)["BACK_URL"]) as back:
+        assert back.execute("SELECT number FROM kept").fetchall() == [(1,)], "as the old primary had it"
+
+
+def backups(platform: Platform, addon: dict[str, Any]) -> int:
+    """How many the repository has."""
+    return int(info(platform, addon).get("Last Backup", ", 0 kept").split(", ")[1].split()[0])
+
+
+def config(platform: Platform) -> dict[str, str]:
+    return dict(platform.api.get(f"/apps/{APP}/config-vars").raise_for_status().json())

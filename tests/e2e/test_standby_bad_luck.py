@@ -70,9 +70,8 @@ def test_a_primary_that_is_killed_and_comes_back_at_once(
         print(f"\nkilled, and started again by Swarm: {writer.outage(began):.1f} s; ", end="")
 
 
-@pytest.mark.parametrize("run", range(3))
 def test_a_primary_that_is_killed_and_stays_away(
-    writer: Writer, servers: Servers, run: int, capsys: pytest.CaptureFixture[str]
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, began = servers.primary(), time.monotonic()
     with servers.killed(old):
@@ -93,21 +92,22 @@ def test_a_primary_that_lives_on_unheard_acknowledges_nothing_beside_the_new_one
 ) -> None:
     old, database = servers.primary(), urlsplit(writer.url).path[1:]
     with servers.inside(old, database) as inside:
-        eventually(lambda: len(inside.acknowledged) > 10, 30, "rows are acknowledged beside the primary")
+        eventually(lambda: len(inside.acknowledged()) > 50, 30, "rows are acknowledged beside the primary")
         with misfortune(servers, old):
             began = time.monotonic()
             servers.wait(lambda: servers.ask(3 - old, "primary") is not None, 60, "the other one is primary")
-            taken = time.monotonic()
+            taken = time.time()
             outage = taken_over(writer, servers, old, began)
             time.sleep(3)
         servers.wait(lambda: any(each["role"] == "sync_standby" for each in servers.members()), 120, "it is a standby")
         assert servers.primary() == 3 - old
-    late = [number for number, at in inside.acknowledged if at > taken]
+    acknowledged = inside.acknowledged()
+    late = [number for number, at in acknowledged if at > taken]
     with connect(writer.url) as found:
         there = {number for (number,) in found.execute("SELECT number FROM inside").fetchall()}
-    lost = [number for number, _ in inside.acknowledged if number not in there]
+    lost = [number for number, _ in acknowledged if number not in there]
     with capsys.disabled():
-        print(f"\n{misfortune.__name__}: {outage:.1f} s, {len(inside.acknowledged)} acknowledged beside it; ", end="")
+        print(f"\n{misfortune.__name__}: {outage:.1f} s, {len(acknowledged)} acknowledged beside it; ", end="")
     assert (late, lost) == ([], [])
 
 

@@ -69,7 +69,7 @@ def _run(bench: Bench, how: str, times: int) -> Mapping[str, Any]:
             json.dump({**told, "how": how, "times": times}, file)
         environ = {"BENCH_RESULT": str(result), "BENCH_POSTGRES": str(told_in)}
         bench.dynoform("test", "-q", "-m", "bench", LOAD, environ=environ)
-        _taken[bench.stack.name, how] = json.loads(result.read_text(encoding="utf-8"))
+        _taken[bench.stack.name, how] = dict(json.loads(result.read_text(encoding="utf-8")))
     return _taken[bench.stack.name, how]
 
 
