@@ -26,6 +26,7 @@ ADDRESS = "172.29.32.1"
 S3_PORT, SSH_PORT = 15990, 15991
 """Ports that the firewall opens to databases."""
 BUCKET = "shop-backups"
+SECRET = "kept-from-everybody"
 IMAGE = """FROM {base}
 USER root
 RUN apt-get update && apt-get install -y --no-install-recommends openssh-server python3 python3-apt \
@@ -61,7 +62,7 @@ def s3(folder: Path) -> Iterator[Far]:
                 endpoint_url=f"https://{ADDRESS}:{S3_PORT}",
                 region_name="eu-central-1",
                 aws_access_key_id="id",
-                aws_secret_access_key="secret",
+                aws_secret_access_key=SECRET,
                 verify=str(folder / "ca.pem"),
                 config=Config(retries={"max_attempts": 20}, s3={"addressing_style": "path"}),
             )
@@ -83,7 +84,7 @@ def s3(folder: Path) -> Iterator[Far]:
                     "prefix": "/dynoform",
                     "authorities": authority.pem.decode(),
                 },
-                "id:secret",
+                f"id:{SECRET}",
                 files,
                 lambda name: bytes(client.get_object(Bucket=BUCKET, Key=name)["Body"].read()),
                 process.kill,
