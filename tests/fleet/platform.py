@@ -35,7 +35,7 @@ REGISTRY_PORT, HTTP_PORT, HTTPS_PORT = 5000, 18080, 18443
 DYNOS, PLATFORM = "172.29.96.0/22", "172.29.100.0/24"
 TRUST = Path(f"/etc/docker/certs.d/{REGISTRY}:{REGISTRY_PORT}")
 SERVER = "python3 -m http.server $PORT"
-USERS = {"reconcile": "0", "router": "990", "router-agent": "990"}
+USERS = {"database": "800", "reconcile": "0", "router": "990", "router-agent": "990"}
 
 
 class FleetPlatform:
@@ -143,8 +143,8 @@ class FleetPlatform:
 
     # The data host
 
-    def start_store(self) -> Store:
-        """PostgreSQL and the registry, on this machine's engine; the images go into the registry."""
+    def start_store(self, *nouns: str) -> Store:
+        """PostgreSQL and the registry, on this machine's engine; these images go into the registry."""
         secrets, services = self.folder, self.folder / "services"
         services.mkdir()
         TRUST.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ class FleetPlatform:
         self._run("registry", REGISTRY, mounts)
         self._run("postgres", STORE, password)
         wait_for(REGISTRY, REGISTRY_PORT)
-        self.push("stack-13", "control-plane", "router")
+        self.push(*nouns)
         wait_for(STORE, 5432)
         store = Store(self.configuration, "test", pool=3)
         upgrade(store)
@@ -215,6 +215,15 @@ class FleetPlatform:
         self._service(
             through, "reconcile", "control-plane", *engine, *only, secrets=("database_password", "encryption_key")
         )
+
+    def start_database(self, through: FleetHost, on: FleetHost) -> str:
+        """A PostgreSQL that stays on a host, with its data, as an app's of one node does; where it is, for libpq."""
+        self.push("postgres")
+        data = ("--mount", "type=volume,source=fleet_database,target=/var/lib/postgresql", "--stop-grace-period", "30s")
+        only = ("--constraint", f"node.hostname=={on.name}")
+        self._service(through, "database", "postgres", *data, *only, secrets=("database_password",))
+        password = (self.folder / "database_password").read_text().strip()
+        return f"host={on.address} port=5432 user=dynoform dbname=dynoform password={password}"
 
     def _secret(self, through: FleetHost, name: str, value: str) -> None:
         through.run(
@@ -330,7 +339,7 @@ def running(fleet: Fleet, images: dict[str, str], folder: Path, managers: int) -
     try:
         hosts = list(fleet.hosts.values())
         with ThreadPoolExecutor(1) as pool:
-            store = pool.submit(platform.start_store)
+            store = pool.submit(platform.start_store, "stack-13", "control-plane", "router")
             platform.make_all(managers, hosts)
         apps = Apps(platform, store.result())
         platform.start_services(hosts[0])
