@@ -205,6 +205,8 @@ control_plane = ControlPlane(
         builder_constraints=builders,
         everywhere_image=everywhere["control-plane"],
         acme=settings.acme,
+        backup_repository=settings.backup_repository,
+        backup_repository_key=settings.backup_repository_key,
     ),
     on_docker,
 )

@@ -1,7 +1,9 @@
 """The control plane: one image, several processes, any of which can be killed at any moment."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -63,6 +65,8 @@ class ControlPlaneArgs:
             platform's data. The stack's images then have names that all hosts can get them by.
         everywhere_image: the same image as ``image``, by a name that all hosts can get it by; None on a single host.
         acme: where automated certificates come from.
+        backup_repository: where backups of databases are, see ``dynoform.domain.backup_repositories``.
+        backup_repository_key: what opens it, a secret; empty for none.
     """
 
     stack: str
@@ -89,6 +93,8 @@ class ControlPlaneArgs:
     builder_constraints: Sequence[str] = ()
     everywhere_image: pulumi.Input[str] | None = None
     acme: AcmeSettings = NO_ACME
+    backup_repository: Mapping[str, Any] = field(default_factory=dict)
+    backup_repository_key: str = field(default="", repr=False)
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -228,6 +234,10 @@ class ControlPlane(pulumi.ComponentResource):
             "DYNOFORM_KAFKA_IMAGE": self._args.kafka_image,
             "DYNOFORM_POSTGRES_HA_IMAGE": self._args.postgres_ha_image,
         }
+        if self._args.backup_repository:
+            environment["DYNOFORM_BACKUP_REPOSITORY"] = json.dumps(dict(self._args.backup_repository), sort_keys=True)
+            key = pulumi.Output.secret(self._args.backup_repository_key)
+            secrets.append(SecretFile("backup_repository_key", self._secret("backup-repository-key", key), "0"))
         # Room for two Pulumis with their plugins; while nothing changes it has none.
         mounts = [ENGINE, Mount(self._backups.name, BACKUPS)]
         self._process(

@@ -12,7 +12,7 @@ from pulumi.runtime.config import is_config_secret
 from components.ansible import HostArgs
 from components.ec2 import Ec2FleetArgs, Ec2HostArgs
 from components.fleet import MachineArgs
-from dynoform.domain import api_certificates, ec2_settings, host_settings, stack_settings
+from dynoform.domain import api_certificates, backup_repositories, ec2_settings, host_settings, stack_settings
 from dynoform.domain.certificates import Certificate
 from dynoform.errors import InvalidInputError
 
@@ -122,6 +122,10 @@ class Settings:
     """Networks, in CIDR form, whose connections to routers begin with the PROXY protocol."""
     metrics_port: int = 0
     """Where Prometheus reads the hosts' figures; 0 for nowhere."""
+    backup_repository: Mapping[str, Any] = field(default_factory=dict)
+    """Where backups of databases are; empty for a volume beside each."""
+    backup_repository_key: str = field(default="", repr=False)
+    """What opens it: a secret."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -166,6 +170,7 @@ class Settings:
         try:
             _check(config)
             brought, acme, router_addresses = _brought(config), _acme(config), _router_addresses(config)
+            backup_repository, backup_repository_key = _backup_repository(config)
         except InvalidInputError as error:
             raise _wrong(error.what, error.why) from error
         return cls(
@@ -192,6 +197,8 @@ class Settings:
             apps_certificate=brought is not None and api_certificates.covers_apps(brought, config.require("domain")),
             api_certificate_key=config.get("apiCertificateKey") or "",
             acme=acme,
+            backup_repository=backup_repository,
+            backup_repository_key=backup_repository_key,
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -245,6 +252,17 @@ def _acme(config: pulumi.Config) -> AcmeSettings:
         if text and not is_config_secret(f"dynoform:{key}"):
             raise InvalidInputError(key, "is in the clear: give pulumi config set the option --secret")
     return found
+
+
+def _backup_repository(config: pulumi.Config) -> tuple[Mapping[str, Any], str]:
+    """Where backups are and what opens that. Raises ``InvalidInputError`` naming the key."""
+    key_setting = backup_repositories.KEY_SETTING
+    found, key = config.get_object(backup_repositories.SETTING) or {}, config.get(key_setting) or ""
+    backup_repositories.check(found)
+    backup_repositories.check_key(found, key)
+    if key and not is_config_secret(f"dynoform:{key_setting}"):
+        raise InvalidInputError(key_setting, "is in the clear: give pulumi config set the option --secret")
+    return found, key
 
 
 def _brought(config: pulumi.Config) -> Certificate | None:

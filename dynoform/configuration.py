@@ -1,11 +1,13 @@
 """What a platform process is told by its service: environment for settings, files for secrets."""
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from dynoform.domain import builds, eco, slugs, stacks
 from dynoform.errors import ConfigurationError, InvalidInputError
@@ -90,6 +92,8 @@ class Configuration:
     kafka_image: str = ""
     postgres_ha_image: str = ""
     """What their servers run from."""
+    backup_repository: Mapping[str, Any] = field(default_factory=dict)
+    """Where their backups are, see ``domain.backup_repositories``; empty for a volume beside each."""
     old_stacks: tuple[str, ...] = ()
     """Stacks whose apps are told to change to another."""
     acme_directory: str = ""
@@ -148,6 +152,7 @@ class Configuration:
             valkey_image=read.text("VALKEY_IMAGE", ""),
             kafka_image=read.text("KAFKA_IMAGE", ""),
             postgres_ha_image=read.text("POSTGRES_HA_IMAGE", ""),
+            backup_repository=read.object("BACKUP_REPOSITORY"),
             old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
@@ -256,6 +261,15 @@ class _Reader:
                     f"DYNOFORM_{name}", f"{value!r} is not a network", "use CIDR form, as 10.20.0.0/16"
                 ) from None
         return values
+
+    def object(self, name: str) -> Mapping[str, Any]:
+        try:
+            found = json.loads(self.text(name, "{}"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"DYNOFORM_{name}", "is no JSON object", "run bin/dynoform up")
+        return found
 
     def stacks(self, name: str) -> tuple[str, ...]:
         try:

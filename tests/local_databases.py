@@ -86,6 +86,8 @@ class LocalEngine:
     """In which services' containers statements were run."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What else was asked of which of several servers."""
+    runs_from: str = ""
+    """The image of each service; empty where there is none."""
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
@@ -124,7 +126,7 @@ class LocalEngine:
         raise AssertionError("there is no container here")
 
     def image(self, service: str) -> str:
-        return ""
+        return self.runs_from
 
     def start(self, service: str, argv: Sequence[str], user: str) -> None:
         self.started.append([service, *argv])

@@ -37,6 +37,7 @@ class PostgresArgs:
         memory_mib: hard limit.
         cache_mib, connections: its shared buffers, and how many clients it takes; None for the image's own.
         repository: what opens its repository of backups, pgBackRest's configuration; None where nothing is archived.
+        elsewhere: whether that repository is not on a volume beside it.
         restored: whether its data are made by a restore, which it waits for.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
@@ -56,6 +57,7 @@ class PostgresArgs:
     cache_mib: int | None = None
     connections: int | None = None
     repository: pulumi.Input[str] | None = None
+    elsewhere: bool = False
     restored: bool = False
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +86,10 @@ class Postgres(pulumi.ComponentResource):
         if args.repository is not None:
             opens = swarm_secret(f"{name}-repository", args.stack, args.repository, self, args.labels)
             secrets.append(SecretFile(REPOSITORY, opens, uid=USER))
-            mounts.append(Mount(self._volume("backups", f"{args.noun}-backups").name, "/var/lib/pgbackrest"))
+            # There also where it is not used: Swarm keeps the last containers, and what they had cannot be removed.
+            volume = self._volume("backups", f"{args.noun}-backups")
+            if not args.elsewhere:
+                mounts.append(Mount(volume.name, "/var/lib/pgbackrest"))
         service = docker.Service(f"{name}-service", self._service(mounts, secrets), opts=self._own)
         # Known only once the service runs, so whoever uses the address waits for it.
         self.host = service.id.apply(lambda _: args.address)

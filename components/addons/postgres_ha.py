@@ -36,6 +36,7 @@ class PostgresHAArgs:
         voters: published ports of each member of etcd: for clients, and for the other members.
         certificate: what servers show to clients, and ``authority`` who signed it, PEM.
         repository: what opens the repository of backups, pgBackRest's configuration.
+        elsewhere: whether that repository is not on a volume beside them.
         restored: whether the data are made by a restore, which is waited for; the first server makes them otherwise.
         memory_mib: hard limit of a server; ``cache_mib`` its shared buffers; ``connections`` how many clients it takes.
         constraints: what the host has to be, in Swarm's words; none for any.
@@ -58,6 +59,7 @@ class PostgresHAArgs:
     memory_mib: int
     cache_mib: int
     connections: int
+    elsewhere: bool = False
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     filed: Mapping[str, str] = field(default_factory=dict)
@@ -154,11 +156,15 @@ class PostgresHA(pulumi.ComponentResource):
         }
         if number == 1 and not args.restored:
             environment["MEMBER_MAKES"] = "yes"
+        mounts = [Mount(self._volume(noun).name, _DATA)]
+        # The volume is there also where it is not used, see ``Postgres``.
+        if not args.elsewhere:
+            mounts.append(Mount(backups.name, "/var/lib/pgbackrest"))
         spec = self._spec(
             noun,
             environment=environment,
             secrets=shown,
-            mounts=[Mount(self._volume(noun).name, _DATA), Mount(backups.name, "/var/lib/pgbackrest")],
+            mounts=mounts,
             ports={PORT: ports[0], REST_PORT: ports[1]},
             memory_mib=args.memory_mib,
             # A primary waits for a standby that can take over, and hands over all that is written.

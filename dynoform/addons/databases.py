@@ -1,5 +1,6 @@
 """What the providers of databases have in common: places, credentials, one Pulumi stack each."""
 
+import hashlib
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
-from dynoform.domain import data_limits, data_services, protection
+from dynoform.domain import backup_repositories, data_limits, data_services, protection
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import Access, DataPlan
 from dynoform.domain.database_credentials import LINK, is_named
@@ -199,7 +200,8 @@ class Place:
     def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
         """What opens a database's repository of backups, made when there is none."""
         with self.store.transaction() as session:
-            return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
+            cipher = databases.cipher(session, self.vault, addon_id)
+            return protection.repository(cipher, plan, self._elsewhere(addon_id))
 
     def pool(self, wanted: Resource) -> tuple[int, str] | None:
         """Port of the connection pool that a database is to have, and the password of its role; None for none.
@@ -250,7 +252,30 @@ class Place:
             if addon is None or session.get(Database, addon_id) is None:
                 raise NotFoundError("The database to copy was destroyed meanwhile", resource="add_on")
             plan = data_services.plan(data_services.POSTGRES, addon.plan.name)
-            return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
+            cipher = databases.cipher(session, self.vault, addon_id)
+            return protection.repository(cipher, plan, self._elsewhere(addon_id))
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether repositories are not on volumes beside their databases."""
+        return bool(self.configuration.backup_repository)
+
+    def has_moved(self, wanted: Resource) -> bool:
+        """Whether a database's server was told of another place for its repository than the one that is set now."""
+        with self.store.transaction() as session:
+            before = session.get_one(Database, wanted.uuid).protection
+        return before is not None and before.get("where", "") != self._where(wanted.uuid)
+
+    def _where(self, addon_id: uuid.UUID) -> str:
+        """What changes with the place and with what opens it; empty for a volume."""
+        told = self._elsewhere(addon_id)
+        return hashlib.sha256(told.encode()).hexdigest()[:16] if told else ""
+
+    def _elsewhere(self, addon_id: uuid.UUID) -> str:
+        configuration, key = self.configuration, ""
+        if self.is_elsewhere:
+            key = configuration.secret("backup_repository_key")
+        return backup_repositories.lines(configuration.backup_repository, key, configuration.stack, addon_id)
 
     def looked(
         self,
@@ -270,6 +295,8 @@ class Place:
         with self.store.transaction() as session:
             before = session.get_one(Database, wanted.uuid).protection
             after = protection.state(seen, wanted.plan, before, drill) if seen else protection.silent(why, before)
+            if seen:
+                after["where"] = self._where(wanted.uuid)
             if seen and usage:
                 size = (before or {}).get("size")
                 disk = data_services.plan(data_services.POSTGRES, wanted.plan).disk_bytes
@@ -373,6 +400,7 @@ class Place:
             "port": port,
             "memory_mib": plan.memory_mib,
             "cache_mib": plan.cache_mib,
+            "elsewhere": self.is_elsewhere,
             "connections": plan.maximum_connections,
             "constraints": list(configuration.data_constraints),
             "authority": {

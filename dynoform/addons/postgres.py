@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from dynoform.addons import (
@@ -36,6 +37,7 @@ _POOL_READY = ["pg_isready", "--quiet", "--host=127.0.0.1", "--port=6432"]
 _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
 _LIMIT = ["/opt/dynoform/limit"]
+_FORGETS = ["/opt/dynoform/forget"]
 _CREDENTIALS = (
     data_services.ROTATE, data_services.CREATE_CREDENTIAL, data_services.DESTROY_CREDENTIAL, data_services.REPAIR,
 )  # fmt: skip
@@ -43,7 +45,7 @@ _WRITES = (
     *_CREDENTIALS, data_services.RESET, data_services.CONFIGURE, data_services.POOL,
     data_services.LINK, data_services.UNLINK,
 )  # fmt: skip
-_JOB, _DRILL = "-restore", "-drill"
+_JOB, _DRILL, _FORGET = "-restore", "-drill", "-forget"
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
 SELECT json_build_object(
@@ -289,6 +291,8 @@ class PostgresProvider(DatabaseProvider):
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LAST_LOOK_SECONDS)
+        if not self._forgotten(wanted):
+            return Answer(again_after=_LAST_LOOK_SECONDS)
         if self._place.is_placed(wanted.uuid):
             self._leave(wanted, self._place.known(wanted))
         self._place.unlink(wanted)
@@ -369,16 +373,51 @@ class PostgresProvider(DatabaseProvider):
             if theirs != own:
                 self._close(source)
             data = postgres_ha.servers(own)[0] if known.members else own
-            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (data, "/var/lib/postgresql", "rw")]
+            volumes = [*self._repository(theirs), (data, "/var/lib/postgresql", "rw")]
             to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
             memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
-            engine.begin(Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to))
+            job = Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to)
+            engine.begin(self._reaching(job, own))
             return False
         if found.works:
             return False
         engine.end(f"{own}{_JOB}")
         if found.failure:
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
+        return True
+
+    def _repository(self, service: str) -> list[tuple[str, str, str]]:
+        """The volume that a service's repository is on, for a job that reads it; none where it is elsewhere."""
+        return [] if self._place.is_elsewhere else [(f"{service}-backups", "/var/lib/pgbackrest", "ro")]
+
+    def _reaching(self, job: Job, service: str) -> Job:
+        """The job without a network; with that of the service beside it where repositories are elsewhere."""
+        return replace(job, beside=service) if self._place.is_elsewhere else job
+
+    def _forgotten(self, wanted: Resource) -> bool:
+        """Whether a repository that is elsewhere was removed. Raises ``UnavailableError`` when it could not be.
+
+        One whose service was removed already stays: it is encrypted, and its key goes with the add-on.
+        """
+        engine, service = self._place.engine, self._place.service(wanted.uuid)
+        if not self._place.is_elsewhere or not engine.image(service):
+            return True
+        found = engine.job(f"{service}{_FORGET}")
+        if found is None:
+            told, memory = (
+                f"{self._place.repository(wanted.uuid, self._plan(wanted))}.\n",
+                self._plan(wanted).memory_mib,
+            )
+            job = Job(f"{service}{_FORGET}", str(wanted.uuid), self.image, _FORGETS, told, [], memory)
+            engine.begin(self._reaching(job, service))
+            return False
+        if found.works:
+            return False
+        engine.end(f"{service}{_FORGET}")
+        if found.failure:
+            raise UnavailableError(
+                "repository of backups", f"could not be removed: {found.failure}", "it is tried again"
+            )
         return True
 
     def _close(self, source: Source) -> None:
@@ -392,6 +431,8 @@ class PostgresProvider(DatabaseProvider):
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
         try:
+            if self._place.has_moved(wanted):
+                self._up(wanted, self._place.known(wanted))
             service = self._place.server(wanted.uuid)
             said = self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER)
             seen = protection.remembered(protection.read(said), self._place.last_look(wanted))
@@ -421,12 +462,13 @@ class PostgresProvider(DatabaseProvider):
         if found is None:
             if seen.backups and self._place.drill_is_due(wanted) and not engine.has_jobs(_DRILL):
                 opens = self._place.repository(wanted.uuid, self._plan(wanted))
-                repository = (f"{service}-backups", "/var/lib/pgbackrest", "ro")
+                repository = self._repository(service)
                 memory, drill = self._plan(wanted).memory_mib, {"RESTORE_DRILL": "yes"}
                 # Nothing is mounted for the data: the image has an anonymous volume there, which goes with the job.
                 told = f"{opens}.\n"
                 name, addon = f"{service}{_DRILL}", str(wanted.uuid)
-                engine.begin(Job(name, addon, self.image, _RESTORE, told, [repository], memory, drill))
+                job = Job(name, addon, self.image, _RESTORE, told, repository, memory, drill)
+                engine.begin(self._reaching(job, service))
                 self._place.drilled(wanted)
             return None
         if found.works:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from dynoform.cli.places import PROJECT
-from dynoform.domain import ec2_settings, host_settings, stack_settings
+from dynoform.domain import backup_repositories, ec2_settings, host_settings, stack_settings
 from dynoform.errors import InvalidInputError, NotFoundError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -115,6 +115,7 @@ def _check_rules(found: StackSettings) -> None:
         "apps": stack_settings.check_apps,
         "routing": stack_settings.check_routing,
         "metricsPort": partial(_check_metrics_port, found),
+        backup_repositories.SETTING: backup_repositories.check,
         "oldStacks": stack_settings.check_old_stacks,
         "proxyProtocolFrom": stack_settings.proxy_networks,
         "drainNetworks": lambda networks: stack_settings.check_drain_networks(networks, *subnets),

@@ -101,11 +101,14 @@ def days(plan: str) -> int:
     return _DAYS.get(plan.partition("-")[0], _ESSENTIAL_DAYS)
 
 
-def repository(cipher: str, plan: DataPlan) -> str:
-    """What opens a repository and says how long it keeps: a file of pgBackRest's configuration, a secret."""
+def repository(cipher: str, plan: DataPlan, elsewhere: str = "") -> str:
+    """What opens a repository and says how long it keeps: a file of pgBackRest's configuration, a secret.
+
+    ``elsewhere`` is where it is, by ``backup_repositories.lines``; a volume beside the database otherwise.
+    """
     kept = f"repo1-retention-full-type=time\nrepo1-retention-full={days(plan.name)}\n"
     queue = f"archive-push-queue-max={data_limits.queue_bytes(plan.disk_bytes)}B\n"
-    return f"[global]\nrepo1-cipher-pass={cipher}\n{kept}{queue}"
+    return f"[global]\nrepo1-cipher-pass={cipher}\n{kept}{queue}{elsewhere}"
 
 
 def read(said: str) -> Seen:

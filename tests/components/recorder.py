@@ -19,7 +19,7 @@ from pulumi.runtime import config, rpc, stack
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
-SECRETS = ("dynoform:acmeAccountKey",)
+SECRETS = ("dynoform:acmeAccountKey", "dynoform:backupRepositoryKey")
 """What of a configuration is encrypted."""
 IMAGE = re.compile(r"^(dynoform/[a-z0-9-]+):[0-9a-f]{12}$")
 FACTS = {

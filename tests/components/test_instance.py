@@ -19,6 +19,7 @@ TOLD: dict[str, Any] = {
     "connections": 28,
     "constraints": [],
     "repository": "what opens it",
+    "elsewhere": False,
     "restored": False,
     "authority": {"cert_pem": "a-certificate", "key_pem": "a-key"},
 }
@@ -59,6 +60,14 @@ def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(i
     assert {secret["fileName"] for secret in container["secrets"]} == files
     assert server["taskSpec"]["logDriver"]["options"]["env"] == "dynoform.stack,dynoform.app,dynoform.dyno"
     assert "env" not in pool["taskSpec"]["logDriver"]["options"]
+
+
+def test_a_repository_that_is_elsewhere_is_not_on_the_volume(instance: Declare) -> None:
+    declared = instance({**TOLD, "elsewhere": True})
+    (service,) = [each for each in declared if each["type"].endswith("Service")]
+    mounts = service["inputs"]["taskSpec"]["containerSpec"]["mounts"]
+    assert "/var/lib/pgbackrest" not in {each["target"] for each in mounts}
+    assert service["inputs"]["taskSpec"]["containerSpec"]["env"]["POSTGRES_REPOSITORY"]
 
 
 def test_a_redis_is_what_was_recorded(instance: Declare, same_as_recorded: Callable[[str, Any], None]) -> None:

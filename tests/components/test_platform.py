@@ -49,6 +49,10 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
             "dynoform:acmeAuthorities": "PEM",
             "dynoform:acmeAccountKeyId": "key-1",
             "dynoform:acmeAccountKey": "k" * 43,
+            "dynoform:backupRepository": json.dumps(
+                {"type": "s3", "bucket": "shop-backups", "endpoint": "s3.example.com", "region": "eu-1"}
+            ),
+            "dynoform:backupRepositoryKey": "id:secret",
             "dynoform:routerAddresses": "203.0.113.9, 203.0.113.10",
             "dynoform:routing": "better",
             "dynoform:metricsPort": "9100",
@@ -212,6 +216,21 @@ def test_the_api_alone_is_told_where_certificates_come_from(
     assert files.pop("local_api") == {"acme_account", "acme_authorities"}
     assert not any(told.values()) and not any(files.values())
     assert "acme" not in json.dumps(platform).lower().replace("acme_", "")
+
+
+def test_what_opens_the_repository_of_backups_is_told_to_databases_alone(spread: list[dict[str, Any]]) -> None:
+    files = {
+        each["name"]: [file["fileName"] for file in each["taskSpec"]["containerSpec"].get("secrets", [])]
+        for each in services(spread)
+    }
+    assert [name for name, each in files.items() if "backup_repository_key" in each] == ["local_databases"]
+    told = [each["taskSpec"]["containerSpec"].get("env", {}) for each in services(spread)]
+    assert [
+        json.loads(each["DYNOFORM_BACKUP_REPOSITORY"])["bucket"]
+        for each in told
+        if "DYNOFORM_BACKUP_REPOSITORY" in each
+    ] == ["shop-backups"]
+    assert "id:secret" not in json.dumps(told)
 
 
 def test_the_engine_that_takes_the_declarations_is_reached_by_ssh(spread: list[dict[str, Any]]) -> None:

@@ -55,6 +55,18 @@ def test_ps_exec_has_an_address_or_none(load: Any) -> None:
     assert load(httpPort="80", listenAddress="0.0.0.0", execAddress="").exec_address == ""  # noqa: S104 - not bound
 
 
+def test_backups_of_databases_may_be_elsewhere_by_a_secret(load: Any) -> None:
+    given = {"type": "s3", "bucket": "shop-backups", "endpoint": "s3.example.com", "region": "eu-1"}
+    assert load().backup_repository == {}
+    found = load(["dynoform:backupRepositoryKey"], backupRepository=given, backupRepositoryKey="id:secret")
+    assert (found.backup_repository, found.backup_repository_key) == (given, "id:secret")
+    assert "id:secret" not in repr(found)
+    with pytest.raises(pulumi.RunError, match="backupRepositoryKey: is in the clear: give pulumi config set the opti"):
+        load([], backupRepository=given, backupRepositoryKey="id:secret")
+    with pytest.raises(pulumi.RunError, match=r"dynoform:backupRepository.bucket: is missing"):
+        load([], backupRepository={"type": "s3"})
+
+
 def test_platform_services_have_a_port_each(load: Any) -> None:
     assert load(platformPort="9000").ports == PlatformPorts(9000, 9001, 9002, 9003, 9004, 9005, 9006)
 

@@ -40,6 +40,7 @@ def test_the_platforms_own_addresses_are_known() -> None:
         ("WEBHOOK_PRIVATE", "yes", "DYNOFORM_WEBHOOK_PRIVATE: 'yes' is not a choice — use true or false"),
         ("ECO_SLEEPS_AFTER", "0", "DYNOFORM_ECO_SLEEPS_AFTER: '0' is not a time — use a number of seconds, 1 or more"),
         ("BUILD_SECONDS", "25m", "DYNOFORM_BUILD_SECONDS: '25m' is not a number — use a whole number, 1 or more"),
+        ("BACKUP_REPOSITORY", "[]", "DYNOFORM_BACKUP_REPOSITORY: is no JSON object — run bin/dynoform up"),
         ("API_PORT", "0", "DYNOFORM_API_PORT: '0' is not a port — use a number from 1 to 65535"),
         (
             "OLD_STACKS",

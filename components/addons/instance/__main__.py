@@ -52,7 +52,7 @@ class Instance(pulumi.ComponentResource):
 
     def _postgres(self) -> None:
         told, common = self._told, self._common(postgres.USER)
-        own = {name: told[name] for name in ("address", "cache_mib", "restored")}
+        own = {name: told[name] for name in ("address", "cache_mib", "elsewhere", "restored")}
         own |= {"repository": pulumi.Output.secret(told["repository"]), "filed": told.get("filed") or {}}
         if told.get("servers"):
             self._postgres_ha(common, own)

@@ -28,13 +28,14 @@ def seen(*backups: Backup, newest: str = NEW, **more: object) -> Seen:
 )
 def test_plans_go_back_as_far_as_herokus_and_essential_two_days(plan: str, days: int) -> None:
     assert protection.days(plan) == days
-    text = protection.repository("a-cipher", DataPlan(plan, "", "", 256, 20, 10 * GIB, 32))
+    text = protection.repository("a-cipher", DataPlan(plan, "", "", 256, 20, 10 * GIB, 32), "repo1-type=s3\n")
     assert text.splitlines() == [
         "[global]",
         "repo1-cipher-pass=a-cipher",
         "repo1-retention-full-type=time",
         f"repo1-retention-full={days}",
         f"archive-push-queue-max={10 * GIB}B",
+        "repo1-type=s3",
     ]
 
 
