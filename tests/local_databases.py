@@ -1,9 +1,10 @@
 """Databases of add-ons without an engine: the providers are the real ones, on the tests' own PostgreSQL."""
 
+import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,8 +87,8 @@ class LocalEngine:
     """In which services' containers statements were run."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What else was asked of which of several servers."""
-    runs_from: str = ""
-    """The image of each service; empty where there is none."""
+    knows: Callable[[str], str] = lambda service: ""
+    """What the server of a service was told of its repository."""
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
@@ -102,6 +103,11 @@ class LocalEngine:
             return self._limit(*argv[1:])
         if argv[0] == "/opt/dynoform/ha":
             return self._of_several(service, argv[1])
+        if argv[0] == "sha256sum":
+            return f"{hashlib.sha256(self.knows(service).encode()).hexdigest()}  {argv[1]}\n"
+        if argv[0] == "pgbackrest":
+            self.asked.append((service, argv[-1]))
+            return ""
         assert argv[0] == "psql", "there is no Valkey here"
         self.told.append(stdin)
         self.served.append(service)
@@ -126,7 +132,7 @@ class LocalEngine:
         raise AssertionError("there is no container here")
 
     def image(self, service: str) -> str:
-        return self.runs_from
+        return ""
 
     def start(self, service: str, argv: Sequence[str], user: str) -> None:
         self.started.append([service, *argv])
@@ -189,6 +195,11 @@ class Made:
         self.again.append(again)
         self.told.append(instance)
 
+    def repository(self, service: str) -> str:
+        """What opens the repository of a service's database, or of the database of one of several servers."""
+        addon = service.partition("_addon-")[2]
+        return str(self.instances[addon if addon in self.instances else addon[:-2]]["repository"])
+
     def destroy(self, name: str, instance: Mapping[str, Any], *, again: bool) -> None:
         self.instances.pop(name, None)
 
@@ -236,7 +247,8 @@ def local(services: Services) -> Local:
     for name in ("ca.crt", "ca.key"):
         (secrets / name).write_text("of the tests")
     configuration = replace(services.configuration, postgres_image="postgres:1", postgres_ha_image="postgres-ha:1")
-    engine, made = LocalEngine(services.configuration.database_url), Made()
+    made = Made()
+    engine = LocalEngine(services.configuration.database_url, knows=made.repository)
     place = Place(configuration, services.store, services.vault, engine, made)
     postgres = PostgresProvider(place)
     engine.backups = services.configuration.backups

@@ -1,6 +1,5 @@
 """What the providers of databases have in common: places, credentials, one Pulumi stack each."""
 
-import hashlib
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -198,10 +197,10 @@ class Place:
             return session.get_one(Database, wanted.uuid).protection or {}
 
     def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
-        """What opens a database's repository of backups, made when there is none."""
+        """What opens a database's repository of backups where that is to be, made when there is none."""
         with self.store.transaction() as session:
             cipher = databases.cipher(session, self.vault, addon_id)
-            return protection.repository(cipher, plan, self._elsewhere(addon_id))
+            return protection.repository(cipher, plan, self._opens(addon_id))
 
     def pool(self, wanted: Resource) -> tuple[int, str] | None:
         """Port of the connection pool that a database is to have, and the password of its role; None for none.
@@ -246,35 +245,39 @@ class Place:
             databases.unpool(session, wanted.uuid)
 
     def source(self, addon_id: uuid.UUID) -> str:
-        """What opens the repository of a database that is there. Raises ``NotFoundError`` when it is gone."""
+        """What opens the repository of a database that is there, where that is; ``NotFoundError`` when it is gone."""
+        elsewhere = self._opens(addon_id) if self.is_elsewhere(addon_id) else ""
         with self.store.transaction() as session:
             addon = session.get(Addon, addon_id)
             if addon is None or session.get(Database, addon_id) is None:
                 raise NotFoundError("The database to copy was destroyed meanwhile", resource="add_on")
             plan = data_services.plan(data_services.POSTGRES, addon.plan.name)
-            cipher = databases.cipher(session, self.vault, addon_id)
-            return protection.repository(cipher, plan, self._elsewhere(addon_id))
+            return protection.repository(databases.cipher(session, self.vault, addon_id), plan, elsewhere)
 
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether repositories are not on volumes beside their databases."""
-        return bool(self.configuration.backup_repository)
+    def repository_at(self, addon_id: uuid.UUID) -> str:
+        """Where a database's repository is to be; empty for the volume beside it."""
+        configuration = self.configuration
+        return backup_repositories.where(configuration.backup_repository, configuration.stack, addon_id)
 
-    def has_moved(self, wanted: Resource) -> bool:
-        """Whether a database's server was told of another place for its repository than the one that is set now."""
+    def repository_seen_at(self, addon_id: uuid.UUID) -> str:
+        """Where it was at the last look that saw it; empty for the volume beside it, or before the first."""
         with self.store.transaction() as session:
-            before = session.get_one(Database, wanted.uuid).protection
-        return before is not None and before.get("where", "") != self._where(wanted.uuid)
+            found = session.get(Database, addon_id)
+            return protection.where(found.protection) if found else ""
 
-    def _where(self, addon_id: uuid.UUID) -> str:
-        """What changes with the place and with what opens it; empty for a volume."""
-        told = self._elsewhere(addon_id)
-        return hashlib.sha256(told.encode()).hexdigest()[:16] if told else ""
+    def is_elsewhere(self, addon_id: uuid.UUID) -> bool:
+        """Whether what a database has in its repository is not on the volume beside it."""
+        return bool(self.configuration.backup_repository and self.repository_seen_at(addon_id))
 
-    def _elsewhere(self, addon_id: uuid.UUID) -> str:
-        configuration, key = self.configuration, ""
-        if self.is_elsewhere:
-            key = configuration.secret("backup_repository_key")
+    def forgotten(self, addon_id: uuid.UUID) -> None:
+        """The repository that was elsewhere was removed."""
+        with self.store.transaction() as session:
+            session.get_one(Database, addon_id).protection = {}
+
+    def _opens(self, addon_id: uuid.UUID) -> str:
+        """What opens it but for its own key: nothing where it is to be on the volume beside it."""
+        configuration = self.configuration
+        key = configuration.secret("backup_repository_key") if configuration.backup_repository else ""
         return backup_repositories.lines(configuration.backup_repository, key, configuration.stack, addon_id)
 
     def looked(
@@ -293,10 +296,13 @@ class Place:
         """
         told: Sequence[str] = ()
         with self.store.transaction() as session:
-            before = session.get_one(Database, wanted.uuid).protection
-            after = protection.state(seen, wanted.plan, before, drill) if seen else protection.silent(why, before)
+            found = session.get_one(Database, wanted.uuid)
+            before, after = found.protection, protection.silent(why, found.protection)
             if seen:
-                after["where"] = self._where(wanted.uuid)
+                holds = protection.at(self.repository_at(wanted.uuid), before, seen.now)
+                after = protection.state(seen, wanted.plan, holds, drill)
+                if protection.where(before) != holds["where"]:
+                    found.drill_at = None  # another repository is tried as a new one
             if seen and usage:
                 size = (before or {}).get("size")
                 disk = data_services.plan(data_services.POSTGRES, wanted.plan).disk_bytes
@@ -400,7 +406,7 @@ class Place:
             "port": port,
             "memory_mib": plan.memory_mib,
             "cache_mib": plan.cache_mib,
-            "elsewhere": self.is_elsewhere,
+            "elsewhere": bool(configuration.backup_repository),
             "connections": plan.maximum_connections,
             "constraints": list(configuration.data_constraints),
             "authority": {

@@ -4,6 +4,7 @@ Everything in it belongs to a role that nobody logs in as; those who log in are 
 rotation is one more login, and the end of the one before takes nothing with it. Named credentials are such roles, too.
 """
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from dynoform.addons import (
 from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import POOL, Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services, database_credentials, database_settings, protection
+from dynoform.domain import addons, data_services, database_credentials, database_settings, protection
 from dynoform.domain import followers as rules
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
@@ -38,6 +39,8 @@ _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
 _LIMIT = ["/opt/dynoform/limit"]
 _FORGETS = ["/opt/dynoform/forget"]
+_STOP = ["pgbackrest", "--stanza=db", "--force", "stop"]
+_TOLD = ["sha256sum", "/run/secrets/repository.conf"]
 _CREDENTIALS = (
     data_services.ROTATE, data_services.CREATE_CREDENTIAL, data_services.DESTROY_CREDENTIAL, data_services.REPAIR,
 )  # fmt: skip
@@ -291,14 +294,16 @@ class PostgresProvider(DatabaseProvider):
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LAST_LOOK_SECONDS)
-        if not self._forgotten(wanted):
+        left = self._forget(wanted)
+        if left is None:
             return Answer(again_after=_LAST_LOOK_SECONDS)
         if self._place.is_placed(wanted.uuid):
             self._leave(wanted, self._place.known(wanted))
         self._place.unlink(wanted)
-        for job in (_JOB, _DRILL, followers.JOB):
+        for job in (_JOB, _DRILL, _FORGET, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
-        return super().deprovision(wanted)
+        super().deprovision(wanted)
+        return Answer(lines=left)
 
     def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
@@ -373,11 +378,11 @@ class PostgresProvider(DatabaseProvider):
             if theirs != own:
                 self._close(source)
             data = postgres_ha.servers(own)[0] if known.members else own
-            volumes = [*self._repository(theirs), (data, "/var/lib/postgresql", "rw")]
+            volumes = [(data, "/var/lib/postgresql", "rw")]
             to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
             memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
             job = Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to)
-            engine.begin(self._reaching(job, own))
+            engine.begin(self._reading(job, source.addon_id))
             return False
         if found.works:
             return False
@@ -386,38 +391,50 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True
 
-    def _repository(self, service: str) -> list[tuple[str, str, str]]:
-        """The volume that a service's repository is on, for a job that reads it; none where it is elsewhere."""
-        return [] if self._place.is_elsewhere else [(f"{service}-backups", "/var/lib/pgbackrest", "ro")]
+    def _reading(self, job: Job, source: uuid.UUID) -> Job:
+        """The job with a source's repository to read: its volume; elsewhere, the network of the service beside it."""
+        if self._place.is_elsewhere(source):
+            return replace(job, beside=self._place.service(uuid.UUID(job.addon)))
+        volume = (f"{self._place.service(source)}-backups", "/var/lib/pgbackrest", "ro")
+        return replace(job, volumes=[volume, *job.volumes])
 
-    def _reaching(self, job: Job, service: str) -> Job:
-        """The job without a network; with that of the service beside it where repositories are elsewhere."""
-        return replace(job, beside=service) if self._place.is_elsewhere else job
+    def _forget(self, wanted: Resource) -> Sequence[str] | None:
+        """Have a repository that is elsewhere removed: None while that is at work, then what logs are told.
 
-    def _forgotten(self, wanted: Resource) -> bool:
-        """Whether a repository that is elsewhere was removed. Raises ``UnavailableError`` when it could not be.
-
-        One whose service was removed already stays: it is encrypted, and its key goes with the add-on.
+        One that cannot be removed is left there in the end: it is encrypted, and its key goes with the add-on.
         """
+        where = self._place.repository_seen_at(wanted.uuid)
+        if not where:
+            return ()
+        if where != self._place.repository_at(wanted.uuid):
+            return (protection.left(wanted.name, where, "the platform's settings name another place"),)
+        try:
+            if not self._is_forgotten(wanted):
+                return None
+        except UnavailableError as error:
+            if wanted.attempt < addons.ATTEMPTS:
+                raise
+            return (protection.left(wanted.name, where, str(error)),)
+        self._place.forgotten(wanted.uuid)
+        return ()
+
+    def _is_forgotten(self, wanted: Resource) -> bool:
+        """Whether the job that removes a repository is done. Raises ``UnavailableError`` when it came to nothing."""
         engine, service = self._place.engine, self._place.service(wanted.uuid)
-        if not self._place.is_elsewhere or not engine.image(service):
-            return True
-        found = engine.job(f"{service}{_FORGET}")
+        name = f"{service}{_FORGET}"
+        found = engine.job(name)
         if found is None:
-            told, memory = (
-                f"{self._place.repository(wanted.uuid, self._plan(wanted))}.\n",
-                self._plan(wanted).memory_mib,
-            )
-            job = Job(f"{service}{_FORGET}", str(wanted.uuid), self.image, _FORGETS, told, [], memory)
-            engine.begin(self._reaching(job, service))
+            with suppress(UnavailableError):  # what it still writes would be there afterwards
+                engine.run(self._place.server(wanted.uuid), _STOP, "", _SUPERUSER)
+            told, memory = f"{self._place.source(wanted.uuid)}.\n", self._plan(wanted).memory_mib
+            job = Job(name, str(wanted.uuid), self.image, _FORGETS, told, [], memory)
+            engine.begin(self._reading(job, wanted.uuid))
             return False
         if found.works:
             return False
-        engine.end(f"{service}{_FORGET}")
+        engine.end(name)
         if found.failure:
-            raise UnavailableError(
-                "repository of backups", f"could not be removed: {found.failure}", "it is tried again"
-            )
+            raise UnavailableError("repository of backups", f"could not be removed: {found.failure}")
         return True
 
     def _close(self, source: Source) -> None:
@@ -431,11 +448,11 @@ class PostgresProvider(DatabaseProvider):
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
         try:
-            if self._place.has_moved(wanted):
-                self._up(wanted, self._place.known(wanted))
+            self._tell(wanted)
             service = self._place.server(wanted.uuid)
-            said = self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER)
-            seen = protection.remembered(protection.read(said), self._place.last_look(wanted))
+            seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
+            before = protection.at(self._place.repository_at(wanted.uuid), self._place.last_look(wanted), seen.now)
+            seen = protection.remembered(seen, before)
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
                 self._place.engine.start(service, [*_PROTECT, "backup", kind], _SUPERUSER)
@@ -445,6 +462,13 @@ class PostgresProvider(DatabaseProvider):
             return Answer(lines=self._place.looked(wanted, None, why=str(error)))
         runs = seen.runs or kind is not None
         return Answer(lines=self._place.looked(wanted, seen, runs=runs, drill=drill, usage=usage))
+
+    def _tell(self, wanted: Resource) -> None:
+        """Have its server know where its repository is to be, and what opens that: either may be another by now."""
+        told = self._place.repository(wanted.uuid, self._plan(wanted))
+        knows = self._place.engine.run(self._place.server(wanted.uuid), _TOLD, "", _SUPERUSER)
+        if knows.split()[0] != hashlib.sha256(told.encode()).hexdigest():
+            self._up(wanted, self._place.known(wanted))
 
     def _limit(self, wanted: Resource, seen: Seen) -> Usage:
         """How much there is of what the plan allows; INSERT is taken from all where it is too much, and given back."""
@@ -461,14 +485,13 @@ class PostgresProvider(DatabaseProvider):
         found = engine.job(f"{service}{_DRILL}")
         if found is None:
             if seen.backups and self._place.drill_is_due(wanted) and not engine.has_jobs(_DRILL):
-                opens = self._place.repository(wanted.uuid, self._plan(wanted))
-                repository = self._repository(service)
+                opens = self._place.source(wanted.uuid)
                 memory, drill = self._plan(wanted).memory_mib, {"RESTORE_DRILL": "yes"}
                 # Nothing is mounted for the data: the image has an anonymous volume there, which goes with the job.
                 told = f"{opens}.\n"
                 name, addon = f"{service}{_DRILL}", str(wanted.uuid)
-                job = Job(name, addon, self.image, _RESTORE, told, repository, memory, drill)
-                engine.begin(self._reaching(job, service))
+                job = Job(name, addon, self.image, _RESTORE, told, [], memory, drill)
+                engine.begin(self._reading(job, wanted.uuid))
                 self._place.drilled(wanted)
             return None
         if found.works:

@@ -130,7 +130,8 @@ class Worker:
         made: list[Made] = []
         with self.store.transaction() as session:
             change, addon = queue.held(session, claim)
-            apps = {each.app_id for each in addon.attachments}
+            # A destroyed one is attached to none any more.
+            apps = {each.app_id for each in addon.attachments} | ({addon.app_id} if addon.app_id else set())
             if claim.action == addons.PROVISION:
                 made = self._provisioned(session, addon, answer)
             elif claim.action == addons.CHANGE:

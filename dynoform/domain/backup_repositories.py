@@ -60,6 +60,18 @@ def check_key(settings: Mapping[str, Any], key: str) -> None:
         raise InvalidInputError(KEY_SETTING, "is no private key", "give what ssh-keygen has written")
 
 
+def where(settings: Mapping[str, Any], stack: str, addon: UUID) -> str:
+    """The place of one database's repository, for people and to tell places apart; empty for a volume beside it.
+
+    A port is no part of it: what is there may be reached by another.
+    """
+    if not settings:
+        return ""
+    kind = settings["type"]
+    server = f"{settings['endpoint']}/{settings['bucket']}" if kind == S3 else settings["host"]
+    return f"{kind}://{server}{_path(settings, stack, addon)}"
+
+
 def lines(settings: Mapping[str, Any], key: str, stack: str, addon: UUID) -> str:
     """pgBackRest's options for one database's repository; empty for a volume beside it.
 
@@ -68,8 +80,7 @@ def lines(settings: Mapping[str, Any], key: str, stack: str, addon: UUID) -> str
     if not settings:
         return ""
     kind = settings["type"]
-    place = settings.get("prefix" if kind == S3 else "path") or ""
-    options = {"type": kind, "path": f"{place}/{stack}/{addon}"}
+    options = {"type": kind, "path": _path(settings, stack, addon)}
     options |= _s3(settings, key.strip()) if kind == S3 else _sftp(settings)
     files = {"authorities": settings.get("authorities") or "", "known_hosts": settings.get("knownHosts") or ""}
     if kind == SFTP:
@@ -77,6 +88,11 @@ def lines(settings: Mapping[str, Any], key: str, stack: str, addon: UUID) -> str
     told = [f"repo1-{name}={value}" for name, value in options.items()]
     told += [f"#{name} {line}" for name, text in files.items() for line in text.strip().splitlines()]
     return "\n".join(told) + "\n"
+
+
+def _path(settings: Mapping[str, Any], stack: str, addon: UUID) -> str:
+    folder = settings.get("prefix" if settings["type"] == S3 else "path") or ""
+    return f"{folder}/{stack}/{addon}"
 
 
 def _s3(settings: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def read(said: str) -> Seen:
         return Seen(
             now=datetime.fromisoformat(archiver["now"]),
             code=int(stanza["status"]["code"]),
-            message=str(stanza["status"]["message"]),
+            message=_message(stanza),
             backups=tuple(sorted(backups, key=lambda each: each.stopped)),
             newest=max((str(each["max"]) for each in stanza.get("archive") or () if each.get("max")), default=""),
             bytes=sum(int(each.get("delta") or 0) for each in kept),
@@ -139,11 +139,31 @@ def read(said: str) -> Seen:
         raise UnavailableError("repository of backups", "says nothing that can be read", "it is tried again") from error
 
 
+def where(state: Mapping[str, Any] | None) -> str:
+    """Where a repository was at a look, by ``backup_repositories.where``; empty for a volume, or without a look."""
+    return str((state or {}).get("where") or "")
+
+
+def at(place: str, before: Mapping[str, Any] | None, now: datetime) -> Mapping[str, Any]:
+    """What holds of the last look, ``before``, for a repository that is at ``place``, as ``where`` has it.
+
+    Where it was at another place, nothing that was there can be had any more, and what is here from an earlier time
+    has a hole after it: it begins ``now``.
+    """
+    if not before or where(before) == place:
+        return {**(before or {}), "where": place}
+    size = {"size": before["size"]} if "size" in before else {}
+    return {**size, "where": place, "since": now.isoformat()}
+
+
 def remembered(seen: Seen, before: Mapping[str, Any] | None) -> Seen:
     """What is seen, and what was dropped before: a server that has taken over from another one does not know of it.
 
-    ``before`` is the state of the last look.
+    ``before`` is the state of the last look, see ``at``: backups from before the time that it begins with do not count.
     """
+    if begin := (before or {}).get("since"):
+        since = datetime.fromisoformat(begin)
+        seen = replace(seen, backups=tuple(each for each in seen.backups if each.stopped >= since))
     gaps = (before or {}).get("gaps") or ()
     if seen.dropped_since or not gaps or gaps[-1][1] is not None:
         return seen
@@ -227,6 +247,8 @@ def state(
         "lost": had and not seen.backups,
         "drill": drill,
         "gaps": _gaps(seen, before, first),
+        "where": where(before),
+        "since": (before or {}).get("since"),
     }
 
 
@@ -244,6 +266,11 @@ def _gaps(seen: Seen, before: Mapping[str, Any] | None, first: datetime | None) 
 def silent(why: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """The state of a database that says nothing."""
     return {**(before or {}), "alarm": f"backups could not be looked at: {why}"[:300]}
+
+
+def left(addon: str, place: str, why: str) -> str:
+    """What logs are told of a repository that stays where it is while its database goes."""
+    return f"source={addon} Continuous protection: backups that nobody can read any more are left at {place}: {why}"
 
 
 def next_look(now: datetime, *, runs: bool) -> datetime:
@@ -323,6 +350,14 @@ def moment(time: datetime) -> str:
 
 def _seconds(found: int | None) -> datetime | None:
     return None if found is None else datetime.fromtimestamp(found, UTC)
+
+
+def _message(stanza: Mapping[str, Any]) -> str:
+    """Why a repository is as it is: the first line, as those below may be others each time."""
+    status = stanza["status"]
+    said = [each["status"]["message"] for each in stanza.get("repo") or () if each["status"]["code"] == status["code"]]
+    lines = str(said[0] if said else status["message"]).splitlines()
+    return lines[0].rstrip(":") if lines else ""
 
 
 def _backup(found: Mapping[str, Any]) -> Backup:

@@ -46,6 +46,14 @@ def test_s3_is_told_with_a_path_for_each_database() -> None:
     assert "repo1-s3-uri-style=host" in plain and "storage" not in plain and f"repo1-path=/local/{ADDON}" in plain
 
 
+def test_a_place_is_named_for_people_and_is_the_same_by_another_port_or_key() -> None:
+    assert backup_repositories.where({}, "local", ADDON) == ""
+    told = f"s3://s3.example.com/shop-backups/dynoform/local/{ADDON}"
+    assert backup_repositories.where({**S3, "prefix": "/dynoform"}, "local", ADDON) == told
+    assert backup_repositories.where({**S3, "prefix": "/dynoform", "port": 9000}, "local", ADDON) == told
+    assert backup_repositories.where({**SFTP, "path": "/r"}, "local", ADDON) == f"sftp://10.0.9.1/r/local/{ADDON}"
+
+
 def test_another_host_is_known_by_its_key() -> None:
     backup_repositories.check(SFTP)
     backup_repositories.check_key(SFTP, SSH)

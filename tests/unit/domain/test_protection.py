@@ -1,6 +1,8 @@
 """Continuous protection: which backup is due, how far back one can go, what is wrong, what users may ask for."""
 
+import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -88,6 +90,29 @@ def test_a_repository_that_was_lost_is_an_alarm_until_there_is_a_backup_again() 
         assert before["earliest"] is None
     assert protection.state(seen(backup("full", timedelta())), "essential-0", before)["alarm"] == ""
     assert protection.state(Seen(NOW, code=1), "essential-0", None)["alarm"] == "", "there was none before"
+
+
+def test_a_repository_at_another_place_begins_anew_and_an_older_one_there_does_not_count() -> None:
+    here = protection.state(seen(backup("full", timedelta(hours=3))), "essential-0", protection.at("", None, NOW))
+    here |= {"size": {"since": None}, "gaps": [["2026-11-26T09:30:00+00:00", None]], "drill": {"passed": False}}
+    assert protection.at("", here, NOW) == here, "it is where it was"
+    there = protection.at("s3://x", here, NOW)
+    assert there == {"size": {"since": None}, "where": "s3://x", "since": NOW.isoformat()}
+    older = protection.remembered(seen(backup("full", timedelta(hours=1))), there)
+    assert older.backups == () and protection.due(older, 2) == "full"
+    moved = protection.state(older, "essential-0", there)
+    assert (moved["alarm"], moved["earliest"], protection.where(moved)) == ("", None, "s3://x")
+    both = replace(older, backups=(backup("full", timedelta(hours=1)), backup("full", timedelta(seconds=-9))))
+    after = protection.state(protection.remembered(both, moved), "essential-0", moved)
+    assert (after["earliest"], after["backups"]) == ((NOW + timedelta(seconds=9)).isoformat(), 1)
+    assert protection.at("s3://x", after, NOW + timedelta(hours=1)) == after
+    assert protection.where(None) == protection.where({"alarm": ""}) == ""
+
+
+def test_what_is_left_of_a_destroyed_database_is_said() -> None:
+    assert protection.left("pg-1", "s3://x", "it is away") == (
+        "source=pg-1 Continuous protection: backups that nobody can read any more are left at s3://x: it is away"
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,6 +212,15 @@ def test_what_the_program_prints_is_read() -> None:
     found = protection.read(text)
     assert found.backups == (Backup("full", datetime.fromtimestamp(1779790002, UTC), OLD),)
     assert (found.newest, found.bytes, found.runs, found.failure) == (NEW, 42, True, "ERROR: [055]: was not there")
+
+
+def test_a_repository_says_why_it_cannot_be_read_in_one_line() -> None:
+    said = "[ProtocolError] HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:\nGET /"
+    status = {"code": 99, "message": "other", "lock": {"backup": {"held": False}}}
+    repositories = [{"status": {"code": 99, "message": said}}]
+    stanza = {"backup": [], "archive": [], "repo": repositories, "status": status}
+    found = protection.read(f'{{"now": "{NOW.isoformat()}"}}\n{json.dumps([stanza])}\n')
+    assert found.message == "[ProtocolError] HTTP request failed with 403 (Forbidden)"
 
 
 @pytest.mark.parametrize("text", ["", "{}\n[]\n", '{"now": "x"}\n[{}]\n', "psql: error\n[]\n"])
