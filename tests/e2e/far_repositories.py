@@ -3,6 +3,7 @@
 import contextlib
 import io
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -43,7 +44,9 @@ class Far:
     key: str
     files: Callable[[], list[str]]
     read: Callable[[str], bytes]
-    stop: Callable[[], None]
+    away: Callable[[], None]
+    """It answers nobody any more, nor refuses."""
+    back: Callable[[], None]
 
 
 @contextlib.contextmanager
@@ -87,7 +90,8 @@ def s3(folder: Path) -> Iterator[Far]:
                 f"id:{SECRET}",
                 files,
                 lambda name: bytes(client.get_object(Bucket=BUCKET, Key=name)["Body"].read()),
-                process.kill,
+                lambda: process.send_signal(signal.SIGSTOP),
+                lambda: process.send_signal(signal.SIGCONT),
             )
         finally:
             process.kill()
@@ -147,7 +151,8 @@ def sftp(folder: Path, base: str) -> Iterator[Far]:
             (folder / "databases").read_text(),
             listed,
             lambda file: bytes(host.exec_run(["cat", f"{place}/{file}"]).output),
-            lambda: host.kill(),
+            lambda: host.pause(),
+            lambda: host.unpause(),
         )
     finally:
         host.remove(force=True, v=True)
