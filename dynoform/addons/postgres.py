@@ -80,7 +80,7 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(error.what) from None
         self._ready(wanted)
         self._sql(wanted, "postgres", _database(known, plan))
-        self._sql(wanted, known.name, _users(known) + (_strangers(known) if source else ""))
+        self._sql(wanted, known.name, _users(known) + (_left_over(known) if source else ""))
         return Answer(
             config={"DATABASE_URL": known.access.postgres_url},
             provider_id=str(wanted.uuid),
@@ -277,7 +277,7 @@ class PostgresProvider(DatabaseProvider):
         self._place.unfollowed(wanted)
         known = self._place.known(wanted)
         self._sql(wanted, "postgres", _database(known, plan))
-        self._sql(wanted, known.name, _users(known) + _strangers(known))
+        self._sql(wanted, known.name, _users(known) + _left_over(known))
         return Answer(config={"DATABASE_URL": known.access.postgres_url})
 
     def _leave(self, wanted: Resource, known: Known) -> None:
@@ -558,10 +558,11 @@ ALTER ROLE "{user}" SET role = '{known.role(user)}';
     )
 
 
-def _strangers(known: Known) -> str:
-    """Users that came with another's data; what they have is the owner's."""
+def _left_over(known: Known) -> str:
+    """What came with another's data: its data links go, and its users; what those have is the owner's."""
     owner, mine = known.owner, ", ".join(f"'{user}'" for user in known.users)
     return f"""
+{postgres_links.leave()}
 SELECT format('REASSIGN OWNED BY %1$I TO %2$I; DROP OWNED BY %1$I; DROP ROLE %1$I', rolname, '{owner}')
 FROM pg_roles WHERE rolname ~ '^u[0-9a-f]{{14}}$' AND rolname NOT IN ({mine}) \\gexec
 """  # noqa: S608 - names of our own making

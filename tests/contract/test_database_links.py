@@ -114,3 +114,28 @@ def test_a_link_outlives_what_it_leads_to(
     (listed,) = client.get(f"/client/v11/databases/{here['id']}/links").json()
     assert listed["remote"] == {"attachment_name": "destroyed", "name": "there-2"}
     client.delete(f"/client/v11/databases/{here['id']}/links/there_2").raise_for_status()
+
+
+def test_a_copy_has_none_of_its_originals_links(
+    client: httpx.Client,
+    pair: tuple[dict[str, Any], dict[str, Any]],
+    place: Local,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Copy and original are one database here."""
+    here, _ = pair
+    place.lead_links_here(monkeypatch)
+    work_through(place, store)
+    link(client, here, target="there-2").raise_for_status()
+    mappings = "SELECT srvname FROM pg_user_mappings"
+    with place.connect(config(client)["DATABASE_URL"]) as mine:
+        assert mine.execute(mappings).fetchall() == [("there_2",)]
+        assert mine.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'there_2'").fetchone() == (1,)
+    body = {"plan": "heroku-postgresql:standard-0", "config": {"fork": here["name"]}, "attachment": {"name": "COPY"}}
+    made = client.post("/apps/myapp/addons", json=body).raise_for_status().json()
+    work_through(place, store)
+    assert client.get(f"/client/v11/databases/{made['id']}/links").json() == []
+    with place.connect(config(client)["COPY_URL"]) as copy:
+        assert copy.execute(mappings).fetchall() == []
+        assert copy.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'there_2'").fetchone() is None
