@@ -31,7 +31,7 @@ IMPORT FOREIGN SCHEMA public FROM SERVER "{name}" INTO "{name}";
 
 
 def leave() -> str:
-    """All links that came with another's data go, as they would one by one: their users and passwords are the other's."""
+    """All links that came with another's data go, as they would one by one: their passwords are the other's."""
     return """
 SELECT format('DROP SCHEMA IF EXISTS %1$I CASCADE; DROP SERVER %1$I CASCADE', srvname)
 FROM pg_foreign_server WHERE srvowner = current_user::regrole \\gexec
