@@ -16,9 +16,10 @@ from tests import heroku_cli
 from tests.e2e.conftest import LABEL, ROOT, STACK, Platform, dynoform, eventually, provision
 from tests.e2e.test_databases import answers, connect, container
 from tests.heroku_cli import HerokuCLI
+from tests.standby import Servers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(3600)]
-APP, NAME = "python", "kept-1"
+APP, NAME, PAIR = "python", "kept-1", "kept-2"
 
 
 def test_everything_is_destroyed_and_comes_back(
@@ -31,9 +32,17 @@ def test_everything_is_destroyed_and_comes_back(
     with connect(url) as database:
         database.execute("CREATE TABLE kept AS SELECT * FROM generate_series(1, 1000) AS number")
     cli(f"pg:backups:capture -a {APP}")
-    eventually(lambda: _info(platform, made)["Rollback"].startswith("earliest from "), 300, "its first backup")
-    code, said = container(platform, made["id"]).exec_run(["/opt/dynoform/protect", "archive"], user="postgres")
-    assert code == 0, said
+    pair = provision(platform, APP, plan="heroku-postgresql:premium-0", name=PAIR, attachment={"name": "PAIR"})
+    pair_url = platform.api.get(f"/apps/{APP}/config-vars").json()["PAIR_URL"]
+    servers = Servers(platform.engine, f"{STACK}_addon-{pair['id']}")
+    servers.wait_ready(180)
+    with connect(pair_url) as database:
+        database.execute("CREATE TABLE kept AS SELECT * FROM generate_series(1, 2000) AS number")
+    for each in (made, pair):
+        _await_backup(platform, each)
+    for found in (container(platform, made["id"]), servers.container(servers.primary())):
+        code, said = found.exec_run(["/opt/dynoform/protect", "archive"], user="postgres")
+        assert code == 0, said
     releases = _releases(platform)
 
     file, began = tmp_path / "all.backup", time.monotonic()
@@ -72,6 +81,11 @@ def test_everything_is_destroyed_and_comes_back(
         database_seconds = time.monotonic() - began
         with connect(url) as database:
             assert database.execute("SELECT count(*) FROM kept").fetchone() == (1000,)
+        eventually(lambda: answers(pair_url), 300, "the database with a standby is back, too")
+        pair_seconds = time.monotonic() - began
+        with connect(pair_url) as database:
+            assert database.execute("SELECT count(*) FROM kept").fetchone() == (2000,)
+        Servers(again.engine, servers.service).wait_ready(240)
         cli = HerokuCLI(heroku_cli.bring(), tmp_path / "cli", again.environment)
         assert NAME in cli(f"addons -a {APP}").text
         assert "Completed" in cli(f"pg:backups -a {APP}").text
@@ -81,13 +95,15 @@ def test_everything_is_destroyed_and_comes_back(
         cli(f"config:set MORE=1 -a {APP}")
         eventually(lambda: again.serves(APP), 120, "the app is released anew")
         cli(f"addons:destroy {NAME} -a {APP} --confirm {APP}")
+        cli(f"addons:destroy {PAIR} -a {APP} --confirm {APP}", seconds=180)
     finally:
         again.close()
         dynoform("down", "--purge", "--yes", "--stack", STACK)
     with capsys.disabled():
         print(
             f"\nbackup: {backup_seconds:.0f} s, {told['bytes'] / 2**20:.0f} MiB; "
-            f"restore: {seconds:.0f} s after a kill, the database {database_seconds:.0f} s"
+            f"restore: {seconds:.0f} s after a kill, the database {database_seconds:.0f} s, "
+            f"the one with a standby {pair_seconds:.0f} s"
         )
 
 
@@ -116,6 +132,10 @@ def _home() -> Path:
 def _releases(platform: Platform) -> list[tuple[int, str]]:
     found = platform.api.get(f"/apps/{APP}/releases").raise_for_status().json()
     return [(each["version"], each["description"]) for each in found]
+
+
+def _await_backup(platform: Platform, addon: dict[str, Any]) -> None:
+    eventually(lambda: _info(platform, addon)["Rollback"].startswith("earliest from "), 300, "its first backup")
 
 
 def _info(platform: Platform, addon: dict[str, Any]) -> dict[str, str]:
