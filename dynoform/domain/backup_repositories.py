@@ -24,6 +24,8 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PATH = re.compile(r"(/[A-Za-z0-9_.-]+)*")
 _STYLES = ("host", "path")
+_LONGEST = 32_768
+"""Of one setting, in characters: they are told to programs in environment variables, which have an end."""
 _CERTIFICATE, _PRIVATE = "-----BEGIN CERTIFICATE-----", "PRIVATE KEY-----"
 
 
@@ -41,6 +43,9 @@ def check(settings: Mapping[str, Any]) -> None:
     missing = sorted(needed - {name for name, value in settings.items() if value})
     if missing:
         raise _wrong(missing[0], "is missing", f"{kind} needs {', '.join(sorted(needed))}")
+    long = sorted(name for name, value in settings.items() if len(str(value)) > _LONGEST)
+    if long:
+        raise _wrong(long[0], f"is longer than {_LONGEST} characters", "give what this place needs alone")
     port = settings.get("port", 1)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise _wrong("port", f"is {port!r}", "use a number from 1 to 65535")

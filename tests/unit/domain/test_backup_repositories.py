@@ -98,6 +98,10 @@ def test_the_image_makes_files_of_what_is_told_in_comments(tmp_path: Path) -> No
         ({**S3, "prefix": "x"}, "backupRepository.prefix: is 'x' — use /letters/and/digits"),
         ({**S3, "uriStyle": "x"}, "backupRepository.uriStyle: is 'x' — use host or path"),
         ({**S3, "authorities": "x"}, "backupRepository.authorities: is no certificate — give PEM"),
+        (
+            {**S3, "authorities": PEM * 600},
+            "backupRepository.authorities: is longer than 32768 characters — give what this place needs alone",
+        ),
         ({**SFTP, "knownHosts": "x"}, "backupRepository.knownHosts: has no host's key — give what ssh-keyscan prints"),
         ({**SFTP, "user": "a b"}, "backupRepository.user: is 'a b' — use a user's name"),
         ({**SFTP, "host": "-x"}, "backupRepository.host: is '-x' — use a host's name or address"),
