@@ -48,6 +48,8 @@ _WRITES = (
     *_CREDENTIALS, data_services.RESET, data_services.CONFIGURE, data_services.POOL,
     data_services.LINK, data_services.UNLINK,
 )  # fmt: skip
+_UNREAD = "the backup could not be read from the repository"
+"""How ``images/postgres/restore`` fails where another try may help, when the repository is reached by a network."""
 _JOB, _DRILL, _FORGET = "-restore", "-drill", "-forget"
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
@@ -387,6 +389,8 @@ class PostgresProvider(DatabaseProvider):
         if found.works:
             return False
         engine.end(f"{own}{_JOB}")
+        if _UNREAD in found.failure and self._place.is_elsewhere(source.addon_id):
+            raise UnavailableError("repository of backups", found.failure, "it is tried again")
         if found.failure:
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True

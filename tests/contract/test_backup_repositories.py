@@ -117,6 +117,22 @@ def test_copies_are_made_by_jobs_with_the_network_of_their_server(
     assert f"/{addon['id']}\n" in job.stdin and "repo1-s3-bucket=shop-backups" in job.stdin
 
 
+def test_a_copy_is_tried_again_when_the_place_could_not_be_read(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, services: Services
+) -> None:
+    move(place, services)
+    look(place, store)
+    settled(place, store)
+    place.engine.fails = "restore: the backup could not be read from the repository"
+    body = {"plan": PLAN, "config": {"fork": "DATABASE"}}
+    made = client.post("/apps/myapp/addons", json=body).raise_for_status().json()
+    change = until(lambda: pending(store, postponed=True))
+    place.engine.fails = ""
+    again(store, change)
+    path = f"/apps/myapp/addons/{made['id']}"
+    until(lambda: client.get(path).raise_for_status().json()["state"] == "provisioned")
+
+
 def test_a_destroyed_databases_repository_goes_first(
     client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, services: Services
 ) -> None:
