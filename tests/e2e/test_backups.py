@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import connect, container, left_behind
 from tests.heroku.invocations import covers
@@ -15,12 +14,6 @@ from tests.heroku_cli import HerokuCLI
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "backups-test"
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from dynoform.cli.running import proportional
-from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.heroku.invocations import covers
 from tests.heroku_cli import HerokuCLI
@@ -37,12 +36,6 @@ with context.wrap_socket(socket.create_connection((url.hostname, url.port), 10))
         answer += server.recv(100)
 print('answer', answer)
 """
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives, and nothing of whoever runs the tests."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import Platform, eventually
 from tests.e2e.test_databases import connect, left_behind
 from tests.heroku.invocations import covers
@@ -17,12 +16,11 @@ APP = "followers-test"
 
 
 @pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HerokuCLI]:
+def cli(cli: HerokuCLI, platform: Platform) -> Iterator[HerokuCLI]:
     """The CLI, with an app that goes afterwards with all that it had."""
-    made = HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
-    made(f"create {APP}")
-    yield made
-    made(f"apps:destroy -a {APP} --confirm {APP}")
+    cli(f"create {APP}")
+    yield cli
+    cli(f"apps:destroy -a {APP} --confirm {APP}")
     eventually(lambda: not left_behind(platform), 120, "nothing of the databases is left")
 
 

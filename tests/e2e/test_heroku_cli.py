@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from dynoform.domain.dyno_sizes import find
-from tests import heroku_cli
 from tests.e2e.conftest import ROOT, Platform, eventually
 from tests.heroku.invocations import covers
 from tests.heroku_cli import HerokuCLI
@@ -27,12 +26,6 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"Hello from an image\\n")
 http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Page).serve_forever()
 """
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives, and nothing of whoever runs the tests."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

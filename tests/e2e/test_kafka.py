@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from tests import heroku_cli, kafka_client
+from tests import kafka_client
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import left_behind, resident
 from tests.heroku_cli import HerokuCLI
@@ -34,12 +34,6 @@ with context.wrap_socket(plain, server_hostname=url.hostname) as broker:
 """The handshake, and Kafka's ApiVersions request: an app without packages has no client library. ``run -e`` takes no
 line breaks, so the config vars come in hexadecimal.
 """
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

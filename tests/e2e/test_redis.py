@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import left_behind, resident, said
 from tests.heroku.invocations import covers
@@ -21,12 +20,11 @@ APP = "redis-test"
 
 
 @pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HerokuCLI]:
+def cli(cli: HerokuCLI) -> Iterator[HerokuCLI]:
     """The CLI with what ``bin/dynoform env`` gives, and an app without code."""
-    made = HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
-    made(f"create {APP}")
-    yield made
-    made(f"apps:destroy -a {APP} --confirm {APP}")
+    cli(f"create {APP}")
+    yield cli
+    cli(f"apps:destroy -a {APP} --confirm {APP}")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests import heroku_cli
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident
 from tests.heroku.invocations import covers
@@ -25,12 +24,6 @@ import os, psycopg
 with psycopg.connect(os.environ['DATABASE_URL'], sslmode='require', connect_timeout=10) as database:
     print('found', database.execute('SELECT 6 * 7').fetchone()[0])
 """
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests import heroku_cli
 from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_database_protection import brought, info
@@ -17,12 +16,6 @@ from tests.standby import Servers
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "standby-test"
-
-
-@pytest.fixture(scope="module")
-def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
-    """The CLI with what ``bin/dynoform env`` gives."""
-    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)
 
 
 @pytest.fixture(scope="module")
