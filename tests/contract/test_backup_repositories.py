@@ -162,9 +162,14 @@ def test_a_destroyed_database_does_not_wait_for_ever_for_a_repository_that_is_aw
     with store.transaction() as session:  # no last backup is made of it
         session.execute(update(Addon).values(provider_id=None))
     threading.Thread(target=client.delete, args=[f"/apps/myapp/addons/{addon['id']}"], daemon=True).start()
-    for _ in range(ATTEMPTS - 1):
-        again(store, until(lambda: pending(store, postponed=True)))
-    until(lambda: addon["id"] not in place.made.instances)
+
+    def gone() -> bool:
+        if change := pending(store, postponed=True):
+            again(store, change)
+        return addon["id"] not in place.made.instances
+
+    until(gone)
+    assert len([each for each in place.engine.begun if each.argv == ["/opt/dynoform/forget"]]) == ATTEMPTS
     until(lambda: told)
     (line,) = [line for _, _, line in told]
     where = f"s3://s3.example.com/shop-backups/local/{addon['id']}"
