@@ -4,6 +4,7 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_what_is_left_of_a_destroyed_database_is_said() -> None:
         ({"failure": "ERROR: [082]"}, "the last backup failed: ERROR: [082]"),
     ],
 )
-def test_wal_that_waits_and_backups_that_fail_are_alarms(more: dict[str, object], alarm: str) -> None:
+def test_wal_that_waits_and_backups_that_fail_are_alarms(more: dict[str, Any], alarm: str) -> None:
     assert protection.alarm(seen(backup("full", timedelta(hours=1)), **more), had=True) == alarm
 
 
