@@ -92,6 +92,7 @@ def without_encryption(address: tuple[str, int]) -> bytes:
             return b""
 
 
+@pytest.mark.chaos
 def test_a_cluster_of_three_brokers_from_nothing_to_nothing(
     heroku: HerokuCLI, platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:

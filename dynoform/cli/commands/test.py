@@ -20,8 +20,10 @@ FULL = "not chaos and not bench and not fleet"
 REST = f"not engine and {FULL}"
 ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"
-ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
-"""What needs no engine keeps out of its neighbours' way, file by file; there is one engine."""
+ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--max-worker-restart", "0")
+"""What needs no engine keeps out of its neighbours' way, file by file; there is one engine. A test that ends its
+process is told as such: with another process in its place, pytest-xdist would wait for ever.
+"""
 OF_PLATFORM, OF_ROUTERS = "tests/e2e", "tests/integration/router"
 OF_PARTS = tuple(f"--ignore={folder}" for folder in (OF_PLATFORM, OF_ROUTERS))
 """The engine's tests in three runs: a platform with all that belongs to it, routers, who wait for most of their time,

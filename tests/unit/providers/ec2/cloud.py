@@ -221,6 +221,8 @@ class _Quiet(WSGIRequestHandler):
 def serve() -> tuple[Cloud, BaseWSGIServer]:
     """A cloud that answers at ``Cloud.url``, and the server to shut down."""
     moto_settings.TEST_SERVER_MODE = False
+    # More than a thousand, made anew at each reset; tests register theirs.
+    moto_settings.ec2_load_default_amis = lambda: False
     cloud = Cloud(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, cloud, threaded=True, request_handler=_Quiet)
     cloud.url = f"http://127.0.0.1:{server.server_port}"

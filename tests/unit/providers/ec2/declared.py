@@ -23,7 +23,7 @@ def network(cloud: Cloud) -> Values:
 
 
 def host(cloud: Cloud) -> Values:
-    """In the account's own network; the image's name is that of one of moto's."""
+    """In the account's own network, from an image of its own."""
     ec2 = cloud.client("ec2")
     subnet = next(each for each in ec2.describe_subnets()["Subnets"] if each["AvailabilityZone"] == ZONES[0])
     group = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["default"]}])["SecurityGroups"][0]
