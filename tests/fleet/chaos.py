@@ -3,19 +3,25 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dynoform.cli.bench.measures import machine
 from tests.fleet.load import Load
+from tests.fleet.writes import Writes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/chaos.md"
 TITLES = {
     "host-lost": "a host of four killed under requests to a dyno on each (`host-lost`)",
     "leader-lost": "the host of the swarm's leader killed, the same (`leader-lost`)",
-    "patched": "all hosts' kernels patched one by one, the run killed once, under requests to two apps (`patched`)",
+    "patched": (
+        "all hosts' kernels patched one by one, the run killed once, under requests to two apps and writes to a "
+        "database (`patched`)"
+    ),
+    "machine": "a virtual machine's kernel patched by the playbook (`machine`)",
 }
-COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m fleet`"
+COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m {}`"
 
 
 def record(name: str, seconds: float, goal: float, load: Load, killed: float) -> None:
@@ -29,24 +35,31 @@ def record(name: str, seconds: float, goal: float, load: Load, killed: float) ->
     )
     print(f"{name}: {text}")
     keep(name, seconds, **_parts(load, under_way, failed))
-    _write(name, text)
+    write_row(name, text)
 
 
-def record_patching(seconds: float, hosts: int, answered: int, failed: int, slowest: float) -> None:
+def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: Writes, lost: int) -> None:
     """The same for a run of patch_kernels.yml."""
+    answered, failed = (
+        sum(count) for count in zip(*((each.answered, len(each.failures)) for each in loads), strict=True)
+    )
+    slowest = max(each.slowest for each in loads)
     text = (
         f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
-        f"{answered} requests answered ({answered / seconds:.0f} a second), {failed} failed; slowest {slowest:.1f} s"
+        f"{answered} requests answered ({answered / seconds:.0f} a second), {failed} failed, slowest {slowest:.1f} s; "
+        f"{writes.acknowledged} rows acknowledged, {lost} lost; the database, of one node, is away with its host: "
+        f"a row had to be tried for {writes.slowest:.0f} s at most"
     )
     print(f"patched: {text}")
-    _write("patched", text)
+    write_row("patched", text)
 
 
-def _write(name: str, text: str) -> None:
-    """The row, when asked to."""
+def write_row(name: str, text: str) -> None:
+    """The row of this name, when asked to by DYNOFORM_RECORD."""
     if not os.environ.get("DYNOFORM_RECORD"):
         return
-    row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
+    command = COMMAND.format("machine" if name == "machine" else "fleet")
+    row = f"| {TITLES[name]} | {text} | {command} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
     old = PAGE.read_text()
     found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
     PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")

@@ -35,7 +35,7 @@ REGISTRY_PORT, HTTP_PORT, HTTPS_PORT = 5000, 18080, 18443
 DYNOS, PLATFORM = "172.29.96.0/22", "172.29.100.0/24"
 TRUST = Path(f"/etc/docker/certs.d/{REGISTRY}:{REGISTRY_PORT}")
 SERVER = "python3 -m http.server $PORT"
-USERS = {"reconcile": "0", "router": "990", "router-agent": "990"}
+USERS = {"database": "800", "reconcile": "0", "router": "990", "router-agent": "990"}
 
 
 class FleetPlatform:
@@ -215,6 +215,15 @@ class FleetPlatform:
         self._service(
             through, "reconcile", "control-plane", *engine, *only, secrets=("database_password", "encryption_key")
         )
+
+    def start_database(self, through: FleetHost, on: FleetHost) -> str:
+        """A PostgreSQL that stays on a host, with its data, as an app's of one node does; where it is, for libpq."""
+        self.push("postgres")
+        data = ("--mount", "type=volume,source=fleet_database,target=/var/lib/postgresql", "--stop-grace-period", "30s")
+        only = ("--constraint", f"node.hostname=={on.name}")
+        self._service(through, "database", "postgres", *data, *only, secrets=("database_password",))
+        password = (self.folder / "database_password").read_text().strip()
+        return f"host={on.address} port=5432 user=dynoform dbname=dynoform password={password}"
 
     def _secret(self, through: FleetHost, name: str, value: str) -> None:
         through.run(

@@ -1,4 +1,5 @@
-"""patch_kernels.yml on real swarm nodes while two apps are asked all the time. Only the kernel is a stand-in's.
+"""patch_kernels.yml on real swarm nodes while two apps are asked, and a database is written to, all the time. Only the
+kernel is a stand-in's. In the end one of the hosts goes, and comes back.
 
 Order matters: each test leaves the fleet as the next one needs it.
 """
@@ -16,12 +17,15 @@ from tests.fleet.hosts import Fleet
 from tests.fleet.inventory import Inventory, changed, told
 from tests.fleet.kernels import NEW, OLD, booted, kernel, with_kernels
 from tests.fleet.load import Load, requests
-from tests.fleet.platform import HTTP_PORT, SERVER, Apps, FleetPlatform
+from tests.fleet.platform import HTTP_PORT, SERVER, Apps, FleetPlatform, wait_for
+from tests.fleet.writes import Writes, written
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
 NEWEST = f"{NEW}-amd64"
 LOCK = "/run/dynoform-patch-kernels.json"
 QUANTITIES = {"shop": 4, "blog": 2}
+AWAY_SECONDS = 300
+"""How long a database of one node may be away with its host."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,15 @@ def two(apps: Apps) -> dict[str, uuid.UUID]:
         apps.scale(made[name], web=quantity)
     apps.wait(lambda: all(serves(apps, made[name], QUANTITIES[name]) for name in made), 180, "both apps serve")
     return made
+
+
+@pytest.fixture(scope="module")
+def database(platform: FleetPlatform, fleet: Fleet) -> str:
+    """Where a database is that has one node, on a manager."""
+    address = platform.start_database(platform.manager, fleet["host3"])
+    wait_for(fleet["host3"].address, 5432)
+    Writes(address).prepare()
+    return address
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +107,13 @@ def test_a_host_without_room_for_a_kernel_stops_it_before_anything_is_drained(
     assert set(availabilities(platform).values()) == {"active"}
 
 
-def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_request(
-    platform: FleetPlatform, inventory: Inventory, apps: Apps, two: dict[str, uuid.UUID]
+def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_request_or_a_lost_row(
+    platform: FleetPlatform, inventory: Inventory, apps: Apps, two: dict[str, uuid.UUID], database: str
 ) -> None:
     fleet = inventory.fleet
     began = time.time()
     last = leader(platform)
-    with load(fleet) as asked:
+    with load(fleet) as asked, written(Writes(database)) as writes:
         with inventory.start("patch_kernels") as first:
             apps.wait(
                 lambda: "owner" in fleet["host1"].run("cat", LOCK, check=False), 300, "the first run has the lock"
@@ -123,9 +136,12 @@ def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_reques
     assert set(availabilities(platform).values()) == {"active"}
     # The first run may have come to the boot of one, and on a busy machine to more than the worker.
     assert f"{last}: {OLD}-amd64 6.1.124-1 → {NEWEST} 6.1.140-1, closes CVE-2025-38001" in told(done)
-    answered, failures = sum(each.answered for each in asked), [one for each in asked for one in each.failures]
-    record_patching(seconds, len(fleet.hosts), answered, len(failures), max(each.slowest for each in asked))
-    assert failures == []
+    wait_for(fleet["host3"].address, 5432)
+    lost = writes.lost()
+    record_patching(seconds, len(fleet.hosts), asked, writes, len(lost))
+    assert [one for each in asked for one in each.failures] == []
+    assert lost == set()
+    assert writes.slowest < AWAY_SECONDS
     apps.wait(lambda: all(serves(apps, two[name], QUANTITIES[name]) for name in two), 60, "both apps are whole")
 
 
@@ -154,3 +170,21 @@ def test_a_host_that_does_not_come_back_stops_the_run_and_apps_serve(
     assert [one for each in asked for one in each.failures] == []
     assert kernel(host) == NEWEST
     assert set(availabilities(platform).values()) == {"active"}
+
+
+def test_a_host_that_goes_and_comes_back_is_left_and_taken_again_without_a_failed_request(
+    platform: FleetPlatform, inventory: Inventory, apps: Apps, two: dict[str, uuid.UUID]
+) -> None:
+    """As ``up`` has it for a host whose line is taken out of the settings, and put back."""
+    fleet = inventory.fleet
+    host, peers = fleet["host4"], list(fleet.hosts.values())
+    words = platform.runtime_variables(host, peers, dyno_runtime_manager="host1")
+    with load(fleet) as asked:
+        platform.play("dyno_runtime_absent", host, **words)
+        assert availabilities(platform)["host4"] == "drain"
+        apps.wait(lambda: all(serves(apps, two[name], QUANTITIES[name]) for name in two), 60, "both apps are whole")
+        assert host.address not in apps.places(two["shop"])
+        platform.play("dyno_runtime", host, **words)
+        assert availabilities(platform)["host4"] == "active"
+        apps.wait(lambda: host.address in apps.places(two["shop"]), 180, "a dyno has moved to the host that is back")
+    assert [one for each in asked for one in each.failures] == []

@@ -4,6 +4,7 @@ Order matters: each test leaves the fleet as the next one needs it.
 """
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,14 @@ from tests.fleet.inventory import Inventory, changed, told
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(1800)]
 ADD_SECONDS = 90
 NOT_THE_FIREWALL = ("host_hardening_ssh", "host_hardening_sysctl", "host_hardening_audit", "host_hardening_updates")
+OPERATOR = """set -e
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends sudo
+useradd --create-home --shell /bin/sh ops
+install -d -o ops -g ops -m 0700 /home/ops/.ssh
+install -o ops -g ops -m 0600 /root/.ssh/authorized_keys /home/ops/.ssh/
+"""
+"""A user who may log in, and not use sudo yet."""
 STACK: dict[str, Any] = {
     "host_builds_images": False,
     "dyno_runtime_stack": "hand",
@@ -199,6 +208,39 @@ def test_a_host_with_another_key_is_refused(
     assert done.returncode != 0
     assert why in told(done)
     assert "Host key verification failed" in told(done)
+
+
+def test_a_user_with_sudo_is_enough_also_behind_another_host(fleet: Fleet, inventory: Inventory) -> None:
+    two, three = fleet["two"], fleet["three"]
+    two.run("sh", "-c", OPERATOR, seconds=300)
+    keys = {"key_file": str(fleet.key_file), "known_hosts": str(fleet.known_hosts)}
+    told_of = dict(inventory.of["two"])
+    inventory.of["two"] |= connection(Host("two", two.address, "ssh", "ops", jump=f"root@{three.address}:22", **keys))
+    two.run("iptables", "-I", "INPUT", "-p", "tcp", "--dport", "22", "!", "-s", three.address, "-j", "DROP")
+    try:
+        refused = inventory.play("smoke", "--limit", "two")
+        two.run("sh", "-c", "echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops")
+        done = inventory.play("smoke", "--limit", "two")
+    finally:
+        inventory.of["two"] = told_of
+        two.run("iptables", "-D", "INPUT", "-p", "tcp", "--dport", "22", "!", "-s", three.address, "-j", "DROP")
+    assert refused.returncode != 0
+    assert "Missing sudo password" in told(refused) or "a password is required" in told(refused), told(refused)
+    assert done.returncode == 0, told(done)
+
+
+def test_a_user_whose_key_is_refused_is_told(fleet: Fleet, inventory: Inventory, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=30)
+    told_of = dict(inventory.of["two"])
+    reached = Host("two", fleet["two"].address, "ssh", key_file=str(key), known_hosts=str(fleet.known_hosts))
+    inventory.of["two"] |= connection(reached)
+    try:
+        done = inventory.play("smoke", "--limit", "two")
+    finally:
+        inventory.of["two"] = told_of
+    assert done.returncode != 0
+    assert "Permission denied (publickey)" in told(done)
 
 
 def test_a_dead_host_is_replaced_by_a_new_machine(fleet: Fleet, inventory: Inventory) -> None:

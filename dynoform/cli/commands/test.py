@@ -15,7 +15,7 @@ from types import MappingProxyType
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
 
-FULL = "not chaos and not bench and not fleet"
+FULL = "not chaos and not bench and not fleet and not machine"
 REST = f"not engine and {FULL}"
 ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"
