@@ -106,8 +106,11 @@ registry = Registry(
     on_docker,
 )
 everywhere: Mapping[str, pulumi.Output[str]] = images
+builders = [f"node.labels.dynoform.{stack}.builder==true"] if fleet.spread and fleet.has_builders else []
 if fleet.spread:
     shared = {noun: images[noun] for noun in ("router", "log-agent", "control-plane")}
+    if fleet.has_builders:
+        shared |= {noun: images[noun] for noun in ("stack-13", "stack-13-build")}
     everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
 postgres = Postgres(
     f"{stack}-postgres",
@@ -180,8 +183,8 @@ control_plane = ControlPlane(
     ControlPlaneArgs(
         stack=stack,
         image=images["control-plane"],
-        run_image=images["stack-13"],
-        build_image=images["stack-13-build"],
+        run_image=(everywhere if builders else images)["stack-13"],
+        build_image=(everywhere if builders else images)["stack-13-build"],
         addons_image=images["addons"],
         postgres_image=images["postgres"],
         valkey_image=images["valkey"],
@@ -198,6 +201,7 @@ control_plane = ControlPlane(
         registry=registry,
         router=router,
         constraints=constraints,
+        builder_constraints=builders,
         everywhere_image=everywhere["control-plane"],
         acme=settings.acme,
     ),

@@ -33,6 +33,8 @@ SOURCES = "/var/lib/dynoform/sources"
 BUILDS = "/var/lib/dynoform/builds"
 """What a build needs on disk: a source that is fetched, layers on their way to the registry."""
 MANAGERS = "node.role==manager"
+HOST_NAME = "{{.Node.Hostname}}"
+"""Swarm puts the name of the host there that a task is on."""
 REPOSITORIES = "/var/lib/dynoform/repositories"
 BACKUPS = "/var/lib/dynoform/backups"
 
@@ -57,6 +59,8 @@ class ControlPlaneArgs:
         logplex_secret: the certificate of the log plane's authority as a Swarm secret.
         postgres, registry, router: what the processes work with.
         constraints: what the host has to be that has the platform's data; none for any.
+        builder_constraints: what each host has to be on which there is a builder; none for one builder beside the
+            platform's data. The stack's images then have names that all hosts can get them by.
         everywhere_image: the same image as ``image``, by a name that all hosts can get it by; None on a single host.
         acme: where automated certificates come from.
     """
@@ -81,6 +85,7 @@ class ControlPlaneArgs:
     registry: Registry
     router: Router
     constraints: Sequence[str] = ()
+    builder_constraints: Sequence[str] = ()
     everywhere_image: pulumi.Input[str] | None = None
     acme: AcmeSettings = NO_ACME
 
@@ -158,10 +163,20 @@ class ControlPlane(pulumi.ComponentResource):
         environment: dict[str, pulumi.Input[str]] = {
             "DYNOFORM_RUN_IMAGE": self._args.run_image,
             "DYNOFORM_BUILD_IMAGE": self._args.build_image,
+            "DYNOFORM_HOST": HOST_NAME,
             "TMPDIR": BUILDS,
         }
-        needed = [self._args.registry]
-        self._process("builder", secrets, mounts, memory_mib=512, environment=environment, depends_on=needed)
+        self._process(
+            "builder",
+            secrets,
+            mounts,
+            memory_mib=512,
+            environment=environment,
+            depends_on=[self._args.registry],
+            # Sources are on the platform's host: on any other this volume is empty, and they come by the API.
+            everywhere=bool(self._args.builder_constraints),
+            chosen=self._args.builder_constraints,
+        )
 
     def _runtime_agent(self) -> None:
         # As the reconciler: root for the engine's socket alone, and on the host's network, whose name it goes by. Every
@@ -229,6 +244,7 @@ class ControlPlane(pulumi.ComponentResource):
         memory_mib: int = 256,
         everywhere: bool = False,
         managers: bool = False,
+        chosen: Sequence[str] = (),
         network_id: pulumi.Input[str] | None = None,
         environment: dict[str, pulumi.Input[str]] | None = None,
         image: pulumi.Input[str] | None = None,
@@ -254,7 +270,7 @@ class ControlPlane(pulumi.ComponentResource):
             user="0" if low_ports else user,
             memory_mib=memory_mib,
             everywhere=everywhere,
-            constraints=(MANAGERS,) if managers else () if everywhere else self._args.constraints,
+            constraints=chosen or ((MANAGERS,) if managers else () if everywhere else self._args.constraints),
         )
         options = pulumi.ResourceOptions(parent=self, depends_on=[self._args.postgres, *depends_on])
         docker.Service(f"{self._name}-{command}", service_args(spec), options)

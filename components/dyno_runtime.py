@@ -112,6 +112,7 @@ class DynoRuntime(pulumi.ComponentResource):
             "dyno_runtime_fleet_addresses": others,
             "host_runtime": host.args.runtime,
             "host_zone": host.args.zone,
+            "host_builder": "true" if host.args.builder else "false",
             "dyno_runtime_manager": host.beside[0].name if host.beside else "",
             "host_platform": "true" if host is self._args.fleet[0] else "false",
         }

@@ -26,6 +26,7 @@ class HostArgs:
         role: what it joins the swarm as, ``manager`` or ``worker``.
         zone: what fails together with it.
         runtime: whose dynos it runs.
+        builder: whether apps are built on it.
         joins: the host whose swarm it joins; None for the one that makes the swarm.
     """
 
@@ -34,6 +35,7 @@ class HostArgs:
     role: str = "manager"
     zone: str = ""
     runtime: str = COMMON
+    builder: bool = False
     joins: "Host | None" = None
 
 
@@ -97,7 +99,7 @@ class MachineArgs:
         inventory: its name, and how SSH reaches it.
         private_address: IPv4 address by which the others reach it.
         role: ``manager`` or ``worker``.
-        zone, runtime: see ``HostArgs``.
+        zone, runtime, builder: see ``HostArgs``.
     """
 
     inventory: Inventory
@@ -105,6 +107,7 @@ class MachineArgs:
     role: str = "manager"
     zone: str = ""
     runtime: str = COMMON
+    builder: bool = False
 
 
 class Fleet(pulumi.ComponentResource):
@@ -127,6 +130,7 @@ class Fleet(pulumi.ComponentResource):
                     machine.role,
                     machine.zone,
                     machine.runtime,
+                    machine.builder,
                     joins=self.hosts[0] if self.hosts else None,
                 )
             )
@@ -151,6 +155,11 @@ class Fleet(pulumi.ComponentResource):
     def private_runtimes(self) -> list[str]:
         """Runtimes with apps of their own, besides the common one."""
         return sorted({host.args.runtime for host in self.hosts} - {COMMON})
+
+    @property
+    def has_builders(self) -> bool:
+        """Whether it is said where apps are built."""
+        return any(host.args.builder for host in self.hosts)
 
     @property
     def spread(self) -> bool:

@@ -303,6 +303,7 @@ def _machine(name: str, host: Mapping[str, Any]) -> MachineArgs:
         host_settings.role(host),
         host.get("zone", ""),
         host_settings.runtime(host),
+        builder=bool(host.get("builder")),
     )
 
 

@@ -69,6 +69,8 @@ class Configuration:
     """Where the log plane keeps apps' lines; None: in memory alone."""
     logplex_authority: Path | None = None
     """PEM file of the authority that signed the log plane's certificate; None: it is spoken to without TLS."""
+    host: str = ""
+    """The host that the process is on; empty where there is one."""
     drain_networks: tuple[str, ...] = ()
     """Networks besides the public internet that log drains may lead to, in CIDR form."""
     drain_authorities: Path | None = None
@@ -133,6 +135,7 @@ class Configuration:
             webhook_authorities=read.path("WEBHOOK_AUTHORITIES"),
             lines=read.path("LINES"),
             logplex_authority=read.path("LOGPLEX_AUTHORITY"),
+            host=read.text("HOST", ""),
             drain_networks=read.networks("DRAIN_NETWORKS"),
             drain_authorities=read.path("DRAIN_AUTHORITIES"),
             sleeps_after=read.seconds("ECO_SLEEPS_AFTER", eco.SLEEPS_AFTER),
@@ -162,6 +165,11 @@ class Configuration:
     def web_url(self, app_name: str) -> str:
         """Where an app answers over plain http, with the trailing slash that Heroku shows."""
         return f"http://{app_name}.{self.domain}{_port(self.http_port, 80)}/"
+
+    @property
+    def internal_api_url(self) -> str:
+        """Where the platform's own processes reach the API, without a trailing slash."""
+        return f"http://{self.platform_address}:{self.api_port}"
 
     @property
     def rendezvous_url(self) -> str:

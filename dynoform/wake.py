@@ -1,9 +1,15 @@
 """Waking a loop: soon after something happened, and at the latest after a while."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-from dynoform.store.session import Store
+
+class Notifier(Protocol):
+    """A store, with the object mapper or without it."""
+
+    def notifications(self, channels: Sequence[str], idle: float) -> Iterator[object]:
+        """Endless, also when one may have been missed."""
 
 
 class Wake:
@@ -23,7 +29,7 @@ class Wake:
         self._event.clear()
         return rang
 
-    def on_notifications(self, store: Store, channels: Sequence[str]) -> None:
+    def on_notifications(self, store: Notifier, channels: Sequence[str]) -> None:
         """Ring, from a thread of its own, at every NOTIFY on these channels and whenever one may have been missed."""
 
         def listen() -> None:

@@ -12,8 +12,8 @@ from dynoform.certificates.issuance import Issuance
 from dynoform.certificates.worker import LEASE, Worker
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
-from dynoform.router import presence
-from dynoform.store import certificates
+from dynoform.router import rows
+from dynoform.store.driver import SmallStore
 from dynoform.store.leadership import Leadership
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store, now
@@ -41,16 +41,18 @@ class Router:
         self.seen: list[tuple[str, str | None]] = []
         self.answers: dict[str, str] = {}
         self._done = threading.Event()
+        self.small_store = SmallStore(store.configuration, "router")
 
     def look(self) -> None:
         """Once."""
         with self.store.transaction() as session:
             moment = now(session)
-            self.answers = certificates.answers(session)
             for name, status in session.query(Domain.hostname, Domain.acm_status):
                 if (name, status) not in self.seen:
                     self.seen.append((name, status))
-            presence.announce(session, "of the tests", moment)
+        with self.small_store.transaction() as connection:
+            self.answers = rows.answers(connection)
+            rows.announce(connection, "of the tests", moment)
 
     def work(self) -> None:
         """Until ``stop``."""
@@ -93,6 +95,7 @@ def routed(store: Store, port: int) -> Iterator[Router]:
     server.server_close()
     for thread in threads:
         thread.join(10)
+    router.small_store.close()
 
 
 def make_worker(store: Store, journal: Journal, nowhere: tuple[str, ...] = ()) -> Worker:

@@ -18,24 +18,27 @@ from dynoform.addons.engine import Job, JobState
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.addons.queue import Surroundings
 from dynoform.addons.redis import RedisProvider
-from dynoform.addons.transfers import FOLDER, Transfers
+from dynoform.addons.transfers import Transfers
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
+from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
 from dynoform.store.addon_services import register_own
 from tests.postgres import binaries
 
 
-def repository(*backups: dict[str, Any], code: int = 0, message: str = "ok", waits: str | None = None) -> str:
-    """What is said of a repository that has these backups."""
+def repository(
+    *backups: dict[str, Any], code: int = 0, message: str = "ok", waits: str | None = None, **more: Any
+) -> str:
+    """What is said of a repository that has these backups; ``more`` of its server."""
     stanza = {
         "backup": list(backups),
         "archive": [{"max": "000000010000000000000009"}],
         "status": {"code": code, "message": message, "lock": {"backup": {"held": False}}},
     }
-    server = {"now": datetime.now(UTC).isoformat(), "waits_since": waits}
+    server = {"now": datetime.now(UTC).isoformat(), "waits_since": waits, **more}
     return f"{json.dumps(server)}\n{json.dumps([stanza])}\n"
 
 
@@ -51,6 +54,7 @@ def backup(ago: timedelta, kind: str = "full", segment: str = "00000001000000000
 
 
 PROGRAM = CHECKOUT / "images/postgres/transfer"
+LIMIT = CHECKOUT / "images/postgres/limit"
 
 
 @dataclass
@@ -79,6 +83,8 @@ class LocalEngine:
     def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
         if argv[0] == "/opt/dynoform/protect":
             return self.said if argv[1] == "state" else ""
+        if argv[0] == "/opt/dynoform/limit":
+            return self._limit(*argv[1:])
         assert argv[0] == "psql", "there is no Valkey here"
         url = make_url(self.url)
         server = ["--host", str(url.host), "--port", str(url.port), "--username", str(url.username)]
@@ -104,6 +110,18 @@ class LocalEngine:
 
     def has_jobs(self, ending: str) -> bool:
         return any(name.endswith(ending) for name in self.jobs)
+
+    def _limit(self, *words: str) -> str:
+        """Run the image's own program here."""
+        url = make_url(self.url)
+        environment = {"PGHOST": str(url.host), "PGPORT": str(url.port), "PGUSER": str(url.username)}
+        path = f"{binaries()}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", LIMIT, *words], env={**environment, "PATH": path}, capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise UnavailableError("limit", done.stderr)
+        return done.stdout
 
     def _transfer(self, job: Job) -> None:
         """Run the image's own program here, to its end."""

@@ -67,7 +67,8 @@ def _remove_leftovers(user: pwd.struct_passwd | None) -> None:
                 continue
             if _serves(folder / "data"):
                 programs = _readable(binaries(), folder) if user else binaries()
-                _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
+                with suppress(AssertionError):  # another run was first
+                    _run(user, programs / "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
 """Fixtures for tests that need the platform's store: a migrated one on a real PostgreSQL, empty again for each test.
 
-A ``conftest.py`` that wants them imports ``configuration``, ``migrated`` and ``store``.
+A ``conftest.py`` that wants them imports ``configuration``, ``migrated``, ``store`` and ``small_store``.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete
 
 from dynoform.configuration import Configuration
+from dynoform.store.driver import SmallStore
 from dynoform.store.migrate import upgrade
 from dynoform.store.session import Store
 from dynoform.store.tables import Base
@@ -55,6 +56,14 @@ def store(migrated: Store) -> Store:
     with migrated.transaction() as session:
         session.connection().exec_driver_sql(";".join(str(delete(table)) for table in tables))
     return migrated
+
+
+@pytest.fixture
+def small_store(store: Store) -> Iterator[SmallStore]:
+    """The same as routers' agents have it."""
+    made = SmallStore(store.configuration, "test")
+    yield made
+    made.close()
 
 
 def write_secrets(folder: Path) -> Path:

@@ -77,6 +77,11 @@ debian_unpack() {
   done
 }
 
+# Prints the packages that the app's Aptfile lists and whose names match an expression ($1), one a line.
+aptfile_packages() {
+  [[ ! -f Aptfile ]] || grep -Ev '^[[:space:]]*(#|:repo:|https?:|$)' Aptfile | tr -d ' \r' | { grep -E -e "$1" || true; }
+}
+
 # One word that changes every week, for caches of what Debian may have mended since.
 this_week() { printf '%s\n' "$(($(date +%s) / 604800))"; }
 

@@ -21,7 +21,7 @@ bring_jdk() {
   if ! cache_has "$cache/jdk" "$key"; then
     rm -rf "$cache/unpacked"
     debian_unpack "$suite" "$cache/unpacked" "openjdk-${major:-21}-jdk-headless" "$@" ||
-      fail "Debian: the JDK $major cannot be fetched, see above: try again"
+      fail "Debian: the JDK ${major:-21}${*:+ or one of $*} cannot be fetched, see above: try again"
     rm -rf "$cache/unpacked"/usr/lib/jvm/*/jmods
     cache_save "$cache/jdk" "$cache/unpacked" "$key"
     rm -rf "$cache/unpacked"

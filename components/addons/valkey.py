@@ -7,13 +7,52 @@ import pulumi
 import pulumi_docker as docker
 
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import Mount, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
+from components.secret import swarm_secret
 from components.volume import stack_volume
 
-PORT = 6379
+PORT, SENTINEL_PORT = 6379, 26379
 """In the container."""
 USER = "803"
 """The image's user."""
+FRONT = "/opt/dynoform/front"
+FRONT_MIB = 64
+OWN_CONNECTIONS = 16
+"""Of a group's members and Sentinels with one member, and of who looks after it."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a member of a group is.
+
+    Parameters:
+        address: the host's address, where its ports are published; the other members reach it there.
+        port, sentinel_port: published ports, of the server and of the Sentinel beside it.
+        image: image with tag.
+        constraints: what the host has to be, in Swarm's words; none for any.
+    """
+
+    address: str
+    port: int
+    sentinel_port: int
+    image: pulumi.Input[str]
+    constraints: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several servers that have the same data.
+
+    Parameters:
+        members: where they are; an odd number of them, as a majority chooses the primary. With none, nothing but what
+            leads clients to the primary is there: data are left alone.
+        password: what they know each other by.
+        authority_pem: the certificate of the authority that has signed theirs.
+    """
+
+    members: Sequence[Member]
+    password: pulumi.Input[str]
+    authority_pem: pulumi.Input[str]
 
 
 @dataclass(frozen=True)
@@ -22,14 +61,15 @@ class ValkeyArgs:
 
     Parameters:
         stack: name of the stack.
-        noun: what the instance is called in the stack.
-        image: image with tag.
+        noun: what the instance is called in the stack; the members of a group are ``<noun>-1`` and so on.
+        image: image with tag; of a group, of what leads clients to the primary.
         network_id: engine id of the bridge it joins; the port is published on the host's address there.
         port: published port.
         certificate: what it shows to clients.
-        memory_mib: hard limit of all, ``data_mib`` what it keeps data in.
+        memory_mib: hard limit of all, ``data_mib`` what it keeps data in; both for each member of a group.
         connections: how many clients it takes.
         constraints: what the host has to be that it runs on; none for any.
+        group: the servers, where there are several. A server that becomes a group is its first member, and back.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
     """
@@ -44,34 +84,95 @@ class ValkeyArgs:
     data_mib: int
     connections: int
     constraints: Sequence[str] = ()
+    group: Group | None = None
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Valkey(pulumi.ComponentResource):
-    """One Valkey 8 server on a volume of its own; users and settings are made in it."""
+    """A Valkey 8 server on a volume of its own, or a group of them; users and settings are made in it."""
 
     def __init__(self, name: str, args: ValkeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Valkey", name, None, opts)
-        volume = stack_volume(f"{name}-data", args.stack, args.noun, self, keep=args.keep, labels=args.labels)
-        spec = ServiceSpec(
+        self._name, self._args = name, args
+        volume = self._volume(1)
+        if args.group is None:
+            spec = self._spec(args.image, args.memory_mib, ports={PORT: args.port}, mounts=[_data(volume)])
+            self._service(name, spec)
+        else:
+            self._group(args.group, volume)
+        self.register_outputs({})
+
+    def _group(self, group: Group, first: docker.Volume) -> None:
+        args, name = self._args, self._name
+        known = [f"{each.address}:{each.port}:{each.sentinel_port}" for each in group.members]
+        members = {"VALKEY_MEMBERS": " ".join(known)}
+        secrets = [
+            SecretFile("members", swarm_secret(f"{name}-members", args.stack, group.password, self, args.labels), USER),
+            SecretFile("ca.crt", swarm_secret(f"{name}-ca", args.stack, group.authority_pem, self, args.labels), USER),
+        ]
+        front = self._spec(args.image, FRONT_MIB, command=[FRONT], ports={PORT: args.port}, secrets=secrets)
+        front.environment.update(members)
+        # It had the first one's data, where it was the only server. Then one after the other: a change restarts no two.
+        before = [self._service(name, front)]
+        for number, each in enumerate(group.members, start=1):
+            spec = self._spec(
+                each.image,
+                args.memory_mib,
+                noun=f"{args.noun}-{number}",
+                ports={PORT: each.port, SENTINEL_PORT: each.sentinel_port},
+                mounts=[_data(first if number == 1 else self._volume(number))],
+                secrets=[*args.certificate.files, *secrets],
+                constraints=each.constraints,
+            )
+            spec.environment.update(
+                members, VALKEY_NUMBER=str(number), VALKEY_MAXCLIENTS=str(args.connections + OWN_CONNECTIONS)
+            )
+            before = [self._service(f"{name}-{number}", spec, before)]
+
+    def _volume(self, number: int) -> docker.Volume:
+        args, ending = self._args, "" if number == 1 else f"-{number}"
+        name, noun = f"{self._name}{ending}-data", f"{args.noun}{ending}"
+        return stack_volume(name, args.stack, noun, self, keep=args.keep, labels=args.labels)
+
+    def _spec(
+        self,
+        image: pulumi.Input[str],
+        memory_mib: int,
+        *,
+        ports: dict[int, int],
+        noun: str = "",
+        command: Sequence[str] = (),
+        mounts: Sequence[Mount] = (),
+        secrets: Sequence[SecretFile] | None = None,
+        constraints: Sequence[str] | None = None,
+    ) -> ServiceSpec:
+        args = self._args
+        return ServiceSpec(
             stack=args.stack,
-            noun=args.noun,
-            image=args.image,
+            noun=noun or args.noun,
+            command=command,
+            image=image,
             network_id=args.network_id,
             environment={
                 "VALKEY_CERTIFICATE": args.certificate.path,
                 "VALKEY_MAXMEMORY": f"{args.data_mib}mb",
                 "VALKEY_MAXCLIENTS": str(args.connections),
             },
-            secrets=args.certificate.files,
-            mounts=[Mount(volume.name, "/var/lib/valkey")],
-            ports={PORT: args.port},
+            secrets=args.certificate.files if secrets is None else secrets,
+            mounts=mounts,
+            ports=ports,
             scratch=("/tmp", "/run/valkey"),  # noqa: S108 - private to the container
-            memory_mib=args.memory_mib,
+            memory_mib=memory_mib,
             stop_grace="30s",
-            constraints=args.constraints,
+            constraints=args.constraints if constraints is None else constraints,
             labels=args.labels,
         )
-        docker.Service(f"{name}-service", service_args(spec), opts=pulumi.ResourceOptions(parent=self))
-        self.register_outputs({})
+
+    def _service(self, name: str, spec: ServiceSpec, before: Sequence[pulumi.Resource] = ()) -> docker.Service:
+        options = pulumi.ResourceOptions(parent=self, depends_on=list(before) or None)
+        return docker.Service(f"{name}-service", service_args(spec), opts=options)
+
+
+def _data(volume: docker.Volume) -> Mount:
+    return Mount(volume.name, "/var/lib/valkey")

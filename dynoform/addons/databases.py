@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
-from dynoform.domain import data_services, protection
+from dynoform.domain import data_limits, data_services, protection
+from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import Access, DataPlan
 from dynoform.domain.protection import Seen
 from dynoform.errors import NotFoundError
@@ -125,7 +126,13 @@ class Place:
         with self.store.transaction() as session:
             session.get_one(Database, wanted.uuid).maintained_at = now(session)
 
-    def repository(self, addon_id: uuid.UUID, plan: str) -> str:
+    def usage(self, wanted: Resource, seen: Seen, plan: DataPlan) -> Usage:
+        """How a database stands with what its plan allows."""
+        with self.store.transaction() as session:
+            before = session.get_one(Database, wanted.uuid).protection or {}
+        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before.get("size"), seen.now)
+
+    def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
         """What opens a database's repository of backups, made when there is none."""
         with self.store.transaction() as session:
             return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
@@ -136,7 +143,8 @@ class Place:
             addon = session.get(Addon, addon_id)
             if addon is None or session.get(Database, addon_id) is None:
                 raise NotFoundError("The database to copy was destroyed meanwhile", resource="add_on")
-            return protection.repository(databases.cipher(session, self.vault, addon_id), addon.plan.name)
+            plan = data_services.plan(data_services.POSTGRES, addon.plan.name)
+            return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
 
     def looked(
         self,
@@ -145,17 +153,24 @@ class Place:
         *,
         runs: bool = False,
         drill: Mapping[str, Any] | None = None,
+        usage: Usage | None = None,
         why: str = "",
     ) -> Sequence[str]:
         """Keep what a look at a repository came to, or ``why`` to nothing; returns what logs are told.
 
-        ``runs`` says whether a backup is being made; ``drill`` is one that has ended.
+        ``runs`` says whether a backup is being made; ``drill`` is one that has ended; ``usage`` how much is in it.
         """
+        told: Sequence[str] = ()
         with self.store.transaction() as session:
             before = session.get_one(Database, wanted.uuid).protection
             after = protection.state(seen, wanted.plan, before, drill) if seen else protection.silent(why, before)
+            if seen and usage:
+                size = (before or {}).get("size")
+                disk = data_services.plan(data_services.POSTGRES, wanted.plan).disk_bytes
+                told = data_limits.lines(wanted.name, size, usage, seen.data_bytes, disk)
+                after["size"] = data_limits.kept(usage)
             databases.looked(session, wanted.uuid, after, protection.next_look(now(session), runs=runs))
-        return protection.lines(wanted.name, before, after)
+        return [*protection.lines(wanted.name, before, after), *told]
 
     def drill_is_due(self, wanted: Resource) -> bool:
         """Whether the latest backup is to be restored for a trial; the first time some while after there is one."""
@@ -170,13 +185,15 @@ class Place:
             session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
 
     def has_last_backup(self, wanted: Resource) -> bool:
-        """Whether the logical backup is made, or came to nothing, that is kept when a database is destroyed.
+        """Whether the backup is made, or came to nothing, that is kept when a database is destroyed.
 
         None is made of one that was never there, or whose app is gone as well: nobody could have it.
         """
         with self.store.transaction() as session:
             addon, found = session.get_one(Addon, wanted.uuid), session.get(Database, wanted.uuid)
-            if addon.app_id is None or found is None or found.protection is None:
+            if addon.app_id is None or found is None or addon.provider_id is None:
+                return True
+            if addon.plan.service.name == data_services.POSTGRES and found.protection is None:
                 return True
             return transfers.final(session, self.vault, addon).finished_at is not None
 

@@ -238,11 +238,7 @@ class KafkaProvider:
         """
         count, image = len(known.ports), self._place.configuration.kafka_image
         present = [self._place.engine.image(self._service(known, number)) for number in range(1, count + 1)]
-        for number in range(1, count + 1):
-            is_last = number == count
-            if not is_last and (not all(present) or present[number - 1] == image):
-                continue  # a new cluster begins as a whole
-            images = [image] * number + present[number:]
+        for images in data_services.one_by_one(present, image):
             self._place.stacks.up(str(known.id), self._instance(known, images), again=again or wanted.attempt > 1)
             self._place.engine.wait(self._service(known, 1), [*_ADMIN, "ready", str(count)], _USER)
 

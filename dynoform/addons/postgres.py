@@ -12,6 +12,7 @@ from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services, protection
+from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
 from dynoform.domain.protection import Seen, Source
 from dynoform.errors import NotFoundError, UnavailableError
@@ -21,6 +22,7 @@ _PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set
 _READY = ["pg_isready", "--quiet", "--host=127.0.0.1"]
 _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
+_LIMIT = ["/opt/dynoform/limit"]
 _JOB, _DRILL = "-restore", "-drill"
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
@@ -119,7 +121,7 @@ class PostgresProvider(DatabaseProvider):
 
     def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
         """Have the server run; one that ``awaits`` its data never begins with none."""
-        more = {"repository": self._place.repository(wanted.uuid, wanted.plan), "restored": awaits}
+        more = {"repository": self._place.repository(wanted.uuid, self._plan(wanted)), "restored": awaits}
         self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again, more=more)
 
     def _ready(self, wanted: Resource) -> None:
@@ -163,11 +165,21 @@ class PostgresProvider(DatabaseProvider):
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
                 self._place.engine.start(service, [*_PROTECT, "backup", kind], _SUPERUSER)
-            drill = self._drill(wanted, seen)
+            drill, usage = self._drill(wanted, seen), self._limit(wanted, seen)
         except UnavailableError as error:
             # Nothing else waits for this: it is looked at again soon.
             return Answer(lines=self._place.looked(wanted, None, why=str(error)))
-        return Answer(lines=self._place.looked(wanted, seen, runs=seen.runs or kind is not None, drill=drill))
+        runs = seen.runs or kind is not None
+        return Answer(lines=self._place.looked(wanted, seen, runs=runs, drill=drill, usage=usage))
+
+    def _limit(self, wanted: Resource, seen: Seen) -> Usage:
+        """How much there is of what the plan allows; INSERT is taken from all where it is too much, and given back."""
+        plan = self._plan(wanted)
+        found = self._place.usage(wanted, seen, plan)
+        if found.revoked or seen.revoked:
+            verb, name = "revoke" if found.revoked else "grant", self._place.known(wanted).name
+            self._place.engine.run(self._place.service(wanted.uuid), [*_LIMIT, verb, name], "", _SUPERUSER)
+        return found
 
     def _drill(self, wanted: Resource, seen: Seen) -> Mapping[str, Any] | None:
         """Have the latest backup restored for a trial when that is due, one at a time; what came of one that ended."""
@@ -175,7 +187,7 @@ class PostgresProvider(DatabaseProvider):
         found = engine.job(f"{service}{_DRILL}")
         if found is None:
             if seen.backups and self._place.drill_is_due(wanted) and not engine.has_jobs(_DRILL):
-                opens = self._place.repository(wanted.uuid, wanted.plan)
+                opens = self._place.repository(wanted.uuid, self._plan(wanted))
                 repository = (f"{service}-backups", "/var/lib/pgbackrest", "ro")
                 memory, drill = self._plan(wanted).memory_mib, {"RESTORE_DRILL": "yes"}
                 # Nothing is mounted for the data: the image has an anonymous volume there, which goes with the job.
@@ -195,7 +207,9 @@ class PostgresProvider(DatabaseProvider):
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""
         service = self._place.service(wanted.uuid)
-        return self._place.engine.run(service, [*_PSQL, database], statements, _SUPERUSER)
+        # Nothing of a user's is found by its name alone: it would be run as the superuser.
+        target = f"dbname={database} options='-c search_path=pg_catalog'"
+        return self._place.engine.run(service, [*_PSQL, target], statements, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:
@@ -237,7 +251,12 @@ FROM pg_roles WHERE rolname ~ '^u[0-9a-f]{{14}}$' AND rolname NOT IN ({mine}) \\
 
 def _extensions(known: Known, names: Sequence[str]) -> str:
     """Made by the owner, whose they are."""
-    return "".join([f'SET ROLE "{known.owner}";\n', *(f'CREATE EXTENSION IF NOT EXISTS "{name}";\n' for name in names)])
+    return "".join(
+        [
+            f'SET ROLE "{known.owner}";\n',
+            *(f'CREATE EXTENSION IF NOT EXISTS "{name}" SCHEMA public;\n' for name in names),
+        ]
+    )
 
 
 def _forget(known: Known) -> str:

@@ -1,19 +1,38 @@
-"""The provider of ``heroku-redis``: Valkey 8, one server for each add-on."""
+"""The provider of ``heroku-redis``: Valkey 8, one server for each add-on, or on plans with HA a group of them."""
 
 import hashlib
-from collections.abc import Mapping
+import hmac
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dynoform.addons.databases import DatabaseProvider, Known
+from dynoform.addons.databases import DatabaseProvider, Known, Place
+from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.domain import data_services
+from dynoform.domain.transfers import FOLDER
+from dynoform.errors import UnavailableError
+from dynoform.store import redis as store
+from dynoform.store import transfers
+from dynoform.store.tables import Transfer
 
 _ADMIN = ["/opt/dynoform/valkey-admin"]
 """The client as the administrator, whose password is the container's own."""
+_MEMBER = "/opt/dynoform/valkey-member"
+"""The client of a group's members, in the container that leads clients to the primary."""
+_PRIMARY = "primary"
 _USER = "valkey"
 _SETTINGS = ("maxmemory-policy", "timeout", "notify-keyspace-events")
+_RESTORE = "restore"
+_LOOK_SECONDS = 0.5
+_SAVE_SECONDS = 50
+"""As long as the engine is listened to."""
+_SNAPSHOT_MIB = 128
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
+
+Members = Sequence[tuple[int, int]]
+"""The ports of a group's members, and of the Sentinels beside them; none of a single server."""
 
 
 class RedisProvider(DatabaseProvider):
@@ -21,13 +40,22 @@ class RedisProvider(DatabaseProvider):
 
     service = data_services.REDIS
 
+    def __init__(self, place: Place) -> None:
+        """``place`` is where they are made."""
+        super().__init__(place)
+        self._key = place.configuration.secret("encryption_key").encode()
+
     def provision(self, wanted: Resource) -> Answer:
         """A server with its password, and with the settings that were asked for."""
         known = self._place.known(wanted)
         # Known to be wrong before anything is made.
-        settings = data_services.check_settings(_typed(wanted.options)) if wanted.options else {}
+        given = {name: value for name, value in wanted.options.items() if name != _RESTORE}
+        settings = data_services.check_settings(_typed(given)) if given else {}
+        if _RESTORE in wanted.options and not self._brought(wanted, known, uuid.UUID(wanted.options[_RESTORE])):
+            return Answer(again_after=_LOOK_SECONDS)
         self._up(wanted, known)
-        self._admin(wanted, _passwords(known) + _configure(settings))
+        if settings:
+            self._everywhere(wanted, _configure(settings))
         return Answer(
             config={"REDIS_URL": known.access.redis_url},
             provider_id=str(wanted.uuid),
@@ -35,25 +63,42 @@ class RedisProvider(DatabaseProvider):
         )
 
     def change_plan(self, wanted: Resource) -> Answer:
-        """The server starts anew with what the plan says."""
+        """The server starts anew with what the plan says; to or from a group, it takes its data along.
+
+        Raises ``RefusedError`` where they are more than the plan has room for.
+        """
+        if wanted.attempt == 1:  # later, there may be nobody to ask
+            self._check_room(wanted, self._plan(wanted).cache_mib)
         self._up(wanted, self._place.known(wanted))
+        # Members that are new do not know them.
+        self._everywhere(wanted, _configure(self._settings(wanted)))
         return Answer()
 
+    def deprovision(self, wanted: Resource) -> Answer:
+        """A last snapshot is made; then the servers go, and their data."""
+        if not self._place.has_last_backup(wanted):
+            return Answer(again_after=_LOOK_SECONDS)
+        self._place.engine.end(self._restore_job(wanted))
+        return super().deprovision(wanted)
+
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
-        """One of ``data_services.OPERATIONS``, but those of PostgreSQL alone."""
+        """One of ``data_services.OPERATIONS``, but those of PostgreSQL and of Kafka alone."""
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
-            self._admin(wanted, _passwords(known))
+            self._everywhere(wanted, _passwords(known))
             return Answer(config={"REDIS_URL": known.access.redis_url})
         if operation == data_services.CONFIGURE:
-            self._admin(wanted, _configure({name: str(value) for name, value in details.items()}))
+            self._everywhere(wanted, _configure({name: str(value) for name, value in details.items()}))
             return Answer(result=self._settings(wanted))
+        if operation == data_services.RESET_STATISTICS:
+            self._everywhere(wanted, "CONFIG RESETSTAT\n")
+            return Answer()
         if operation == data_services.INSPECT:
-            told = dict(line.split(":", 1) for line in self._admin(wanted, "INFO\n").splitlines() if ":" in line)
-            names = ("valkey_version", "used_memory", "connected_clients", "maxmemory")
-            others = max(0, int(told.get("connected_clients", "1")) - 1)  # without this one
-            facts = {**{name: told.get(name, "0") for name in names}, "connected_clients": str(others)}
-            return Answer(result={**facts, **self._settings(wanted)})
+            return Answer(result=self._inspect(wanted))
+        if operation == data_services.MAINTAIN and details.get("old"):
+            self._up(wanted, self._place.known(wanted))
+            self._place.maintained(wanted)
+            return Answer()
         if operation == data_services.MAINTAIN:
             return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
@@ -63,19 +108,150 @@ class RedisProvider(DatabaseProvider):
         """Valkey's."""
         return self._place.configuration.valkey_image
 
+    def _inspect(self, wanted: Resource) -> dict[str, Any]:
+        """What the primary says of itself, and how many replicas keep up."""
+        told = self._told(wanted)
+        names = ("valkey_version", "used_memory", "maxmemory", "min_slaves_good_slaves")
+        users = [line for line in self._primary(wanted, "CLIENT LIST\n").splitlines() if " user=default " in line]
+        facts = {name: told.get(name, "0") for name in names}
+        facts["replicas"] = facts.pop("min_slaves_good_slaves")
+        return {**facts, "connected_clients": str(len(users)), **self._settings(wanted)}
+
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
-        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
-        self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
+        """Have the server run, or all of a group, and let its users in."""
+        if self._plan(wanted).members > 1:
+            self._group_up(wanted, known, again=again)
+        else:
+            if members := self._members(wanted):
+                self._gather(wanted, known, members)
+            self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
+            self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
+        self._everywhere(wanted, _passwords(known))
+
+    def _group_up(self, wanted: Resource, known: Known, *, again: bool) -> None:
+        """The members of a group get another image one by one, each once all replicas keep up again."""
+        place, plan, image = self._place, self._plan(wanted), self.image
+        port, service = known.access.port, place.service(wanted.uuid)
+        members = self._placed(wanted, plan.members)
+        present = [place.engine.image(f"{service}-{number}") for number, _ in enumerate(members, start=1)]
+        for images in data_services.one_by_one(present, image):
+            more = self._more(wanted, members, images)
+            place.up(wanted, port, image, plan, again=again, more=more)
+            place.engine.wait(service, [_MEMBER, "ready", str(plan.members - 1)], _USER)
+
+    def _brought(self, wanted: Resource, known: Known, backup: uuid.UUID) -> bool:
+        """Whether the data are there that it begins with; they are being brought otherwise.
+
+        Raises ``RefusedError`` when they cannot be.
+        """
+        place, name = self._place, self._restore_job(wanted)
+        found = place.engine.job(name)
+        if found is not None and found.works:
+            return False
+        if found is not None:
+            place.engine.end(name)
+            if found.failure:
+                raise RefusedError(f"The Redis could not be made from the backup: {found.failure}")
+            return True
+        with place.store.transaction() as session:
+            stored = session.get(Transfer, backup)
+            if stored is None or stored.digest is None or stored.deleted_at is not None:
+                raise RefusedError("The backup was deleted meanwhile")
+            key, digest = transfers.secret(place.vault, stored)[transfers.KEY], stored.digest
+        # The volume, and no server on it. The job leaves one alone that was begun with before.
+        port, more = known.access.port, self._more(wanted, [], [])
+        place.up(wanted, port, self.image, self._plan(wanted), more=more)
+        place.engine.begin(snapshot(place, name, wanted.uuid, ["restore", f"{FOLDER}/{backup}", digest], key))
+        return False
+
+    def _restore_job(self, wanted: Resource) -> str:
+        return f"{self._place.service(wanted.uuid)}-restore"
+
+    def _gather(self, wanted: Resource, known: Known, members: Members) -> None:
+        """Have all data where the first member has its own, and nothing but these."""
+        place, plan, service = self._place, self._plan(wanted), self._place.service(wanted.uuid)
+        if place.engine.image(f"{service}-{len(members)}"):  # not done before, by a worker that was killed
+            place.engine.run(service, [_MEMBER, "settle"], "", _USER)
+        place.up(wanted, known.access.port, self.image, plan, more=self._more(wanted, [], []))
+        with place.store.transaction() as session:
+            store.forget(session, wanted.uuid)
+
+    def _check_room(self, wanted: Resource, cache_mib: int) -> None:
+        used = int(self._told(wanted).get("used_memory_dataset", "0"))
+        if used > cache_mib * data_services.MIB:
+            shown = data_services.size(used)
+            raise RefusedError(f"{shown} of data do not fit in the {cache_mib} MB of {wanted.service}:{wanted.plan}")
+
+    def _more(self, wanted: Resource, members: Members, images: Sequence[str]) -> dict[str, Any]:
+        """What the component is told of a group besides."""
+        password = hmac.digest(self._key, b"members of " + wanted.uuid.bytes, "sha256").hex()
+        shown = list(images) or [self.image] * len(members)
+        return {"members": [list(pair) for pair in members], "images": shown, "password": password}
+
+    def _placed(self, wanted: Resource, count: int) -> Members:
+        ports = self._place.engine.published_ports()
+        with self._place.store.transaction() as session:
+            placed = store.place(session, wanted.uuid, count, ports)
+            return [(each.port, each.sentinel_port) for each in placed]
+
+    def _members(self, wanted: Resource) -> Members:
+        with self._place.store.transaction() as session:
+            return [(each.port, each.sentinel_port) for each in store.members(session, wanted.uuid)]
 
     def _end_users(self, wanted: Resource, known: Known) -> None:
-        self._admin(wanted, _passwords(known))
+        self._everywhere(wanted, _passwords(known))
 
     def _settings(self, wanted: Resource) -> dict[str, str]:
-        lines = self._admin(wanted, f"CONFIG GET {' '.join(_SETTINGS)}\n").splitlines()
+        lines = self._primary(wanted, f"CONFIG GET {' '.join(_SETTINGS)}\n").splitlines()
         return dict(zip(lines[::2], lines[1::2], strict=False))
 
-    def _admin(self, wanted: Resource, commands: str) -> str:
-        return self._place.engine.run(self._place.service(wanted.uuid), _ADMIN, commands, _USER)
+    def _told(self, wanted: Resource) -> dict[str, str]:
+        lines = self._primary(wanted, "INFO\n").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def _primary(self, wanted: Resource, commands: str) -> str:
+        """What the server answers that takes writes."""
+        argv = [_MEMBER, _PRIMARY] if self._members(wanted) else _ADMIN
+        return self._place.engine.run(self._place.service(wanted.uuid), argv, commands, _USER)
+
+    def _everywhere(self, wanted: Resource, commands: str) -> None:
+        """Have each server do it: users and settings are not replicated. Raises ``UnavailableError`` unless all do."""
+        members = self._members(wanted)
+        for number in range(1, len(members) + 1):
+            try:
+                self._do(wanted, [_MEMBER, str(number)], commands)
+            except UnavailableError as error:
+                why = f"member {number} of {len(members)} does not do as told: {error.why}"
+                raise UnavailableError(wanted.name, why, "it is tried again") from error
+        if not members:
+            self._do(wanted, _ADMIN, commands)
+
+    def _do(self, wanted: Resource, argv: Sequence[str], commands: str) -> None:
+        """Have a server do what it answers OK to. The client ends with an error where the last command was refused."""
+        said = self._place.engine.run(self._place.service(wanted.uuid), list(argv), commands, _USER)
+        refusals = [line for line in said.splitlines() if line.strip() not in ("", "OK")]
+        if refusals:
+            raise UnavailableError(wanted.name, refusals[0][:200], "it is tried again")
+
+
+def save(place: Place, addon_id: uuid.UUID) -> int:
+    """Have a server write all that it has into the snapshot in its volume; bytes of its data."""
+    with place.store.transaction() as session:
+        is_group = bool(store.members(session, addon_id))
+    argv = ["env", f"VALKEY_SECONDS={_SAVE_SECONDS}", _MEMBER, "1"] if is_group else _ADMIN
+    said = place.engine.run(place.service(addon_id), argv, "SAVE\nINFO memory\n", _USER)
+    facts = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    return int(facts.get("used_memory_dataset", "0"))
+
+
+def snapshot(place: Place, name: str, addon_id: uuid.UUID, words: Sequence[str], key: str) -> Job:
+    """The job that takes a snapshot out of a server's volume, or into it; see ``images/valkey/snapshot``."""
+    volumes = [
+        (f"{place.configuration.stack}_backups", FOLDER, "rw"),
+        (place.service(addon_id), "/var/lib/valkey", "rw" if words[0] == _RESTORE else "ro"),
+    ]
+    argv, told = ["/opt/dynoform/snapshot", *words], f"{key}\n.\n"
+    return Job(name, str(addon_id), place.configuration.valkey_image, argv, told, volumes, _SNAPSHOT_MIB)
 
 
 def _passwords(known: Known) -> str:

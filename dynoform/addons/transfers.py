@@ -12,12 +12,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from dynoform.addons import redis
 from dynoform.addons.databases import Place
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import DatabaseProvider, Resource
 from dynoform.domain import data_services, transfers
 from dynoform.domain.data_services import Access
-from dynoform.domain.transfers import DUMP, STORED, Outcome
+from dynoform.domain.transfers import DUMP, FOLDER, STORED, Outcome
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.store import databases
@@ -25,8 +26,6 @@ from dynoform.store import transfers as store
 from dynoform.store.session import now
 from dynoform.store.tables import Addon, Database, Transfer
 
-FOLDER = "/var/lib/dynoform/backups"
-"""Where jobs have the store of backups; their image has the folder."""
 PATIENCE = timedelta(minutes=5)
 """For a database that does not answer, until a transfer is given up that was not begun."""
 _MEMORY_MIB = 256
@@ -105,24 +104,33 @@ class Transfers:
             database = session.get_one(Database, addon.id).name
             empties, extensions = found.to_type != STORED, store.secret(self._place.vault, found).get("extensions", "")
             wanted = _resource(addon)
-        service = self._place.service(wanted.uuid)
-        size = self._place.engine.run(
-            service,
-            ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", "postgres"],
-            f"SELECT pg_database_size('{database}');\n",
-            _SUPERUSER,
-        )
+        if wanted.service == data_services.REDIS:
+            size = redis.save(self._place, wanted.uuid)
+        else:
+            size = self._size(wanted.uuid, database)
         if empties:
             self._provider.operate(wanted, data_services.RESET, {"extensions": extensions.split()})
         self._place.engine.begin(job)
         with self._place.store.transaction() as session:
             found = session.get_one(Transfer, identifier)
             found.begun_at = found.begun_at or now(session)
-            found.source_bytes = int(size) if found.to_type == STORED else found.source_bytes
+            found.source_bytes = size if found.to_type == STORED else found.source_bytes
             store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
 
+    def _size(self, addon_id: uuid.UUID, database: str) -> int:
+        said = self._place.engine.run(
+            self._place.service(addon_id),
+            ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", "postgres"],
+            f"SELECT pg_database_size('{database}');\n",
+            _SUPERUSER,
+        )
+        return int(said)
+
     def _job(self, session: Session, found: Transfer, addon: Addon, name: str) -> Job:
-        secret, own = store.secret(self._place.vault, found), self._access(session, addon)
+        secret = store.secret(self._place.vault, found)
+        if addon.plan.service.name == data_services.REDIS:
+            return redis.snapshot(self._place, name, addon.id, ["dump", f"{FOLDER}/{found.id}"], secret[store.KEY])
+        own = self._access(session, addon)
         key, files = secret[store.KEY], [(f"{self._place.configuration.stack}_backups", FOLDER, "rw")]
         path = f"{FOLDER}/{found.source_id or found.id}"
         if found.to_type == STORED:

@@ -16,6 +16,7 @@ import psycopg
 from dynoform.configuration import Configuration
 from dynoform.domain.data_services import MAINTAINED_EVERY, NAMES
 from dynoform.journal import Journal
+from dynoform.store.channels import ADDON_WORK
 from dynoform.store.driver import connection_arguments
 
 PORTION_SECONDS = 10.0
@@ -23,8 +24,6 @@ STOP_SECONDS = 8.0
 SWEEP_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 """After a shift that was started: one that ends at once is not started anew all the time."""
-_CHANNEL = "addon_work"
-"""As ``dynoform.store.session`` calls it: that has the object mapper with it."""
 _WORK = """
     SELECT EXISTS (
         SELECT FROM addon_changes c
@@ -103,7 +102,7 @@ def looks(configuration: Configuration, journal: Journal, is_due: Callable[[], b
     while True:
         try:
             with psycopg.connect(**connection_arguments(configuration, "databases")) as connection:
-                connection.execute(f"LISTEN {_CHANNEL}")
+                connection.execute(f"LISTEN {ADDON_WORK}")
                 while True:
                     asked = {"names": sorted(NAMES), "every": MAINTAINED_EVERY, "sweep": is_due()}
                     row = connection.execute(_WORK, asked).fetchone()

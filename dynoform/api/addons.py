@@ -304,6 +304,8 @@ def _create(services: Services, caller: Account, reference: str, body: NewAddon)
         confirmed = is_confirmed(app, body.confirm)
         if plan.service.provider == data_services.POSTGRES:
             options = database_sources.resolve(session, caller, app, options)
+        elif plan.service.provider == data_services.REDIS:
+            options = database_sources.snapshot(session, services.vault, app, options)
         try:
             addon, change = store.create(
                 session,

@@ -1,6 +1,6 @@
 """Apps."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
@@ -12,15 +12,14 @@ from typing_extensions import TypedDict
 from dynoform.api import ranges
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import forbidden, not_found
-from dynoform.api.objects import NamedObject, UserObject, fixed, shown, shown_or_none, team, user
+from dynoform.api.objects import NamedObject, UserObject, fixed
 from dynoform.api.services import Services, Use
 from dynoform.configuration import Configuration
 from dynoform.domain import stacks, webhooks
 from dynoform.domain.permissions import Permission
 from dynoform.domain.placement import COMMON
-from dynoform.domain.teams import MANAGER_DOMAIN
 from dynoform.errors import InvalidInputError
-from dynoform.store import addons, hosts
+from dynoform.store import addons, hosts, snapshots
 from dynoform.store import apps as store
 from dynoform.store.releases import lock_app
 from dynoform.store.session import FORMATION, ROUTES, notify
@@ -202,40 +201,12 @@ def find(
 
 def show(configuration: Configuration, row: store.AppRow) -> AppObject:
     """The app's object."""
-    app = row.app
-    return {
-        "acm": app.acm,
-        "archived_at": None,
-        "build_stack": fixed(app.build_stack or app.stack),
-        "buildpack_provided_description": row.description,
-        "create_status": "complete",
-        "created_at": shown(app.created_at),
-        "generation": fixed("cedar"),
-        "git_url": f"https://{configuration.git_host}/{app.name}.git",
-        "id": str(app.id),
-        "internal_routing": None,
-        "maintenance": app.maintenance,
-        "name": app.name,
-        "organization": team(app.team) if app.team else None,
-        "owner": owner(app),
-        "process_tier": "production",
-        "region": fixed(configuration.stack),
-        "released_at": shown_or_none(app.released_at),
-        "repo_size": app.repo_size,
-        "slug_size": row.slug_size,
-        "space": None if app.runtime == COMMON else fixed(app.runtime),
-        "stack": fixed(app.stack),
-        "team": team(app.team) if app.team else None,
-        "updated_at": shown(app.updated_at),
-        "web_url": configuration.web_url(app.name),
-    }
+    return cast("AppObject", snapshots.app(configuration, row.app, row.slug_size, row.description))
 
 
 def owner(app: App) -> UserObject:
     """Who owns the app: a person, or a team under the address that Heroku gives to it."""
-    if app.team is None:
-        return user(app.owner)
-    return {"email": f"{app.team.name}@{MANAGER_DOMAIN}", "id": str(app.team.id)}
+    return cast("UserObject", snapshots.owner(app))
 
 
 def _list(services: Services, query: Select[App, int, str | None], wanted: str | None) -> JSONResponse:

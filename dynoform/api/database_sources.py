@@ -7,14 +7,17 @@ from sqlalchemy.orm import Session
 
 from dynoform.api import apps
 from dynoform.api.errors import not_found
-from dynoform.domain import addons, data_services, protection
+from dynoform.domain import addons, data_services, protection, transfers
 from dynoform.domain.permissions import Permission
 from dynoform.domain.protection import Source
+from dynoform.errors import InvalidInputError
 from dynoform.store import addons as store
+from dynoform.store import transfers as stored
 from dynoform.store.apps import parse_id
 from dynoform.store.databases import of_services
+from dynoform.store.secrets import Vault
 from dynoform.store.session import now
-from dynoform.store.tables import Account, Addon, AddonAttachment, App, Database
+from dynoform.store.tables import Account, Addon, AddonAttachment, App, Database, Transfer
 
 
 def resolve(session: Session, caller: Account, app: App, options: dict[str, str]) -> dict[str, str]:
@@ -32,6 +35,23 @@ def resolve(session: Session, caller: Account, app: App, options: dict[str, str]
     addon = _find(session, caller, app, wanted.reference)
     protection.check_source(addon.name, session.get_one(Database, addon.id).protection, wanted.to, moment)
     return protection.options(Source(addon.id, wanted.to))
+
+
+def snapshot(session: Session, vault: Vault, app: App, options: dict[str, str]) -> dict[str, str]:
+    """The options as the provider of Redis takes them: ``restore`` is one of the app's backups, by its number.
+
+    Raises ``InvalidInputError`` where it is none of a Redis, ``ApiError`` 404 where there is none.
+    """
+    if "restore" not in options:
+        return options
+    mine = Transfer.app_id == app.id, Transfer.num == transfers.number(options["restore"])
+    whole = Transfer.deleted_at.is_(None), Transfer.to_type == transfers.STORED, Transfer.succeeded.is_(True)
+    found = session.scalars(select(Transfer).where(*mine, *whole)).unique().one_or_none()
+    if found is None:
+        raise not_found("backup", "backup")
+    if not stored.is_of(vault, found, data_services.REDIS):
+        raise InvalidInputError(f"Backup {options['restore']} is no Redis'")
+    return {**options, "restore": str(found.id)}
 
 
 def _find(session: Session, caller: Account, app: App, reference: str) -> Addon:

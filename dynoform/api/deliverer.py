@@ -4,18 +4,21 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from dynoform.api.receivers import Poster
 from dynoform.api.services import Services
 from dynoform.domain import webhooks
 from dynoform.errors import ConfigurationError, DynoformError
 from dynoform.store import deliveries
 from dynoform.store.deliveries import Attempt
 from dynoform.store.session import WEBHOOKS, pause
+
+if TYPE_CHECKING:
+    from dynoform.api.receivers import Poster
 
 AT_ONCE = 8
 _LONGEST_WAIT, _SHORTEST_WAIT = 30.0, 0.2
@@ -30,7 +33,6 @@ class Deliverer:
     def __init__(self, services: Services) -> None:
         """Uses the services' store in two threads of its own, so that endpoints never wait for it."""
         self._services = services
-        self._poster = Poster(services.configuration)
         self._running: set[asyncio.Task[None]] = set()
         self._threads = anyio.CapacityLimiter(2)
 
@@ -56,6 +58,13 @@ class Deliverer:
                         await asyncio.wait_for(wake.wait(), wait)
         finally:
             await self._drain()
+
+    @cached_property
+    def _poster(self) -> "Poster":
+        # Megabytes of an HTTP client, which a platform without webhooks never needs.
+        from dynoform.api.receivers import Poster
+
+        return Poster(self._services.configuration)
 
     async def _look(self, wake: asyncio.Event) -> float:
         """Start what is due; returns for how many seconds there is nothing more to do, unless ``wake`` is set."""
@@ -96,7 +105,8 @@ class Deliverer:
         }
         if "authorization" in keys:
             headers["Authorization"] = keys["authorization"]
-        answer = await self._poster.post(attempt.url, headers, body)
+        poster = await anyio.to_thread.run_sync(lambda: self._poster, limiter=self._threads)
+        answer = await poster.post(attempt.url, headers, body)
         return answer.code, answer.error
 
     async def _finish(self, attempt: Attempt, code: int | None, error: str | None) -> None:

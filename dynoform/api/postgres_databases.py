@@ -14,7 +14,7 @@ from dynoform.api.databases import Shown
 from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_services, protection
+from dynoform.domain import data_limits, data_services, protection
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
@@ -241,11 +241,12 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     if not facts:
         return first | last
     used = 100 * int(facts["bytes"]) / plan.disk_bytes
+    standing = ((found.protection or {}).get("size") or {}).get("standing") or data_limits.COMPLIES
     return {
         **first,
         "Connections": f"{facts['connections']}/{plan.connections}",
         "PG Version": str(facts["version"]).partition(" ")[0],
-        "Data Size": f"{size(int(facts['bytes']))} / {size(plan.disk_bytes)} ({used:.2f}%)",
+        "Data Size": f"{size(int(facts['bytes']))} / {size(plan.disk_bytes)} ({used:.2f}%) ({standing})",
         "Tables": str(facts["tables"]),
         **last,
     }

@@ -312,6 +312,8 @@ def _source(services: Services, session: Session, caller: Account, url: str) -> 
         return None
     if found is None or found.deleted_at is not None or found.to_type != STORED or not found.succeeded:
         raise not_found("backup", "backup")
+    if not store.is_of(services.vault, found, POSTGRES):
+        raise InvalidInputError("The backup is one of a Redis: give its name to addons:create after -- --restore")
     return found
 
 

@@ -1,9 +1,11 @@
 """The data API of Redis, as Heroku's CLI asks it: ``redis:info``, ``redis:wait``, ``redis:credentials``, settings."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
@@ -12,9 +14,13 @@ from dynoform.api.authentication import Caller
 from dynoform.api.databases import Shown
 from dynoform.api.objects import shown
 from dynoform.api.postgres_databases import InfoLine, MessageObject, Rotation, StateObject
-from dynoform.api.services import Use
+from dynoform.api.services import Services, Use
 from dynoform.domain import data_services
-from dynoform.domain.data_services import POLICIES, REDIS, DataPlan, size
+from dynoform.domain.data_services import POLICIES, REDIS, REDIS_VERSION, DataPlan, size
+from dynoform.domain.permissions import Permission
+from dynoform.errors import InvalidInputError
+from dynoform.store import databases as store
+from dynoform.store.tables import Account
 
 router = APIRouter(tags=["databases"])
 _DESCRIPTIONS = {
@@ -62,6 +68,13 @@ class Settings(BaseModel):
     timeout: int | None = None
 
 
+class Upgrade(BaseModel):
+    """Body of an upgrade: the version wanted."""
+
+    model_config = ConfigDict(strict=True)
+    version: Annotated[str, Field(max_length=20)]
+
+
 @router.get("/redis/v0/databases/{database}", response_model=RedisObject)
 async def redis_info(database: str, services: Use, caller: Caller) -> JSONResponse:
     """A Redis, by its add-on's id or name, with what it says of itself."""
@@ -103,6 +116,29 @@ async def redis_configure(database: str, body: Settings, services: Use, caller: 
     return JSONResponse(_settings(result))
 
 
+@router.post("/redis/v0/databases/{database}/stats/reset", response_model=MessageObject)
+async def redis_reset_statistics(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Count from zero again (https://valkey.io/commands/config-resetstat/)."""
+    await databases.perform(services, caller, database, REDIS, data_services.RESET_STATISTICS)
+    return JSONResponse({"message": "Stats reset successful."})
+
+
+@router.post("/redis/v0/databases/{database}/upgrade", response_model=MessageObject)
+async def redis_upgrade(database: str, body: Upgrade, services: Use, caller: Caller) -> JSONResponse:
+    """Restart it with the platform's newest image of the version that there is; a group one after the other."""
+    if not f"{body.version}.".startswith(f"{REDIS_VERSION}."):
+        raise InvalidInputError(f"Version {body.version} is not there: the platform has Valkey {REDIS_VERSION}")
+    await run_in_threadpool(_upgrade, services, caller, database)
+    return JSONResponse({"message": "Upgrade started"})
+
+
+def _upgrade(services: Services, caller: Account, reference: str) -> None:
+    with services.store.transaction() as session:
+        addon = databases.find(session, caller, reference, REDIS, Permission.OPERATE)
+        databases.check_provisioned(addon)
+        store.ask(session, addon, data_services.MAINTAIN, caller.id, {"old": True})
+
+
 def _settings(result: Any) -> SettingsObject:
     def setting(name: str, value: str | int, values: dict[str, str] | None = None) -> SettingObject:
         return {"desc": _DESCRIPTIONS[name], "value": value, "values": values or {}}
@@ -132,4 +168,12 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
         "Connections": f"{facts['connected_clients']}/{plan.connections}",
         "Memory": f"{size(int(facts['used_memory']))} / {size(int(facts['maxmemory']))}",
         "Persistence": "AOF",
+        **_ha_status(facts, plan),
     }
+
+
+def _ha_status(facts: Mapping[str, Any], plan: DataPlan) -> dict[str, str]:
+    """Whether one server can be lost without a pause for writers that is longer than the failover."""
+    if plan.members == 1:
+        return {}
+    return {"HA Status": "Available" if int(facts["replicas"]) == plan.members - 1 else "Temporarily Unavailable"}

@@ -25,7 +25,7 @@ _DRAIN = 20
 def run(configuration: Configuration) -> None:
     """Serve until SIGTERM; requests under way get 20 s to end."""
     journal = Journal("api")
-    store = Store(configuration, "api", pool=THREADS - 2)
+    store = Store(configuration, "api", pool=THREADS - 2, prepares=True)
     vault = Vault(configuration.secret("encryption_key"))
     migrate(store)
     with store.transaction() as session:

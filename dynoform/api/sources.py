@@ -12,6 +12,7 @@ from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError, not_found
 from dynoform.api.services import Services, Use
 from dynoform.api.upload import Upload, receive
+from dynoform.domain import uploads
 from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
 from dynoform.store.apps import parse_id
@@ -65,6 +66,20 @@ def source_download(source: str, services: Use, token: str = "") -> Response:
     """Give the tarball back."""
     path = services.configuration.sources / str(_check_link(services, GET, source, token))
     if not path.is_file():
+        raise not_found("source")
+    return FileResponse(path, media_type="application/gzip")
+
+
+@links.get("/uploads/{upload}")
+def upload_download(upload: str, services: Use, token: str = "") -> Response:
+    """Give an uploaded source or slug to a builder on another host."""
+    try:
+        claims = services.vault.verify(uploads.PURPOSE, token)
+    except InvalidInputError as error:
+        raise ApiError(403, "forbidden", str(error)) from None
+    identifier = parse_id(upload)
+    path = services.configuration.sources / str(identifier)
+    if identifier is None or claims.get("upload") != str(identifier) or not path.is_file():
         raise not_found("source")
     return FileResponse(path, media_type="application/gzip")
 

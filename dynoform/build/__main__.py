@@ -8,7 +8,9 @@ import importlib
 import sys
 
 gc.disable()
+head_start = importlib.import_module("dynoform.build.head_start").HeadStart()
+head_start.begin()
 shift = importlib.import_module("dynoform.build.shift")
 gc.freeze()
 gc.enable()
-sys.exit(shift.main())
+sys.exit(shift.main(head_start))

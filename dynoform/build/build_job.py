@@ -16,7 +16,7 @@ from dynoform.build.room import Room
 from dynoform.build.slug import write_layers
 from dynoform.build.source import Source
 from dynoform.build.verdict import BuildRejectedError
-from dynoform.domain import app_json, builds, images, releases, slugs, stacks
+from dynoform.domain import app_json, builds, images, masks, releases, slugs, stacks
 from dynoform.domain.process_types import parse_procfile
 from dynoform.errors import DynoformError, UnavailableError
 from dynoform.store import builds as store
@@ -42,6 +42,8 @@ class Order:
     checksum: str | None
     version: str | None
     buildpacks: tuple[str, ...]
+    generation: int
+    """Of the app's cache."""
 
 
 class BuildJob(Job):
@@ -78,7 +80,7 @@ class BuildJob(Job):
 
     def fail(self, error: DynoformError) -> None:
         """Say why, in the output and in one line."""
-        reason, last_line = _explained(error, self.claim.attempt)
+        reason, last_line = map(self.output.masked, _explained(error, self.claim.attempt))
         self.output.say(f"{last_line}\n")
         self.until_stored(lambda: self._store_failure(reason))
         self.log("Build failed -- check your build output")
@@ -94,8 +96,9 @@ class BuildJob(Job):
     def clear(self) -> None:
         """Remove the container and what was fetched: another attempt makes its own."""
         self.folder.cleanup()
-        if self.container is not None:
-            self.container.remove()
+        container = self.container or self._begun()
+        if container is not None:
+            container.remove()
         if self.images is not None:
             self.images.bench.clear()
         if self.room.filled:
@@ -116,6 +119,7 @@ class BuildJob(Job):
                 source.checksum,
                 build.version,
                 tuple(build.buildpacks),
+                app.cache_generation,
             )
 
     def _build(self, order: Order) -> Slug:
@@ -165,7 +169,7 @@ class BuildJob(Job):
         # What it needs takes time to import, and most builds do without.
         from dynoform.build.container_build import ContainerBuild
 
-        self.images = work = ContainerBuild(self.tools, self.claim, self.output, self._check)
+        self.images = work = ContainerBuild(self.tools, self.claim, self.output, self._check, order.generation)
         self._check()  # it was told to end before there was anything to end
         with self.room:
             return work.slug(source, order.version)
@@ -181,16 +185,27 @@ class BuildJob(Job):
 
     def _tarball(self, order: Order) -> Path:
         if order.source_url is None:
-            return self.tools.configuration.sources / str(order.source_id)
+            return self.tools.uploads.path(order.source_id, Path(self.folder.name))
         path = Path(self.folder.name) / "source"
         self.output.say("-----> Fetching the source\n")
         self.tools.downloader.fetch(order.source_url, path, order.checksum)
         return path
 
     def _start(self, order: Order) -> None:
-        environment = {"SOURCE_VERSION": order.version or ""}
-        self.container = self.tools.engine.build_container(self.claim.id, self.claim.app_id, environment)
-        self.container.start()
+        self.container = self._begun()
+        if self.container is None:
+            self.container = self.tools.engine.build_container(
+                self.claim.id,
+                self.claim.app_id,
+                version=order.version,
+                generation=order.generation,
+                again=self.claim.attempt > 1,
+            )
+            self.container.start()
+
+    def _begun(self) -> BuildContainer | None:
+        """The container that the shift's head start has started for this build."""
+        return self.tools.head_start.container(self.claim.id) if self.tools.head_start else None
 
     def _mount(self) -> stack_image.StackImage:
         """Have the stack's layers ready in the app's repository."""
@@ -199,8 +214,9 @@ class BuildJob(Job):
         return stack
 
     def _compile(self, order: Order, source: Source) -> None:
-        container = self._container
-        container.give(self._config(), order.buildpacks, source.members(APP))
+        container, config = self._container, self._config()
+        self.output.mask(masks.of(config))
+        container.give(config, order.buildpacks, source.members(APP))
         for piece in container.output():
             self.output.feed(piece)
         self.output.feed(b"", final=True)

@@ -18,17 +18,18 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
 
+from dynoform.attempts import attempts
 from dynoform.build.slug import DYNO, TAR_END, ByteStream, member_bytes
 from dynoform.configuration import Configuration
 from dynoform.domain import builds
 from dynoform.domain.images import EPOCH
 from dynoform.errors import ConfigurationError, UnavailableError
-from dynoform.store.session import attempts
 
 STACK_LABEL = "dynoform.stack"
 BUILD_LABEL = "dynoform.build"
 APP_LABEL = "dynoform.app"
 ASK_LABEL = "dynoform.asks"
+GENERATION_LABEL = "dynoform.generation"
 _ASKED_SECONDS = 600
 _TIMEOUT = 120
 _CHUNK = 512 * 1024
@@ -67,9 +68,18 @@ class Engine:
             self.client: docker.DockerClient = docker.from_env(timeout=_TIMEOUT)
 
     def image_id(self, image: str) -> str:
-        """``sha256:…`` of an image on this host."""
+        """``sha256:…`` of an image, on this host when this returns: one in a registry is fetched."""
         with engine_errors(f"image {image}"):
-            return str(self.client.images.get(image).id)
+            try:
+                return str(self.client.images.get(image).id)
+            except ImageNotFound:
+                if not self._is_distributed(image):
+                    raise
+                return str(self.client.images.pull(image).id)
+
+    def _is_distributed(self, image: str) -> bool:
+        """Whether it has a name in the platform's registry, by which all hosts get it."""
+        return image.startswith(f"{self.configuration.platform_address}:{self.configuration.registry_port}/")
 
     def image_file(self, image: str, path: str, limit: int) -> str | None:
         """A text file of an image, up to ``limit`` bytes; None when it has none. Nothing of the image runs."""
@@ -139,6 +149,17 @@ class Engine:
         """The name of an app's build cache."""
         return f"{self.configuration.stack}_cache_{app_id}"
 
+    def _cache(self, app_id: uuid.UUID, generation: int) -> str:
+        """Have an app's cache, of this generation."""
+        name, wanted = self.cache_volume(app_id), str(generation)
+        labels = {STACK_LABEL: self.configuration.stack, APP_LABEL: str(app_id), GENERATION_LABEL: wanted}
+        with engine_errors(f"build cache {name}"):
+            volume = self.client.volumes.create(name, labels=labels)
+            if (volume.attrs.get("Labels") or {}).get(GENERATION_LABEL, "0") != wanted:
+                self.client.api.remove_volume(name)
+                self.client.volumes.create(name, labels=labels)
+        return name
+
     def cache_volumes(self) -> list[tuple[str, str]]:
         """(name, app id) of this stack's build caches on this host."""
         labels = [f"{STACK_LABEL}={self.configuration.stack}", APP_LABEL]
@@ -182,19 +203,23 @@ class Engine:
         with engine_errors(f"removal of image {name}"), suppress(NotFound):
             self.client.api.remove_image(name, force=True)
 
-    def build_container(self, build_id: uuid.UUID, app_id: uuid.UUID, environment: dict[str, str]) -> "BuildContainer":
-        """Create the container of a build, not started; an earlier one of the same build is removed."""
-        for container_id, _ in self.containers(build_id):
+    def build_container(
+        self, build_id: uuid.UUID, app_id: uuid.UUID, *, version: str | None, generation: int, again: bool
+    ) -> "BuildContainer":
+        """Create the container of a build, not started. One that builds ``again`` may have left one: that is removed.
+
+        ``version`` is what the source is called, ``generation`` that of the app's cache: an older one is removed.
+        """
+        for container_id, _ in self.containers(build_id) if again else ():
             self.remove(container_id)
         stack = self.configuration.stack
-        cache = self.cache_volume(app_id)
+        cache = self._cache(app_id, generation)
         with engine_errors("build container"):
-            self.client.volumes.create(cache, labels={STACK_LABEL: stack, APP_LABEL: str(app_id)})
             container = self.client.containers.create(
                 self.configuration.build_image,
                 name=f"{stack}_build_{build_id}",
                 labels={STACK_LABEL: stack, BUILD_LABEL: str(build_id), APP_LABEL: str(app_id)},
-                environment=environment,
+                environment={"SOURCE_VERSION": version or ""},
                 mounts=[Mount("/cache", cache)],
                 network=self.configuration.dyno_network,
                 stdin_open=True,

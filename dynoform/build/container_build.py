@@ -29,9 +29,11 @@ class _Pushed:
 class ContainerBuild:
     """The work on one build. ``check`` raises when it has to end."""
 
-    def __init__(self, tools: Tools, claim: jobs.Claim, output: Output, check: Callable[[], None]) -> None:
-        """Nothing is done before ``slug``."""
-        self.bench = Workbench(tools.engine, claim.id, claim.app_id)
+    def __init__(
+        self, tools: Tools, claim: jobs.Claim, output: Output, check: Callable[[], None], generation: int = 0
+    ) -> None:
+        """Nothing is done before ``slug``; ``generation`` is that of the app's cache."""
+        self.bench = Workbench(tools.engine, claim.id, claim.app_id, generation)
         self._tools = tools
         self._claim = claim
         self._output = output
@@ -41,8 +43,11 @@ class ContainerBuild:
         """Build and push all images; what a release of them runs. Raises what ``ImageBuild.build`` raises."""
         text = source.texts.get(heroku_yml.FILE)
         if text is None and stacks.PROJECT in source.texts:
-            mend = f"add a {heroku_yml.FILE}, or have it built by heroku stack:set {stacks.DEFAULT}"
-            raise InvalidInputError(stacks.PROJECT, "Cloud Native Buildpacks are not used here", mend)
+            mend = (
+                f"install pack, build the image with it and push that, or add a {heroku_yml.FILE}, "
+                f"or have it built by heroku stack:set {stacks.DEFAULT}"
+            )
+            raise InvalidInputError(stacks.PROJECT, "builders have no pack to run Cloud Native Buildpacks with", mend)
         wanted = heroku_yml.parse(text)
         texts = source.read(_files(wanted))
         built: dict[Image, tuple[str, Built]] = {}

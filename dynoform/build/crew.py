@@ -1,16 +1,14 @@
 """The threads of a shift: each takes jobs of some kinds until there are none."""
 
-import os
-import socket
 import threading
-import uuid
 from collections.abc import Set as AbstractSet
 
 from dynoform.build.job import Job, Tools
 from dynoform.build.kinds import CLASSES, HEAVY, LIGHT
 from dynoform.domain.jobs import Kind
 from dynoform.errors import DynoformError
-from dynoform.store import jobs
+from dynoform.store import job_queue, jobs
+from dynoform.store.job_queue import Claim
 
 _LIMITS: tuple[tuple[AbstractSet[Kind], int], ...] = ((HEAVY, 1), (LIGHT, 16))
 """How many jobs of these kinds a shift works on at once. One that is long, as a release command may be, must not keep
@@ -22,10 +20,10 @@ class Crew:
 
     def __init__(self, tools: Tools) -> None:
         """Nobody works yet."""
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._tools = tools
         self._lock = threading.Lock()
-        self._working: dict[uuid.UUID, Job] = {}
+        self._working: dict[str, Job] = {}
+        """By the claim's holder: a job that queued itself again is here twice for a moment."""
         self._closed = False
 
     @property
@@ -47,12 +45,21 @@ class Crew:
         for job in working:
             job.abandon()
 
+    def begin(self, claim: Claim) -> None:
+        """Work on a job that was taken before there was a crew."""
+        kinds = next(kinds for kinds, _ in _LIMITS if claim.kind in kinds)
+        if job := self._job(claim):
+            self._start(job, kinds)
+
     def _fill(self, kinds: AbstractSet[Kind], limit: int) -> bool:
         began = False
         while self._count(kinds) < limit and (job := self._take(kinds)):
             began = True
-            threading.Thread(target=self._work, args=(job, kinds), name=job.claim.kind, daemon=True).start()
+            self._start(job, kinds)
         return began
+
+    def _start(self, job: Job, kinds: AbstractSet[Kind]) -> None:
+        threading.Thread(target=self._work, args=(job, kinds), name=job.claim.kind, daemon=True).start()
 
     def _count(self, kinds: AbstractSet[Kind]) -> int:
         with self._lock:
@@ -62,15 +69,16 @@ class Crew:
         if self._closed:
             return None
         try:
-            claim = jobs.take(self._tools.store, self.holder, kinds)
+            claim = jobs.take(self._tools.store, job_queue.name(), kinds)
         except DynoformError as error:
             self._tools.journal.warning("no job taken", error=error)
             return None
-        if claim is None:
-            return None
+        return None if claim is None else self._job(claim)
+
+    def _job(self, claim: Claim) -> Job | None:
         job = CLASSES[claim.kind](self._tools, claim)
         with self._lock:
-            self._working[claim.id] = job
+            self._working[claim.holder] = job
             closed = self._closed
         if closed:
             job.abandon()
@@ -85,5 +93,5 @@ class Crew:
                 job.run()
             finally:
                 with self._lock:
-                    del self._working[job.claim.id]
+                    del self._working[job.claim.holder]
             job = self._take(kinds)

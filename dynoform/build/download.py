@@ -15,9 +15,9 @@ from pathlib import Path
 
 import httpx
 
+from dynoform.attempts import attempts
 from dynoform.domain import builds
 from dynoform.errors import InvalidInputError
-from dynoform.store.session import attempts
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REDIRECTS = 5

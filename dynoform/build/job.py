@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from dynoform.attempts import attempts
 from dynoform.build.container import Engine
 from dynoform.build.keeper import Keeper
 from dynoform.build.stack_image import StackImages
+from dynoform.build.uploads import Uploads
 from dynoform.configuration import Configuration
 from dynoform.domain import jobs as rules
 from dynoform.errors import DynoformError, UnavailableError
@@ -19,10 +21,11 @@ from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.store import jobs
 from dynoform.store.secrets import Vault
-from dynoform.store.session import Store, attempts
+from dynoform.store.session import Store
 
 if TYPE_CHECKING:
     from dynoform.build.download import Downloader
+    from dynoform.build.head_start import HeadStart
     from dynoform.build.registry import Registry
 
 _STORE_SECONDS = 60
@@ -39,6 +42,7 @@ class Tools:
     engine: Engine
     logs: LogplexClient
     journal: Journal
+    head_start: "HeadStart | None" = None
     _making: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     @property
@@ -59,6 +63,11 @@ class Tools:
         from dynoform.build.download import Downloader
 
         return Downloader(ssl.create_default_context)
+
+    @property
+    def uploads(self) -> Uploads:
+        """What users have uploaded."""
+        return Uploads(self.configuration, self.vault)
 
     # What these need takes time to import, and whoever waits for a build waits for its container first.
     @cached_property

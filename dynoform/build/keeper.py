@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from dynoform.attempts import attempts
 from dynoform.domain import jobs as rules
 from dynoform.errors import DynoformError
 from dynoform.store import jobs
-from dynoform.store.session import Store, attempts
+from dynoform.store.session import Store
 
 
 class Keeper:

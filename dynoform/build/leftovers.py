@@ -32,7 +32,8 @@ def remove(engine: Engine, store: Store, journal: Journal) -> None:
     containers, volumes, dynos = engine.containers(), engine.cache_volumes(), release_dyno.left(engine)
     images, kept = engine.build_images(), engine.kept_images()
     with store.transaction() as session:
-        alive = select(Job.id).where(Job.kind == Kind.BUILD, Job.lease_expires_at > func.now())
+        here = Job.host == store.configuration.host
+        alive = select(Job.id).where(Job.kind == Kind.BUILD, Job.lease_expires_at > func.now(), here)
         building = {str(found) for found in session.scalars(alive)}
         commands = Job.kind.in_([Kind.RELEASE, Kind.SETUP])
         releasing = {str(found) for found in session.scalars(select(Job.id).where(commands))}

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable
 
+from dynoform.attempts import attempts
 from dynoform.domain.builds import Lines
+from dynoform.domain.masks import Masks
 from dynoform.errors import DynoformError
 from dynoform.store import jobs, output
-from dynoform.store.session import Store, attempts
+from dynoform.store.session import Store
 
 _SECONDS = 0.15
 _PIECE = 64 * 1024
@@ -31,6 +33,7 @@ class Output:
         self._table = table
         self._written = written
         self._lines = Lines()
+        self._masks = Masks()
         self._waiting = ""
         self._skip = 0
         self._lock = threading.Lock()
@@ -53,10 +56,20 @@ class Output:
         with self._store.transaction() as session:
             self._skip = output.length(session, self._table, self._claim.id)
 
+    def mask(self, masks: Masks) -> None:
+        """From now on, do not show these values."""
+        self._masks = masks
+        with self._lock:
+            self._lines.hide, self._lines.reach = masks.hide, masks.reach
+
+    def masked(self, text: str) -> str:
+        """A text without them."""
+        return self._masks.hide(text)
+
     def say(self, text: str) -> None:
         """Add whole lines of the worker's own."""
         with self._lock:
-            self._waiting += text
+            self._waiting += self.masked(text)
 
     def feed(self, data: bytes, *, final: bool = False) -> None:
         """Add a piece of the container's output."""

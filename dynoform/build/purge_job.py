@@ -3,6 +3,7 @@
 from dynoform.build.job import Job
 from dynoform.errors import DynoformError
 from dynoform.store import jobs
+from dynoform.store.releases import lock_app
 
 
 class PurgeJob(Job):
@@ -15,15 +16,18 @@ class PurgeJob(Job):
         for name, app_id in engine.kept_images():
             if app_id == str(self.claim.app_id):
                 engine.remove_image(name)
-        self.until_stored(self._finish)
+        self.until_stored(lambda: self._finish(purged=True))
         self.log("Build cache purged")
 
     def fail(self, error: DynoformError) -> None:
         """Say so: the cache is as it was."""
-        self.until_stored(self._finish)
+        self.until_stored(lambda: self._finish(purged=False))
         self.log("Build cache not purged -- try again")
         self.tools.journal.warning("build cache cannot be purged", app=self.claim.app_id, error=error)
 
-    def _finish(self) -> None:
+    def _finish(self, *, purged: bool) -> None:
         with self.tools.store.transaction() as session:
+            app = lock_app(session, self.claim.app_id)
             jobs.finish(session, self.claim)
+            if purged and app is not None:
+                app.cache_generation += 1  # what other hosts have of it is not used any more

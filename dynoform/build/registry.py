@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.domain.images import MANIFEST, OCI_MANIFEST, Manifest, sha256
 from dynoform.errors import UnavailableError
 from dynoform.registry_access import client_context
-from dynoform.store.session import attempts
 
 _RETRY_SECONDS = 15.0
 _CLOSED_SECONDS = 180.0

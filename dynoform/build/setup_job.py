@@ -30,10 +30,11 @@ from dynoform.domain import (
     one_off,
     releases,
     stacks,
+    webhooks,
 )
 from dynoform.domain.app_setups import ManifestError
 from dynoform.errors import DynoformError, InvalidInputError, UnavailableError
-from dynoform.store import addon_services, dyno_metadata, hosts, jobs
+from dynoform.store import addon_services, dyno_metadata, hosts, jobs, snapshots
 from dynoform.store import addons as addon_store
 from dynoform.store import app_setups as store
 from dynoform.store import apps as app_store
@@ -53,6 +54,7 @@ from dynoform.store.tables import (
     Release,
 )
 from dynoform.store.tables import Source as SourceRow
+from dynoform.store.webhooks import publish
 
 if TYPE_CHECKING:
     from dynoform.domain.app_manifest import Manifest, Wish
@@ -140,7 +142,7 @@ class SetupJob(CommandJob):
         if source is None:
             raise InvalidInputError("source", "is gone", "upload it again")
         if source.url is None:
-            return self.tools.configuration.sources / str(source.id)
+            return self.tools.uploads.path(source.id, Path(self.folder.name))
         path = Path(self.folder.name) / "source"
         self.tools.downloader.fetch(source.url, path, source.checksum)
         return path
@@ -302,11 +304,22 @@ class SetupJob(CommandJob):
             store.end(session, setup, app_setups.FAILED)
             setup.failure_message, setup.manifest_errors = reason, problems
             session.flush()
+            self._publish_end(session, app, setup)
             addon_store.abandon(session, self.tools.vault, app, setup.account_id)
             app_store.delete(session, app)
             for channel in (ROUTES, FORMATION):
                 notify(session, channel, app.id)
         self.finished = True
+
+    def _publish_end(self, session: Session, app: App, setup: AppSetup) -> None:
+        def data() -> snapshots.Snapshot:
+            release = current_release(session, app.id)
+            slug = release.slug if release else None
+            described = (slug.size, slug.buildpack_provided_description) if slug else (None, None)
+            return snapshots.app(self.tools.configuration, app, *described)
+
+        actor = session.get_one(Account, setup.account_id)
+        publish(session, app.id, "api:app", webhooks.DESTROY, data, actor=actor)
 
     def _announce(self, made: list[Release]) -> None:
         for release in made:

@@ -15,6 +15,7 @@ from dynoform.build import leftovers, stack_updates
 from dynoform.build.container import Engine
 from dynoform.build.crew import Crew
 from dynoform.build.garbage import Collector
+from dynoform.build.head_start import HeadStart
 from dynoform.build.job import Tools
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
@@ -24,22 +25,25 @@ from dynoform.store import retention
 from dynoform.store.secrets import Vault
 from dynoform.store.session import DEPLOYS, JOBS, Store
 
-_IDLE_SECONDS = 15
+_IDLE_SECONDS = 2.5
+_IDLE_ROUNDS = 6
 _TIDY_SECONDS = 3
 """After the start: whoever waits for a build comes first."""
 _PUSH_SECONDS = 600
 
 
-def run(configuration: Configuration, journal: Journal) -> None:
+def run(configuration: Configuration, journal: Journal, head_start: HeadStart) -> None:
     """Work until the queue has been empty for 15 s, and clean up after dead builders. Raises ``DynoformError``."""
     store = Store(configuration, "builder", pool=5)
     logs = LogplexClient(configuration)
     vault = Vault(configuration.secret("encryption_key"))
     engine = Engine(configuration)
-    tools = Tools(configuration, store, vault, engine, logs, journal)
+    tools = Tools(configuration, store, vault, engine, logs, journal, head_start)
     crew, ended = Crew(tools), threading.Event()
     try:
         store.wait_until_ready()
+        if claim := head_start.claim():
+            crew.begin(claim)
         crew.look()  # before all else: somebody waits
         prepared = tools.stack_images.prepare()
         tidying = threading.Timer(_TIDY_SECONDS, _tidy, args=(tools, ended))
@@ -76,9 +80,9 @@ def _tidy(tools: Tools, ended: threading.Event) -> None:
 def _work(tools: Tools, crew: Crew) -> None:
     idle = -1
     for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
-        # The first turn comes at once, on connecting; one without work after that means a whole idle time.
+        # The first turn comes at once, on connecting; each one without work after that means so much idle time.
         idle = 0 if crew.look() or crew.busy or heard else idle + 1
-        if idle > 0:
+        if idle >= _IDLE_ROUNDS:
             return
 
 
@@ -86,12 +90,12 @@ def _leave(signum: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def main() -> int:
-    """Work one shift."""
+def main(head_start: HeadStart) -> int:
+    """Work one shift, beginning with what its ``head_start`` has begun."""
     signal.signal(signal.SIGTERM, _leave)
     journal = Journal("builder")
     try:
-        run(Configuration.from_environment(), journal)
+        run(Configuration.from_environment(), journal, head_start)
     except DynoformError as error:
         journal.error("builder cannot work", error=error)
         return 1

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 from dynoform.build import stack_image
 from dynoform.build.job import Tools
-from dynoform.build.registry import LayerGoneError
 from dynoform.build.slug import LayerFile
 from dynoform.domain import images
 from dynoform.store import jobs, pushed_images
@@ -41,6 +40,9 @@ def lay(
 
 def _twice(tools: Tools, claim: jobs.Claim, stack: stack_image.StackImage, put: Callable[[], str]) -> str:
     """What ``put`` returns, which may fail once as the registry collects its garbage before the manifest comes."""
+    # What it needs takes time to import: a build's container comes first.
+    from dynoform.build.registry import LayerGoneError
+
     try:
         return put()
     except LayerGoneError:

@@ -19,11 +19,12 @@ class SlugJob(Job):
 
     def work(self) -> None:
         """Look through it, push it, write down where it is."""
-        found = UploadedSlug.inspect(self.tools.configuration.sources / str(self.claim.id))
-        stack = self.tools.stack_images.get()
-        slug_image.mount(self.tools, self.claim, stack)
-        with tempfile.TemporaryDirectory(prefix="slug-", ignore_cleanup_errors=True) as folder:
-            made = write_layers(found.stream(), Path(folder))
+        with tempfile.TemporaryDirectory(prefix="slug-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            found = UploadedSlug.inspect(self.tools.uploads.path(self.claim.id, folder))
+            stack = self.tools.stack_images.get()
+            slug_image.mount(self.tools, self.claim, stack)
+            made = write_layers(found.stream(), folder)
             digest = slug_image.push(self.tools, self.claim, stack, made)
         size = sum(each.layer.size for each in made)
         self.keeper.check()

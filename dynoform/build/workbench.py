@@ -52,9 +52,14 @@ class Workbench:
         engine: Engine,
         build_id: uuid.UUID,
         app_id: uuid.UUID,
+        generation: int = 0,
         allowed: Callable[[Address], bool] = is_public,
     ) -> None:
-        """Nothing is made yet. Images are fetched from addresses that are ``allowed``."""
+        """Nothing is made yet. What was kept for a cache of another ``generation`` is not used.
+
+        Images are fetched from addresses that are ``allowed``.
+        """
+        self._generation = generation
         self._engine = engine
         self._allowed = allowed
         self._build_id = build_id
@@ -91,6 +96,7 @@ class Workbench:
         """The stack's ``run`` or ``build`` image; without its way to start, which is for slugs."""
         configuration = self._engine.configuration
         name = configuration.run_image if kind == "run" else configuration.build_image
+        self._engine.image_id(name)  # fetched, where this host has not built it
         settings = self._settings(name)
         settings.entrypoint = settings.command = ()
         return name, settings
@@ -209,7 +215,7 @@ class Workbench:
                 self._engine.remove_image(name)
 
     def _kept_tag(self, key: str) -> str:
-        return f"{self._app_id}.{key}"
+        return f"{self._app_id}.{self._generation}-{key}" if self._generation else f"{self._app_id}.{key}"
 
     def find(self, identifier: str, path: str) -> Found | None:
         """What is at a path in a container; None for nothing."""

@@ -17,21 +17,16 @@ import psycopg
 
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
+from dynoform.store.channels import DEPLOYS, JOBS
 from dynoform.store.driver import connection_arguments
+from dynoform.store.job_queue import WAITS
 
-_PORTION = 5.0
+_PORTION = 2.0
+"""Seconds between looks: as many as an app's build waits for the host that has its cache."""
 _STOP_SECONDS = 8.0
 _SWEEP_SECONDS = 600.0
 _FIRST_GRAB = 0.2
 _MOST = 4
-_JOBS, _DEPLOYS = "jobs", "deploys"
-"""Channels, as ``dynoform.store.session`` calls them: that has the object mapper with it."""
-_WORK = """
-    SELECT EXISTS (
-        SELECT FROM jobs j WHERE (lease_expires_at IS NULL OR lease_expires_at < now())
-        AND NOT EXISTS (SELECT FROM jobs o WHERE o.app_id = j.app_id AND o.number < j.number)
-    )
-"""
 
 
 class Shifts:
@@ -93,7 +88,7 @@ def _stopping(shifts: Shifts) -> Iterator[None]:
 
 
 def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> Iterator[bool]:
-    """Endless answers to "is one more shift wanted?": when a job or a deploy is announced, and every 5 s.
+    """Endless answers to "is one more shift wanted?": when a job or a deploy is announced, and every 2 s.
 
     It is when there is a job that nobody works on, or will be soon and there is no shift that could wait for it.
     """
@@ -101,15 +96,15 @@ def _looks(configuration: Configuration, journal: Journal, shifts: Shifts) -> It
     while True:
         try:
             with psycopg.connect(**connection_arguments(configuration, "builder")) as connection:
-                for channel in (_JOBS, _DEPLOYS):
+                for channel in (JOBS, DEPLOYS):
                     connection.execute(f"LISTEN {channel}")
                 soon = False
                 while True:
-                    row = connection.execute(_WORK).fetchone()
+                    row = connection.execute(WAITS, {"host": configuration.host}).fetchone()
                     failures = 0
                     yield bool(row and row[0]) or (soon and not shifts.any)
                     heard = connection.notifies(timeout=_PORTION, stop_after=1)
-                    soon = _DEPLOYS in [each.channel for each in heard]
+                    soon = DEPLOYS in [each.channel for each in heard]
                     if shifts.any:
                         time.sleep(_FIRST_GRAB)  # it hears the same, and may have waited for it
         except psycopg.Error as error:

@@ -13,6 +13,8 @@ COMMANDS = {
     "up": "make the declared platform real; again: change what differs",
     "down": "remove the platform; data stays unless --purge",
     "status": "what runs, where, with how much memory",
+    "backup": "all that a stack is made of again, in one encrypted file",
+    "restore": "a stack again from such a file, on an empty host",
     "doctor": "what is wrong, and the command that mends it",
     "patch": "Debian's security updates for all apps, without a rebuild",
     "env": "shell variables that point heroku, pulumi and curl at a stack",

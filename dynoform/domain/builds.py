@@ -5,6 +5,7 @@ Numbers are Heroku's where it documents them (https://devcenter.heroku.com/artic
 
 import codecs
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 MIB = 1024 * 1024
@@ -67,6 +68,10 @@ class Lines:
 
     def __init__(self, limit: int = OUTPUT_CHARACTERS) -> None:
         """``limit`` is the number of characters after which the rest is left out, with a word about it."""
+        self.hide: Callable[[str], str] = str
+        """What is done to a clean line before it goes out."""
+        self.reach = 0
+        """How many characters at the end of a line that is too long stay until ``hide`` can see what they belong to."""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._rest = ""
         self._left = limit
@@ -74,12 +79,20 @@ class Lines:
     def feed(self, data: bytes, *, final: bool = False) -> str:
         """The lines that this piece completes, each with its line break; with ``final`` also what has none yet."""
         text = self._rest + self._decoder.decode(data, final)
-        # Progress bars return to the start of their line: each state becomes a line.
-        *lines, self._rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        if self._rest and (final or len(self._rest) > _LONGEST_LINE):
+        # Progress bars return to the start of their line: each state becomes a line. At the end of a piece, that may be
+        # half of a line break.
+        held = "\r" if text.endswith("\r") and not final else ""
+        *lines, rest = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest = rest + held
+        if self._rest and final:
             lines.append(self._rest)
             self._rest = ""
-        return self._limit("".join(f"{clean(line)}\n" for line in lines))
+        elif len(self._rest) > _LONGEST_LINE + self.reach:
+            known = self.hide(clean(self._rest))
+            end = max(0, len(known) - self.reach)
+            lines.append(known[:end])
+            self._rest = known[end:]
+        return self._limit("".join(f"{self.hide(clean(line))}\n" for line in lines))
 
     def _limit(self, text: str) -> str:
         if self._left <= 0:

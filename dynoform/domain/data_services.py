@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
@@ -35,7 +35,8 @@ CONFIGURE = "configure"
 MAINTAIN = "maintain"
 FAIL = "fail"
 PROTECT = "protect"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT)
+RESET_STATISTICS = "reset_statistics"
+OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS)
 """What can be done to a database besides making, changing and destroying it."""
 
 GRACE = timedelta(minutes=30)
@@ -67,6 +68,8 @@ POLICIES = {
     "volatile-ttl": "Removes keys with an expiry set, with a shorter time to live first",
 }
 """What a Redis does when its memory is full (https://devcenter.heroku.com/articles/heroku-redis#maxmemory-policy)."""
+REDIS_VERSION = "8"
+"""What the image has."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ class DataPlan:
         name: without the service, ``essential-0``.
         memory_mib: limit of its container.
         connections: how many clients may be connected.
-        disk_bytes: how much data is meant to be in it; shown, not enforced.
+        disk_bytes: how much data may be in it; see ``data_limits`` for what is done about more.
         cache_mib: PostgreSQL's shared buffers, or the memory that Redis keeps data in.
+        members: how many servers have the data, so that one of them may be lost.
     """
 
     name: str
@@ -88,6 +92,7 @@ class DataPlan:
     connections: int
     disk_bytes: int
     cache_mib: int
+    members: int = 1
 
     @property
     def maximum_connections(self) -> int:
@@ -103,6 +108,15 @@ PLANS: Mapping[str, tuple[DataPlan, ...]] = {
     ),
     REDIS: (
         DataPlan("mini", "Mini", "Valkey 8, 25 MB, 20 connections", 64, 20, 25 * MIB, 25),
+        *(
+            DataPlan(
+                f"premium-{number}", f"Premium {number}", f"Valkey 8, {megabytes} MB, {clients:,} connections, HA",
+                96 + 2 * megabytes, clients, megabytes * MIB, megabytes, members=3,
+            )
+            for number, megabytes, clients in (
+                (0, 50, 40), (1, 100, 80), (2, 250, 200), (3, 500, 400), (4, 750, 700), (5, 1024, 1000),
+            )
+        ),
     ),
 }  # fmt: skip
 """Service → its plans, the default first."""
@@ -139,6 +153,17 @@ def plan(service: str, name: str) -> DataPlan:
         if each.name == name:
             return each
     raise InvalidInputError(f"The plan {service}:{name} is no longer available")
+
+
+def one_by_one(present: Sequence[str], image: str) -> list[list[str]]:
+    """The images that servers of one group have in turn, until all have this ``image``.
+
+    ``present`` are those that they have, empty where there is no such server. A new group begins as a whole; those that
+    run get another image one after the other, in the order of their numbers.
+    """
+    count = len(present)
+    numbers = [number for number in range(1, count) if all(present) and present[number - 1] != image]
+    return [[image] * number + list(present[number:]) for number in [*numbers, count]]
 
 
 def free_port(taken: Collection[int]) -> int:

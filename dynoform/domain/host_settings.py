@@ -11,7 +11,8 @@ from dynoform.errors import InvalidInputError
 
 ROLES = ("manager", "worker")
 TEXTS = ("address", "privateAddress", "user", "keyFile", "knownHosts", "jump", "role", "zone", "runtime")
-KEYS = (*TEXTS, "platform", "port")
+FLAGS = ("platform", "builder")
+KEYS = (*TEXTS, *FLAGS, "port")
 SSH_SECONDS = 10
 """How long SSH may take to get in."""
 SSH_ALIVE_SECONDS = 5
@@ -43,6 +44,10 @@ def check(hosts: Mapping[str, Any]) -> None:
     if len(managers) % 2 == 0:
         why = f"{len(managers)} are managers ({', '.join(managers)}), of which none may be lost more than of one less"
         raise _wrong("", why, "make it an odd number")
+    for name, host in hosts.items():
+        # Builds are on the network of the common runtime's dynos.
+        if host.get("builder") and runtime(host) != COMMON:
+            raise _wrong(name, "has builders and a runtime of its own", "leave one of the two out")
     known: dict[str, str] = {}
     for name, host in hosts.items():
         if (other := known.setdefault(private_address(host), name)) != name:
@@ -142,8 +147,9 @@ def _check_host(name: str, host: Any) -> None:
             raise _wrong(name, f"has the key {key}", f"a host has {', '.join(sorted(KEYS))}")
         if key in TEXTS and not isinstance(value, str):
             raise _wrong(name, f"{key} is {value!r}", "give text")
-    if type(host.get("platform", False)) is not bool:
-        raise _wrong(name, f"platform is {host['platform']!r}", "use true or false")
+    for key in FLAGS:
+        if type(host.get(key, False)) is not bool:
+            raise _wrong(name, f"{key} is {host[key]!r}", "use true or false")
     port = host.get("port", 22)
     if type(port) is not int or not 0 < port < 65536:
         raise _wrong(name, f"{port!r} is not a port", "use a number from 1 to 65535")

@@ -6,6 +6,12 @@ ATTEMPTS = 2
 """How often a job is begun when workers die under it."""
 LEASE_SECONDS = 20
 RENEW_SECONDS = 5
+LOST_SECONDS = 60
+"""How long after its lease a host's builders are expected to go on with what has begun there, before another host's
+builder gives it up.
+"""
+NEAR_SECONDS = 2
+"""How long an app's build waits for the host that has its cache."""
 
 
 class Kind(StrEnum):

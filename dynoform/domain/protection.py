@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dynoform.domain.data_services import size
+from dynoform.domain import data_limits
+from dynoform.domain.data_services import DataPlan, size
 from dynoform.errors import InvalidInputError, UnavailableError
 
 FULL, DIFFERENTIAL, INCREMENTAL = "full", "diff", "incr"
@@ -57,6 +58,10 @@ class Seen:
         runs: whether a backup is being made.
         waits_since: since when WAL waits to be archived.
         failure: why the last backup came to nothing; empty when it did not.
+        dropped_since: since when changes were dropped that the repository did not take; None when none were since the
+            last full backup.
+        data_bytes: what its databases have on disk.
+        revoked: whether INSERT was taken from its users, see ``data_limits``.
     """
 
     now: datetime
@@ -68,6 +73,9 @@ class Seen:
     runs: bool = False
     waits_since: datetime | None = None
     failure: str = ""
+    dropped_since: datetime | None = None
+    data_bytes: int = 0
+    revoked: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,11 @@ def days(plan: str) -> int:
     return _DAYS.get(plan.partition("-")[0], _ESSENTIAL_DAYS)
 
 
-def repository(cipher: str, plan: str) -> str:
+def repository(cipher: str, plan: DataPlan) -> str:
     """What opens a repository and says how long it keeps: a file of pgBackRest's configuration, a secret."""
-    kept = f"repo1-retention-full-type=time\nrepo1-retention-full={days(plan)}\n"
-    return f"[global]\nrepo1-cipher-pass={cipher}\n{kept}"
+    kept = f"repo1-retention-full-type=time\nrepo1-retention-full={days(plan.name)}\n"
+    queue = f"archive-push-queue-max={data_limits.queue_bytes(plan.disk_bytes)}B\n"
+    return f"[global]\nrepo1-cipher-pass={cipher}\n{kept}{queue}"
 
 
 def read(said: str) -> Seen:
@@ -117,6 +126,9 @@ def read(said: str) -> Seen:
             runs=bool(stanza["status"]["lock"]["backup"]["held"]),
             waits_since=datetime.fromisoformat(archiver["waits_since"]) if archiver.get("waits_since") else None,
             failure=" ".join(" ".join(rest).split())[:300],
+            dropped_since=_seconds(archiver.get("dropped")),
+            data_bytes=int(archiver.get("data_bytes") or 0),
+            revoked=bool(archiver.get("revoked")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError("repository of backups", "says nothing that can be read", "it is tried again") from error
@@ -126,7 +138,7 @@ def due(seen: Seen, days: int) -> str | None:
     """The kind of backup to make now; None for none. A database in which nothing happens needs no further one."""
     if seen.runs or seen.code not in (_OK, *_EMPTY):
         return None
-    if not seen.backups:
+    if not seen.backups or seen.dropped_since:
         return FULL
     last = seen.backups[-1]
     if seen.newest <= last.segment:
@@ -155,6 +167,9 @@ def alarm(seen: Seen, *, had: bool, drill: Mapping[str, Any] | None = None) -> s
         return f"the repository of backups cannot be read: {seen.message}"[:300]
     if had and not seen.backups:
         return "the repository of backups was lost: what was before cannot be had again, a new full backup is made"
+    if seen.dropped_since:
+        since = moment(seen.dropped_since)
+        return f"changes since {since} were dropped to save the disk: the repository took none, a full backup is made"
     if seen.waits_since and seen.now - seen.waits_since > PATIENCE:
         return f"changes since {moment(seen.waits_since)} are not in the repository: its disk may be full or away"
     if seen.failure:
@@ -190,7 +205,19 @@ def state(
         "bytes": seen.bytes,
         "lost": had and not seen.backups,
         "drill": drill,
+        "gaps": _gaps(seen, before, first),
     }
+
+
+def _gaps(seen: Seen, before: Mapping[str, Any] | None, first: datetime | None) -> list[list[str | None]]:
+    """From when to when changes were dropped, the last one without an end until there is a full backup again."""
+    found = [list(each) for each in (before or {}).get("gaps") or ()]
+    if seen.dropped_since and not (found and found[-1][1] is None):
+        found.append([seen.dropped_since.isoformat(), None])
+    elif not seen.dropped_since and found and found[-1][1] is None:
+        full = [each.stopped for each in seen.backups if each.kind == FULL]
+        found[-1][1] = (full[-1] if full else seen.now).isoformat()
+    return [each for each in found if each[1] is None or first is None or datetime.fromisoformat(each[1]) > first]
 
 
 def silent(why: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -240,12 +267,20 @@ def check_source(name: str, found: Mapping[str, Any] | None, to: datetime | None
     first = (found or {}).get("earliest")
     if not first:
         raise InvalidInputError(f"{name} has no backup yet: try again in a minute, heroku pg:info says when")
+    gaps = (found or {}).get("gaps") or ()
     if to is None:
+        if gaps and gaps[-1][1] is None:
+            raise InvalidInputError(f"{name} has no backup since changes were dropped: heroku pg:info says when it has")
         return
     if to > now:
         raise InvalidInputError(f"{name} cannot go to {moment(to)}, which is to come: leave out --to for now")
     if to < datetime.fromisoformat(first):
         raise InvalidInputError(f"{name} can go back to {moment(datetime.fromisoformat(first))} and no further")
+    for begin, end in gaps:
+        after = datetime.fromisoformat(begin)
+        until = datetime.fromisoformat(end) if end else now
+        if after < to < until:
+            raise InvalidInputError(f"{name} cannot go to {moment(to)}: changes from {moment(after)} were dropped")
 
 
 def options(source: Source) -> dict[str, str]:
@@ -263,6 +298,10 @@ def source(options: Mapping[str, str]) -> Source | None:
 def moment(time: datetime) -> str:
     """A time as ``pg:info`` shows it."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _seconds(found: int | None) -> datetime | None:
+    return None if found is None else datetime.fromtimestamp(found, UTC)
 
 
 def _backup(found: Mapping[str, Any]) -> Backup:

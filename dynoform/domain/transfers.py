@@ -16,6 +16,8 @@ from dynoform.errors import InvalidInputError
 
 DUMP, STORED, RESTORED = "pg_dump", "gof3r", "pg_restore"
 """Words of the CLI's for where a transfer comes from or goes to: a database, the store, a database."""
+FOLDER = "/var/lib/dynoform/backups"
+"""Where jobs have the store of backups; their image has the folder."""
 DAILY = timedelta(days=7)
 SECONDS = 12 * 3600
 """How long a transfer may take."""

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from dynoform.configuration import Configuration
 from dynoform.domain import eco
+from dynoform.domain.retries import pause
 from dynoform.domain.routes import AppRoute, Routes, api_hosts
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
-from dynoform.router import attachments, presence
+from dynoform.router import attachments, rows
 from dynoform.router.certificates import Certificates, fingerprint
 from dynoform.router.files import SOCKET, Directory, Files
 from dynoform.router.gate import Gate
@@ -28,8 +29,8 @@ from dynoform.router.memory import Memory, TooMuchError
 from dynoform.router.reader import Reader
 from dynoform.router.rendering import API_CERTIFICATE, GENERATION_KEY, HOSTS, MOUNT, Base, base
 from dynoform.router.traffic import Traffic
-from dynoform.store import activity
-from dynoform.store.session import FORMATION, ROUTES, Store, pause
+from dynoform.store.channels import FORMATION, ROUTES
+from dynoform.store.driver import SmallStore
 from dynoform.wake import Wake
 
 INTERVAL_SECONDS = 2.0
@@ -63,7 +64,7 @@ class Agent:
 
     def __init__(
         self,
-        store: Store,
+        store: SmallStore,
         directory: Path,
         domain: str,
         journal: Journal,
@@ -103,9 +104,9 @@ class Agent:
         changed = self._bring(wanted) or changed
         self._pending = {}
         self.reader.done(news)
-        with self.store.transaction() as session:
-            presence.announce(session, self.router, news.moment)
-            presence.forget_old(session)
+        with self.store.transaction() as connection:
+            rows.announce(connection, self.router, news.moment)
+            rows.forget_routers(connection)
         return changed
 
     def work(self, wake: Wake, ended: threading.Event) -> None:
@@ -241,8 +242,8 @@ class Agent:
             return False
 
     def _wake(self, app_id: UUID) -> None:
-        with self.store.transaction() as session:
-            activity.wake(session, app_id)
+        with self.store.transaction() as connection:
+            rows.wake(connection, app_id)
 
     def _back_out(self, generation: str, before: Files | None, outcome: Reload) -> None:
         """Put the last good files back, on disk and into the master, and say why the new ones are out."""
@@ -259,7 +260,7 @@ class Agent:
 def run(configuration: Configuration) -> None:
     """Keep HAProxy's routes as the store wants them until the process is told to stop."""
     journal = Journal("router-agent")
-    store = Store(configuration, "router-agent", pool=1)
+    store = SmallStore(configuration, "router-agent")
     agent = Agent(store, configuration.router, configuration.domain, journal, configuration.sleeps_after)
     attachments.start(configuration, journal, agent.gate)
     store.wait_until_ready()

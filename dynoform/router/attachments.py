@@ -9,7 +9,6 @@ from dynoform.configuration import Configuration
 from dynoform.domain import heroku_exec
 from dynoform.errors import ConfigurationError
 from dynoform.journal import Journal
-from dynoform.router.exec_doors import Doors
 from dynoform.router.exec_listener import ExecListener
 from dynoform.router.gate import Gate
 from dynoform.router.rendering import API_CERTIFICATE
@@ -38,7 +37,7 @@ async def _serve(configuration: Configuration, journal: Journal, gate: Gate) -> 
     ]
     following = asyncio.ensure_future(_follow(relay, configuration, journal))
     if configuration.exec_address:
-        listener = ExecListener(configuration, Doors(configuration, relay), journal)
+        listener = ExecListener(configuration, relay, journal)
         servers.append(lambda: listener.start(configuration.exec_address, heroku_exec.PORT))
     await asyncio.gather(*(_keep_trying(server, journal) for server in servers))
     await following

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from dynoform.domain.served_certificates import Entry
 from dynoform.journal import Journal
+from dynoform.router import rows
 from dynoform.router.files import CONFIGURATION, Identity, identity, put
 from dynoform.router.haproxy import Master, NotRunningError
 from dynoform.router.rendering import ANSWERS, APPS_CERTIFICATE, CERTIFICATES, GENERATION_KEY, MOUNT, OWN_CERTIFICATE
-from dynoform.store import certificates, platform_certificates
-from dynoform.store.session import Store
+from dynoform.store.certificate_keys import APPS
+from dynoform.store.driver import SmallStore
 
 FOLDER = "certificates"
 _AT_ONCE = 50
@@ -35,7 +36,7 @@ _DEFAULT = f"{OWN_CERTIFICATE} *\n"
 class Certificates:
     """What the store wants served, brought to the disk and into HAProxy; remembers what was written and refused."""
 
-    def __init__(self, store: Store, directory: Path, master: Master, journal: Journal) -> None:
+    def __init__(self, store: SmallStore, directory: Path, master: Master, journal: Journal) -> None:
         """``directory`` is the volume shared with HAProxy."""
         self.store, self.directory, self.master, self.journal = store, directory, master, journal
         self.apps: str | None = None
@@ -50,13 +51,13 @@ class Certificates:
         ``woken`` is whether there is news, which mostly is of routes: then nothing else is looked for. Raises
         ``DynoformError`` or ``OSError`` when it cannot; the next pass tries again.
         """
-        with self.store.transaction() as session:
-            state = certificates.state(session)
+        with self.store.transaction() as connection:
+            state = rows.certificates(connection)
             if woken and state == self._state:
                 return False
-            entries = certificates.served(session)
-            answers = certificates.answers(session)
-            self.apps = platform_certificates.pem(session, self.store.configuration, platform_certificates.APPS)
+            entries = rows.served(connection)
+            answers = rows.answers(connection)
+            self.apps = rows.platform_pem(connection, self.store.configuration, APPS)
         there = _identities(self.directory / FOLDER)
         new = [entry for entry in self._served(entries) if there.get(entry.file, 0) != self._written.get(entry.file)]
         for first in range(0, len(new), _AT_ONCE):
@@ -78,8 +79,8 @@ class Certificates:
     def _write(self, entries: Sequence[Entry]) -> None:
         """Put the files of certificates on the disk; those of no use are refused here, as they would keep all others
         from being loaded."""
-        with self.store.transaction() as session:
-            found = certificates.pems(session, self.store.configuration, {entry.source for entry in entries})
+        with self.store.transaction() as connection:
+            found = rows.pems(connection, self.store.configuration, {entry.source for entry in entries})
         folder = self.directory / FOLDER
         if not folder.exists():
             folder.mkdir(_OWNER_ALONE)

@@ -69,6 +69,10 @@ class Doors:
         await passage.tell(exec_channels.OPEN, exec_channels.pack(channel))
         return passage
 
+    def close(self) -> None:
+        """Give the connection to the store back."""
+        self._store.close()
+
     @cached_property
     def _store(self) -> Store:
         """A connection of its own, from when somebody comes."""

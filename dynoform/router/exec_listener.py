@@ -7,8 +7,7 @@ from typing import Any
 
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
-from dynoform.router.exec_doors import Doors
-from dynoform.router.rendezvous import keep_alive
+from dynoform.router.rendezvous import Relay, keep_alive
 
 MOST = 256
 """Connections at a time; the CLI makes one for each connection that ``ps:forward`` and ``ps:socks`` carry."""
@@ -19,9 +18,9 @@ _SERVER = "dynoform.router.exec_server"
 class ExecListener:
     """One listening socket, and its connections."""
 
-    def __init__(self, configuration: Configuration, doors: Doors, journal: Journal) -> None:
-        """``doors`` lead into the dynos."""
-        self._configuration, self._doors, self._journal = configuration, doors, journal
+    def __init__(self, configuration: Configuration, relay: Relay, journal: Journal) -> None:
+        """``relay`` is where the runtime agents of dynos are met."""
+        self._configuration, self._relay, self._journal = configuration, relay, journal
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._server: Any = None
@@ -39,6 +38,8 @@ class ExecListener:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -70,5 +71,6 @@ class ExecListener:
         async with self._lock:
             if self._server is None:
                 module = await asyncio.to_thread(importlib.import_module, _SERVER)
-                self._server = module.ExecServer(self._configuration, self._doors, self._journal)
+                doors = module.Doors(self._configuration, self._relay)
+                self._server = module.ExecServer(self._configuration, doors, self._journal)
             return self._server

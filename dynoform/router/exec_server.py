@@ -45,6 +45,10 @@ class ExecServer:
         except (asyncssh.Error, OSError, TimeoutError) as error:
             self._journal.info("exec client left", error=error)
 
+    def close(self) -> None:
+        """Give the connection to the store back."""
+        self._doors.close()
+
     async def _shake_hands(self, connection: socket.socket, host_key: bytes) -> asyncssh.SSHServerConnection:
         return await asyncssh.run_server(
             connection,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
+import psycopg
 
 from dynoform.domain import routes
 from dynoform.domain.retries import pause
@@ -153,7 +153,7 @@ class Gate:
     async def _woke(self, app: str) -> bool:
         try:
             await asyncio.to_thread(self._wake, UUID(app))
-        except (DynoformError, SQLAlchemyError) as error:
+        except (DynoformError, psycopg.Error) as error:
             self._journal.warning("app cannot be woken", app=app, error=error)
             return False
         return True

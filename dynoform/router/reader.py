@@ -7,9 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 from dynoform.domain.routes import AppRoute
-from dynoform.store import platform_certificates
-from dynoform.store import routes as stored
-from dynoform.store.session import Store
+from dynoform.router import rows
+from dynoform.store.certificate_keys import API
+from dynoform.store.driver import SmallStore
 
 PARTS = 32
 """What has come in nobody's way is read anyhow: of all apps, one in so many each time that there is nothing to do."""
@@ -35,7 +35,7 @@ class News:
 class Reader:
     """Reads on from where it last got to."""
 
-    def __init__(self, store: Store, domain: str) -> None:
+    def __init__(self, store: SmallStore, domain: str) -> None:
         """``domain`` is the platform's."""
         self._store, self._domain = store, domain
         self._next: int | None = None
@@ -47,19 +47,19 @@ class Reader:
 
         ``spot_check`` is whether to look at some of the apps that nobody says changed too.
         """
-        with self._store.transaction() as session:
-            moment = stored.moment(session)
+        with self._store.transaction() as connection:
+            moment = rows.moment(connection)
             everything = self._next is None or moment.next < self._next or self._is_late()
             apps: set[UUID] | None = None
             if not everything:
-                apps = stored.changed(session, self._next or 0)
-                apps |= self._some(stored.between(session, *self._bounds()), known) if spot_check else set()
-            found = stored.read(session, self._domain, apps)
-            certificate = platform_certificates.pem(session, self._store.configuration, platform_certificates.API)
+                apps = rows.changed(connection, self._next or 0)
+                apps |= self._some(rows.between(connection, *self._bounds()), known) if spot_check else set()
+            found = rows.read(connection, self._domain, apps)
+            certificate = rows.platform_pem(connection, self._store.configuration, API)
             if spot_check:
                 self._part = (self._part + 1) % PARTS
                 if not self._part:
-                    stored.forget_old(session)
+                    rows.forget_changes(connection)
         gone = {*known} - found.keys() if apps is None else apps - found.keys()
         news: dict[UUID, AppRoute | None] = {**dict.fromkeys(gone), **found}
         return News(moment.at, news, everything, certificate, moment.next)
@@ -70,7 +70,7 @@ class Reader:
 
     def _is_late(self) -> bool:
         """Whether changes since then may be forgotten."""
-        return time.monotonic() - self._done_at > stored.KEPT.total_seconds() / 2
+        return time.monotonic() - self._done_at > rows.KEPT.total_seconds() / 2
 
     def _bounds(self) -> tuple[UUID, UUID]:
         return UUID(int=self._part << _PART_BITS), UUID(int=((self._part + 1) << _PART_BITS) - 1)

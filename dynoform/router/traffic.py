@@ -5,14 +5,10 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from dynoform.domain import eco, routes
+from dynoform.domain import routes
+from dynoform.router import rows
 from dynoform.router.haproxy import Master, NotRunningError
-from dynoform.store import activity
-from dynoform.store.session import Store
-from dynoform.store.tables import AppActivity, Dyno
+from dynoform.store.driver import SmallStore
 
 NEWS = timedelta(seconds=1)
 """HAProxy counts in seconds: less than this is the same request."""
@@ -21,7 +17,7 @@ NEWS = timedelta(seconds=1)
 class Traffic:
     """One router's view."""
 
-    def __init__(self, store: Store, master: Master, router: str, every: timedelta) -> None:
+    def __init__(self, store: SmallStore, master: Master, router: str, every: timedelta) -> None:
         """``router`` is its name, ``every`` how often it looks."""
         self._store, self._master, self._router, self._every = store, master, router, every
         self._look_at = 0.0
@@ -34,13 +30,13 @@ class Traffic:
         """
         if not now and time.monotonic() < self._look_at:
             return
-        with self._store.transaction() as session:
-            known = _awake(session)
+        with self._store.transaction() as connection:
+            known = rows.awake(connection)
         seen = self._seen(known, moment) if known else {}
         news = {app: at for app, at in seen.items() if (last := known[app]) is None or at - last >= NEWS}
-        with self._store.transaction() as session:
-            activity.requested(session, news)
-            activity.told(session, self._router, moment, self._every)
+        with self._store.transaction() as connection:
+            rows.requested(connection, news)
+            rows.told(connection, self._router, moment, self._every)
         self._look_at = time.monotonic() + self._every.total_seconds()
 
     def _seen(self, apps: Collection[uuid.UUID], moment: datetime) -> dict[uuid.UUID, datetime]:
@@ -60,14 +56,3 @@ class Traffic:
         except NotRunningError:
             return {}
         return seen
-
-
-def _awake(session: Session) -> dict[uuid.UUID, datetime | None]:
-    """Apps with a dyno that takes traffic and may sleep, with their last known request."""
-    query = (
-        select(Dyno.app_id, AppActivity.requested_at)
-        .outerjoin(AppActivity, AppActivity.app_id == Dyno.app_id)
-        .where(Dyno.type == routes.WEB, Dyno.size == eco.ECO, Dyno.address.is_not(None))
-        .distinct()
-    )
-    return {row.app_id: row.requested_at for row in session.execute(query)}

@@ -10,12 +10,13 @@ import psycopg
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause
 from dynoform.errors import ConflictError, UnavailableError
+from dynoform.store.channels import FORMATION, RUNS
 from dynoform.store.driver import connection_arguments
 
 SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
 """How long a change that has to be written down is tried for."""
-_CHANNELS = ("runs", "formation")
+_CHANNELS = (RUNS, FORMATION)
 
 
 class Connection:

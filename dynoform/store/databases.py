@@ -21,6 +21,7 @@ from dynoform.store.tables import (
     DatabaseCredential,
     KafkaCluster,
     Plan,
+    RedisMember,
 )
 
 _KEY = "password"
@@ -58,7 +59,9 @@ def taken_ports(session: Session) -> set[int]:
     """Ports that databases and clusters have. Whoever takes another has this to himself until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_PORTS_LOCK)))
     brokers = session.scalars(select(KafkaCluster.ports))
-    return {*session.scalars(select(Database.port)), *(port for ports in brokers for pair in ports for port in pair)}
+    members = session.execute(select(RedisMember.port, RedisMember.sentinel_port))
+    pairs = [*(pair for ports in brokers for pair in ports), *members]
+    return {*session.scalars(select(Database.port)), *(port for pair in pairs for port in pair)}
 
 
 def credential(

@@ -7,34 +7,19 @@ another one takes the job.
 
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, Select, delete, exists, func, or_, select, update
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
-from dynoform.domain import builds, jobs
+from dynoform.domain import jobs
 from dynoform.domain.jobs import Kind
 from dynoform.errors import DynoformError
+from dynoform.store import job_queue
+from dynoform.store.job_queue import Claim as Claim
 from dynoform.store.session import JOBS, Store, notify
-from dynoform.store.tables import Build, Job
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that this process works on, as it was when taken. ``attempt`` counts from 1."""
-
-    id: uuid.UUID
-    """Id of what the job is about: a build, a release."""
-    kind: Kind
-    app_id: uuid.UUID
-    number: int
-    """Place in the app's queue."""
-    attempt: int
-    started_at: datetime | None
-    """When an earlier attempt began what must not be done twice."""
-    holder: str
+from dynoform.store.tables import Job
 
 
 class LeaseLostError(DynoformError):
@@ -59,28 +44,15 @@ def add(session: Session, app_id: uuid.UUID, kind: Kind, subject_id: uuid.UUID, 
 def take(store: Store, holder: str, kinds: Collection[Kind]) -> Claim | None:
     """Take a job of these kinds that nobody works on and whose app has no older one; None if there is none.
 
-    Of several, the one whose turn came first: when it was added, or when its app's last build ended. So of an app with
-    many builds in the queue one is built, then one of each app that waited meanwhile.
+    Each time under a name of its own that begins with ``holder``. Of several, the one whose turn came first: when it
+    was added, or when its app's last build ended. So of an app with many builds in the queue one is built, then one of
+    each app that waited meanwhile. What has begun on another host is left to the builders there, and for a moment a
+    build whose app has its cache there.
     """
+    asked = job_queue.parameters(holder, store.configuration.host, kinds)
     with store.transaction() as session:
-        job = session.scalars(_takeable(kinds)).first()
-        if job is None:
-            return None
-        job.attempts += 1
-        job.lease_holder = holder
-        job.lease_expires_at = _lease_end(session)
-        return Claim(job.id, Kind(job.kind), job.app_id, job.number, job.attempts, job.started_at, holder)
-
-
-def _takeable(kinds: Collection[Kind]) -> Select[Job]:
-    older = aliased(Job)
-    first = ~exists().where(older.app_id == Job.app_id, older.number < Job.number)
-    free = or_(Job.lease_expires_at.is_(None), Job.lease_expires_at < func.now())
-    built = (Build.app_id == Job.app_id, Build.status != builds.PENDING)
-    served = select(Build.updated_at).where(*built).order_by(Build.created_at.desc()).limit(1).scalar_subquery()
-    turn = func.greatest(Job.created_at, served)  # of what is not there, PostgreSQL takes no notice
-    query = select(Job).where(Job.kind.in_(kinds), free, first).order_by(turn, Job.number).limit(1)
-    return query.with_for_update(of=Job, skip_locked=True)
+        row = session.connection().exec_driver_sql(job_queue.TAKE, asked).one_or_none()
+    return job_queue.claim(tuple(row)) if row else None
 
 
 def _lease_end(session: Session) -> datetime:
@@ -123,7 +95,9 @@ def give_back(store: Store, claim: Claim, *, counted: bool) -> None:
     """Let another worker have the job; ``counted`` when this attempt was one of those that it has."""
     with store.transaction() as session:
         job = held(session, claim)
-        job.lease_holder = job.lease_expires_at = None
+        job.lease_holder = None
+        # What has begun goes on where it is: how long that is waited for counts from now.
+        job.lease_expires_at = func.now() if job.started_at else None
         if not counted:
             job.attempts -= 1
         notify(session, JOBS, claim.id)

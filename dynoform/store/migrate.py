@@ -9,10 +9,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
+from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
-from dynoform.store.session import Store, attempts
+from dynoform.store.session import Store
 
 _LOCK = 0x64796E6F  # "dyno": one upgrade at a time in this database
 

@@ -4,66 +4,54 @@ Nothing waits for ever: connecting, locks, statements and idle transactions all 
 cannot hold others.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
 import sqlalchemy
 from sqlalchemy import event, func, select, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause as pause
-from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
+from dynoform.errors import ConflictError, UnavailableError
+from dynoform.store.channels import ADDON_DONE as ADDON_DONE
+from dynoform.store.channels import ADDON_WORK as ADDON_WORK
+from dynoform.store.channels import BUILD_OUTPUT as BUILD_OUTPUT
+from dynoform.store.channels import DEPLOYS as DEPLOYS
+from dynoform.store.channels import DRAINS as DRAINS
+from dynoform.store.channels import FORMATION as FORMATION
+from dynoform.store.channels import JOBS as JOBS
+from dynoform.store.channels import ROUTES as ROUTES
+from dynoform.store.channels import RUNS as RUNS
+from dynoform.store.channels import WEBHOOKS as WEBHOOKS
+from dynoform.store.driver import SCHEMA as SCHEMA
+from dynoform.store.driver import SETTINGS, Notification, busy_or_away, crossed, not_ready, notifications, unfit
 
-JOBS = "jobs"
-DEPLOYS = "deploys"
-FORMATION = "formation"
-ROUTES = "routes"
-BUILD_OUTPUT = "build_output"
-ADDON_WORK = "addon_work"
-ADDON_DONE = "addon_done"
-WEBHOOKS = "webhooks"
-RUNS = "runs"
-DRAINS = "drains"
-"""Channels; the payload is the id of a build or release (jobs, build output), of an add-on's change, else of an app,
-or the channel's name.
-
-Deploys are told of before there is a job, so that somebody is there to take it."""
-
-SCHEMA = "0032"
-"""The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
-
-_SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
-_POOLED = f"{_SETTINGS} -c idle_session_timeout=15s"
+_POOLED = f"{SETTINGS} -c idle_session_timeout=15s"
 """At rest each connection costs PostgreSQL 4 MiB: those for busy moments go, and are made anew within 20 ms."""
-_BUSY = {"55P03", "40001", "40P01"}  # lock_not_available, serialization_failure, deadlock_detected
-
-
-@dataclass(frozen=True)
-class Notification:
-    """A NOTIFY that arrived; ``payload`` is an id as text."""
-
-    channel: str
-    payload: str
+_PREPARED_AFTER = 5
 
 
 class Store:
     """One process's access to the store."""
 
-    def __init__(self, configuration: Configuration, process: str, pool: int = 3, burst: int = 2) -> None:
+    def __init__(
+        self, configuration: Configuration, process: str, pool: int = 3, burst: int = 2, *, prepares: bool = False
+    ) -> None:
         """``process`` names the connections in ``pg_stat_activity``; ``pool`` is how many stay open, ``burst`` how many
         more there may be for as long as they are needed.
+
+        ``prepares`` is for who asks the same often and rests in between: each statement that PostgreSQL keeps prepared
+        is memory of the connection's process, and those of loops that never rest add up to 10 MiB.
         """
         self.configuration = configuration
         self.process = process
+        self._prepares = prepares
         self.engine = sqlalchemy.create_engine(
             configuration.database_url,
             pool_size=pool,
@@ -91,9 +79,9 @@ class Store:
             with self._sessions.begin() as session:
                 yield session
         except DataError as error:
-            raise InvalidInputError("a value", "cannot be stored", "remove NUL characters and shorten it") from error
+            raise unfit() from error
         except IntegrityError as error:
-            raise ConflictError("store", "another change came in between", "look again, then try again") from error
+            raise crossed() from error
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise _explain(error) from error
 
@@ -105,32 +93,11 @@ class Store:
         for _ in attempts(seconds):
             if self.is_current():
                 return
-        raise UnavailableError(
-            "store", f"not ready after {seconds} s", "look at the postgres and api services with bin/dynoform status"
-        )
+        raise not_ready(seconds)
 
     def notifications(self, channels: Sequence[str], idle: float = 5) -> Iterator[Notification | None]:
-        """Endless NOTIFYs on these channels; None after each ``idle`` seconds without one and after each (re)connect.
-
-        None means "look for yourself": what was notified without a connection is lost, so work is found by a
-        look at the tables and the notification only makes it soon. A lost connection is made anew, after a pause.
-        """
-        failures = 0
-        while True:
-            try:
-                with self._listen(channels) as connection:
-                    yield None
-                    failures = 0
-                    while True:
-                        # What one transaction notified arrives together, also more than was asked for.
-                        arrived = [*connection.notifies(timeout=idle, stop_after=1)]
-                        yield from (Notification(one.channel, one.payload) for one in arrived)
-                        if not arrived:
-                            yield None
-            except (psycopg.Error, ConfigurationError):  # the second: the password's file is being replaced
-                time.sleep(pause(failures))
-                failures += 1
-                yield None
+        """As ``driver.notifications``."""
+        return notifications(self.configuration, self.process, channels, idle)
 
     def is_current(self) -> bool:
         """Whether the schema has every migration that this program knows; False while there is no connection."""
@@ -156,17 +123,10 @@ class Store:
         except SQLAlchemyError:
             return ""
 
-    def _listen(self, channels: Sequence[str]) -> "psycopg.Connection[Any]":
-        url = make_url(self.configuration.database_url).set(drivername="postgresql")
-        arguments = self._connect_arguments(_SETTINGS) | {"password": self.configuration.secret("database_password")}
-        connection = psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, **arguments)
-        for channel in channels:
-            connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
-        return connection
-
     def _connect_arguments(self, settings: str) -> dict[str, Any]:
         return {
             "connect_timeout": 5,
+            "prepare_threshold": _PREPARED_AFTER if self._prepares else None,
             "application_name": f"dynoform-{self.process}",
             "options": settings,
             "keepalives_idle": 10,
@@ -184,24 +144,9 @@ def notify(session: Session, channel: str, payload: object) -> None:
     session.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": str(payload)})
 
 
-def attempts(seconds: float | None) -> Iterator[int]:
-    """0, 1, 2 … with a growing pause and jitter between them, until ``seconds`` have passed (None: for ever)."""
-    started = time.monotonic()
-    number = 0
-    while True:
-        yield number
-        wait = pause(number)
-        if seconds is not None and time.monotonic() - started + wait > seconds:
-            return
-        time.sleep(wait)
-        number += 1
-
-
 def _explain(error: SQLAlchemyError) -> ConflictError | UnavailableError:
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    if state in _BUSY:
-        return ConflictError("store", "another change to the same thing is under way", "try again")
-    return UnavailableError("store", "the database does not answer", "try again in a few seconds")
+    return busy_or_away(state)
 
 
 def now(session: Session) -> datetime:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from dynoform.configuration import Configuration
 from dynoform.domain import buildpacks, dyno_names
 from dynoform.domain.fixed_ids import fixed_id
-from dynoform.domain.times import shown
+from dynoform.domain.placement import COMMON
+from dynoform.domain.teams import MANAGER_DOMAIN
+from dynoform.domain.times import shown, shown_or_none
 from dynoform.store.tables import (
     Account,
     Addon,
@@ -32,6 +35,43 @@ Snapshot = dict[str, Any]
 def account(row: Account) -> Snapshot:
     """Who did it."""
     return {"email": row.email, "id": str(row.id)}
+
+
+def app(configuration: Configuration, row: App, slug_size: int | None, description: str | None) -> Snapshot:
+    """An app, with the size in bytes of its slug and what its buildpack calls it; None for one without a slug."""
+    return {
+        "acm": row.acm,
+        "archived_at": None,
+        "build_stack": _fixed(row.build_stack or row.stack),
+        "buildpack_provided_description": description,
+        "create_status": "complete",
+        "created_at": shown(row.created_at),
+        "generation": _fixed("cedar"),
+        "git_url": f"https://{configuration.git_host}/{row.name}.git",
+        "id": str(row.id),
+        "internal_routing": None,
+        "maintenance": row.maintenance,
+        "name": row.name,
+        "organization": _team(row),
+        "owner": owner(row),
+        "process_tier": "production",
+        "region": _fixed(configuration.stack),
+        "released_at": shown_or_none(row.released_at),
+        "repo_size": row.repo_size,
+        "slug_size": slug_size,
+        "space": None if row.runtime == COMMON else _fixed(row.runtime),
+        "stack": _fixed(row.stack),
+        "team": _team(row),
+        "updated_at": shown(row.updated_at),
+        "web_url": configuration.web_url(row.name),
+    }
+
+
+def owner(row: App) -> Snapshot:
+    """Who owns the app: a person, or a team under the address that Heroku gives to it."""
+    if row.team is None:
+        return account(row.owner)
+    return {"email": f"{row.team.name}@{MANAGER_DOMAIN}", "id": str(row.team.id)}
 
 
 def addon(app: App, row: Addon, config_vars: Sequence[str]) -> Snapshot:
@@ -206,6 +246,14 @@ def _dyno(app: App, row: Dyno, version: int) -> Snapshot:
 
 def _price(plan: Plan) -> Snapshot:
     return {"cents": plan.price_cents, "contract": False, "metered": False, "unit": plan.price_unit}
+
+
+def _fixed(name: str) -> Snapshot:
+    return {"id": fixed_id(name), "name": name}
+
+
+def _team(row: App) -> Snapshot | None:
+    return {"id": str(row.team.id), "name": row.team.name} if row.team else None
 
 
 def _app(row: App) -> Snapshot:

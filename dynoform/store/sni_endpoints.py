@@ -10,7 +10,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from dynoform.configuration import Configuration
 from dynoform.domain.certificates import Certificate
-from dynoform.store.certificates import seal
+from dynoform.store.certificate_keys import seal
 from dynoform.store.tables import SniEndpoint
 
 

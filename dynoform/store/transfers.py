@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from dynoform.domain import addons, transfers
+from dynoform.domain import addons, data_services, transfers
 from dynoform.domain.transfers import DUMP, RESTORED, STORED, Outcome, Stored
 from dynoform.errors import InvalidInputError
 from dynoform.store.releases import lock_app
@@ -16,7 +16,7 @@ from dynoform.store.secrets import Vault
 from dynoform.store.session import ADDON_WORK, notify, now
 from dynoform.store.tables import Addon, Transfer, TransferSchedule
 
-KEY, URL = "key", "url"
+KEY, URL, SERVICE = "key", "url", "service"
 MAXIMUM = 10
 """Transfers of an app that may be under way at the same time."""
 _NEXT = text("""
@@ -32,7 +32,7 @@ def backup(
     """A backup of a database that is to be made. Raises ``InvalidInputError`` while too many are."""
     made = _new(session, addon, DUMP, _shown(addon), STORED, "BACKUP")
     made.schedule_id, made.final = schedule_id, final
-    return _seal(session, vault, made, {})
+    return _seal(session, vault, made, {SERVICE: addon.plan.service.name})
 
 
 def restore(
@@ -66,6 +66,11 @@ def of_app(session: Session, app_id: uuid.UUID) -> Sequence[Transfer]:
 def secret(vault: Vault, found: Transfer) -> dict[str, str]:
     """The key of its file, where it comes from."""
     return vault.decrypt(found.id, found.secrets)
+
+
+def is_of(vault: Vault, found: Transfer, service: str) -> bool:
+    """Whether a backup is one of this service's; those from before there were others are PostgreSQL's."""
+    return secret(vault, found).get(SERVICE, data_services.POSTGRES) == service
 
 
 def say(session: Session, found: Transfer, *messages: str) -> None:

@@ -19,6 +19,7 @@ from dynoform.cli.bench.load import load
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
+from dynoform.store.driver import SmallStore
 from dynoform.store.migrate import upgrade
 from dynoform.store.session import FORMATION, ROUTES, Store, notify
 from dynoform.store.tables import Account, App, Domain, Dyno, Release
@@ -148,7 +149,7 @@ def test_a_change_every_second(parts: EngineParts, store: Store, tmp_path: Path)
     with peers.app(tmp_path):
         router = Router(parts, tmp_path)
         changes = Changes(store, router.http)
-        agent = Agent(store, router.folder, "localhost", Journal("bench"))
+        agent = Agent(SmallStore(store.configuration, "bench"), router.folder, "localhost", Journal("bench"))
         with working(agent, store):
             peers.wait_for(router.http)
             taken: list[float] = []

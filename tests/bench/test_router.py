@@ -24,7 +24,7 @@ from dynoform.journal import Journal
 from dynoform.router.agent import Agent
 from dynoform.router.certificates import FOLDER
 from dynoform.router.rendering import CERTIFICATES, MOUNT, OWN_CERTIFICATE
-from dynoform.store.session import Store
+from dynoform.store.driver import SmallStore
 from tests.bench import router_peers as peers
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_container import make_folder, start_router
@@ -52,7 +52,7 @@ class Router:
         self.http, self.https = free_port(), free_port()
         self.container = start_router(parts, self.folder, PLATFORM, "127.0.0.1", self.http, self.https, **options)
         self.agent = Agent(
-            Store(Configuration.from_environment({}), "bench"), self.folder, "localhost", Journal("bench")
+            SmallStore(Configuration.from_environment({}), "bench"), self.folder, "localhost", Journal("bench")
         )
         deadline = time.monotonic() + peers.READY_SECONDS
         while not self.is_there() and time.monotonic() < deadline:

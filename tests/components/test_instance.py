@@ -34,6 +34,49 @@ def test_a_redis_is_what_was_recorded(instance: Declare, same_as_recorded: Calla
     same_as_recorded("instance_redis", instance({**told, "constraints": ["node.labels.dynoform.local.platform==true"]}))
 
 
+def redis_group(members: int) -> dict[str, Any]:
+    """What is told of a Redis with HA."""
+    ports = [[15001 + 2 * index, 15002 + 2 * index] for index in range(members)]
+    images = ["dynoform/valkey:0123456789ab"] * members
+    more = {"members": ports, "images": images, "password": "what members know each other by"}
+    return {**TOLD, **more, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab", "memory_mib": 196}
+
+
+def test_a_redis_with_ha_is_what_was_recorded(instance: Declare, same_as_recorded: Callable[[str, Any], None]) -> None:
+    same_as_recorded("instance_redis_group", instance(redis_group(3)))
+
+
+def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: Declare) -> None:
+    single = instance({**TOLD, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab"})
+    group, alone = instance(redis_group(3)), instance(redis_group(0))
+
+    def volumes(declared: list[dict[str, Any]]) -> dict[str, str]:
+        return {each["name"]: each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
+
+    def services(declared: list[dict[str, Any]]) -> dict[str, Any]:
+        return {each["inputs"]["name"]: each["inputs"] for each in declared if each["type"].endswith("Service")}
+
+    (first,) = volumes(single).items()
+    assert first in volumes(group).items() and volumes(alone) == dict([first])
+    name = f"local_addon-{ADDON}"
+    assert [*services(single)] == [*services(alone)] == [name]
+    assert sorted(services(group)) == [name, f"{name}-1", f"{name}-2", f"{name}-3"]
+    for declared in (single, group, alone):
+        assert services(declared)[name]["endpointSpec"]["ports"][0]["publishedPort"] == 15000
+    front = services(group)[name]["taskSpec"]["containerSpec"]
+    assert front["commands"] == ["/opt/dynoform/front"]
+    assert {each["fileName"] for each in front["secrets"]} == {"members", "ca.crt"}
+    assert not [each for each in front["mounts"] if each["type"] == "volume"]
+    for number in (1, 2, 3):
+        member = services(group)[f"{name}-{number}"]
+        told = member["taskSpec"]["containerSpec"]["env"]
+        assert told["VALKEY_NUMBER"] == str(number)
+        assert told["VALKEY_MEMBERS"] == "172.29.0.1:15001:15002 172.29.0.1:15003:15004 172.29.0.1:15005:15006"
+        ports = [(each["targetPort"], each["publishedPort"]) for each in member["endpointSpec"]["ports"]]
+        assert ports == [(6379, 14999 + 2 * number), (26379, 15000 + 2 * number)]
+    assert "what members know each other by" not in str(group)
+
+
 def kafka(brokers: int) -> dict[str, Any]:
     """What is told of a cluster."""
     same = {name: TOLD[name] for name in ("stack", "addon", "network", "address", "constraints", "authority")}

@@ -57,6 +57,17 @@ def spread(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[di
     )
 
 
+@pytest.fixture(scope="module")
+def building(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Three hosts, two of them with builders."""
+    hosts = {
+        "one": {"address": "10.0.0.1", "platform": True},
+        "two": {"address": "10.0.0.2", "role": "worker", "builder": True},
+        "three": {"address": "10.0.0.3", "role": "worker", "builder": True},
+    }
+    return declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts)})
+
+
 def playbooks(declared: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
     """Host name → inputs of a playbook that runs on it."""
     found = [each["inputs"] for each in declared if each["type"] == "dynoform:index:Playbook"]
@@ -169,6 +180,24 @@ def test_data_stay_on_the_platforms_host_and_what_is_everywhere_comes_from_the_r
         else:
             assert constraints == pinned, each["name"]
             assert image.startswith("dynoform/")
+
+
+def test_builders_are_on_the_hosts_that_are_marked_with_images_that_these_can_get(
+    building: list[dict[str, Any]], spread: list[dict[str, Any]]
+) -> None:
+    made = playbooks(building, "dyno_runtime")
+    labels = {name: each["variables"]["host_builder"] for name, each in made.items()}
+    assert labels == {"one": "false", "two": "true", "three": "true"}
+    builder, alone = (
+        next(each for each in services(declared) if each["name"] == "local_builder") for declared in (building, spread)
+    )
+    assert builder["mode"] == {"global": True} and alone["mode"] == {"replicated": {"replicas": 1}}
+    assert builder["taskSpec"]["placement"]["constraints"] == ["node.labels.dynoform.local.builder==true"]
+    container = builder["taskSpec"]["containerSpec"]
+    assert container["env"]["DYNOFORM_HOST"] == "{{.Node.Hostname}}"
+    names = [container["image"], *(container["env"][f"DYNOFORM_{kind}_IMAGE"] for kind in ("RUN", "BUILD"))]
+    assert all(name.startswith("10.0.0.1:") for name in names), names
+    assert not alone["taskSpec"]["containerSpec"]["env"]["DYNOFORM_RUN_IMAGE"].startswith("10.0.0.1:")
 
 
 def test_the_api_alone_is_told_where_certificates_come_from(

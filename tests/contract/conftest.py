@@ -29,9 +29,9 @@ from tests.contract.hooks import add
 from tests.contract.receiver import Receiver, receiver
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
-from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, store
+from tests.store_fixtures import EMAIL, OPERATOR_KEY, configuration, migrated, small_store, store
 
-__all__ = ["configuration", "migrated", "store"]
+__all__ = ["configuration", "migrated", "small_store", "store"]
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Never used: loading the system's authorities for each client would take longer than the test."""
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
@@ -21,10 +22,12 @@ from dynoform.store import jobs, output
 from dynoform.store.builds import fail
 from dynoform.store.releases import create_release, lock_app
 from dynoform.store.session import Store
-from dynoform.store.tables import AppSetup, AppSetupOutput, Build, Slug
+from dynoform.store.tables import AppSetup, AppSetupOutput, Build, Slug, WebhookDelivery
 from tests.contract.addon_fixtures import at_work, provider, worker
 from tests.contract.addon_provider import ProviderServer
 from tests.contract.conftest import Person, path_of
+from tests.contract.hooks import add, until
+from tests.contract.receiver import Receiver
 
 __all__ = ["provider", "worker"]
 Files = dict[str, Any]
@@ -242,6 +245,26 @@ def test_what_comes_to_nothing_takes_its_app_with_it(
     if message == "app.json is invalid":
         assert failed["manifest_errors"] == ["formation.web: Couldn't find that process type (web)."]
     assert client.get(f"/apps/{setup['app']['name']}").status_code == 404
+
+
+def test_the_webhooks_of_a_failed_setups_app_are_told_that_it_goes(
+    client: httpx.Client, store: Store, ask: Callable[..., Any], work: Callable[[], None], hooks: Receiver
+) -> None:
+    setup = ask({}, app={"name": "shop"}).raise_for_status().json()
+    work()
+    add(client, "shop", hooks.url, include=["api:app"], level="notify")
+    shown = client.get("/apps/shop").json()
+    end_build(store, setup["app"]["id"], None)
+    work()
+    (told,) = hooks.wait(1)
+    assert (told.event["action"], told.event["actor"]["email"]) == ("destroy", "ann@example.com")
+    assert told.event["data"] == shown
+
+    def written_down() -> bool:
+        with store.transaction() as session:
+            return session.scalars(select(WebhookDelivery.next_attempt_at)).all() == [None]
+
+    until(written_down)
 
 
 def test_a_builder_that_dies_leaves_the_work_to_another(

@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 from dynoform.api.services import Services
 from dynoform.build.build_job import BuildJob
 from dynoform.build.job import Tools
+from dynoform.domain import uploads
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
@@ -320,3 +321,23 @@ def _empty_folder(services: Services) -> Iterator[None]:
 def test_a_build_says_what_stack_it_was_for(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
     client.patch(f"/apps/{app}", json={"build_stack": "container"}).raise_for_status()
     assert client.get(f"/apps/{app}/builds/{build['id']}").json()["stack"] == "dynoform-13"
+
+
+def test_a_builder_on_another_host_gets_a_source_by_a_link_of_its_own(
+    client: httpx.Client, nobody: httpx.Client, services: Services
+) -> None:
+    blob = client.post("/sources").json()["source_blob"]
+    nobody.put(path_of(blob["put_url"]), content=b"a tarball").raise_for_status()
+    identifier = path_of(blob["put_url"]).removeprefix("/sources/").partition("?")[0]
+
+    def get(upload: str, claims: dict[str, str], purpose: str = uploads.PURPOSE) -> httpx.Response:
+        token = services.vault.sign(purpose, claims, uploads.SECONDS)
+        return nobody.get(uploads.path(upload), params={"token": token})
+
+    assert get(identifier, {"upload": identifier}).content == b"a tarball"
+    other = str(uuid.uuid4())
+    assert get(identifier, {"upload": other}).status_code == 404
+    assert get(other, {"upload": other}).status_code == 404
+    assert get(identifier, {"upload": identifier}, "get source").status_code == 403
+    assert nobody.get(uploads.path(identifier)).status_code == 403
+    assert get("nothing", {"upload": "None"}).status_code == 404

@@ -179,7 +179,7 @@ def test_info_shows_what_the_database_says_of_itself(client: httpx.Client, addon
     lines = {line["name"]: line["values"][0] for line in shown["info"]}
     assert (lines["Plan"], lines["Status"], lines["Tables"]) == ("Essential 0", "Available", "0")
     assert lines["Connections"].endswith("/20")
-    assert lines["Data Size"].endswith("%)") and " / 1.0 GB (" in lines["Data Size"]
+    assert lines["Data Size"].endswith("%) (In compliance)") and " / 1.0 GB (" in lines["Data Size"]
     assert lines["PG Version"].partition(".")[0].isdecimal()
 
 
@@ -279,9 +279,10 @@ def test_plans_are_the_ones_that_are_there(client: httpx.Client, place: Local) -
     assert {plan["price"]["cents"] for plan in plans} == {0}
     assert [plan["name"] for plan in plans if plan["default"]] == ["heroku-postgresql:essential-0"]
     redis = client.get("/addon-services/heroku-redis/plans").raise_for_status().json()
-    assert [(plan["name"], plan["description"]) for plan in redis] == [
-        ("heroku-redis:mini", "Valkey 8, 25 MB, 20 connections")
-    ]
+    offered = {plan["name"]: plan["description"] for plan in redis}
+    assert offered["heroku-redis:mini"] == "Valkey 8, 25 MB, 20 connections"
+    assert offered["heroku-redis:premium-5"] == "Valkey 8, 1024 MB, 1,000 connections, HA"
+    assert [plan["name"] for plan in redis if plan["default"]] == ["heroku-redis:mini"]
 
 
 def test_another_plan_brings_other_sizes(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:

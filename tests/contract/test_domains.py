@@ -9,8 +9,9 @@ import pytest
 
 from dynoform.api.services import Services
 from dynoform.domain import certificates
-from dynoform.router import presence
+from dynoform.router import rows
 from dynoform.store import acme
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import Domain
 from tests.contract.test_sni_endpoints import pair
@@ -67,19 +68,19 @@ def test_a_domain_is_added_shown_and_removed(client: httpx.Client, app: str) -> 
     assert answer.json() == {"id": "not_found", "resource": "domain", "message": "Couldn't find that domain."}
 
 
-def test_a_domain_is_pending_until_every_router_has_it(client: httpx.Client, app: str, store: Store) -> None:
+def test_a_domain_is_pending_until_every_router_has_it(client: httpx.Client, app: str, small_store: SmallStore) -> None:
     url = f"/apps/{app}/domains/www.example.com"
     moment = datetime.now(UTC)
-    with store.transaction() as session:
-        presence.announce(session, "fast", moment)
-        presence.announce(session, "slow", moment)
+    with small_store.transaction() as connection:
+        rows.announce(connection, "fast", moment)
+        rows.announce(connection, "slow", moment)
     assert add(client, app, "www.example.com").json()["status"] == "pending"
-    with store.transaction() as session:
-        presence.announce(session, "fast", datetime.now(UTC))
+    with small_store.transaction() as connection:
+        rows.announce(connection, "fast", datetime.now(UTC))
     assert client.get(url).json()["status"] == "pending"
-    with store.transaction() as session:
-        presence.announce(session, "slow", datetime.now(UTC))
-        presence.announce(session, "gone", moment - timedelta(hours=1))
+    with small_store.transaction() as connection:
+        rows.announce(connection, "slow", datetime.now(UTC))
+        rows.announce(connection, "gone", moment - timedelta(hours=1))
     assert client.get(url).json()["status"] == "succeeded"
 
 

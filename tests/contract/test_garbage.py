@@ -31,6 +31,7 @@ from dynoform.store.tables import Account, App, Job, Lease, PushedImage, Slug
 from tests import registry as real
 from tests.contract.container_registry import address, engine, push, release, services, slug_of
 from tests.contract.container_registry import update as change
+from tests.contract.hooks import until
 
 __all__ = ["address", "engine", "services"]
 STACK = "stacks/stack-13"
@@ -303,10 +304,10 @@ def test_who_pushes_meanwhile_waits_and_loses_nothing(own: OwnRegistry) -> None:
         worker.start()
     for _ in range(2):
         own.wait_for_collection()
+    until(lambda: len(pushed) >= 2, 30)
     ended.set()
     for worker in workers:
         worker.join(60)
-    assert len(pushed) >= 2
     assert all(whole(own.client, *one) for one in pushed)
 
 

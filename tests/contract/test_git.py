@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -583,9 +584,13 @@ def _tree(work: Checkout, content: bytes) -> str:
 @pytest.fixture(autouse=True)
 def _empty_folders(services: Services) -> Iterator[None]:
     yield
-    import shutil
-
     for path in services.configuration.repositories.glob("*.git"):
-        shutil.rmtree(path)
+        until(lambda path=path: _removed(path))  # type: ignore[misc]
     for path in services.configuration.sources.iterdir():
         path.unlink()
+
+
+def _removed(path: Path) -> bool:
+    """A push that was given up on may still write there while it ends."""
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()

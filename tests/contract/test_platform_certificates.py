@@ -15,6 +15,7 @@ from dynoform.api.wake import Wakers
 from dynoform.domain.api_certificates import names
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import PlatformCertificate
 from providers.dynoform.api_certificate import ApiCertificate
@@ -41,9 +42,9 @@ def issue(authority: Authority) -> dict[str, str]:
 
 
 def test_it_is_served_until_another_one_or_none_is(
-    client: httpx.Client, address: str, authority: Authority, store: Store, tmp_path: Path
+    client: httpx.Client, address: str, authority: Authority, small_store: SmallStore, tmp_path: Path
 ) -> None:
-    agent = Agent(store, tmp_path, DOMAIN, Journal("test"))
+    agent = Agent(small_store, tmp_path, DOMAIN, Journal("test"))
     resource, operation = ApiCertificate(), Operation("urn:test", lambda *_, **__: None)
     api = {"url": address, "caCertPem": authority.pem.decode(), "token": OPERATOR_KEY}
 

@@ -178,6 +178,27 @@ def test_a_worker_that_was_killed_half_way_is_gone_on_with(
     assert all(layers(registry, slug)[:-2] == tools.newest.layers for slug in slugs_of(store, app_id))
 
 
+def test_a_second_turn_that_has_begun_is_not_freed_by_the_first_one_that_leaves(
+    client: httpx.Client, app: str, store: Store, registry: Registry, operator: Account, tools: Tools
+) -> None:
+    app_id = app_id_of(client, app)
+    for _ in range(2):
+        deploy(store, registry, app_id, operator)
+    stack_images.queue(store, tools.newest.version)
+    claim = jobs.take(store, "shift", [Kind.RELAY])
+    assert claim
+    first = RelayJob(tools, claim)  # type: ignore[arg-type]
+    first.work()
+    second = jobs.take(store, "shift", [Kind.RELAY])
+    assert second and second.id == claim.id, "the job queued itself again, and another thread of the shift has it"
+    assert not jobs.renew(store, claim)
+    first.abandon()
+    assert jobs.take(store, "other", [Kind.RELAY]) is None
+    assert jobs.renew(store, second)
+    RelayJob(tools, second).run()  # type: ignore[arg-type]
+    assert not jobs.waits(store, claim.id)
+
+
 def test_a_slug_that_was_promoted_is_laid_from_the_other_apps_repository(
     client: httpx.Client, app: str, store: Store, registry: Registry, operator: Account, tools: Tools
 ) -> None:

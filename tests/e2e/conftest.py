@@ -14,7 +14,8 @@ import docker
 import httpx
 import pytest
 
-from tests import turns
+from tests import heroku_cli, turns
+from tests.heroku_cli import HerokuCLI
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "test"
@@ -22,8 +23,8 @@ LABEL = {"label": f"dynoform.stack={STACK}"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What restarts the engine is first: later, there are others who need it."""
-    items.sort(key=lambda item: "restarts_engine" not in item.keywords)
+    """What restarts the engine is first: later, there are others who need it. What takes the platform away is last."""
+    items.sort(key=lambda item: ("restarts_engine" not in item.keywords, item.path.name == "test_platform.py"))
 
 
 def pytest_runtest_logfinish() -> None:
@@ -114,6 +115,15 @@ class Platform:
         return found[0] if len(found) == 1 else None
 
 
+def provision(platform: Platform, app: str, **more: Any) -> dict[str, Any]:
+    """A database of an app, provisioned, without the CLI, which waits for no longer than a minute here."""
+    body = {"plan": "heroku-postgresql:essential-0", **more}
+    made = platform.api.post(f"/apps/{app}/addons", json=body).raise_for_status().json()
+    url = f"/apps/{app}/addons/{made['id']}"
+    eventually(lambda: platform.api.get(url).json()["state"] == "provisioned", 300, "the database is provisioned")
+    return dict(made)
+
+
 @pytest.fixture(scope="session")
 def first_up() -> Iterator[Run]:
     """The run that made the platform; left-overs of an earlier, killed session are removed first."""
@@ -140,3 +150,9 @@ def platform(first_up: Run) -> Iterator[Platform]:
 def status() -> Callable[[], dict[str, Any]]:
     """What ``bin/dynoform status --json`` says."""
     return lambda: dict(json.loads(dynoform("status", "--stack", STACK, "--json").out))
+
+
+@pytest.fixture(scope="module")
+def cli(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> HerokuCLI:
+    """The CLI with what ``bin/dynoform env`` gives."""
+    return HerokuCLI(heroku_cli.bring(), tmp_path_factory.mktemp("home"), platform.environment)

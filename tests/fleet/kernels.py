@@ -22,7 +22,8 @@ date +%s.%N >/run/booted
 """
 """What differs from one boot to the next. Ansible knows a reboot by its boot id."""
 SHUTDOWN = """#!/bin/sh
-# What an init system does: the engine ends in peace, then everything.
+# What an init system does: the engine ends in peace, then everything, whatever becomes of the terminal of who asked.
+trap '' HUP
 cat >/run/power-off <<'END'
 sleep 1
 pkill -x dockerd
@@ -42,7 +43,12 @@ chmod 0755 /etc/rc.local /sbin/shutdown
 library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 cp /srv/sitecustomize.py "$library/sitecustomize.py"
 """
-KERNEL = f"cd /srv/packages && dpkg --force-all --install linux-image-{OLD}-amd64.deb linux-image-amd64_old.deb"
+KERNEL = f"""set -eu
+rm -f /etc/dpkg/dpkg.cfg.d/90dynoform
+cd /srv/packages
+dpkg --force-all --install linux-image-{OLD}-amd64.deb linux-image-amd64_old.deb
+"""
+"""Unlike an image, a server keeps documentation: a kernel's changelog is in it."""
 
 
 def with_kernels(hosts: list[FleetHost], folder: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import dataclass
 
 import docker
+import httpx
 from docker.errors import ImageNotFound
 
 from tests.fleet.hosts import CAPABILITIES, LABEL
@@ -21,6 +22,15 @@ class Release:
     components: str
     keyring: str
     suites: tuple[str, ...]
+
+    def missing(self) -> str:
+        """What it cannot be had for, empty if its mirror answers."""
+        where = f"{self.mirror}/dists/{self.name}/InRelease"
+        try:
+            answer = httpx.head(where, timeout=30, follow_redirects=True)
+        except httpx.HTTPError as error:
+            return f"{where} cannot be reached from here: {error}"
+        return "" if answer.is_success else f"{where} answers {answer.status_code} here"
 
 
 BOOKWORM = Release(

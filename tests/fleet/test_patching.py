@@ -128,6 +128,9 @@ def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_reques
         done = inventory.play("patch_kernels", kernel_patching_lock_seconds=0, seconds=2400)
         assert done.returncode == 0, told(done)
         seconds = time.time() - began
+    wait_for(fleet["host3"].address, 5432)
+    lost = writes.lost()
+    record_patching(seconds, len(fleet.hosts), asked, writes, len(lost))
     assert {kernel(host) for host in fleet.hosts.values()} == {NEWEST}
     moments = {name: booted(host) for name, host in fleet.hosts.items()}
     assert min(moments.values()) > began
@@ -136,9 +139,6 @@ def test_killed_and_resumed_hosts_are_patched_one_by_one_without_a_failed_reques
     assert set(availabilities(platform).values()) == {"active"}
     # The first run may have come to the boot of one, and on a busy machine to more than the worker.
     assert f"{last}: {OLD}-amd64 6.1.124-1 → {NEWEST} 6.1.140-1, closes CVE-2025-38001" in told(done)
-    wait_for(fleet["host3"].address, 5432)
-    lost = writes.lost()
-    record_patching(seconds, len(fleet.hosts), asked, writes, len(lost))
     assert [one for each in asked for one in each.failures] == []
     assert lost == set()
     assert writes.slowest < AWAY_SECONDS

@@ -23,6 +23,8 @@ NAME = "one"
 @pytest.fixture(scope="module", params=[BOOKWORM, NOBLE], ids=lambda release: release.name)
 def release(request: pytest.FixtureRequest) -> Release:
     found: Release = request.param
+    if missing := found.missing():
+        pytest.skip(missing)
     return found
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from dynoform.router.presence import announce
+from dynoform.router import rows
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import now
 from tests.heroku.invocations import covers
@@ -23,18 +24,19 @@ def custom(client: httpx.Client) -> dict[str, dict[str, object]]:
 @pytest.fixture
 def router(migrated: Store) -> Iterator[None]:
     """A router that says every half second that it has the routes of that moment."""
-    done = threading.Event()
+    done, store = threading.Event(), SmallStore(migrated.configuration, "router")
 
     def report() -> None:
         while not done.wait(0.5):
-            with migrated.transaction() as session:
-                announce(session, "of the tests", now())
+            with store.transaction() as connection:
+                rows.announce(connection, "of the tests", now())
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()
     yield
     done.set()
     thread.join(10)
+    store.close()
 
 
 @pytest.fixture

@@ -24,21 +24,21 @@ KEY = "operator-key-of-the-tests"
 
 
 @contextmanager
-def serving(below: BuildPlatform) -> Iterator[str]:
-    """An API on the loopback with the platform's store and registry; yields its URL."""
+def serving(below: BuildPlatform, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """An API with the platform's store and registry, on the loopback unless told where; yields its URL."""
     vault = Vault(below.configuration.secret("encryption_key"))
     with below.store.transaction() as session:
         ensure_operator(session, "ann@example.com", KEY)
     (repositories := below.folder / "repositories").mkdir()
     configuration = replace(below.configuration, repositories=repositories, sources=below.folder / "sources")
     services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
-    port = free_port()
-    server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
+    port = port or free_port()
+    server = uvicorn.Server(server_configuration(services, host, port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://{host}:{port}"
     server.should_exit = True
     thread.join(10)
 

@@ -61,8 +61,12 @@ class BuildPlatform:
     folder: Path
     builder: Container | None = None
 
-    def start_builder(self, **settings: object) -> Container:
-        """A builder in a container, as the service runs it: root without any capability. ``settings`` are its own."""
+    def start_builder(self, *, disk: bool = True, **settings: object) -> Container:
+        """A builder in a container, as the service runs it: root without any capability. ``settings`` are its own.
+
+        Without the ``disk`` it is as on a host that is not the platform's: the sources are elsewhere.
+        """
+        sources = {str(self.folder / "sources"): {"bind": SOURCES, "mode": "ro"}} if disk else {}
         self.builder = self.engine.containers.run(
             self.control_plane,
             ["builder"],
@@ -83,7 +87,7 @@ class BuildPlatform:
             volumes={
                 "/var/run/docker.sock": {"bind": "/var/run/docker.sock"},
                 str(self.folder / "secrets"): {"bind": "/run/secrets", "mode": "ro"},
-                str(self.folder / "sources"): {"bind": SOURCES, "mode": "ro"},
+                **sources,
             },
         )
         return self.builder
@@ -187,7 +191,7 @@ class BuildPlatform:
     def build_containers(self) -> list[Container]:
         """Build containers of this stack on the engine, running or not."""
         found: list[Container] = self.engine.containers.list(
-            all=True, filters={"label": [f"dynoform.stack={STACK}", "dynoform.build"]}
+            all=True, ignore_removed=True, filters={"label": [f"dynoform.stack={STACK}", "dynoform.build"]}
         )
         return found
 

@@ -14,6 +14,7 @@ from dynoform.domain.routes import PRESENCE
 from dynoform.errors import DynoformError
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import FORMATION, ROUTES
 from dynoform.store.tables import Lease
 from dynoform.wake import Wake
@@ -32,7 +33,8 @@ class RouterPlatform:
         self.platform, self.http = platform, free_port()
         self.folder, _ = make_folder(folder)
         self.container = start_router(platform.parts, self.folder, LOCAL, LOCAL, self.http, free_port())
-        self.agent = Agent(platform.store, self.folder, "localhost", Journal("router-agent"), sleeps_after)
+        self.store = SmallStore(platform.store.configuration, "router-agent")
+        self.agent = Agent(self.store, self.folder, "localhost", Journal("router-agent"), sleeps_after)
         self.loop = Loop()
         self.loop.do(self.agent.gate.start(self.folder))
         self.wake = Wake()
@@ -50,6 +52,7 @@ class RouterPlatform:
         self._stop.set()
         self._thread.join(30)
         self.container.remove(force=True)
+        self.store.close()
         with self.platform.store.transaction() as session:
             session.execute(delete(Lease).where(or_(Lease.name.startswith(PRESENCE), Lease.name.startswith(TRAFFIC))))
 

@@ -24,7 +24,7 @@ from dynoform.logplex.server import Logplex
 from dynoform.router.agent import Agent
 from dynoform.router.gate import Gate
 from dynoform.router.rendering import HEROKU, Patience, base
-from dynoform.store.session import Store
+from dynoform.store.driver import SmallStore
 from tests.integration.engine_parts import EngineParts
 from tests.integration.router_container import make_folder, start_router
 from tests.integration.run_platform import Loop
@@ -98,7 +98,7 @@ class RouterUnderTest:
         self.dynos: list[ThreadingHTTPServer] = []
         self.http, self.https = free_port(), free_port()
         self.shop, self.blog, self.empty = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
-        self.agent = Agent(Store(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
+        self.agent = Agent(SmallStore(Configuration.from_environment({}), "test"), folder, "localhost", Journal("test"))
         self.woken: list[uuid.UUID] = []
         self.loop = Loop()
         self.open_gate()

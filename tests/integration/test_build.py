@@ -13,12 +13,15 @@ import pytest
 
 from dynoform.build.container import ASK_LABEL, Engine
 from dynoform.build.registry import Registry
+from dynoform.configuration import API_PORT
 from dynoform.domain.images import parts
 from dynoform.domain.jobs import ATTEMPTS, Kind
 from dynoform.store import jobs, stack_images
 from dynoform.store.releases import create_release, lock_app
 from dynoform.store.tables import App, Build, Job, Slug, StackImage
+from tests.integration.build_api import serving
 from tests.integration.build_platform import (
+    GATEWAY,
     STACK,
     BuildPlatform,
     example,
@@ -205,6 +208,7 @@ def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: 
         "console.log('uid', process.getuid(), fs.readFileSync('/proc/self/status', 'utf8').match(/CapBnd:.*/)[0]);"
         "const { API_KEY, SOURCE_VERSION } = process.env;"
         "console.log('key', API_KEY.length, fs.existsSync('/var/run/docker.sock'), SOURCE_VERSION);"
+        "console.log('it is', API_KEY.slice(0, 4) + '\\u001b[1m' + API_KEY.slice(4));"
         "console.log('\\u001b[31mred\\u001b[0m\\u001b]0;title\\u0007 plain');"
         "setTimeout(() => {}, 2500)"
     )
@@ -226,6 +230,8 @@ def test_a_build_is_unprivileged_and_its_secrets_are_files_of_its_own(platform: 
     assert re.search(r"uid 1000 CapBnd:\s*0{16}\n", output)
     assert "key 18 false v1.2" in output
     assert "       red plain\n" in output
+    assert "       it is [masked]\n" in output
+    assert "not-for-inspection" not in output
 
 
 def test_a_buildpack_list_and_a_slugignore_are_respected(platform: BuildPlatform) -> None:
@@ -350,6 +356,18 @@ def test_a_cancelled_build_leaves_nothing_and_the_next_one_runs(platform: BuildP
         assert platform.output(cancelled).endswith(" !     The build was cancelled.\n")
     assert "waited" not in platform.output(build_id)
     assert platform.releases(app) == [1, 2]
+
+
+def test_a_builder_on_another_host_gets_sources_by_the_api(platform: BuildPlatform) -> None:
+    app = platform.create_app()
+    platform.stop_builder()
+    with serving(platform, GATEWAY, API_PORT):
+        platform.start_builder(disk=False, host="two")
+        build_id = platform.push(app, tarball({"requirements.txt": "", "Procfile": "web: true\n"}))
+        assert platform.wait(build_id).status == "succeeded", platform.explain(build_id)
+        platform.stop_builder()
+    assert platform.build(build_id).host == "two"
+    platform.start_builder()
 
 
 def test_a_container_that_several_remove_is_gone_for_all(platform: BuildPlatform) -> None:

@@ -218,7 +218,7 @@ WRONG = [
     (tarball({"Dockerfile": "FROM scratch"}), "heroku.yml: is missing — add one that says which Dockerfile to build"),
     (
         tarball({"project.toml": '[_]\nschema-version = "0.2"\n'}),
-        "project.toml: Cloud Native Buildpacks are not used here — add a heroku.yml, or have it built by heroku stack:",
+        "project.toml: builders have no pack to run Cloud Native Buildpacks with — install pack, build the image",
     ),
     (tarball({"heroku.yml": "build: {docker: {web: 5}}"}), "heroku.yml: build.docker.web: must be an object"),
     (

@@ -15,7 +15,6 @@ from docker.models.containers import Container
 
 from dynoform.configuration import Configuration
 from dynoform.journal import Journal
-from dynoform.router.exec_doors import Doors
 from dynoform.router.exec_listener import ExecListener
 from dynoform.store.session import Store
 from tests.integration.engine_parts import EngineParts, parts
@@ -88,7 +87,7 @@ def dyno(
     parts: EngineParts, migrated: Store, configuration: Configuration, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dyno]:
     with running(parts, migrated, configuration, tmp_path_factory.mktemp("exec")) as dynos:
-        listener = ExecListener(dynos.configuration, Doors(dynos.configuration, dynos.relay), Journal("router-agent"))
+        listener = ExecListener(dynos.configuration, dynos.relay, Journal("router-agent"))
         port = dynos.loop.do(listener.start(LOCAL, 0))
         app = dynos.app({"work": INSPECTOR, "ls": "echo this is a process type"}, GREETING="it's $me")
         dynos.platform.start()

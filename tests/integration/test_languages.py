@@ -7,7 +7,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,27 +29,47 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass(frozen=True)
 class Language:
-    """An example, what its buildpack calls it, the version that is told, its own test if that runs in a slug."""
+    """An example, what its buildpack calls it, the version that is told, and how its own tests run.
+
+    Those of a language that is interpreted run in its slug (``test``). Those of the others run in the build, as
+    ``config`` vars or ``files`` have them do, and say there that they passed (``passed``).
+    """
 
     example: str
     name: str
     version: str
     test: str | None = None
+    passed: str | None = None
+    config: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     asked: tuple[str, str] = ("/database", "the database says 42\n")
     """Where it asks its database, and what it answers there."""
     seconds: int = 600
 
 
 FAST = (
-    Language("python", "Python", "Using Python 3.13.", "python -m unittest", ("/visits", "visit 1\n")),
+    Language("python", "Python", "Using Python 3.13.", "python -m unittest", asked=("/visits", "visit 1\n")),
     Language("node", "Node.js", "Using Node.js 20.", "node --test"),
-    Language("go", "Go", "Using Go 1.24."),
+    Language(
+        "go",
+        "Go",
+        "Using Go 1.24.",
+        passed="ok  \t",
+        files={"bin/go-post-compile": "go test ./...\n"},
+    ),
     Language("php", "PHP", "Using PHP 8.4.", "php test.php"),
     Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb"),
 )
 # A JDK is large, and sbt fetches itself piece by piece.
 SLOW = (
-    Language("clojure", "Clojure (Leiningen)", "Using OpenJDK 21.", seconds=900),
+    Language(
+        "clojure",
+        "Clojure (Leiningen)",
+        "Using OpenJDK 21.",
+        passed="0 failures, 0 errors.",
+        config={"LEIN_BUILD_TASK": "do test, uberjar"},
+        seconds=900,
+    ),
     Language("java", "Java", "Using OpenJDK 21.", seconds=900),
     Language("scala", "Scala", "Using sbt 1.10.7", seconds=1500),
 )
@@ -66,13 +86,17 @@ class Workshop:
     @cached_property
     def builds(self) -> dict[str, tuple[uuid.UUID, uuid.UUID]]:
         """Example → its app, its build."""
-        names = [language.example for language in self.languages]
-        apps = {name: self.client.post("/apps").raise_for_status().json()["id"] for name in names}
-        return {name: (uuid.UUID(app), self.push(name, app)) for name, app in apps.items()}
+        return {language.example: self.begin(language) for language in self.languages}
 
-    def push(self, name: str, app: object) -> uuid.UUID:
+    def begin(self, language: Language) -> tuple[uuid.UUID, uuid.UUID]:
+        """An app with a language's config vars, and its first build."""
+        app = self.client.post("/apps").raise_for_status().json()["id"]
+        self.client.patch(f"/apps/{app}/config-vars", json=language.config).raise_for_status()
+        return uuid.UUID(app), self.push(language, app)
+
+    def push(self, language: Language, app: object) -> uuid.UUID:
         """Have an example built, through the API; returns the build's id."""
-        return uuid.UUID(push(self.client, str(app), example(name), COMMIT))
+        return uuid.UUID(push(self.client, str(app), example(language.example, **language.files), COMMIT))
 
     def built(self, language: Language) -> tuple[uuid.UUID, str]:
         """The app, once it is built, and what its build printed."""
@@ -156,6 +180,7 @@ def check(workshop: Workshop, router: RouterUnderTest, language: Language, folde
     app, output = workshop.built(language)
     assert f"-----> {language.name} app detected\n" in output
     assert f"-----> {language.version}" in output
+    assert (language.passed or "") in output
     config = {"GREETING": "Hej", "DATABASE_URL": database_url(platform)}
     with dyno(platform, app, config, folder) as address:
         router.route(WebDyno(uuid.uuid4(), router.shop, 1, "up", address, 5000))
@@ -191,8 +216,8 @@ def test_an_example_of_the_jvm_is_built_and_serves(
 def test_the_same_source_makes_the_same_image_from_a_warm_cache(fast: Workshop) -> None:
     apps = {language.example: fast.built(language)[0] for language in FAST}
     before = {name: fast.platform.slug(app).image for name, app in apps.items()}
-    again = {name: fast.push(name, app) for name, app in apps.items()}
-    for build in again.values():
+    again = [fast.push(language, apps[language.example]) for language in FAST]
+    for build in again:
         assert fast.platform.wait(build).status == "succeeded", fast.platform.explain(build)
     assert {name: fast.platform.slug(app).image for name, app in apps.items()} == before
 

@@ -23,9 +23,9 @@ from dynoform.domain import features
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
 from dynoform.router.rendering import CIPHER_SUITES, CIPHERS
-from dynoform.store import acme, platform_certificates
-from dynoform.store import certificates as store_certificates
+from dynoform.store import acme, certificate_keys, platform_certificates
 from dynoform.store import features as store_features
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, AcmeChallenge, App, AppFeature, Domain, SniEndpoint, now
 from tests import acme_platform, pebble
@@ -33,9 +33,9 @@ from tests.integration.certificates import Authority
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.router_container import make_folder, start_router
 from tests.postgres import free_port
-from tests.store_fixtures import configuration, migrated, store
+from tests.store_fixtures import configuration, migrated, small_store, store
 
-__all__ = ["configuration", "migrated", "parts", "store"]
+__all__ = ["configuration", "migrated", "parts", "small_store", "store"]
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(300),
@@ -59,7 +59,7 @@ class Router:
         self.container = start_router(parts, self.folder, PLATFORM, LOCAL, self.http, self.https)
         self.authority = Authority()
 
-    def agent(self, store: Store) -> Agent:
+    def agent(self, store: SmallStore) -> Agent:
         """An agent that remembers nothing."""
         return Agent(store, self.folder, DOMAIN, Journal("test"))
 
@@ -115,8 +115,8 @@ def router(parts: EngineParts, tmp_path_factory: pytest.TempPathFactory) -> Rout
 
 
 @pytest.fixture
-def agent(router: Router, store: Store) -> Iterator[Agent]:
-    made = router.agent(store)
+def agent(router: Router, small_store: SmallStore) -> Iterator[Agent]:
+    made = router.agent(small_store)
     made.step()
     yield made
 
@@ -153,7 +153,7 @@ def add_in(
 
 def fill(configuration: Configuration, endpoint: SniEndpoint, chain: str, key: str) -> None:
     endpoint.certificate_chain = chain
-    endpoint.private_key = store_certificates.seal(configuration, endpoint.id, key)
+    endpoint.private_key = certificate_keys.seal(configuration, endpoint.id, key)
     endpoint.cert_domains, endpoint.issuer, endpoint.subject = [], "i", "s"
     endpoint.starts_at = endpoint.expires_at = now()
     endpoint.self_signed = endpoint.ca_signed = False
@@ -332,14 +332,18 @@ def test_the_feature_sends_browsers_to_https_and_keeps_them_there(
 
 
 def test_a_domain_gets_its_certificate_through_the_router(
-    router: Router, configuration: Configuration, store: Store, app: uuid.UUID, tmp_path_factory: pytest.TempPathFactory
+    router: Router,
+    configuration: Configuration,
+    small_store: SmallStore,
+    app: uuid.UUID,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """All of it: the worker, pebble with half of all nonces refused, the agent, HAProxy; and a renewal, too."""
     with pebble.running(tmp_path_factory.mktemp("pebble"), router.http) as authority:
         secrets = tmp_path_factory.mktemp("secrets")
         own = Store(acme_platform.settings(configuration, authority, secrets), "test", pool=5)
         worker, done = acme_platform.make_worker(own, Journal("certificates")), threading.Event()
-        agent = router.agent(own)
+        agent = router.agent(small_store)
 
         def step() -> None:
             while not done.wait(0.05):

@@ -101,3 +101,10 @@ def test_a_process_that_lacks_a_secret_says_so_in_one_line(tmp_path: Path) -> No
         '— run bin/dynoform up"'
     )
     assert failed in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("process", ["builder", "databases", "logplex", "router-agent", "runtime-agent"])
+def test_processes_that_stay_small_have_no_object_mapper(process: str) -> None:
+    asked = f"import sys, {entry.PROCESSES[process]}; print('sqlalchemy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout == "False\n"

@@ -40,7 +40,7 @@ bring_ruby() {
 # Ruby, Bundler and the packages that an Aptfile lists: gems of Debian's where RubyGems cannot be reached.
 unpack_ruby() {
   local key packages=("ruby$2" "ruby$2-dev" bundler) debian=()
-  [[ ! -f Aptfile ]] || mapfile -t debian < <(grep -Ev '^[[:space:]]*(#|:repo:|https?:|$)' Aptfile | tr -d ' \r')
+  mapfile -t debian < <(aptfile_packages .)
   key="$(this_week) $1 ${packages[*]} ${debian[*]}"
   if ! cache_has "$cache/ruby" "$key"; then
     rm -rf "$cache/unpacked"

@@ -57,7 +57,14 @@ class Instance(pulumi.ComponentResource):
         postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
 
     def _valkey(self) -> None:
-        args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=self._told["cache_mib"])
+        told, group = self._told, None
+        if "members" in told:
+            members = [
+                valkey.Member(told["address"], port, sentinel_port, image, told["constraints"])
+                for (port, sentinel_port), image in zip(told["members"], told["images"], strict=True)
+            ]
+            group = valkey.Group(members, pulumi.Output.secret(told["password"]), told["authority"]["cert_pem"])
+        args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=told["cache_mib"], group=group)
         valkey.Valkey(self._name, args, pulumi.ResourceOptions(parent=self))
 
     def _kafka(self) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 SECONDS = 30.0
 """A request that takes longer has failed."""
@@ -17,9 +18,15 @@ class Load:
     """What became of the requests."""
 
     sent: int = 0
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    """How many ended so: an HTTP status, or the name of an error."""
     slowest: float = 0.0
     """Seconds."""
+
+    @property
+    def failed(self) -> int:
+        """How many were not answered with 200."""
+        return self.failures.total()
 
 
 @contextmanager
@@ -47,7 +54,7 @@ async def _send(found: Load, ended: threading.Event, host: str, port: int, rate:
         for _ in range(due - found.sent):
             found.sent += 1
             if len(flying) >= MOST:
-                found.failed += 1
+                found.failures["nobody answers"] += 1
                 continue
             task = asyncio.ensure_future(_request(found, host, port))
             flying.add(task)
@@ -58,15 +65,19 @@ async def _send(found: Load, ended: threading.Event, host: str, port: int, rate:
 
 async def _request(found: Load, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
-    began, answered = loop.time(), False
-    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+    began = loop.time()
+    try:
         async with asyncio.timeout(SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-                answered = (await reader.readline()).split(b" ")[1:2] == [b"200"]
+                words = (await reader.readline()).decode("latin-1").split()
+                status = words[1] if len(words) > 1 else "no answer"
                 await reader.read()
             finally:
                 writer.close()
-    found.failed += not answered
+    except OSError as error:  # TimeoutError is one
+        status = type(error).__name__
+    if status != "200":
+        found.failures[status] += 1
     found.slowest = max(found.slowest, loop.time() - began)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, routers, stacks
+from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, redis, routers, stacks
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -39,6 +39,7 @@ MEASURES = (
     Measure("idle-dynos", "each of 100 idle dynos, with the engine's part", "MiB", 60, dynos.idle_dynos, once=True),
     Measure("kafka-pause", "a broker killed under 5,000 messages/s: none acknowledged", "s", 8, kafka.pause),
     Measure("kafka-loss", "messages lost then, or there twice", "messages", 0, kafka.loss),
+    Measure("redis-failover", "a Redis primary killed under writers: none acknowledged", "s", 3, redis.failover),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
     Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -63,9 +64,10 @@ def relay(bench: Bench) -> Taken:
                 took = _exchange(bench, api, engine, updated)
             finally:
                 _exchange(bench, api, engine, before.name)
-        failed, sent = sum(one.failed for one in found), sum(one.sent for one in found)
-    if failed:
-        raise DynoformError("new stack image", f"{failed} of {sent} requests failed", "look at the router's log lines")
+    failures, sent = sum((one.failures for one in found), Counter[str]()), sum(one.sent for one in found)
+    if failures:
+        told = ", ".join(f"{kind}: {count}" for kind, count in failures.most_common())
+        raise DynoformError("new stack image", f"of {sent} requests failed: {told}", "look at the router's log lines")
     return Taken(took, {"apps": len(names), "sent": sent})
 
 

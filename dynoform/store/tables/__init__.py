@@ -14,7 +14,7 @@ from dynoform.store.tables.app_setups import AppSetup, AppSetupOutput
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Push, Slug, Source
-from dynoform.store.tables.databases import Database, DatabaseCredential
+from dynoform.store.tables.databases import Database, DatabaseCredential, RedisMember
 from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
@@ -93,6 +93,7 @@ __all__ = [
     "PromotionTarget",
     "Push",
     "PushedImage",
+    "RedisMember",
     "Release",
     "ReleaseOutput",
     "RouteChange",

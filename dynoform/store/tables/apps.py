@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, false
+from sqlalchemy import BigInteger, ForeignKey, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dynoform.domain.placement import COMMON
@@ -35,6 +35,8 @@ class App(Identified, Base):
     released_at: Mapped[datetime | None]
     repo_size: Mapped[int | None] = mapped_column(BigInteger)
     """Bytes of the git repository, measured after each push."""
+    cache_generation: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often its build cache was purged: what a host has of an earlier one is not used any more."""
     runtime: Mapped[str] = mapped_column(default=COMMON, server_default=COMMON)
     """The runtime whose hosts its dynos run on: the common one, or that of a space."""
     owner: Mapped[Account] = relationship(lazy="joined")

@@ -79,6 +79,8 @@ class Build(Identified, Base):
     """Those that this build is to use, as ``heroku/python`` or URLs, in order; empty to detect them."""
     stack: Mapped[str | None]
     """What it is for; None when that was not written down."""
+    host: Mapped[str | None]
+    """Where it is built, or was: there the app's cache is."""
     status: Mapped[str] = mapped_column(String(10), default="pending")
     failure: Mapped[str | None]
     """Why it failed, in one line."""

@@ -33,6 +33,17 @@ class Database(Base):
     """The name of the database that it was made from."""
 
 
+class RedisMember(Base):
+    """One of several servers that have a Redis' data; it has its places for life."""
+
+    __tablename__ = "redis_members"
+    addon_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("addons.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """From 1."""
+    port: Mapped[int] = mapped_column(unique=True)
+    sentinel_port: Mapped[int] = mapped_column(unique=True)
+
+
 class DatabaseCredential(Identified, Base):
     """A user of a database with its password; after a rotation there are two for a while."""
 

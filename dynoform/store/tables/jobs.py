@@ -23,6 +23,8 @@ class Job(Identified, Base):
     attempts: Mapped[int] = mapped_column(default=0)
     lease_holder: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
+    host: Mapped[str | None]
+    """The host of who took it last."""
     started_at: Mapped[datetime | None]
     """When the part of it began that must not be done twice; None for work that can be done again."""
     __table_args__ = (Index("ix_jobs_app", "app_id", "number"),)

@@ -2,27 +2,38 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from dynoform.addons import redis
 from dynoform.addons.databases import Place
+from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import RefusedError, Resource
 from dynoform.addons.redis import RedisProvider
 from dynoform.configuration import Configuration
 from dynoform.domain import data_services
-from dynoform.store import accounts, databases
+from dynoform.domain.transfers import Outcome
+from dynoform.errors import UnavailableError
+from dynoform.store import accounts, databases, transfers
 from dynoform.store.addon_services import find_plan, register_own
 from dynoform.store.addons import create
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import DatabaseCredential, now
+from dynoform.store.tables import Addon, DatabaseCredential, RedisMember, Transfer, now
 from tests.local_databases import Made
 from tests.store_fixtures import configuration, migrated, store
 
 __all__ = ["configuration", "migrated", "store"]
+
+
+INFO = (
+    "# Server\r\nvalkey_version:8.1.1\r\nused_memory:1048576\r\nused_memory_dataset:27000000\r\n"
+    "connected_clients:2\r\nmaxmemory:1\r\nmin_slaves_good_slaves:2\r\n"
+)
 
 
 class Scripted:
@@ -30,6 +41,15 @@ class Scripted:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.members: list[tuple[str, str]] = []
+        """What members were asked, and which of them."""
+        self.images: dict[str, str] = {}
+        self.waited: list[list[str]] = []
+        self.away = ""
+        """A member that does not answer."""
+        self.refusal = ""
+        self.begun: list[Job] = []
+        self.state = JobState(True, "")
 
     def network_id(self, name: str) -> str:
         return name
@@ -38,22 +58,39 @@ class Scripted:
         return set()
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
-        return
+        self.waited.append(list(argv))
 
     def kill(self, service: str) -> None:
         raise AssertionError("Valkey is not killed")
 
+    def job(self, name: str) -> JobState | None:
+        return self.state if self.begun else None
+
+    def begin(self, job: Job) -> None:
+        self.begun.append(job)
+
+    def end(self, name: str) -> None:
+        self.begun.clear()
+
     def image(self, service: str) -> str:
-        return ""
+        return self.images.get(service[-2:], "")
 
     def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
-        assert (list(argv), user) == (["/opt/dynoform/valkey-admin"], "valkey")
-        self.asked.append(stdin)
-        if stdin == "INFO\n":
-            return "# Server\r\nvalkey_version:8.1.1\r\nused_memory:1048576\r\nconnected_clients:2\r\nmaxmemory:1\r\n"
+        assert user == "valkey"
+        if argv[0] == "/opt/dynoform/valkey-member":
+            if argv[1] == self.away:
+                raise UnavailableError("valkey-member", "timed out", "it is tried again")
+            self.members.append((argv[1], stdin))
+        else:
+            assert list(argv) == ["/opt/dynoform/valkey-admin"]
+            self.asked.append(stdin)
+        if stdin in ("INFO\n", "SAVE\nINFO memory\n"):
+            return INFO
+        if stdin == "CLIENT LIST\n":
+            return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
         if stdin.startswith("CONFIG GET"):
             return "maxmemory-policy\nnoeviction\ntimeout\n300\nnotify-keyspace-events\n\n"
-        return "OK\n"
+        return f"{self.refusal}OK\n"
 
 
 @pytest.fixture
@@ -62,11 +99,17 @@ def scripted() -> Scripted:
 
 
 @pytest.fixture
-def provider(configuration: Configuration, store: Store, scripted: Scripted) -> RedisProvider:
+def made() -> Made:
+    return Made()
+
+
+@pytest.fixture
+def provider(configuration: Configuration, store: Store, scripted: Scripted, made: Made) -> RedisProvider:
     for name in ("ca.crt", "ca.key"):
         (configuration.secrets / name).write_text("of the tests")
     vault = Vault(configuration.secret("encryption_key"))
-    return RedisProvider(Place(configuration, store, vault, scripted, Made()))
+    configuration = replace(configuration, valkey_image="valkey:2")
+    return RedisProvider(Place(configuration, store, vault, scripted, made))
 
 
 @pytest.fixture
@@ -128,10 +171,155 @@ def test_what_is_found_out_is_what_it_says_of_itself(
     provider.provision(wanted)
     assert ask(provider, wanted, data_services.INSPECT).result == {
         "valkey_version": "8.1.1", "used_memory": "1048576", "connected_clients": "1", "maxmemory": "1",
-        "maxmemory-policy": "noeviction", "timeout": "300", "notify-keyspace-events": "",
+        "replicas": "2", "maxmemory-policy": "noeviction", "timeout": "300", "notify-keyspace-events": "",
     }  # fmt: skip
 
 
 def test_what_only_postgres_can_do_is_refused(provider: RedisProvider, wanted: Resource) -> None:
     with pytest.raises(RefusedError, match="heroku-redis cannot do reset"):
         ask(provider, wanted, data_services.RESET)
+
+
+@pytest.fixture
+def premium(wanted: Resource) -> Resource:
+    return replace(wanted, plan="premium-0")
+
+
+def test_a_group_is_told_where_its_members_are_and_each_of_them_lets_the_same_users_in(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made
+) -> None:
+    url = (provider.provision(premium).config or {})["REDIS_URL"]
+    (told,) = made.told
+    ports = [told["port"], *(port for pair in told["members"] for port in pair)]
+    assert sorted(ports) == list(range(15000, 15007))
+    assert told["images"] == ["valkey:2"] * 3
+    assert f":{told['port']}" in url
+    assert scripted.waited == [["/opt/dynoform/valkey-member", "ready", "2"]]
+    password = url.split(":")[2].partition("@")[0]
+    wanted = f"ACL SETUSER default reset on {digest(password)} ~* &* +@all -@admin\nACL SAVE\n"
+    assert scripted.members == [("1", wanted), ("2", wanted), ("3", wanted)]
+    assert not scripted.asked
+
+
+def test_the_members_password_is_one_for_each_addon_and_stays(
+    provider: RedisProvider, premium: Resource, made: Made
+) -> None:
+    provider.provision(premium)
+    ask(provider, premium, data_services.MAINTAIN, old=True)
+    first, again = (each["password"] for each in made.told)
+    assert first == again and len(first) == 64
+
+
+def test_a_rotation_that_a_member_does_not_hear_of_is_tried_again(
+    provider: RedisProvider, premium: Resource, scripted: Scripted
+) -> None:
+    provider.provision(premium)
+    scripted.away = "3"
+    with pytest.raises(UnavailableError, match="member 3 of 3 does not do as told: timed out — it is tried again"):
+        ask(provider, premium, data_services.ROTATE)
+
+
+def test_what_a_server_refuses_is_noticed_also_where_it_does_what_comes_after(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted
+) -> None:
+    scripted.refusal = "LOADING Valkey is loading the dataset in memory\n"
+    with pytest.raises(UnavailableError, match="LOADING Valkey is loading"):
+        provider.provision(wanted)
+
+
+def test_another_image_comes_to_one_member_after_the_other(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made
+) -> None:
+    provider.provision(premium)
+    scripted.images = {"-1": "valkey:1", "-2": "valkey:1", "-3": "valkey:1"}
+    scripted.waited.clear()
+    ask(provider, premium, data_services.MAINTAIN, old=True)
+    old, new = "valkey:1", "valkey:2"
+    assert [each["images"] for each in made.told[1:]] == [[new, old, old], [new, new, old], [new, new, new]]
+    assert scripted.waited == [["/opt/dynoform/valkey-member", "ready", "2"]] * 3
+
+
+def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with_all_data(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, store: Store
+) -> None:
+    provider.provision(wanted)
+    provider.change_plan(premium)
+    single, group = made.told
+    assert "members" not in single and single["port"] == group["port"] and len(group["members"]) == 3
+    settings = 'CONFIG SET maxmemory-policy "noeviction"\nCONFIG SET timeout "300"\n'
+    assert ("3", f'{settings}CONFIG SET notify-keyspace-events ""\nCONFIG REWRITE\n') in scripted.members
+
+    with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
+        provider.change_plan(wanted)
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    provider.change_plan(replace(wanted, attempt=2))
+    alone, one = made.told[2:]
+    assert alone["members"] == [] and "members" not in one and one["port"] == single["port"]
+    assert ("settle", "") in scripted.members
+    with store.transaction() as session:
+        assert session.query(RedisMember).count() == 0
+
+
+def test_statistics_are_reset_at_each_member(provider: RedisProvider, premium: Resource, scripted: Scripted) -> None:
+    provider.provision(premium)
+    ask(provider, premium, data_services.RESET_STATISTICS)
+    assert scripted.members[-3:] == [(number, "CONFIG RESETSTAT\n") for number in "123"]
+    facts = ask(provider, premium, data_services.INSPECT).result
+    assert (facts["replicas"], facts["connected_clients"]) == ("2", "1")
+
+
+@pytest.fixture
+def vault(configuration: Configuration) -> Vault:
+    return Vault(configuration.secret("encryption_key"))
+
+
+def test_a_redis_of_a_backup_begins_with_what_a_job_brings(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault
+) -> None:
+    with store.transaction() as session:
+        backup = transfers.backup(session, vault, session.get_one(Addon, premium.uuid))
+        transfers.finish(session, backup, Outcome(10, "its-digest", 0, ()), "")
+        identifier, key = backup.id, transfers.secret(vault, backup)[transfers.KEY]
+    wanted = replace(premium, options={"restore": str(identifier), "timeout": "60"})
+    assert provider.provision(wanted).again_after == 0.5
+    (job,) = scripted.begun
+    assert [each["members"] for each in made.told] == [[]], "there is a volume, and no server on it"
+    assert job.argv == ["/opt/dynoform/snapshot", "restore", f"/var/lib/dynoform/backups/{identifier}", "its-digest"]
+    assert (job.stdin, job.image) == (f"{key}\n.\n", "valkey:2")
+    used = [(name.rpartition("_")[2].partition("-")[0], mode) for name, _, mode in job.volumes]
+    assert used == [("backups", "rw"), ("addon", "rw")]
+    assert provider.provision(wanted).again_after == 0.5, "it is at work"
+    scripted.state = JobState(False, "")
+    assert "REDIS_URL" in (provider.provision(wanted).config or {})
+    assert len(made.told[-1]["members"]) == 3 and not scripted.begun
+    assert ("2", 'CONFIG SET timeout "60"\nCONFIG REWRITE\n') in scripted.members
+
+
+def test_a_backup_that_cannot_be_read_is_told(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, store: Store, vault: Vault
+) -> None:
+    gone = replace(wanted, options={"restore": str(wanted.uuid)})
+    with pytest.raises(RefusedError, match="The backup was deleted meanwhile"):
+        provider.provision(gone)
+    scripted.begun.append(Job("job", "", "", [], "", [], 0))
+    scripted.state = JobState(False, "snapshot: the backup is not what was written: take another one")
+    with pytest.raises(RefusedError, match="could not be made from the backup: snapshot: the backup is not what was"):
+        provider.provision(gone)
+
+
+def test_a_redis_that_is_destroyed_leaves_a_backup(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault
+) -> None:
+    provider.provision(wanted)
+    with store.transaction() as session:
+        session.get_one(Addon, wanted.uuid).provider_id = str(wanted.uuid)
+    assert provider.deprovision(wanted).again_after == 0.5
+    assert made.instances
+    with store.transaction() as session:
+        (backup,) = session.query(Transfer).all()
+        assert (backup.final, backup.from_name) == (True, "REDIS")
+        assert not transfers.is_of(vault, backup, "heroku-postgresql")
+        transfers.finish(session, backup, Outcome(0, "", 0, ()), "the disk is full")
+    assert redis.save(provider._place, wanted.uuid) == 27_000_000
+    assert provider.deprovision(wanted).again_after is None
+    assert not made.instances

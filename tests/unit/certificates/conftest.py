@@ -16,9 +16,9 @@ from dynoform.store.tables import Account, App, Domain
 from tests import acme_platform, pebble
 from tests.acme_platform import Router
 from tests.pebble import Pebble
-from tests.store_fixtures import configuration, migrated, store
+from tests.store_fixtures import configuration, migrated, small_store, store
 
-__all__ = ["configuration", "migrated", "store"]
+__all__ = ["configuration", "migrated", "small_store", "store"]
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from dynoform.certificates.worker import Worker
 from dynoform.configuration import Configuration
 from dynoform.domain import acm
 from dynoform.journal import Journal
-from dynoform.store import acme, certificates, platform_certificates
+from dynoform.router import rows
+from dynoform.store import acme, certificate_keys
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
 from dynoform.store.tables import AcmeAccount, AcmeChallenge, AcmeSubject, App, Domain, PlatformCertificate, SniEndpoint
@@ -50,10 +51,11 @@ def test_each_domain_gets_a_certificate_that_routers_serve(
     with platform.transaction() as session:
         endpoints = session.scalars(select(SniEndpoint)).unique().all()
         assert sorted(name for endpoint in endpoints for name in endpoint.cert_domains) == sorted(names)
-        served = certificates.served(session)
-        pems = certificates.pems(session, platform.configuration, [entry.source for entry in served])
         assert session.scalars(select(AcmeChallenge)).all() == []
         account = session.scalars(select(AcmeAccount)).one()
+    with router.small_store.transaction() as connection:
+        served = rows.served(connection)
+        pems = rows.pems(connection, platform.configuration, [entry.source for entry in served])
     assert {name for entry in served for name in entry.names} == set(names)
     assert b"PRIVATE" not in account.private_key and b"PRIVATE" not in endpoints[0].private_key
     for pem in pems.values():
@@ -366,8 +368,9 @@ def test_wildcards_are_had_by_the_operators_hook_and_so_is_the_platforms_own(
     assert apps.state("*.example.org") == (acm.ISSUED, None)
     with platform.transaction() as session:
         own = session.scalars(select(PlatformCertificate)).one()
-        pem = platform_certificates.pem(session, platform.configuration, platform_certificates.APPS)
         assert {row.failures for row in session.scalars(select(AcmeSubject))} == {0}
+    with router.small_store.transaction() as connection:
+        pem = rows.platform_pem(connection, platform.configuration, certificate_keys.APPS)
     names = leaf(own.chain).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert set(names.get_values_for_type(x509.DNSName)) == {"*.apps.example", "apps.example"}
     assert b"PRIVATE" not in own.private_key and "PRIVATE KEY" in (pem or "")
@@ -428,14 +431,13 @@ def test_keys_of_before_are_sealed_so_that_routers_can_open_them(
     old = Vault(KEY[::-1].replace("=", "A")[:43] + "=")
     with platform.transaction() as session:
         endpoint = session.scalars(select(SniEndpoint)).unique().one()
-        pem = certificates.pems(session, platform.configuration, [str(endpoint.id)])
         endpoint.private_key = old.encrypt(endpoint.id, {"private_key": "PRIVATE"})
         endpoint.sealed_for_routers = False
     worker.vault = old
-    with platform.transaction() as session:
-        assert certificates.served(session) == []
+    with router.small_store.transaction() as connection:
+        assert rows.served(connection) == []
     worker.step()
-    with platform.transaction() as session:
-        assert len(certificates.served(session)) == 1
-        found = certificates.pems(session, platform.configuration, [str(endpoint.id)])
-    assert found[str(endpoint.id)].endswith("PRIVATE\n") and pem != found
+    with router.small_store.transaction() as connection:
+        assert len(rows.served(connection)) == 1
+        found = rows.pems(connection, platform.configuration, [str(endpoint.id)])
+    assert found[str(endpoint.id)].endswith("PRIVATE\n")

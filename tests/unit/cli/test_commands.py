@@ -252,6 +252,7 @@ def test_load_counts_what_is_not_answered() -> None:
             time.sleep(0.5)
     assert 20 <= found.sent <= 30
     assert abs(found.failed - found.sent / 2) <= 1
+    assert {*found.failures} == {"503"}
     assert 0 < found.slowest < 5
 
 

@@ -72,8 +72,24 @@ def test_a_wrong_setting_is_told(given: dict[str, object], message: str) -> None
 def test_plans_are_offered_as_they_are() -> None:
     offered = {service.name: [plan.name for plan in service.plans] for service in own_services.SERVICES}
     assert offered["heroku-postgresql"] == ["essential-0", "essential-1", "essential-2"]
-    assert offered["heroku-redis"] == ["mini"]
+    assert offered["heroku-redis"] == ["mini", *(f"premium-{number}" for number in range(6))]
     assert offered["heroku-kafka"] == ["basic-0", "basic-1", "basic-2", "standard-0"]
     assert data_services.plan("heroku-redis", "mini").maximum_connections == 28
-    with pytest.raises(InvalidInputError, match=r"The plan heroku-redis:premium-0 is no longer available"):
-        data_services.plan("heroku-redis", "premium-0")
+    assert data_services.plan("heroku-redis", "premium-0").members == 3
+    with pytest.raises(InvalidInputError, match=r"The plan heroku-redis:premium-7 is no longer available"):
+        data_services.plan("heroku-redis", "premium-7")
+
+
+@pytest.mark.parametrize(
+    ("present", "steps"),
+    [
+        (["", "", ""], [["b", "b", "b"]]),
+        (["a", "", "a"], [["b", "b", "b"]]),
+        (["a", "a", "a"], [["b", "a", "a"], ["b", "b", "a"], ["b", "b", "b"]]),
+        (["b", "a", "a"], [["b", "b", "a"], ["b", "b", "b"]]),
+        (["b", "b", "b"], [["b", "b", "b"]]),
+        (["a"], [["b"]]),
+    ],
+)
+def test_servers_of_a_group_get_another_image_one_by_one(present: list[str], steps: list[list[str]]) -> None:
+    assert data_services.one_by_one(present, "b") == steps

@@ -27,9 +27,17 @@ def test_hosts_that_can_be_a_stack(hosts: dict[str, Any]) -> None:
     [
         ({"One": ONE}, "hosts.One: is no host name — use lower-case letters, digits and dashes"),
         ({"one": {}}, "hosts.one: has no address — say where SSH reaches it"),
-        ({"one": ONE | {"ip": "x"}}, "hosts.one: has the key ip — a host has address, jump, keyFile,"),
+        ({"one": ONE | {"ip": "x"}}, "hosts.one: has the key ip — a host has address, builder, jump, keyFile,"),
         ({"one": ONE | {"user": 1}}, "hosts.one: user is 1 — give text"),
         ({"one": ONE | {"platform": "yes"}}, "hosts.one: platform is 'yes' — use true or false"),
+        ({"one": ONE | {"builder": 1}}, "hosts.one: builder is 1 — use true or false"),
+        (
+            {
+                **fleet("manager"),
+                "h2": ONE | {"address": "10.0.0.2", "role": "worker", "builder": True, "runtime": "a"},
+            },
+            "hosts.h2: has builders and a runtime of its own — leave one of the two out",
+        ),
         ({"one": ONE | {"port": 0}}, "hosts.one: 0 is not a port — use a number from 1 to 65535"),
         ({"one": ONE | {"role": "boss"}}, "hosts.one: has the role 'boss' — use manager or worker"),
         ({"one": ONE | {"runtime": "A B"}}, "hosts.one: has the runtime 'A B' — use lower-case letters"),

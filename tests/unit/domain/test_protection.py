@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dynoform.domain import protection
+from dynoform.domain.data_services import GIB, DataPlan
 from dynoform.domain.protection import Backup, Seen, Source, Wanted
 from dynoform.errors import InvalidInputError, UnavailableError
 
@@ -27,12 +28,13 @@ def seen(*backups: Backup, newest: str = NEW, **more: object) -> Seen:
 )
 def test_plans_go_back_as_far_as_herokus_and_essential_two_days(plan: str, days: int) -> None:
     assert protection.days(plan) == days
-    text = protection.repository("a-cipher", plan)
+    text = protection.repository("a-cipher", DataPlan(plan, "", "", 256, 20, 10 * GIB, 32))
     assert text.splitlines() == [
         "[global]",
         "repo1-cipher-pass=a-cipher",
         "repo1-retention-full-type=time",
         f"repo1-retention-full={days}",
+        f"archive-push-queue-max={10 * GIB}B",
     ]
 
 
@@ -98,6 +100,34 @@ def test_a_repository_that_was_lost_is_an_alarm_until_there_is_a_backup_again() 
 )
 def test_wal_that_waits_and_backups_that_fail_are_alarms(more: dict[str, object], alarm: str) -> None:
     assert protection.alarm(seen(backup("full", timedelta(hours=1)), **more), had=True) == alarm
+
+
+def test_changes_that_were_dropped_are_an_alarm_a_full_backup_and_a_gap_that_nobody_goes_into() -> None:
+    first = backup("full", timedelta(hours=3))
+    since = NOW - timedelta(hours=1)
+    gap = seen(first, dropped_since=since, waits_since=since)
+    assert protection.due(gap, 2) == "full"
+    assert protection.due(seen(first, dropped_since=since, code=99), 2) is None, "it would be of no use"
+    before = protection.state(gap, "essential-0", protection.state(seen(first), "essential-0", None))
+    assert before["alarm"] == (
+        "changes since 2026-11-26 11:00:00 UTC were dropped to save the disk: the repository took none, "
+        "a full backup is made"
+    )
+    assert before["gaps"] == [[since.isoformat(), None]]
+    assert protection.state(gap, "essential-0", before)["gaps"] == before["gaps"]
+    with pytest.raises(InvalidInputError, match="pg-1 has no backup since changes were dropped: heroku pg:info says"):
+        protection.check_source("pg-1", before, None, NOW)
+    protection.check_source("pg-1", before, since - timedelta(minutes=1), NOW)
+
+    again = backup("full", timedelta(minutes=10))
+    after = protection.state(seen(first, again), "essential-0", before)
+    assert (after["alarm"], after["gaps"]) == ("", [[since.isoformat(), again.stopped.isoformat()]])
+    protection.check_source("pg-1", after, None, NOW)
+    protection.check_source("pg-1", after, NOW - timedelta(minutes=5), NOW)
+    expected = "pg-1 cannot go to 2026-11-26 11:30:00 UTC: changes from 2026-11-26 11:00:00 UTC were dropped"
+    with pytest.raises(InvalidInputError, match=expected):
+        protection.check_source("pg-1", after, NOW - timedelta(minutes=30), NOW)
+    assert protection.state(seen(again), "essential-0", after)["gaps"] == [], "nobody can go back to before it"
 
 
 def test_a_drill_is_shown_and_one_that_failed_is_an_alarm_until_another_passes() -> None:

@@ -102,9 +102,8 @@ def test_a_receiver_that_asks_to_be_let_alone_is(
     pauses(0.01)
     https.statuses, https.retry_after = [status], "1"
     plane.apply(replace(target(app, https.url), otlp=telemetry))
-    plane.write(app, "hello")
-    https.wait(1)
     asked = time.monotonic()
+    plane.write(app, "hello")
     first, again = https.wait(2)
     assert 0.9 < time.monotonic() - asked < 5
     assert again.path == ("/hooks/v1/logs?x=1" if telemetry else "/hooks?x=1")
@@ -118,8 +117,8 @@ def test_a_receiver_that_answers_byte_by_byte_is_given_up(
     monkeypatch.setattr(senders, "SECONDS", 0.5)
     https.drips = True
     plane.apply(target(app, https.url))
-    plane.write(app, "hello")
     started = time.monotonic()
+    plane.write(app, "hello")
     https.wait(2)
     assert 0.4 < time.monotonic() - started < 5
     https.drips = False
@@ -148,13 +147,14 @@ def test_a_receiver_that_refuses_loses_that_request_and_is_told(
 def test_1024_lines_wait_and_the_oldest_go(
     plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None]
 ) -> None:
-    pauses(0.3)
-    https.statuses += [503]
+    pauses(0.05)
+    https.statuses += [-1]
     plane.apply(target(app, https.url))
     plane.write(app, "first")
     https.wait(1)
     for start in range(0, 1_400, 100):
         plane.write(app, *(f"line {number}" for number in range(start, start + 100)))
+    https.released.set()
     until(lambda: "line 1399" in texts(https), lambda: texts(https)[-3:])
     taken = texts(https)[1:]
     dropped = re.fullmatch(rf"Error L10 \(output buffer overflow\): (\d+) messages dropped since {TIME}\.", taken[0])
@@ -169,8 +169,8 @@ def test_1024_lines_wait_and_the_oldest_go(
 def test_what_was_lost_on_a_host_is_told_to_a_drain_that_loses_lines_itself(
     plane: Plane, https: Receiver, app: str, pauses: Callable[[float], None]
 ) -> None:
-    pauses(0.3)
-    https.statuses += [503]
+    pauses(0.05)
+    https.statuses += [-1]
     plane.apply(target(app, https.url))
     plane.write(app, "first")
     https.wait(1)
@@ -179,6 +179,7 @@ def test_what_was_lost_on_a_host_is_told_to_a_drain_that_loses_lines_itself(
     plane.write(app, "Error L12 is what an app may say")
     for start in range(0, 2_000, 100):
         plane.write(app, *(f"line {number}" for number in range(start, start + 100)))
+    https.released.set()
     until(lambda: "line 1999" in texts(https), lambda: texts(https)[-3:])
     time.sleep(0.2)
     taken = texts(https)

@@ -1,3 +1,4 @@
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -369,9 +370,9 @@ def test_a_thousand_dynos_are_decided_in_no_time_and_without_a_change_without_an
         app_id = uuid.UUID(int=1000 + number)
         apps.append(AppState(app_id, wanted(10).wanted))
         dynos += [replace(dyno(n), app_id=app_id, id=uuid.uuid5(app_id, str(n))) for n in range(1, 11)]
-    started = datetime.now(UTC)
+    started = time.thread_time()
     assert decide(Snapshot(NOW, tuple(apps), tuple(dynos), tuple(service(one) for one in dynos))) == []
-    assert datetime.now(UTC) - started < timedelta(seconds=1)
+    assert time.thread_time() - started < 1
 
 
 def test_a_clock_that_goes_ahead_by_an_hour_takes_nothing_out_of_the_routes() -> None:

@@ -21,8 +21,8 @@ from dynoform.reconcile import declared
 from dynoform.reconcile.executor import Executor
 from dynoform.reconcile.specification import DynoService
 from dynoform.reconcile.swarm import Swarm
-from dynoform.router import presence
-from dynoform.store import activity
+from dynoform.router import rows
+from dynoform.store.driver import SmallStore
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, AppActivity, Dyno, Lease
@@ -189,50 +189,52 @@ def requested_at(store: Store) -> datetime:
         return session.scalars(select(AppActivity.requested_at)).one()
 
 
-def test_of_several_routers_the_latest_request_counts(store: Store, app_id: uuid.UUID) -> None:
+def test_of_several_routers_the_latest_request_counts(store: Store, small_store: SmallStore, app_id: uuid.UUID) -> None:
     for moment in (ago(100), ago(300), ago(50), ago(70)):
-        with store.transaction() as session:
-            activity.requested(session, {app_id: moment})
+        with small_store.transaction() as connection:
+            rows.requested(connection, {app_id: moment})
     assert requested_at(store) == ago(50)
     (app,) = declared.read(store).apps
     assert app.requested == ago(50)
 
 
-def test_a_request_from_before_the_clock_was_set_back_hides_no_later_one(store: Store, app_id: uuid.UUID) -> None:
+def test_a_request_from_before_the_clock_was_set_back_hides_no_later_one(
+    store: Store, small_store: SmallStore, app_id: uuid.UUID
+) -> None:
     future = declared.read(store).now + timedelta(days=1)
-    with store.transaction() as session:
-        activity.requested(session, {app_id: future})
-    with store.transaction() as session:
-        activity.wake(session, app_id)
+    with small_store.transaction() as connection:
+        rows.requested(connection, {app_id: future})
+    with small_store.transaction() as connection:
+        rows.wake(connection, app_id)
     assert requested_at(store) <= declared.read(store).now
 
 
-def test_requests_are_known_up_to_what_the_slowest_router_has_told(store: Store) -> None:
+def test_requests_are_known_up_to_what_the_slowest_router_has_told(store: Store, small_store: SmallStore) -> None:
     now = declared.read(store).now
     every = timedelta(seconds=30)
     assert declared.read(store).traffic_until is None
-    with store.transaction() as session:
+    with small_store.transaction() as connection:
         for router, seconds in (("fast", 1), ("slow", 20)):
-            presence.announce(session, router, now)
-            activity.told(session, router, now - timedelta(seconds=seconds), every)
+            rows.announce(connection, router, now)
+            rows.told(connection, router, now - timedelta(seconds=seconds), every)
     assert declared.read(store).traffic_until == now - timedelta(seconds=20)
-    with store.transaction() as session:
-        presence.announce(session, "new", now)
+    with small_store.transaction() as connection:
+        rows.announce(connection, "new", now)
     assert declared.read(store).traffic_until is None, "one has not told anything yet"
-    with store.transaction() as session:
-        activity.told(session, "new", now + timedelta(days=1), every)
+    with small_store.transaction() as connection:
+        rows.told(connection, "new", now + timedelta(days=1), every)
     assert declared.read(store).traffic_until is None, "it did so before the clock was set back"
     with store.transaction() as session:
         session.delete(session.get_one(Lease, "router/new"))
     assert declared.read(store).traffic_until == now - timedelta(seconds=20)
-    with store.transaction() as session:
-        activity.told(session, "slow", now - timedelta(minutes=5), every)
+    with small_store.transaction() as connection:
+        rows.told(connection, "slow", now - timedelta(minutes=5), every)
     assert declared.read(store).traffic_until is None, "one is silent"
 
 
-def test_an_app_that_is_gone_is_not_woken(store: Store) -> None:
-    with pytest.raises(ConflictError), store.transaction() as session:
-        activity.wake(session, APP)
+def test_an_app_that_is_gone_is_not_woken(small_store: SmallStore) -> None:
+    with pytest.raises(ConflictError), small_store.transaction() as connection:
+        rows.wake(connection, APP)
 
 
 # What the executor does

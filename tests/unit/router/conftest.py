@@ -1,5 +1,5 @@
 """The store for the agent's tests."""
 
-from tests.store_fixtures import configuration, migrated, store
+from tests.store_fixtures import configuration, migrated, small_store, store
 
-__all__ = ["configuration", "migrated", "store"]
+__all__ = ["configuration", "migrated", "small_store", "store"]

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from dynoform.journal import Journal
 from dynoform.reconcile import declared
-from dynoform.router import presence
+from dynoform.router import rows
 from dynoform.router.agent import Agent
-from dynoform.store import activity
+from dynoform.store.driver import SmallStore
 from dynoform.store.releases import add_config, create_release
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -48,8 +48,8 @@ def app_with_dyno(store: Store, port: int | None) -> uuid.UUID:
 
 
 @pytest.fixture
-def agent(store: Store, tmp_path: Path) -> Agent:
-    return Agent(store, tmp_path, "localhost", Journal("router-agent"))
+def agent(small_store: SmallStore, tmp_path: Path) -> Agent:
+    return Agent(small_store, tmp_path, "localhost", Journal("router-agent"))
 
 
 def test_a_pass_writes_what_the_store_wants_and_a_second_changes_nothing(agent: Agent, store: Store) -> None:
@@ -83,14 +83,14 @@ def test_several_routers_hold_the_same(agent: Agent, store: Store, tmp_path: Pat
     app_id = app_with_dyno(store, 20001)
     agent.step()
     (elsewhere := tmp_path / "elsewhere").mkdir()
-    other = Agent(store, elsewhere, "localhost", Journal("router-agent"))
+    other = Agent(agent.store, elsewhere, "localhost", Journal("router-agent"))
     for name in ("www.example.com", "a.example.com"):
         with store.transaction() as session:
             session.add(Domain(app_id=app_id, hostname=name, cname="x"))
         agent.step()
     other.step()
     assert other.directory.current() == agent.directory.current()
-    again = Agent(store, elsewhere, "localhost", Journal("router-agent"))
+    again = Agent(agent.store, elsewhere, "localhost", Journal("router-agent"))
     assert again.step() is False, "what an agent before it wrote is gone on with"
 
 
@@ -114,30 +114,31 @@ def test_the_reconciler_learns_which_moments_routes_are_in_force(agent: Agent, s
     assert abs(routed_until - before) < timedelta(seconds=5)
 
 
-def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: Store) -> None:
+def test_the_slowest_of_several_routers_counts_and_a_silent_one_does_not(store: Store, small_store: SmallStore) -> None:
     now = datetime.now(UTC)
-    with store.transaction() as session:
-        presence.announce(session, "fast", now)
-        presence.announce(session, "slow", now - timedelta(seconds=5))
-        presence.announce(session, "silent", now - presence.LIFETIME - timedelta(seconds=1))
+    with small_store.transaction() as connection:
+        rows.announce(connection, "fast", now)
+        rows.announce(connection, "slow", now - timedelta(seconds=5))
+        rows.announce(connection, "silent", now - rows.LIFETIME - timedelta(seconds=1))
     found = declared.read(store)
     assert found.routed(frozenset()) == (now - timedelta(seconds=5), False)
     assert found.routed(frozenset({"slow"})) == (now, False), "its host is lost: it routes nothing any more"
 
 
-def test_when_no_router_reports_any_more_they_are_away(store: Store) -> None:
-    with store.transaction() as session:
-        presence.announce(session, "silent", datetime.now(UTC) - timedelta(minutes=5))
+def test_when_no_router_reports_any_more_they_are_away(store: Store, small_store: SmallStore) -> None:
+    with small_store.transaction() as connection:
+        rows.announce(connection, "silent", datetime.now(UTC) - timedelta(minutes=5))
     assert declared.read(store).routed(frozenset()) == (None, True)
 
 
-def test_routers_that_are_gone_for_a_day_are_forgotten(store: Store) -> None:
+def test_routers_that_are_gone_for_a_day_are_forgotten(store: Store, small_store: SmallStore) -> None:
+    with small_store.transaction() as connection:
+        rows.announce(connection, "old", datetime.now(UTC) - timedelta(days=2))
+        rows.told(connection, "old", datetime.now(UTC) - timedelta(days=2), timedelta(seconds=30))
     with store.transaction() as session:
-        presence.announce(session, "old", datetime.now(UTC) - timedelta(days=2))
-        activity.told(session, "old", datetime.now(UTC) - timedelta(days=2), timedelta(seconds=30))
         session.add(Lease(name="reconcile", holder="x", expires_at=datetime.now(UTC) - timedelta(days=2)))
-    with store.transaction() as session:
-        presence.forget_old(session)
+    with small_store.transaction() as connection:
+        rows.forget_routers(connection)
     with store.transaction() as session:
         assert session.get(Lease, "router/old") is None
         assert session.get(Lease, "traffic/old") is None

@@ -17,7 +17,6 @@ from dynoform.domain import exec_channels, heroku_exec, ssh_keys
 from dynoform.domain.exec_channels import Channel, Kind, Size
 from dynoform.journal import Journal
 from dynoform.router import exec_channel, exec_server
-from dynoform.router.exec_doors import Doors
 from dynoform.router.exec_listener import ExecListener
 from dynoform.router.rendezvous import Relay
 from dynoform.run.exec_link import ExecLink
@@ -115,8 +114,7 @@ def play(store: Store, configuration: Configuration, tmp_path: Path) -> Play:
     async def run(scenario: Callable[[Site], Awaitable[None]]) -> None:
         relay = Relay(Journal("test"), meeting_seconds=2)
         _, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
-        doors = Doors(configuration, relay)
-        listener = ExecListener(configuration, doors, Journal("test"))
+        listener = ExecListener(configuration, relay, Journal("test"))
         site = Site(store, configuration, inner, await listener.start(LOCAL, 0))
         try:
             async with asyncio.timeout(20):
@@ -124,7 +122,6 @@ def play(store: Store, configuration: Configuration, tmp_path: Path) -> Play:
         finally:
             await listener.stop()
             relay.stop()
-            doors._store.close()
 
     return lambda scenario: asyncio.run(run(scenario))
 

@@ -8,9 +8,10 @@ from sqlalchemy import delete, func, select, update
 
 from dynoform.domain.features import AFFINITY
 from dynoform.router import reader as module
+from dynoform.router import rows
 from dynoform.router.reader import PARTS, News, Reader
 from dynoform.store import features
-from dynoform.store import routes as stored
+from dynoform.store.driver import SmallStore
 from dynoform.store.releases import add_config
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -33,8 +34,8 @@ def blog(store: Store, shop: uuid.UUID) -> uuid.UUID:
 
 
 @pytest.fixture
-def reader(store: Store, shop: uuid.UUID, blog: uuid.UUID) -> Reader:
-    made = Reader(store, "localhost")
+def reader(small_store: SmallStore, shop: uuid.UUID, blog: uuid.UUID) -> Reader:
+    made = Reader(small_store, "localhost")
     first = made.read((), spot_check=False)
     assert (first.everything, set(first.apps)) == (True, {shop, blog})
     made.done(first)
@@ -167,11 +168,11 @@ def test_changes_are_forgotten_and_whoever_was_away_for_long_reads_everything(
 ) -> None:
     move(store, shop, 20002)
     with store.transaction() as session:
-        session.execute(update(RouteChange).values(noted_at=func.now() - stored.KEPT - timedelta(seconds=1)))
+        session.execute(update(RouteChange).values(noted_at=func.now() - rows.KEPT - timedelta(seconds=1)))
     for _ in range(PARTS):
         reader.read((shop, blog), spot_check=True)
     with store.transaction() as session:
         assert session.scalars(select(RouteChange)).all() == []
-    late = module.time.monotonic() + stored.KEPT.total_seconds()
+    late = module.time.monotonic() + rows.KEPT.total_seconds()
     monkeypatch.setattr(module.time, "monotonic", lambda: late)
     assert reader.read((shop, blog), spot_check=False).everything is True

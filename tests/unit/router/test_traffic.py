@@ -13,10 +13,11 @@ from sqlalchemy import func, select, update
 from dynoform.domain import eco
 from dynoform.domain.routes import sticky
 from dynoform.reconcile import declared
-from dynoform.router import presence
+from dynoform.router import rows
 from dynoform.router.haproxy import Master
 from dynoform.router.haproxy import Traffic as Counted
 from dynoform.router.traffic import Traffic
+from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
 from dynoform.store.tables import AppActivity, Dyno, Lease
 from tests.unit.router.test_agent import app_with_dyno
@@ -83,8 +84,8 @@ def haproxy(tmp_path: Path) -> Iterator[FakeMaster]:
 
 
 @pytest.fixture
-def traffic(store: Store, haproxy: FakeMaster, tmp_path: Path) -> Traffic:
-    return Traffic(store, Master(tmp_path / "master.sock"), "here", EVERY)
+def traffic(small_store: SmallStore, haproxy: FakeMaster, tmp_path: Path) -> Traffic:
+    return Traffic(small_store, Master(tmp_path / "master.sock"), "here", EVERY)
 
 
 @pytest.fixture
@@ -128,6 +129,7 @@ def test_the_last_request_of_all_workers_is_told(
     traffic: Traffic,
     haproxy: FakeMaster,
     store: Store,
+    small_store: SmallStore,
     app_id: uuid.UUID,
     workers: list[tuple[int, int]],
     quiet: int | None,
@@ -138,8 +140,8 @@ def test_the_last_request_of_all_workers_is_told(
     now = moment(store)
     traffic.look(now)
     assert last_request(store) == (None if quiet is None else now - timedelta(seconds=quiet))
-    with store.transaction() as session:
-        presence.announce(session, "here", now)
+    with small_store.transaction() as connection:
+        rows.announce(connection, "here", now)
     assert declared.read(store).traffic_until == now
 
 
@@ -192,6 +194,8 @@ def test_of_apps_that_never_sleep_nothing_is_asked(traffic: Traffic, haproxy: Fa
         assert session.get(Lease, "traffic/here") is not None
 
 
-def test_a_haproxy_that_does_not_run_has_no_requests(store: Store, tmp_path: Path, app_id: uuid.UUID) -> None:
-    Traffic(store, Master(tmp_path / "none.sock"), "here", EVERY).look(moment(store))
+def test_a_haproxy_that_does_not_run_has_no_requests(
+    store: Store, small_store: SmallStore, tmp_path: Path, app_id: uuid.UUID
+) -> None:
+    Traffic(small_store, Master(tmp_path / "none.sock"), "here", EVERY).look(moment(store))
     assert last_request(store) is None

@@ -2,14 +2,16 @@
 
 import threading
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
+from dynoform.domain import jobs as jobs_rules
 from dynoform.domain.jobs import Kind
 from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
-from dynoform.store import builds, jobs, output, retention
+from dynoform.store import builds, job_queue, jobs, output, retention
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.apps import create_app
 from dynoform.store.releases import create_release, current_release, fail, lock_app, newest_release, succeed
@@ -58,9 +60,9 @@ def finish(store: Store, claim: jobs.Claim) -> None:
         jobs.finish(session, claim)
 
 
-def end_leases(store: Store) -> None:
+def end_leases(store: Store, seconds: float = 1) -> None:
     with store.transaction() as session:
-        session.execute(update(Job).values(lease_expires_at=now() - timedelta(seconds=1)))
+        session.execute(update(Job).values(lease_expires_at=now() - timedelta(seconds=seconds)))
 
 
 def test_an_apps_jobs_are_taken_one_by_one_in_order(store: Store, app: App) -> None:
@@ -137,6 +139,68 @@ def test_a_job_that_is_given_back_is_there_at_once(store: Store, app: App) -> No
         jobs.give_back(store, claim, counted=counted)
     with store.transaction() as session:
         assert session.scalars(select(Job.attempts)).one() == 2
+
+
+def on(store: Store, host: str) -> Store:
+    """The same store for a builder on a host."""
+    return Store(replace(store.configuration, host=host), "test", pool=1)
+
+
+def may_take(store: Store) -> bool:
+    """What a builder that waits for work on the store's host finds."""
+    asked = {"host": store.configuration.host}
+    with store.transaction() as session:
+        return bool(session.connection().exec_driver_sql(job_queue.WAITS, asked).scalar_one())
+
+
+def test_what_has_begun_on_a_host_goes_on_there_while_builders_there_can_be_expected(store: Store, app: App) -> None:
+    one, two = on(store, "one"), on(store, "two")
+    deploy(store, app, "web", "release")
+    claim = take(one)
+    assert claim
+    jobs.give_back(one, claim, counted=True)
+    claim = take(two)
+    assert claim, "nothing has begun yet"
+    jobs.begin(two, claim)
+    for leaves in (True, False):
+        if leaves:
+            jobs.give_back(two, claim, counted=True)
+        else:
+            end_leases(store)
+        assert not may_take(one) and take(one) is None
+        assert may_take(two)
+        claim = take(two)
+        assert claim and claim.started_at
+    end_leases(store, jobs_rules.LOST_SECONDS + 1)
+    assert may_take(one)
+    assert take(one), "the host is lost"
+    one.close()
+    two.close()
+
+
+def test_a_build_waits_a_moment_for_the_host_that_has_the_apps_cache(store: Store, app: App) -> None:
+    one, two = on(store, "one"), on(store, "two")
+    first = queue_build(store, app)
+    claim = take(two)
+    assert claim
+    with store.transaction() as session:
+        jobs.finish(session, claim)
+        builds.fail(session, session.get_one(Build, first.id), "as an example")
+        assert session.get_one(Build, first.id).host == "two"
+    second = queue_build(store, app)
+    assert not may_take(one) and take(one) is None
+    assert may_take(two)
+    with store.transaction() as session:
+        moment = now() - timedelta(seconds=jobs_rules.NEAR_SECONDS + 1)
+        session.execute(update(Job).values(created_at=moment))
+        session.execute(update(Build).values(updated_at=moment))
+    assert may_take(one)
+    claim = take(one)
+    assert claim and claim.id == second.id
+    end_leases(store)
+    assert take(two), "its builder died: whoever is there"
+    one.close()
+    two.close()
 
 
 def test_what_an_app_asks_for_twice_is_one_job(store: Store, app: App) -> None:

@@ -47,6 +47,20 @@ def test_what_raises_is_rolled_back(store: Store) -> None:
         assert session.scalars(select(Account)).all() == []
 
 
+@pytest.mark.parametrize("prepares", [True, False])
+def test_statements_are_kept_prepared_for_who_says_so(store: Store, prepares: bool) -> None:
+    mine = Store(store.configuration, "test", pool=1, prepares=prepares)
+    try:
+        for _ in range(10):
+            with mine.transaction() as session:
+                session.execute(text("SELECT 1 FROM apps"))
+        with mine.transaction() as session:
+            kept = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    finally:
+        mine.close()
+    assert ("SELECT 1 FROM apps" in kept) == prepares
+
+
 def test_a_held_lock_is_a_conflict_and_a_nul_is_invalid(store: Store, vault: Vault) -> None:
     app = make_app(store, vault)
     with store.transaction() as holder:

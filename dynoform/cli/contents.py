@@ -1,0 +1,238 @@
+"""What a stack has on its engine, got out and put back: volumes by a container beside them, the store by its tools."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from docker.errors import APIError, NotFound
+from docker.utils.socket import frames_iter
+
+from dynoform.cli.engine import ADDON, LABEL, Engine, is_of_apps
+from dynoform.errors import DynoformError
+
+STORE = "dynoform"
+"""The database of the platform's own."""
+SLUGS = "registry"
+OWN = ("repositories", "backups")
+"""Volumes of the platform whose content is kept besides the registry's, without the stack's name."""
+BACKUPS = "-backups"
+"""How the volumes end that have the repositories of databases' backups."""
+_FRESH = "dynoform_restored"
+_PLACE = "/data"
+_SECONDS = 3600
+_STOP_SECONDS = 90
+_MOST_SAID = 2000
+_STDOUT = 1
+_WHOLE = (".",)
+_INDEX = ("./backup/db/backup.info", "./backup/db/backup.info.copy")
+_PARTS = (_INDEX, ("--exclude=./backup/db/backup.info*", "--exclude=./archive", "."), ("./archive",))
+"""Of a repository that is written meanwhile: its index, then the backups that this lists, then the WAL they need."""
+_NOWHERE = "node.labels.dynoform.parked==true"
+"""No host has this label."""
+
+
+def volumes(engine: Engine, stack: str, *, slugs: bool, databases: bool) -> list[dict[str, Any]]:
+    """Those to keep: name and labels."""
+    wanted = {f"{stack}_{noun}" for noun in (*OWN, *([SLUGS] if slugs else []))}
+    found = engine.client.api.volumes(filters=engine.filters()).get("Volumes") or []
+    kept = [
+        {"name": each["Name"], "labels": each.get("Labels") or {}}
+        for each in found
+        if each["Name"] in wanted or (databases and _is_repository(each["Name"], each.get("Labels") or {}))
+    ]
+    return sorted(kept, key=lambda each: str(each["name"]))
+
+
+def parts(volume: dict[str, Any]) -> Sequence[Sequence[str]]:
+    """What `read` is to be asked for, one after the other, to have all of a volume, as ``tar`` is told it."""
+    return _PARTS if _is_repository(volume["name"], volume["labels"]) else (_WHOLE,)
+
+
+def read(engine: Engine, stack: str, volume: str, part: Sequence[str]) -> Iterator[bytes]:
+    """A part of a volume's content as a tar stream. Raises `DynoformError` with what ``tar`` complained about."""
+    # Files that come, go or grow meanwhile are no error: what the store knew before is there already.
+    words = ["tar", "--create", f"--directory={_PLACE}", "--ignore-failed-read", "--warning=none", *part]
+    api, said = engine.client.api, bytearray()
+    with _beside(engine, stack, volume, "ro", words) as container:
+        connection = api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+        api.start(container)
+        yield from _output(connection, said)
+        code = int(api.wait(container)["StatusCode"])
+    if code > 1:  # 1: a file changed while it was read
+        raise DynoformError(f"volume {volume}", f"could not be read: {_words(said, code)}", "run it again")
+
+
+def write(engine: Engine, stack: str, volume: dict[str, Any], content: Iterable[bytes]) -> None:
+    """Put such a part into a volume, which is made if it is not there."""
+    engine.client.api.create_volume(volume["name"], labels=volume["labels"])
+    with _beside(engine, stack, volume["name"], "rw", ["true"]) as container:
+        engine.client.api.put_archive(container, _PLACE, content)
+
+
+def schema(engine: Engine, stack: str) -> str:
+    """The last migration that the store has."""
+    words = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", STORE]
+    query = "SELECT version_num FROM alembic_version"
+    api, container = engine.client.api, _store(engine, stack)
+    program = api.exec_create(container, [*words, "--command", query], user="postgres")["Id"]
+    said: bytes = api.exec_start(program)
+    _check("psql", api.exec_inspect(program)["ExitCode"], said)
+    return said.decode().strip()
+
+
+def dump(engine: Engine, stack: str) -> Iterator[bytes]:
+    """The store's database, as `pg_restore` reads it. Raises `DynoformError` with what `pg_dump` complained about."""
+    api, said = engine.client.api, bytearray()
+    words = ["pg_dump", "--format=custom", "--compress=none", "--dbname", STORE]
+    program = api.exec_create(_store(engine, stack), words, user="postgres")["Id"]
+    yield from _output(api.exec_start(program, socket=True), said)
+    _check("pg_dump", api.exec_inspect(program)["ExitCode"], said)
+
+
+def restore(engine: Engine, stack: str, content: Iterable[bytes]) -> None:
+    """Replace the store's database by such a dump: beside it first, so that what is there stays until that worked."""
+    container = _store(engine, stack)
+    drop = f'DROP DATABASE IF EXISTS "{_FRESH}" WITH (FORCE)'
+    _psql(engine, container, drop, f'CREATE DATABASE "{_FRESH}" OWNER "{STORE}"')
+    api = engine.client.api
+    words = ["pg_restore", "--exit-on-error", "--no-acl", "--role", STORE, "--no-owner", "--dbname", _FRESH]
+    program = api.exec_create(container, words, stdin=True, user="postgres")["Id"]
+    connection = api.exec_start(program, socket=True)
+    stream = getattr(connection, "_sock", connection)
+    try:
+        stream.settimeout(_SECONDS)
+        for portion in content:
+            stream.sendall(portion)
+        stream.shutdown(1)
+        said = b"".join(data for _, data in frames_iter(connection, tty=False))
+    finally:
+        _hang_up(connection)
+    _check("pg_restore", api.exec_inspect(program)["ExitCode"], said)
+    _psql(
+        engine,
+        container,
+        f'DROP DATABASE IF EXISTS "{STORE}" WITH (FORCE)',
+        f'ALTER DATABASE "{_FRESH}" RENAME TO "{STORE}"',
+    )
+
+
+def park(engine: Engine, stack: str) -> None:
+    """Have nothing of the platform run but its store: what does not know of the data yet would clear them away."""
+    for service in _platform(engine, stack):
+        _place(engine, service, [*_constraints(service), _NOWHERE])
+    until = time.monotonic() + _STOP_SECONDS
+    while running := _running(engine, stack):
+        if time.monotonic() > until:
+            raise DynoformError(f"service {running[0]}", f"has not stopped within {_STOP_SECONDS} s", "run it again")
+        time.sleep(0.5)
+
+
+def unpark(engine: Engine, stack: str) -> None:
+    """Have all of it run again, from the start: nothing of what it knew before is left."""
+    for service in _platform(engine, stack):
+        if _NOWHERE in _constraints(service):
+            _place(engine, service, [each for each in _constraints(service) if each != _NOWHERE])
+
+
+def _is_repository(name: str, labels: dict[str, str]) -> bool:
+    return ADDON in labels and name.endswith(BACKUPS)
+
+
+def _platform(engine: Engine, stack: str) -> list[dict[str, Any]]:
+    return [
+        service
+        for service in engine.services()
+        if not is_of_apps(service) and service["Spec"]["Name"] != f"{stack}_postgres"
+    ]
+
+
+def _constraints(service: dict[str, Any]) -> list[str]:
+    return list((service["Spec"]["TaskTemplate"].get("Placement") or {}).get("Constraints") or [])
+
+
+def _place(engine: Engine, service: dict[str, Any], constraints: Sequence[str]) -> None:
+    placement = {**(service["Spec"]["TaskTemplate"].get("Placement") or {}), "Constraints": list(constraints)}
+    if not constraints:
+        del placement["Constraints"]
+    engine.client.api.update_service(
+        service["ID"], service["Version"]["Index"], task_template={"Placement": placement}, fetch_current_spec=True
+    )
+
+
+def _running(engine: Engine, stack: str) -> list[str]:
+    parked = {service["Spec"]["Name"] for service in _platform(engine, stack)}
+    names = [
+        (each.get("Labels") or {}).get("com.docker.swarm.service.name", "")
+        for each in engine.containers()
+        if each["State"] == "running"
+    ]
+    return [name for name in names if name in parked]
+
+
+def _psql(engine: Engine, container: str, *statements: str) -> None:
+    api = engine.client.api
+    for statement in statements:
+        words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--command", statement]
+        program = api.exec_create(container, words, user="postgres")["Id"]
+        said = api.exec_start(program)
+        _check("psql", api.exec_inspect(program)["ExitCode"], said)
+
+
+def _check(program: str, code: int, said: bytes | bytearray) -> None:
+    if code:
+        raise DynoformError(f"{program} in the platform's store", _words(said, code), "mend that, then run it again")
+
+
+def _words(said: bytes | bytearray, code: int) -> str:
+    return " ".join(said.decode(errors="replace").split())[-400:] or f"exit code {code}"
+
+
+def _output(connection: Any, said: bytearray) -> Iterator[bytes]:
+    """What a program writes to its standard output; the end of what it complains about is left in ``said``."""
+    try:
+        getattr(connection, "_sock", connection).settimeout(_SECONDS)
+        for kind, data in frames_iter(connection, tty=False):
+            if kind == _STDOUT:
+                yield data
+            else:
+                said += data
+                del said[:-_MOST_SAID]
+    finally:
+        _hang_up(connection)
+
+
+def _hang_up(connection: Any) -> None:
+    # Before the socket: what holds the answer would try to flush it afterwards.
+    connection._response.close()
+    connection.close()
+
+
+def _store(engine: Engine, stack: str) -> str:
+    filters = {"label": f"com.docker.swarm.service.name={stack}_postgres", "status": "running"}
+    found = engine.client.api.containers(filters=filters)
+    if not found:
+        next_step = f"bin/dynoform up --stack {stack}, then run it again"
+        raise DynoformError("the platform's store", "does not run", next_step)
+    return str(found[0]["Id"])
+
+
+@contextlib.contextmanager
+def _beside(engine: Engine, stack: str, volume: str, mode: str, words: Sequence[str]) -> Iterator[str]:
+    """A container that has the volume and a program to run, which is not started."""
+    api = engine.client.api
+    image = api.inspect_service(f"{stack}_postgres")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    host = api.create_host_config(
+        binds={volume: {"bind": _PLACE, "mode": mode}},
+        network_mode="none",
+        cap_drop=["ALL"],
+        cap_add=["DAC_READ_SEARCH"],
+        security_opt=["no-new-privileges"],
+        log_config={"Type": "none"},
+    )
+    made = api.create_container(image, entrypoint=list(words), user="0", labels={LABEL: stack}, host_config=host)["Id"]
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(APIError, NotFound):
+            api.remove_container(made, v=True, force=True)

@@ -1,0 +1,122 @@
+"""A Redis with HA whose primary is killed, stopped, cut off and restarted while clients write.
+
+Two writers append numbers to lists, each number once: one takes the server's word for it, the other waits until a
+replica has it as well. What was acknowledged and is not there is counted; what is there twice or out of its order must
+not be.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.e2e.conftest import STACK, Platform, eventually
+from tests.redis_client import History, ask, writing
+from tests.redis_group import Group, Member
+
+pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
+APP = "redis-chaos"
+BEFORE, AFTER = 3.0, 4.0
+AWAY_SECONDS = 12.0
+"""Longer than it takes the Sentinels to see to a primary that was deposed."""
+
+
+@pytest.fixture(scope="module")
+def url(platform: Platform) -> Iterator[str]:
+    """The address of a premium Redis."""
+    platform.api.post("/apps", json={"name": APP}).raise_for_status()
+    with contextlib.suppress(Exception):  # it may take longer than a request
+        platform.api.post(f"/apps/{APP}/addons", json={"plan": "heroku-redis:premium-0"})
+    eventually(lambda: "REDIS_URL" in config(platform), 180, "the Redis is there")
+    yield config(platform)["REDIS_URL"]
+    platform.api.delete(f"/apps/{APP}").raise_for_status()
+
+
+@pytest.fixture
+def group(platform: Platform, url: str) -> Group:
+    """Its members, all well."""
+    (found,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    made = Group(platform.engine, f"{STACK}_addon-{found['id']}")
+    made.wait()
+    ask(url, platform.trust, "DEL", "plain", "safe", seconds=10)
+    return made
+
+
+def config(platform: Platform) -> dict[str, str]:
+    return dict(platform.api.get(f"/apps/{APP}/config-vars").raise_for_status().json())
+
+
+@contextlib.contextmanager
+def killed(group: Group, member: Member) -> Iterator[None]:
+    member.container.kill()
+    yield
+
+
+def stopped(group: Group, member: Member) -> AbstractContextManager[None]:
+    return group.stopped(member)
+
+
+def cut_off(group: Group, member: Member) -> AbstractContextManager[None]:
+    return group.cut_off(member, from_clients=True)
+
+
+def cut_off_from_the_others(group: Group, member: Member) -> AbstractContextManager[None]:
+    return group.cut_off(member, from_clients=False)
+
+
+@pytest.mark.parametrize("misfortune", [killed, stopped, cut_off, cut_off_from_the_others])
+def test_another_member_takes_over_and_no_two_go_on(
+    platform: Platform,
+    url: str,
+    group: Group,
+    misfortune: Callable[[Group, Member], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trust = platform.trust
+    with writing(url, trust, "plain") as plain, writing(url, trust, "safe", waits=True) as safe:
+        time.sleep(BEFORE)
+        primary, moment = group.primary(), time.monotonic()
+        with misfortune(group, primary):
+            time.sleep(AWAY_SECONDS)
+        after = time.monotonic()
+        time.sleep(AFTER)
+    now = group.wait()
+    tell(capsys, f"primary {misfortune.__name__}", url, platform, moment, plain, safe)
+    assert now.number != primary.number
+    assert max(safe.acknowledged.values()) > after
+
+
+def test_members_are_restarted_one_after_the_other_and_nothing_is_lost(
+    platform: Platform, url: str, group: Group, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for another image, or another host: a primary that is told to end hands over first."""
+    trust = platform.trust
+    with writing(url, trust, "plain") as plain, writing(url, trust, "safe", waits=True) as safe:
+        time.sleep(BEFORE)
+        moment = time.monotonic()
+        for number in (1, 2, 3):
+            (member,) = [each for each in group.members() if each.number == number]
+            member.container.stop(timeout=30)  # its Sentinel goes with it: until it is back, the group is not whole
+            group.wait()
+        time.sleep(AFTER)
+    lost = tell(capsys, "each member restarted in turn", url, platform, moment, plain, safe)
+    assert lost == 0
+
+
+def tell(
+    capsys: pytest.CaptureFixture[str], what: str, url: str, platform: Platform, since: float, *found: History
+) -> int:
+    """Print what came of the writers, and return how much was lost of the first, which did not wait for replicas."""
+    plain, safe = found
+    (lost, twice), (safe_lost, safe_twice) = (each.compare(url, platform.trust) for each in found)
+    with capsys.disabled():
+        print(
+            f"\n{what}: nothing acknowledged for {plain.outage(since):.2f} s ({safe.outage(since):.2f} s with WAIT); "
+            f"{lost} of {len(plain.acknowledged)} lost ({safe_lost} of {len(safe.acknowledged)} with WAIT); "
+            f"refused: {sorted({each[:60] for each in plain.refused + safe.refused})}"
+        )
+    assert twice == safe_twice == 0
+    assert safe_lost == 0
+    return lost
