@@ -189,6 +189,7 @@ control_plane = ControlPlane(
         postgres_image=images["postgres"],
         valkey_image=images["valkey"],
         kafka_image=images["kafka"],
+        postgres_ha_image=images["postgres-ha"],
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,

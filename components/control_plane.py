@@ -48,7 +48,7 @@ class ControlPlaneArgs:
         image: the control plane's image with tag.
         run_image, build_image: the stack's images with tag: what slugs are laid on, and what builds run in.
         addons_image: the image that add-ons are made by.
-        postgres_image, valkey_image, kafka_image: what databases run from.
+        postgres_image, postgres_ha_image, valkey_image, kafka_image: what databases run from.
         network_id: engine id of the platform's bridge.
         api_port: where the API is published.
         host_network_id: engine id of the network ``host``.
@@ -73,6 +73,7 @@ class ControlPlaneArgs:
     postgres_image: pulumi.Input[str]
     valkey_image: pulumi.Input[str]
     kafka_image: pulumi.Input[str]
+    postgres_ha_image: pulumi.Input[str]
     network_id: pulumi.Input[str]
     api_port: int
     host_network_id: pulumi.Input[str]
@@ -225,6 +226,7 @@ class ControlPlane(pulumi.ComponentResource):
             "DYNOFORM_POSTGRES_IMAGE": self._args.postgres_image,
             "DYNOFORM_VALKEY_IMAGE": self._args.valkey_image,
             "DYNOFORM_KAFKA_IMAGE": self._args.kafka_image,
+            "DYNOFORM_POSTGRES_HA_IMAGE": self._args.postgres_ha_image,
         }
         # Room for two Pulumis with their plugins; while nothing changes it has none.
         mounts = [ENGINE, Mount(self._backups.name, BACKUPS)]

@@ -44,6 +44,7 @@ class Recipe:
 
 RECIPES = (
     Recipe("postgres"),
+    Recipe("postgres-ha", on="postgres"),
     Recipe("registry"),
     Recipe("router"),
     Recipe("log-agent"),

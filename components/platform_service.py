@@ -9,6 +9,8 @@ import pulumi_docker as docker
 STACK_LABEL = "dynoform.stack"
 ADDON_LABEL = "dynoform.addon"
 """On all that is an add-on's and not the platform's: its id."""
+PARTS_LABEL = "dynoform.addon.parts"
+"""On services of an add-on that has several: how many, so that it is seen when one of them was removed."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class ServiceSpec:
         everywhere: one task on each host instead of one in all.
         constraints: what a host has to be to run it, in Swarm's words; none for any host.
         labels: further labels of the service.
+        filed: by what the log agent files its lines in an app's log, see ``dyno_container.LOG_OPTIONS``; in the
+            environment and no labels, which are dynos' alone.
     """
 
     stack: str
@@ -83,6 +87,7 @@ class ServiceSpec:
     everywhere: bool = False
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    filed: Mapping[str, str] = field(default_factory=dict)
 
 
 def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
@@ -125,7 +130,8 @@ def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
             if spec.constraints
             else None,
             log_driver=docker.ServiceTaskSpecLogDriverArgs(
-                name="json-file", options={"max-size": "10m", "max-file": "2"}
+                name="json-file",
+                options={"max-size": "10m", "max-file": "2", **({"env": ",".join(spec.filed)} if spec.filed else {})},
             ),
         ),
     )
@@ -136,7 +142,7 @@ def _container(spec: ServiceSpec) -> docker.ServiceTaskSpecContainerSpecArgs:
         image=spec.image,
         commands=list(spec.command) or None,
         args=list(spec.args) or None,
-        env=spec.environment or None,
+        env={**spec.environment, **spec.filed} or None,
         user=spec.user,
         read_only=True,
         cap_drops=["ALL"],

@@ -88,6 +88,7 @@ class Configuration:
     postgres_image: str = ""
     valkey_image: str = ""
     kafka_image: str = ""
+    postgres_ha_image: str = ""
     """What their servers run from."""
     old_stacks: tuple[str, ...] = ()
     """Stacks whose apps are told to change to another."""
@@ -146,6 +147,7 @@ class Configuration:
             postgres_image=read.text("POSTGRES_IMAGE", ""),
             valkey_image=read.text("VALKEY_IMAGE", ""),
             kafka_image=read.text("KAFKA_IMAGE", ""),
+            postgres_ha_image=read.text("POSTGRES_HA_IMAGE", ""),
             old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),

@@ -249,6 +249,7 @@ def environment(url: str, key: str, authority: Path) -> dict[str, str]:
     return {
         "HEROKU_HOST": url,
         "HEROKU_DATA_HOST": url.partition("//")[2].partition(":")[0],
+        "PGDIAGNOSE_URL": url.partition("//")[2].partition(":")[0],
         "HEROKU_PARTICLEBOARD_URL": url,
         "HEROKU_BUILDPACK_REGISTRY_URL": url,
         "HEROKU_EXEC_URL": url,

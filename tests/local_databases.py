@@ -11,9 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 from sqlalchemy import make_url
 
-from dynoform.addons.databases import Place
+from dynoform.addons import postgres_links
+from dynoform.addons.databases import Known, Place
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.addons.queue import Surroundings
@@ -23,6 +25,7 @@ from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
+from dynoform.domain.data_services import Access
 from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
 from dynoform.store.addon_services import register_own
@@ -66,6 +69,8 @@ class LocalEngine:
     said: str = field(default_factory=lambda: repository(backup(timedelta(hours=1))))
     """What the program of continuous protection says of its repository."""
     started: list[list[str]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """What was said to the server."""
     jobs: dict[str, Job] = field(default_factory=dict)
     """Those that were begun and not taken away."""
     begun: list[Job] = field(default_factory=list)
@@ -73,6 +78,14 @@ class LocalEngine:
     done: dict[str, JobState] = field(default_factory=dict)
     fails: str = ""
     """Why jobs fail."""
+    primary: int = 1
+    """Which of several servers takes writes; 0 for none."""
+    standing: str = '{"members": []}'
+    """What their Patronis say of each other."""
+    served: list[str] = field(default_factory=list)
+    """In which services' containers statements were run."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """What else was asked of which of several servers."""
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
@@ -85,13 +98,24 @@ class LocalEngine:
             return self.said if argv[1] == "state" else ""
         if argv[0] == "/opt/dynoform/limit":
             return self._limit(*argv[1:])
+        if argv[0] == "/opt/dynoform/ha":
+            return self._of_several(service, argv[1])
         assert argv[0] == "psql", "there is no Valkey here"
+        self.told.append(stdin)
+        self.served.append(service)
         url = make_url(self.url)
         server = ["--host", str(url.host), "--port", str(url.port), "--username", str(url.username)]
         done = subprocess.run([*argv, *server], input=stdin, capture_output=True, text=True, timeout=30)
         if done.returncode:
             raise UnavailableError(service, done.stderr)
         return done.stdout
+
+    def _of_several(self, service: str, command: str) -> str:
+        if command == "primary" and not service.endswith(f"-{self.primary}"):
+            raise UnavailableError(service, "ha: 503")
+        if command != "primary":
+            self.asked.append((service, command))
+        return self.standing if command == "state" else ""
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         return
@@ -176,6 +200,18 @@ class Local:
     made: Made
     transfers: Transfers
 
+    def lead_links_here(self, patch: pytest.MonkeyPatch) -> None:
+        """Have data links lead to the tests' own server, which has no TLS, and asks nobody for a password."""
+        server, create = make_url(self.engine.url), postgres_links.create
+
+        def create_here(known: Known, name: str, to: Access) -> str:
+            here = replace(to, host=str(server.host), port=server.port or 5432)
+            trusted = f"password '{to.password}', password_required 'false'"
+            said = create(known, name, here).replace(f"password '{to.password}'", trusted)
+            return said.replace("sslmode 'require'", "sslmode 'disable'")
+
+        patch.setattr(postgres_links, "create", create_here)
+
     def connect(self, url: str) -> "psycopg.Connection[tuple[Any, ...]]":
         """As a client does, by an add-on's URL; the server is the tests' own wherever that leads."""
         parts, server = urlsplit(url), make_url(self.engine.url)
@@ -197,7 +233,7 @@ def local(services: Services) -> Local:
     secrets = services.configuration.secrets
     for name in ("ca.crt", "ca.key"):
         (secrets / name).write_text("of the tests")
-    configuration = replace(services.configuration, postgres_image="postgres:1")
+    configuration = replace(services.configuration, postgres_image="postgres:1", postgres_ha_image="postgres-ha:1")
     engine, made = LocalEngine(services.configuration.database_url), Made()
     place = Place(configuration, services.store, services.vault, engine, made)
     postgres = PostgresProvider(place)
@@ -217,12 +253,16 @@ def local(services: Services) -> Local:
 
 def clean(services: Services) -> None:
     """Remove what the tests' server has got: databases and roles."""
-    with psycopg.connect(
-        services.configuration.database_url.replace("postgresql+psycopg", "postgresql"), autocommit=True
-    ) as server:
+    url = make_url(services.configuration.database_url).set(drivername="postgresql")
+    with psycopg.connect(url.set(database="postgres").render_as_string(False), autocommit=True) as server:
+        server.execute("DROP SCHEMA IF EXISTS dynoform CASCADE")
+        for (name,) in server.execute("SELECT rolname FROM pg_roles WHERE rolname = 'dynoform_pool'").fetchall():
+            server.execute(f"DROP OWNED BY {name}")
+    with psycopg.connect(url.render_as_string(False), autocommit=True) as server:
         names = server.execute("SELECT datname FROM pg_database WHERE datname ~ '^d[0-9a-f]{14}$'").fetchall()
         for (name,) in names:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        roles = server.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^[uo][0-9a-f]{14}$' ORDER BY 1 DESC")
+        mine = "^([uo][0-9a-f]{14}|cred_.*|dynoform_pool)$"
+        roles = server.execute("SELECT rolname FROM pg_roles WHERE rolname ~ %s ORDER BY 1 DESC", [mine])
         for (name,) in roles.fetchall():
             server.execute(f'DROP ROLE "{name}"')

@@ -40,6 +40,7 @@ class PostgresArgs:
         restored: whether its data are made by a restore, which it waits for.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
+        filed: by what its log's lines are filed in an app's log; nothing where they are not.
     """
 
     stack: str
@@ -58,6 +59,7 @@ class PostgresArgs:
     restored: bool = False
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
+    filed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Postgres(pulumi.ComponentResource):
@@ -128,5 +130,6 @@ class Postgres(pulumi.ComponentResource):
                 stop_grace="30s",
                 constraints=args.constraints,
                 labels=args.labels,
+                filed=args.filed,
             )
         )

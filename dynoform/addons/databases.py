@@ -3,15 +3,18 @@
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
+from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import data_limits, data_services, protection
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import Access, DataPlan
+from dynoform.domain.database_credentials import LINK, is_named
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_LABEL, STACK_LABEL
 from dynoform.domain.protection import Seen
 from dynoform.errors import NotFoundError
 from dynoform.store import databases, transfers
@@ -78,6 +81,28 @@ class Known:
     """User → password."""
     ended: tuple[str, ...] = ()
     """Users whose time is over."""
+    acts: Mapping[str, str] = field(default_factory=dict)
+    """User → the named credential that it belongs to; others are the default one's, or a data link's."""
+    in_use: Mapping[str, str] = field(default_factory=dict)
+    """Credential → the user in use."""
+    pool_port: int | None = None
+    """Where its connection pool is, which has the database's users."""
+    settings: Mapping[str, Any] | None = None
+    """What its users have set."""
+
+    leader: uuid.UUID | None = None
+    """Of a follower: the add-on that it follows, whose users it has."""
+    members: tuple[tuple[int, int], ...] = ()
+    """Of a database with a standby: the ports of its servers, then of the members of etcd."""
+
+    def role(self, user: str) -> str:
+        """Whom a user acts as: a named credential's is a role called so, the default one's is the owner."""
+        return self.acts.get(user, self.owner)
+
+    def url(self, user: str, port: int | None = None) -> str:
+        """``postgres://…`` of one of ``users``; ``port`` is another than the server's."""
+        password, port = self.users[user], port or self.access.port
+        return replace(self.access, user=user, password=password, port=port).postgres_url
 
 
 @dataclass(frozen=True)
@@ -94,25 +119,59 @@ class Place:
         """The name of the add-on's service on Swarm."""
         return f"{self.configuration.stack}_addon-{addon_id}"
 
-    def known(self, wanted: Resource, like: uuid.UUID | None = None) -> Known:
+    def server(self, addon_id: uuid.UUID) -> str:
+        """The service that has the server that takes writes. Raises ``UnavailableError`` while none of several does."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            has_standby = found is not None and found.member_ports is not None
+        own = self.service(addon_id)
+        return postgres_ha.primary(self.engine, own) if has_standby else own
+
+    def known(
+        self, wanted: Resource, like: uuid.UUID | None = None, members: int = 0, *, follows: bool = False
+    ) -> Known:
         """The add-on's database; its place and its first credential are made when there are none.
 
-        ``like`` is the add-on whose data a new one gets. Raises ``NotFoundError`` when that is gone.
+        ``like`` is the add-on whose data a new one gets; ``members`` of how many parts one with a standby consists;
+        ``follows`` says whether a new one is to stay as the other is.
+        Raises ``NotFoundError`` when the former is gone.
         """
         ports = self.engine.published_ports()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports, like)
-            used = databases.credential(session, self.vault, wanted.uuid)
-            works = databases.all_credentials(session, wanted.uuid)
-            over = tuple(each.username for each in databases.ended(session, wanted.uuid))
-            return self._known(found, used, {each.username: self._password(each) for each in works}, over)
+            found = databases.place(session, wanted.uuid, ports, like, members, follows=follows)
+            holder = databases.holder(session, wanted.uuid)
+            used = databases.credential(session, self.vault, holder)
+            works = databases.all_credentials(session, holder)
+            return self._known(found, used, works, databases.ended(session, wanted.uuid))
 
-    def rotate(self, wanted: Resource, *, forced: bool) -> Known:
-        """The same with a new credential, one for each change; the old one works on for a while, unless ``forced``."""
+    def rotate(self, wanted: Resource, *, forced: bool, name: str | None = data_services.DEFAULT) -> Known:
+        """The same with a new user of a credential (None: of each), one for each change.
+
+        The old one works on for a while, unless ``forced``.
+        """
         grace = data_services.GRACE * (0 if forced else 1)
         with self.store.transaction() as session:
-            databases.rotated(session, self.vault, wanted.uuid, wanted.change_id, grace)
+            for each in databases.credential_names(session, wanted.uuid) if name is None else [name]:
+                databases.rotated(session, self.vault, wanted.uuid, wanted.change_id, grace, name=each)
         return self.known(wanted)
+
+    def create_credential(self, wanted: Resource, name: str) -> Known:
+        """The same with a named credential, which has its user when it is there already."""
+        with self.store.transaction() as session:
+            databases.credential(session, self.vault, wanted.uuid, name=name)
+        return self.known(wanted)
+
+    def configure(self, wanted: Resource, settings: Mapping[str, Any]) -> Known:
+        """The same with what its users have set besides what they had."""
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            found.settings = {**(found.settings or {}), **settings}
+        return self.known(wanted)
+
+    def forget_credential(self, wanted: Resource, name: str) -> None:
+        """A credential that was taken away."""
+        with self.store.transaction() as session:
+            databases.forget_credential(session, wanted.uuid, name)
 
     def forget(self, wanted: Resource, users: "tuple[str, ...]") -> None:
         """Credentials that were taken away."""
@@ -124,18 +183,65 @@ class Place:
     def maintained(self, wanted: Resource) -> None:
         """The database was looked after."""
         with self.store.transaction() as session:
-            session.get_one(Database, wanted.uuid).maintained_at = now(session)
+            found = session.get_one(Database, wanted.uuid)
+            found.maintained_at, found.maintenance_at = now(session), None
 
     def usage(self, wanted: Resource, seen: Seen, plan: DataPlan) -> Usage:
         """How a database stands with what its plan allows."""
+        before = self.last_look(wanted).get("size")
+        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before, seen.now)
+
+    def last_look(self, wanted: Resource) -> Mapping[str, Any]:
+        """What was kept of the last look at a database's repository; nothing before the first."""
         with self.store.transaction() as session:
-            before = session.get_one(Database, wanted.uuid).protection or {}
-        return data_limits.usage(plan.name, plan.disk_bytes, seen.data_bytes, before.get("size"), seen.now)
+            return session.get_one(Database, wanted.uuid).protection or {}
 
     def repository(self, addon_id: uuid.UUID, plan: DataPlan) -> str:
         """What opens a database's repository of backups, made when there is none."""
         with self.store.transaction() as session:
             return protection.repository(databases.cipher(session, self.vault, addon_id), plan)
+
+    def pool(self, wanted: Resource) -> tuple[int, str] | None:
+        """Port of the connection pool that a database is to have, and the password of its role; None for none.
+
+        It has one for as long as an attachment leads to it.
+        """
+        ports = self.engine.published_ports()
+        with self.store.transaction() as session:
+            if databases.is_pooled(session, wanted.uuid):
+                return databases.pool(session, self.vault, wanted.uuid, ports)
+            return None
+
+    def filed(self, wanted: Resource) -> dict[str, str]:
+        """By what a server's lines come into its app's log, as ``app[postgres.1]``."""
+        stack = self.configuration.stack
+        return {STACK_LABEL: stack, APP_LABEL: str(wanted.app_id), DYNO_LABEL: "postgres.1"} if wanted.app_id else {}
+
+    def link(self, wanted: Resource, target_id: uuid.UUID, name: str) -> "tuple[Resource, Access]":
+        """A data link of a database under a name; the other one, and how it is reached there.
+
+        Raises ``NotFoundError`` when that is gone.
+        """
+        with self.store.transaction() as session:
+            target, found = session.get(Addon, target_id), session.get(Database, target_id)
+            if target is None or found is None:
+                raise NotFoundError("The database to link to was destroyed meanwhile", resource="add_on")
+            used = databases.link(session, self.vault, wanted.uuid, target, name)
+            other = replace(wanted, uuid=target.id, name=target.name, plan=target.plan.name, app_id=target.app_id)
+            address = self.configuration.data_address
+            return other, Access(address, found.port, used.username, self._password(used), found.name)
+
+    def unlink(self, wanted: Resource, name: str | None = None) -> None:
+        """A data link that was taken away; all of them without a name."""
+        with self.store.transaction() as session:
+            for each in databases.links(session, wanted.uuid):
+                if name in (None, each.name):
+                    databases.unlink(session, each)
+
+    def unpooled(self, wanted: Resource) -> None:
+        """The connection pool was taken away."""
+        with self.store.transaction() as session:
+            databases.unpool(session, wanted.uuid)
 
     def source(self, addon_id: uuid.UUID) -> str:
         """What opens the repository of a database that is there. Raises ``NotFoundError`` when it is gone."""
@@ -183,6 +289,39 @@ class Place:
         """A drill was begun: the next one is a while away."""
         with self.store.transaction() as session:
             session.get_one(Database, wanted.uuid).drill_at = now(session) + protection.DRILL_EVERY
+
+    def replication(self, addon_id: uuid.UUID) -> tuple[str, str]:
+        """User and password that a follower follows by."""
+        with self.store.transaction() as session:
+            return databases.replication(session, self.vault, addon_id)
+
+    def is_placed(self, addon_id: uuid.UUID) -> bool:
+        """Whether the add-on has a database, or is about to."""
+        with self.store.transaction() as session:
+            return session.get(Database, addon_id) is not None
+
+    def leader(self, addon_id: uuid.UUID) -> Access:
+        """Where the database is that is followed. Raises ``NotFoundError`` when it is gone."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            if found is None:
+                raise NotFoundError("The database to follow was destroyed meanwhile", resource="add_on")
+            return Access(self.configuration.data_address, found.port, "", "", found.name)
+
+    def tell_followers(self, wanted: Resource) -> None:
+        """Have followers' apps get the credential that is in use now."""
+        with self.store.transaction() as session:
+            for each in databases.followers(session, wanted.uuid):
+                databases.ask(session, each, data_services.FOLLOW, each.account_id)
+
+    def unfollowed(self, wanted: Resource) -> None:
+        """A database is one of its own, with users of its own, and is looked after as one."""
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            leader = session.get(Database, found.leader_id) if found.leader_id else None
+            found.settings = leader.settings if leader else found.settings
+            found.leader_id = found.replication = None
+            found.look_at = now(session)
 
     def has_last_backup(self, wanted: Resource) -> bool:
         """Whether the backup is made, or came to nothing, that is kept when a database is destroyed.
@@ -243,10 +382,28 @@ class Place:
         }
 
     def _known(
-        self, found: Database, used: DatabaseCredential, users: Mapping[str, str], ended: "tuple[str, ...]"
+        self,
+        found: Database,
+        used: DatabaseCredential,
+        works: Sequence[DatabaseCredential],
+        ended: Sequence[DatabaseCredential],
     ) -> Known:
-        access = Access(self.configuration.data_address, found.port, used.username, users[used.username], found.name)
-        return Known(found.name, found.owner, access, users, ended)
+        users = {each.username: self._password(each) for each in works}
+        return Known(
+            name=found.name,
+            owner=found.owner,
+            access=Access(self.configuration.data_address, found.port, used.username, users[used.username], found.name),
+            users=users,
+            ended=tuple(each.username for each in ended),
+            acts={each.username: each.name for each in (*works, *ended) if is_named(each.name)},
+            in_use={
+                each.name: each.username for each in works if each.ends_at is None and not each.name.startswith(LINK)
+            },
+            pool_port=found.pool_port,
+            settings=found.settings,
+            leader=found.leader_id,
+            members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),
+        )
 
     def _password(self, found: DatabaseCredential) -> str:
         return databases.password(self.vault, found)

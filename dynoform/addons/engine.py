@@ -1,6 +1,7 @@
 """The host's engine, as far as databases need it: programs inside their containers, and what a killed change left."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from dynoform.errors import UnavailableError
 
 ADDON_LABEL = "dynoform.addon"
 """On all that an add-on has on the engine: its id."""
+POOL = "-pool"
+"""How the services of connection pools are called, after their databases'."""
+PARTS_LABEL = "dynoform.addon.parts"
+"""On services of an add-on that has several: how many."""
 SERVICE_LABEL = "com.docker.swarm.service.name"
 STACK_LABEL = "dynoform.stack"
 SECONDS = 60
@@ -114,10 +119,14 @@ class Engine:
         return str(mine[0]) if mine else ""
 
     def addons(self) -> set[str]:
-        """The ids of the add-ons of this stack that have a service."""
+        """The ids of the add-ons of this stack that have a service, or all of several, besides a connection pool's."""
         with _explained("list services"):
             services = self._client.services(filters={"label": [f"{STACK_LABEL}={self._stack}", ADDON_LABEL]})
-        return {str(service["Spec"]["Labels"][ADDON_LABEL]) for service in services}
+        specs = [service["Spec"] for service in services]
+        labels = [spec["Labels"] for spec in specs if not spec["Name"].endswith(POOL)]
+        parts = {str(each[ADDON_LABEL]): int(each.get(PARTS_LABEL) or 1) for each in labels}
+        found = Counter(str(each[ADDON_LABEL]) for each in labels)
+        return {each for each, count in parts.items() if found[each] >= count}
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         """Until a program succeeds in the container of a service. Raises ``UnavailableError`` after a minute."""

@@ -1,17 +1,29 @@
-"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on.
+"""The provider of ``heroku-postgresql``: PostgreSQL 17, one server for each add-on, or two of which one is ready.
 
 Everything in it belongs to a role that nobody logs in as; those who log in are members of it and act as it. So a
-rotation is one more login, and the end of the one before takes nothing with it.
+rotation is one more login, and the end of the one before takes nothing with it. Named credentials are such roles, too.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from dynoform.addons import (
+    followers,
+    postgres_credentials,
+    postgres_diagnosis,
+    postgres_ha,
+    postgres_links,
+    postgres_pool,
+    postgres_settings,
+)
 from dynoform.addons.databases import DatabaseProvider, Known
-from dynoform.addons.engine import Job
+from dynoform.addons.engine import POOL, Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services, protection
+from dynoform.domain import data_services, database_credentials, database_settings, protection
+from dynoform.domain import followers as rules
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
 from dynoform.domain.protection import Seen, Source
@@ -20,9 +32,17 @@ from dynoform.errors import NotFoundError, UnavailableError
 _SUPERUSER = "postgres"
 _PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname"]
 _READY = ["pg_isready", "--quiet", "--host=127.0.0.1"]
+_POOL_READY = ["pg_isready", "--quiet", "--host=127.0.0.1", "--port=6432"]
 _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
 _LIMIT = ["/opt/dynoform/limit"]
+_CREDENTIALS = (
+    data_services.ROTATE, data_services.CREATE_CREDENTIAL, data_services.DESTROY_CREDENTIAL, data_services.REPAIR,
+)  # fmt: skip
+_WRITES = (
+    *_CREDENTIALS, data_services.RESET, data_services.CONFIGURE, data_services.POOL,
+    data_services.LINK, data_services.UNLINK,
+)  # fmt: skip
 _JOB, _DRILL = "-restore", "-drill"
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
@@ -42,9 +62,11 @@ class PostgresProvider(DatabaseProvider):
 
     def provision(self, wanted: Resource) -> Answer:
         """A server, the database, its first user; or another's data, where that is wanted, and users of its own."""
+        if leader := rules.leader(wanted.options):
+            return self._provision_follower(wanted, leader)
         source = protection.source(wanted.options)
         try:
-            known, plan = self._place.known(wanted, source.addon_id if source else None), self._plan(wanted)
+            known, plan = self._known(wanted, source), self._plan(wanted)
             if source is None:
                 self._make(wanted, known, awaits=False)
             elif not self._brought(wanted, source):
@@ -60,22 +82,44 @@ class PostgresProvider(DatabaseProvider):
             message="The database is there. Its connections are encrypted, also from outside: heroku pg:psql",
         )
 
+    def _provision_follower(self, wanted: Resource, leader: uuid.UUID) -> Answer:
+        """A server that is as its leader is, and stays so."""
+        try:
+            known = self._place.known(wanted, leader, follows=True)
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        self._ready(wanted)
+        return Answer(
+            config={"DATABASE_URL": known.access.postgres_url},
+            provider_id=str(wanted.uuid),
+            message="The follower is there. It can be read alone, until heroku pg:unfollow",
+        )
+
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says."""
         known, plan = self._place.known(wanted), self._plan(wanted)
+        if bool(known.members) != plan.has_standby:
+            raise RefusedError("Data do not move to a plan with a standby, nor from one: make another with --fork")
         self._up(wanted, known)
-        self._sql(wanted, "postgres", _database(known, plan))
+        if known.leader is None:
+            self._sql(wanted, "postgres", _database(known, plan))
         return Answer()
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``."""
-        if operation == data_services.ROTATE:
-            known = self._place.rotate(wanted, forced=bool(details.get("forced")))
-            self._sql(wanted, known.name, _users(known))
-            return Answer(config={"DATABASE_URL": known.access.postgres_url})
         known, plan = self._place.known(wanted), self._plan(wanted)
+        if known.leader is not None and operation in _WRITES:
+            raise RefusedError(rules.READ_ONLY)
+        if operation in _CREDENTIALS:
+            return self._credentials(wanted, operation, details)
+        if operation == data_services.FOLLOW:
+            return self._told(known)
+        if operation == data_services.UNFOLLOW:
+            return self._unfollow(wanted, known, plan)
         if operation == data_services.INSPECT:
-            return Answer(result=json.loads(self._sql(wanted, known.name, _INSPECT)))
+            return Answer(result=self._inspect(wanted, known))
         if operation == data_services.KILL_ALL:
             self._sql(wanted, "postgres", _kill(known))
             return Answer()
@@ -84,48 +128,234 @@ class PostgresProvider(DatabaseProvider):
             self._sql(wanted, "postgres", _database(known, plan))
             self._sql(wanted, known.name, _users(known) + _extensions(known, details.get("extensions") or ()))
             return Answer()
+        if operation == data_services.CONFIGURE:
+            self._sql(wanted, known.name, _settings(self._place.configure(wanted, details), plan))
+            return Answer()
+        if operation == data_services.DIAGNOSE:
+            return Answer(result=json.loads(self._sql(wanted, known.name, postgres_diagnosis.QUERY)))
+        if operation == data_services.RESET_STATISTICS:
+            self._sql(wanted, known.name, "SELECT pg_stat_reset();\n")
+            return Answer()
+        if operation == data_services.POOL:
+            return self._pool(wanted)
+        if operation == data_services.LINK:
+            return self._link(wanted, details)
+        if operation == data_services.UNLINK:
+            return self._unlink(wanted, str(details["name"]))
         if operation == data_services.PROTECT:
             return self._protect(wanted)
         if operation == data_services.MAINTAIN:
+            known = self._place.known(wanted)
+            if known.ended and details == data_services.DUE:
+                super()._maintain(wanted, lost=False)  # ends users alone
             return self._maintain(wanted, lost=bool(details.get("lost")))
         raise RefusedError(f"{wanted.service} cannot do {operation}")
 
+    def _credentials(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
+        """Make, destroy, repair or rotate; ``details`` has the ``name`` of which, all where there is none."""
+        place, name = self._place, details.get("name")
+        if operation == data_services.CREATE_CREDENTIAL:
+            known = place.create_credential(wanted, str(name))
+        elif operation == data_services.ROTATE:
+            if name not in (None, *place.known(wanted).in_use):
+                raise RefusedError(f"There is no credential {name}")
+            known = place.rotate(wanted, forced=bool(details.get("forced")), name=name)
+        else:
+            known = place.known(wanted)
+        if operation == data_services.DESTROY_CREDENTIAL:
+            return self._destroy_credential(wanted, known, str(name))
+        statements = postgres_credentials.repair(known) if operation == data_services.REPAIR else _users(known)
+        self._sql(wanted, known.name, statements)
+        if operation == data_services.ROTATE:
+            self._place.tell_followers(wanted)
+        return self._told(known)
+
+    def _destroy_credential(self, wanted: Resource, known: Known, name: str) -> Answer:
+        users = [user for user in (*known.users, *known.ended) if known.acts.get(user) == name]
+        self._sql(wanted, known.name, postgres_credentials.destroy(known, name, users))
+        self._place.forget_credential(wanted, name)
+        return Answer(named={database_credentials.namespace(name): {}})
+
+    def _told(self, known: Known) -> Answer:
+        """What attachments have, those of named credentials too."""
+        named = {
+            database_credentials.namespace(name): {"DATABASE_URL": known.url(user)}
+            for name, user in known.in_use.items()
+        }
+        default, port = known.in_use[data_services.DEFAULT], known.pool_port
+        pooled = {"DATABASE_URL": known.url(default, port)} if port else {}
+        return Answer(config=named.pop(""), named={**named, database_credentials.POOLING: pooled})
+
+    def _link(self, wanted: Resource, details: Mapping[str, Any]) -> Answer:
+        """Have another database's tables in a schema of this one; the link has a user of its own there."""
+        name, place = str(details["name"]), self._place
+        known = place.known(wanted)
+        if self._sql(wanted, known.name, postgres_links.is_taken(name)).strip() == "t":
+            raise RefusedError(f"There is a schema {name} already: choose another name with --as")
+        try:
+            other, to = place.link(wanted, uuid.UUID(details["target"]), name)
+        except NotFoundError as error:
+            raise RefusedError(error.what) from None
+        theirs = place.known(other)
+        self._sql(other, theirs.name, _users(theirs))
+        self._sql(wanted, known.name, postgres_links.create(known, name, to))
+        return Answer()
+
+    def _unlink(self, wanted: Resource, name: str) -> Answer:
+        self._sql(wanted, self._place.known(wanted).name, postgres_links.destroy(name))
+        self._place.unlink(wanted, name)
+        return Answer()
+
+    def _pool(self, wanted: Resource) -> Answer:
+        """Have a connection pool, for as long as an attachment leads to it."""
+        known, pool = self._place.known(wanted), self._place.pool(wanted)
+        if pool is not None:
+            self._sql(wanted, "postgres", postgres_pool.role(pool[1]))
+        self._up(wanted, known)
+        if pool is not None:
+            self._place.engine.wait(f"{self._place.service(wanted.uuid)}{POOL}", _POOL_READY, _SUPERUSER)
+        return Answer(named=self._told(self._place.known(wanted)).named)
+
     @property
     def image(self) -> str:
-        """PostgreSQL's."""
+        """PostgreSQL's, of a single server, and of jobs."""
         return self._place.configuration.postgres_image
+
+    def _known(self, wanted: Resource, source: Source | None = None) -> Known:
+        """The database, of as many parts as its plan says; made where there is none. Raises ``NotFoundError``."""
+        members = data_services.SERVERS + data_services.VOTERS if self._plan(wanted).has_standby else 0
+        return self._place.known(wanted, source.addon_id if source else None, members)
+
+    def _inspect(self, wanted: Resource, known: Known) -> dict[str, Any]:
+        """What it says of itself, and its servers of each other."""
+        found: dict[str, Any] = json.loads(self._sql(wanted, known.name, _INSPECT))
+        if known.members:
+            found["standby"] = postgres_ha.state(self._place.engine, self._place.service(wanted.uuid))
+        if known.leader is not None:
+            found["behind"] = self._behind(wanted, known.leader)
+        return found
+
+    def _behind(self, wanted: Resource, leader: uuid.UUID) -> int | None:
+        """How many bytes of its leader's a follower has still to do; None where the leader does not say."""
+        try:
+            position = self._at(leader, "postgres", followers.POSITION).strip()
+        except UnavailableError:
+            return None
+        said = self._sql(wanted, "postgres", followers.BEHIND.format(position)).strip()
+        return int(said) if said else None
+
+    def _followed(self, wanted: Resource, known: Known) -> bool:
+        """Whether a follower has its data; they are brought otherwise. Raises ``RefusedError`` when they cannot be."""
+        engine, own, leader = self._place.engine, self._place.service(wanted.uuid), known.leader
+        found = engine.job(f"{own}{followers.JOB}")
+        if leader is None or (found and found.works):
+            return leader is None
+        if found:
+            engine.end(f"{own}{followers.JOB}")
+            if found.failure:
+                raise RefusedError(f"The follower could not be made: {found.failure}")
+            return True
+        place, (user, password) = self._place.leader(leader), self._place.replication(wanted.uuid)
+        self._make(wanted, known, awaits=True)
+        if (main := self._place.service(leader)) != self._place.server(leader):
+            postgres_ha.keep_slot(engine, main, user, wanted=True)
+        self._at(leader, "postgres", followers.admit(user, password))
+        told, data = followers.told(place.host, place.port, user, password), [(own, "/var/lib/postgresql", "rw")]
+        memory, name, addon = self._plan(wanted).memory_mib, f"{own}{followers.JOB}", str(wanted.uuid)
+        engine.begin(Job(name, addon, self.image, followers.PROGRAM, told, data, memory, beside=own))
+        return False
+
+    def _unfollow(self, wanted: Resource, known: Known, plan: DataPlan) -> Answer:
+        """A follower becomes a database of its own, with users of its own."""
+        self._sql(wanted, "postgres", followers.PROMOTE)
+        self._leave(wanted, known)
+        self._place.unfollowed(wanted)
+        known = self._place.known(wanted)
+        self._sql(wanted, "postgres", _database(known, plan))
+        self._sql(wanted, known.name, _users(known) + _strangers(known))
+        return Answer(config={"DATABASE_URL": known.access.postgres_url})
+
+    def _leave(self, wanted: Resource, known: Known) -> None:
+        """Its leader keeps nothing for it any more; one that does not answer keeps a little for a while."""
+        if known.leader is None:
+            return
+        user, _ = self._place.replication(wanted.uuid)
+        with suppress(UnavailableError):
+            if (main := self._place.service(known.leader)) != self._place.server(known.leader):
+                postgres_ha.keep_slot(self._place.engine, main, user, wanted=False)
+            self._at(known.leader, "postgres", followers.dismiss(user))
 
     def deprovision(self, wanted: Resource) -> Answer:
         """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LAST_LOOK_SECONDS)
-        for job in (_JOB, _DRILL):
+        if self._place.is_placed(wanted.uuid):
+            self._leave(wanted, self._place.known(wanted))
+        self._place.unlink(wanted)
+        for job in (_JOB, _DRILL, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
         return super().deprovision(wanted)
 
     def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
-            return super()._maintain(wanted, lost=lost)
-        if not self._brought(wanted, Source(wanted.uuid), again=True):
+            super()._maintain(wanted, lost=lost)
+            return Answer(named=self._told(self._place.known(wanted)).named)
+        known = self._place.known(wanted)
+        if known.leader is not None:
+            if not self._followed(wanted, known):
+                return Answer(again_after=_RESTORE_LOOK_SECONDS)
+            self._ready(wanted)
+            self._place.maintained(wanted)
+            return Answer()
+        if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
-        known = self._place.known(wanted)
         self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
         self._place.maintained(wanted)
         return Answer()
 
+    def _is_there(self, wanted: Resource) -> bool:
+        """Whether one of several servers has its data still, which are used then; all of them run again."""
+        engine, known, own = self._place.engine, self._place.known(wanted), self._place.service(wanted.uuid)
+        if not known.members or engine.job(f"{own}{_JOB}"):
+            return False
+        self._make(wanted, known, again=True, awaits=True)
+        return postgres_ha.has_data(engine, own)
+
     def _up(self, wanted: Resource, known: Known, *, again: bool = False) -> None:
         self._make(wanted, known, again=again, awaits=True)
         self._ready(wanted)
+        if known.members:
+            postgres_ha.settle(self._place.engine, self._place.service(wanted.uuid))
 
     def _make(self, wanted: Resource, known: Known, *, awaits: bool, again: bool = False) -> None:
         """Have the server run; one that ``awaits`` its data never begins with none."""
-        more = {"repository": self._place.repository(wanted.uuid, self._plan(wanted)), "restored": awaits}
-        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again, more=more)
+        plan, pool, image = self._plan(wanted), self._place.pool(wanted), self.image
+        more: dict[str, Any] = {
+            "repository": self._place.repository(wanted.uuid, plan),
+            "restored": awaits,
+            "pool": None,
+            "filed": {} if plan.is_essential else self._place.filed(wanted),
+        }
+        if known.members:
+            image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
+            more |= {"servers": known.members[:count], "voters": known.members[count:]}
+        if pool is not None:
+            more["pool"] = {
+                "image": self.image,
+                "port": pool[0],
+                "password": pool[1],
+                "database": known.name,
+                "size": data_services.pool_size(plan),
+            }
+        self._place.up(wanted, known.access.port, image, plan, again=again, more=more)
+        if pool is None:
+            self._place.unpooled(wanted)
 
     def _ready(self, wanted: Resource) -> None:
-        # By TCP, which answers once the server is open: while it starts there is the socket alone.
+        # By TCP, which answers once the server is open: while it starts there is the socket alone. Of several servers
+        # the primary answers, beside their one address.
         self._place.engine.wait(self._place.service(wanted.uuid), _READY, _SUPERUSER)
 
     def _brought(self, wanted: Resource, source: Source, *, again: bool = False) -> bool:
@@ -133,11 +363,13 @@ class PostgresProvider(DatabaseProvider):
         engine, own = self._place.engine, self._place.service(wanted.uuid)
         found = engine.job(f"{own}{_JOB}")
         if found is None:
-            self._make(wanted, self._place.known(wanted, source.addon_id), again=again, awaits=True)
+            known = self._known(wanted, source)
+            self._make(wanted, known, again=again, awaits=True)
             opens, theirs = self._place.source(source.addon_id), self._place.service(source.addon_id)
             if theirs != own:
-                self._close(theirs, source)
-            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (own, "/var/lib/postgresql", "rw")]
+                self._close(source)
+            data = postgres_ha.servers(own)[0] if known.members else own
+            volumes = [(f"{theirs}-backups", "/var/lib/pgbackrest", "ro"), (data, "/var/lib/postgresql", "rw")]
             to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
             memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
             engine.begin(Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to))
@@ -149,19 +381,20 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True
 
-    def _close(self, service: str, source: Source) -> None:
+    def _close(self, source: Source) -> None:
         """Have all in a source's repository that the source has."""
         try:
-            self._place.engine.run(service, [*_PROTECT, "archive"], "", _SUPERUSER)
+            self._place.engine.run(self._place.server(source.addon_id), [*_PROTECT, "archive"], "", _SUPERUSER)
         except UnavailableError:
             if source.to is None:  # what it has by now is wanted, and it alone knows that
                 raise
 
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
-        service = self._place.service(wanted.uuid)
         try:
-            seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
+            service = self._place.server(wanted.uuid)
+            said = self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER)
+            seen = protection.remembered(protection.read(said), self._place.last_look(wanted))
             kind = protection.due(seen, protection.days(wanted.plan))
             if kind:
                 self._place.engine.start(service, [*_PROTECT, "backup", kind], _SUPERUSER)
@@ -178,7 +411,7 @@ class PostgresProvider(DatabaseProvider):
         found = self._place.usage(wanted, seen, plan)
         if found.revoked or seen.revoked:
             verb, name = "revoke" if found.revoked else "grant", self._place.known(wanted).name
-            self._place.engine.run(self._place.service(wanted.uuid), [*_LIMIT, verb, name], "", _SUPERUSER)
+            self._place.engine.run(self._place.server(wanted.uuid), [*_LIMIT, verb, name], "", _SUPERUSER)
         return found
 
     def _drill(self, wanted: Resource, seen: Seen) -> Mapping[str, Any] | None:
@@ -206,10 +439,13 @@ class PostgresProvider(DatabaseProvider):
 
     def _sql(self, wanted: Resource, database: str, statements: str) -> str:
         """Run statements as the superuser, whom the server knows by the container's user: he has no password."""
-        service = self._place.service(wanted.uuid)
+        return self._at(wanted.uuid, database, statements)
+
+    def _at(self, addon_id: uuid.UUID, database: str, statements: str) -> str:
         # Nothing of a user's is found by its name alone: it would be run as the superuser.
         target = f"dbname={database} options='-c search_path=pg_catalog'"
-        return self._place.engine.run(service, [*_PSQL, target], statements, _SUPERUSER)
+        said = f"{postgres_settings.QUIET}{statements}"
+        return self._place.engine.run(self._place.server(addon_id), [*_PSQL, target], said, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:
@@ -217,26 +453,43 @@ def _database(known: Known, plan: DataPlan) -> str:
     owner, name = known.owner, known.name
     extensions = ",".join(data_services.EXTENSIONS)
     return f"""
-SELECT 'CREATE ROLE "{owner}" NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec
+SELECT 'CREATE ROLE "{owner}"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec
 GRANT pg_read_all_stats, pg_signal_backend TO "{owner}";
 SELECT 'CREATE DATABASE "{name}" OWNER "{owner}"'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
 ALTER DATABASE "{name}" CONNECTION LIMIT {plan.connections};
 ALTER DATABASE "{name}" SET rds.allowed_extensions = '{extensions}';
+ALTER DATABASE "{name}" SET extwlist.extensions = '{extensions}';
 REVOKE ALL ON DATABASE "{name}", postgres, template1 FROM PUBLIC;
-"""  # noqa: S608 - names of our own making
+{_settings(known, plan)}"""  # noqa: S608 - names of our own making
+
+
+def _settings(known: Known, plan: DataPlan) -> str:
+    """What users have set, and what is usual where they may; an essential database has the server's."""
+    if plan.is_essential:
+        return ""
+    return postgres_settings.statements(known.name, database_settings.effective(known.settings))
 
 
 def _users(known: Known) -> str:
-    """Those who log in, each acting as the owner. Their passwords come as what the server keeps of them."""
-    return "".join(
-        f"""
+    """Those who log in, each acting as the owner or a named credential's role.
+
+    Their passwords come as what the server keeps of them; the same each time, as a connection pool knows it too.
+    """
+    # Reports look for the owner's statements among roles that may log in; it has no password.
+    owner = f'ALTER ROLE "{known.owner}" LOGIN;\n'
+    return (
+        owner
+        + postgres_credentials.roles(known)
+        + "".join(
+            f"""
 SELECT 'CREATE ROLE "{user}"' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') \\gexec
-ALTER ROLE "{user}" LOGIN PASSWORD '{data_services.scram(password)}';
-GRANT "{known.owner}" TO "{user}";
-ALTER ROLE "{user}" SET role = '{known.owner}';
+ALTER ROLE "{user}" LOGIN PASSWORD '{data_services.scram(password, data_services.salt(user))}';
+GRANT "{known.role(user)}" TO "{user}";
+ALTER ROLE "{user}" SET role = '{known.role(user)}';
 """  # noqa: S608 - names of our own making
-        for user, password in known.users.items()
+            for user, password in known.users.items()
+        )
     )
 
 
@@ -260,20 +513,8 @@ def _extensions(known: Known, names: Sequence[str]) -> str:
 
 
 def _forget(known: Known) -> str:
-    """Those whose time is over: out, and what they made all the same belongs to the owner."""
-    return "".join(
-        f"""
-SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') AS there \\gset
-\\if :there
-ALTER ROLE "{user}" NOLOGIN;
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{user}';
-REASSIGN OWNED BY "{user}" TO "{known.owner}";
-DROP OWNED BY "{user}";
-DROP ROLE "{user}";
-\\endif
-"""  # noqa: S608 - names of our own making
-        for user in known.ended
-    )
+    """Those whose time is over: out, and what they made all the same belongs to whom they acted as."""
+    return "".join(postgres_credentials.forget(user, known.role(user)) for user in known.ended)
 
 
 def _kill(known: Known) -> str:

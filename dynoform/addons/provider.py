@@ -47,6 +47,8 @@ class Answer:
     finished: bool = True
     config: Mapping[str, str] | None = None
     """Config vars by the names of the service's manifest; None for no change."""
+    named: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Namespace of attachments → their config vars, as ``config`` has them for those without; none where it is gone."""
     message: str | None = None
     provider_id: str | None = None
     log_drain_url: str | None = None

@@ -119,7 +119,7 @@ class Transfers:
 
     def _size(self, addon_id: uuid.UUID, database: str) -> int:
         said = self._place.engine.run(
-            self._place.service(addon_id),
+            self._place.server(addon_id),
             ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", "postgres"],
             f"SELECT pg_database_size('{database}');\n",
             _SUPERUSER,
@@ -161,7 +161,7 @@ class Transfers:
 
     def _access(self, session: Session, addon: Addon) -> Access:
         """As the database is reached from beside its server."""
-        used = databases.credential(session, self._place.vault, addon.id)
+        used = databases.credential(session, self._place.vault, databases.holder(session, addon.id))
         password = databases.password(self._place.vault, used)
         place = session.get_one(Database, addon.id)
         return Access("127.0.0.1", data_services.POSTGRES_PORT, used.username, password, place.name)

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from types import FrameType
 
 import psycopg
 
 from dynoform.configuration import Configuration
+from dynoform.domain import maintenance
 from dynoform.domain.data_services import MAINTAINED_EVERY, NAMES
+from dynoform.domain.database_credentials import POOLING
 from dynoform.journal import Journal
 from dynoform.store.channels import ADDON_WORK
 from dynoform.store.driver import connection_arguments
@@ -31,11 +34,19 @@ _WORK = """
         WHERE c.status = 'pending' AND c.run_after <= now() AND s.provider = ANY(%(names)s)
         AND (c.lease_expires_at IS NULL OR c.lease_expires_at < now())
     ) OR EXISTS (SELECT FROM database_credentials WHERE ends_at <= now())
-    OR EXISTS (SELECT FROM databases WHERE maintained_at < now() - %(every)s)
+    OR EXISTS (
+        SELECT FROM databases WHERE coalesce(maintenance_at, maintained_at + %(every)s) < now()
+        AND (maintenance_window IS NULL OR (%(minute)s - maintenance_window + %(week)s) %% %(week)s < %(window)s)
+    )
+    OR EXISTS (
+        SELECT FROM databases d JOIN addons a ON a.id = d.addon_id WHERE d.pool_port IS NOT NULL
+        AND a.state = 'provisioned'
+        AND NOT EXISTS (SELECT FROM addon_attachments t WHERE t.addon_id = a.id AND t.namespace = %(pooling)s)
+    )
     OR EXISTS (SELECT FROM kafka_clusters WHERE maintained_at < now() - %(every)s)
     OR EXISTS (
         SELECT FROM databases d JOIN addons a ON a.id = d.addon_id
-        WHERE d.look_at <= now() AND a.state = 'provisioned'
+        WHERE d.look_at <= now() AND d.leader_id IS NULL AND a.state = 'provisioned'
     )
     OR EXISTS (SELECT FROM transfers WHERE finished_at IS NULL)
     OR EXISTS (
@@ -44,6 +55,13 @@ _WORK = """
     )
     OR (%(sweep)s AND (EXISTS (SELECT FROM databases) OR EXISTS (SELECT FROM kafka_clusters)))
 """
+_ASKED = {
+    "names": sorted(NAMES),
+    "every": MAINTAINED_EVERY,
+    "pooling": POOLING,
+    "week": maintenance.WEEK_MINUTES,
+    "window": maintenance.WINDOW.seconds // 60,
+}
 
 
 class Shift:
@@ -104,8 +122,7 @@ def looks(configuration: Configuration, journal: Journal, is_due: Callable[[], b
             with psycopg.connect(**connection_arguments(configuration, "databases")) as connection:
                 connection.execute(f"LISTEN {ADDON_WORK}")
                 while True:
-                    asked = {"names": sorted(NAMES), "every": MAINTAINED_EVERY, "sweep": is_due()}
-                    row = connection.execute(_WORK, asked).fetchone()
+                    row = connection.execute(_WORK, {**_ASKED, **_moment(), "sweep": is_due()}).fetchone()
                     failures = 0
                     yield bool(row and row[0])
                     for _ in connection.notifies(timeout=PORTION_SECONDS, stop_after=1):
@@ -115,6 +132,10 @@ def looks(configuration: Configuration, journal: Journal, is_due: Callable[[], b
                 journal.warning("store does not answer", error=str(error).strip().splitlines()[0])
             time.sleep(min(5.0, 0.2 * 2**failures))
             failures = min(failures + 1, 10)
+
+
+def _moment() -> dict[str, int]:
+    return {"minute": maintenance.minute_of_week(datetime.now(UTC))}
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

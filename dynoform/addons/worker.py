@@ -18,7 +18,7 @@ from dynoform.addons.provider import Answer, DatabaseProvider, Provider, Refused
 from dynoform.addons.queue import Claim, Keeper, LeaseLostError, Surroundings
 from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.configuration import Configuration
-from dynoform.domain import addons, data_services, log_drains, own_services, releases
+from dynoform.domain import addons, data_services, database_credentials, log_drains, own_services, releases
 from dynoform.domain.log_drains import Reach
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
 from dynoform.journal import Journal
@@ -161,14 +161,32 @@ class Worker:
 
     def _operated(self, session: Session, addon: Addon, change: AddonChange, answer: Answer) -> list[Made]:
         change.result = dict(answer.result) if answer.result is not None else None
+        if addon.state != addons.PROVISIONED:
+            return []
+        own = {} if answer.config is None else {"": answer.config}
+        made: list[Made] = []
+        for namespace, config in {**own, **answer.named}.items():
+            made += self._told(session, addon, change, namespace, config)
+        return made
+
+    def _told(
+        self, session: Session, addon: Addon, change: AddonChange, namespace: str, config: Mapping[str, str]
+    ) -> list[Made]:
+        """Bring what an operation came to, if it is new, to the apps whose attachments have the namespace."""
         service = addon.plan.service
-        if answer.config is None or addon.state != addons.PROVISIONED:
+        if change.action == data_services.POOL and namespace == database_credentials.POOLING:
+            addons.check_config(service.config_vars, config)
+            store_addons.save_config(session, self.vault, addon, config, namespace)
+            fresh = [each for each in addon.attachments if each.namespace == namespace and not each.config_vars]
+            return [store_addons.bring(session, self.vault, each, change.account_id) for each in fresh]
+        if config == store_addons.provider_config(session, self.vault, addon, namespace or None):
             return []
-        if answer.config == store_addons.provider_config(session, self.vault, addon):
-            return []
-        self._keep(session, addon, answer)
-        describe = addons.updated([*answer.config], service.name)
-        return store_addons.set_config(session, self.vault, addon, lambda attached: describe, change.account_id)
+        addons.check_config(service.config_vars, config)
+        store_addons.save_config(session, self.vault, addon, config, namespace)
+        describe = addons.updated([*config] or service.config_vars, service.name)
+        return store_addons.set_config(
+            session, self.vault, addon, lambda attached: describe, change.account_id, namespace or None
+        )
 
     def _keep(self, session: Session, addon: Addon, answer: Answer) -> None:
         service = addon.plan.service

@@ -303,7 +303,7 @@ def _create(services: Services, caller: Account, reference: str, body: NewAddon)
             raise InvalidInputError(f"The plan {plan.full_name} is no longer available")
         confirmed = is_confirmed(app, body.confirm)
         if plan.service.provider == data_services.POSTGRES:
-            options = database_sources.resolve(session, caller, app, options)
+            options = database_sources.resolve(session, caller, app, options, plan.name)
         elif plan.service.provider == data_services.REDIS:
             options = database_sources.snapshot(session, services.vault, app, options)
         try:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.api import apps
 from dynoform.api.errors import not_found
-from dynoform.domain import addons, data_services, protection, transfers
+from dynoform.domain import addons, data_services, followers, protection, transfers
 from dynoform.domain.permissions import Permission
 from dynoform.domain.protection import Source
 from dynoform.errors import InvalidInputError
@@ -20,14 +20,16 @@ from dynoform.store.session import now
 from dynoform.store.tables import Account, Addon, AddonAttachment, App, Database, Transfer
 
 
-def resolve(session: Session, caller: Account, app: App, options: dict[str, str]) -> dict[str, str]:
-    """The options as the provider of databases takes them: whose data, as of when.
+def resolve(session: Session, caller: Account, app: App, options: dict[str, str], plan: str) -> dict[str, str]:
+    """The options as the provider of databases takes them: whose data, as of when; or whom one of ``plan`` follows.
 
     A database is called by an attachment of ``app`` or, with ``other::`` before it, of another app; by its config var;
     or by its own name. Whoever may read what is in it may copy it.
 
     Raises ``InvalidInputError`` for what cannot be, ``ApiError`` 404 for a database that is not there.
     """
+    if followers.OPTION in options:
+        return _follow(session, caller, app, options, plan)
     moment = now(session)
     wanted = protection.wanted(options, moment)
     if wanted is None:
@@ -52,6 +54,14 @@ def snapshot(session: Session, vault: Vault, app: App, options: dict[str, str]) 
     if not stored.is_of(vault, found, data_services.REDIS):
         raise InvalidInputError(f"Backup {options['restore']} is no Redis'")
     return {**options, "restore": str(found.id)}
+
+
+def _follow(session: Session, caller: Account, app: App, options: dict[str, str], plan: str) -> dict[str, str]:
+    addon = _find(session, caller, app, options[followers.OPTION])
+    followers.check(options, plan, addon.plan.name)
+    if session.get_one(Database, addon.id).leader_id is not None:
+        raise InvalidInputError(f"{addon.name} is a follower itself: follow its leader")
+    return {followers.LEADER: str(addon.id)}
 
 
 def _find(session: Session, caller: Account, app: App, reference: str) -> Addon:

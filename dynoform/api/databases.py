@@ -7,8 +7,8 @@ The API process reaches no database; it asks the process that does, by the queue
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from sqlalchemy import select
@@ -19,7 +19,7 @@ from dynoform.api import addons, apps
 from dynoform.api.errors import not_found
 from dynoform.api.services import Services
 from dynoform.domain import addons as rules
-from dynoform.domain import data_services
+from dynoform.domain import data_services, database_credentials
 from dynoform.domain.data_services import Access
 from dynoform.domain.permissions import Permission
 from dynoform.errors import ConflictError, DynoformError, InvalidInputError, UnavailableError
@@ -42,6 +42,11 @@ class Shown:
     protection: Mapping[str, Any] | None = None
     """How its repository of backups was, see ``dynoform.domain.protection.state``; None before the first look."""
     forked_from: str | None = None
+    leader: Addon | None = None
+    """Of a follower: whose database it follows."""
+    leader_access: Access | None = None
+    followers: Sequence[str] = ()
+    """The names of those that follow it."""
 
 
 def find(session: Session, caller: Account, reference: str, service: str, needs: Permission) -> Addon:
@@ -92,18 +97,40 @@ def access(services: Services, found: Database, used: DatabaseCredential) -> Acc
     return Access(services.configuration.data_address, found.port, used.username, secret, found.name)
 
 
+def reach(session: Session, caller: Account, addon: Addon) -> frozenset[str] | None:
+    """The credentials that a caller may see.
+
+    All (None) of an add-on whose app it may deploy to; else those alone that are attached to such apps: whoever was
+    given one with few permissions has no way to another.
+    """
+    if _may_deploy(session, caller, addon.app_id):
+        return None
+    return frozenset(
+        database_credentials.of_namespace(each.namespace)
+        for each in addon.attachments
+        if _may_deploy(session, caller, each.app_id)
+    )
+
+
+def _may_deploy(session: Session, caller: Account, app_id: uuid.UUID | None) -> bool:
+    try:
+        apps.find(session, caller, str(app_id), Permission.DEPLOY)
+    except DynoformError:
+        return False
+    return True
+
+
 async def show(services: Services, caller: Account, reference: str, service: str) -> Shown:
     """A database with what it says of itself, if it does so in time."""
-    addon, how, found = await run_in_threadpool(_known, services, caller, reference, service)
-    said = await facts(services, caller, reference, service)
-    return Shown(addon, how, said, found.protection, found.forked_from)
+    known = await run_in_threadpool(_known, services, caller, reference, service)
+    return replace(known, facts=await facts(services, caller, reference, service))
 
 
 async def facts(services: Services, caller: Account, reference: str, service: str) -> Mapping[str, Any]:
     """What a database says of itself, if it does so in time; else nothing."""
-    change_id = await run_in_threadpool(_ask, services, caller, reference, service, data_services.INSPECT, None)
+    change_id = await ask(services, caller, reference, service, data_services.INSPECT)
     try:
-        return await _answer(services, change_id)
+        return await answer(services, change_id)
     except (UnavailableError, InvalidInputError):
         return {}
 
@@ -121,8 +148,19 @@ async def perform(
     Raises ``InvalidInputError`` when it was refused, ``UnavailableError`` when it takes longer than a while: it is done
     all the same.
     """
-    change_id = await run_in_threadpool(_ask, services, caller, reference, service, operation, details)
-    return await _answer(services, change_id)
+    return await answer(services, await ask(services, caller, reference, service, operation, details))
+
+
+async def ask(
+    services: Services,
+    caller: Account,
+    reference: str,
+    service: str,
+    operation: str,
+    details: Mapping[str, Any] | None = None,
+) -> uuid.UUID:
+    """Have something done to a database; the id of that."""
+    return await run_in_threadpool(_ask, services, caller, reference, service, operation, details)
 
 
 def state(services: Services, caller: Account, reference: str, service: str) -> dict[str, Any]:
@@ -139,11 +177,23 @@ def _is_maintained(session: Session, addon: Addon) -> bool:
     return session.scalars(select(AddonChange.id).where(AddonChange.addon_id == addon.id, *pending)).first() is not None
 
 
-def _known(services: Services, caller: Account, reference: str, service: str) -> tuple[Addon, Access, Database]:
+def _known(services: Services, caller: Account, reference: str, service: str) -> Shown:
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY)
-        found = database(session, addon)
-        return addon, access(services, found, store.credential(session, services.vault, addon.id)), found
+        found, seen = database(session, addon), reach(session, caller, addon)
+        name = data_services.DEFAULT if seen is None or data_services.DEFAULT in seen else min(seen)
+        used = store.credential(session, services.vault, store.holder(session, addon.id), name=name)
+        leader = session.get(Addon, found.leader_id) if found.leader_id else None
+        return Shown(
+            addon,
+            access(services, found, used),
+            {},
+            found.protection,
+            found.forked_from,
+            leader,
+            access(services, session.get_one(Database, leader.id), used) if leader else None,
+            [each.name for each in store.followers(session, addon.id)],
+        )
 
 
 def _ask(
@@ -154,7 +204,7 @@ def _ask(
     operation: str,
     details: Mapping[str, Any] | None,
 ) -> uuid.UUID:
-    looks = operation == data_services.INSPECT
+    looks = operation in (data_services.INSPECT, data_services.DIAGNOSE)
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY if looks else Permission.OPERATE)
         if not looks:
@@ -163,7 +213,8 @@ def _ask(
         return store.ask(session, addon, operation, caller.id, details).id
 
 
-async def _answer(services: Services, change_id: uuid.UUID) -> Mapping[str, Any]:
+async def answer(services: Services, change_id: uuid.UUID) -> Mapping[str, Any]:
+    """What came of something that was asked; raises as ``perform``."""
     deadline = time.monotonic() + WAIT_SECONDS
     with services.wakers.subscribe(change_id) as wake:
         while time.monotonic() < deadline:

@@ -11,14 +11,11 @@ from typing_extensions import TypedDict
 from dynoform.api import databases
 from dynoform.api.authentication import Caller
 from dynoform.api.databases import Shown
-from dynoform.api.errors import not_found
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
-from dynoform.domain import data_limits, data_services, protection
+from dynoform.domain import data_limits, data_services, followers, protection, standby
 from dynoform.domain.data_services import POSTGRES, DataPlan, size
-from dynoform.domain.permissions import Permission
 from dynoform.errors import InvalidInputError
-from dynoform.store import databases as store
 
 router = APIRouter(tags=["databases"])
 Extension = Annotated[str, Field(max_length=60)]
@@ -38,10 +35,10 @@ class DatabaseObject(TypedDict):
     created_at: str
     database_name: str
     database_user: str
-    following: None
+    following: str | None
     forked_from: str | None
     info: list[InfoLine]
-    leader: None
+    leader: str | None
     name: str
     plan: str
     resource_url: str
@@ -53,37 +50,10 @@ class StateObject(TypedDict):
     message: str
 
 
-class UserObject(TypedDict):
-    """A user of a credential."""
-
-    password: str
-    state: str
-    user: str
-
-
-class CredentialObject(TypedDict):
-    """A credential; after a rotation it has two users for a while."""
-
-    credentials: list[UserObject]
-    database: str
-    host: str
-    name: str
-    port: int
-    state: str
-    uuid: str
-
-
 class MessageObject(TypedDict):
     """What was done."""
 
     message: str
-
-
-class Rotation(BaseModel):
-    """Body of a rotation: ``forced`` takes the old password away at once."""
-
-    model_config = ConfigDict(strict=True)
-    forced: bool | None = None
 
 
 class Reset(BaseModel):
@@ -104,10 +74,10 @@ async def database_info(database: str, services: Use, caller: Caller) -> JSONRes
             "created_at": shown(addon.created_at),
             "database_name": found.access.database,
             "database_user": found.access.user,
-            "following": None,
+            "following": found.leader_access.postgres_url if found.leader_access else None,
             "forked_from": found.forked_from,
             "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
-            "leader": None,
+            "leader": found.leader.name if found.leader else None,
             "name": addon.name,
             "plan": addon.plan.name,
             "resource_url": found.access.postgres_url,
@@ -140,79 +110,26 @@ async def database_reset(database: str, services: Use, caller: Caller, body: Res
     return JSONResponse({"message": "Reset successful."})
 
 
-@router.get("/postgres/v0/databases/{database}/credentials", response_model=list[CredentialObject])
-def credential_list(database: str, services: Use, caller: Caller) -> JSONResponse:
-    """Its credentials; plans of today have the default one."""
-    return JSONResponse([_credential(services, caller, database, data_services.DEFAULT)])
+@router.put("/client/v11/databases/{database}/unfollow", response_model=MessageObject)
+async def database_unfollow(database: str, services: Use, caller: Caller) -> JSONResponse:
+    """Have a follower become a database of its own."""
+    found = await databases.show(services, caller, database, POSTGRES)
+    if found.leader is None:
+        raise InvalidInputError(f"{found.addon.name} is not a follower")
+    await databases.perform(services, caller, database, POSTGRES, data_services.UNFOLLOW)
+    return JSONResponse({"message": f"{found.addon.name} no longer follows {found.leader.name}"})
 
 
-@router.get("/postgres/v0/databases/{database}/credentials/{credential}", response_model=CredentialObject)
-def credential_info(database: str, credential: str, services: Use, caller: Caller) -> JSONResponse:
-    """One credential, by name."""
-    return JSONResponse(_credential(services, caller, database, credential))
-
-
-@router.post("/postgres/v0/databases/{database}/credentials_rotation", response_model=MessageObject)
-async def credentials_rotate_all(
-    database: str, services: Use, caller: Caller, body: Rotation | None = None
-) -> JSONResponse:
-    """New passwords for all credentials."""
-    return await _rotate(services, caller, database, body)
-
-
-@router.post(
-    "/postgres/v0/databases/{database}/credentials/{credential}/credentials_rotation", response_model=MessageObject
-)
-async def credential_rotate(
-    database: str, credential: str, services: Use, caller: Caller, body: Rotation | None = None
-) -> JSONResponse:
-    """A new user and password for a credential; those before work for another half an hour, unless it is forced."""
-    _check_name(credential)
-    return await _rotate(services, caller, database, body)
-
-
-async def _rotate(services: Use, caller: Caller, database: str, body: Rotation | None) -> JSONResponse:
-    details = {"forced": True} if body and body.forced else None
-    await databases.perform(services, caller, database, POSTGRES, data_services.ROTATE, details)
-    return JSONResponse({"message": "Credential rotated"})
-
-
-def _check_name(credential: str) -> None:
-    if credential != data_services.DEFAULT:
-        raise not_found("credential", "credential")
-
-
-def _credential(services: Use, caller: Caller, reference: str, name: str) -> CredentialObject:
-    _check_name(name)
-    with services.store.transaction() as session:
-        addon = databases.find(session, caller, reference, POSTGRES, Permission.DEPLOY)
-        found = databases.database(session, addon)
-        used = store.credential(session, services.vault, addon.id)
-        users: list[UserObject] = [
-            {
-                "password": store.password(services.vault, each),
-                "state": "active" if each.ends_at is None else "rotating",
-                "user": each.username,
-            }
-            for each in store.all_credentials(session, addon.id)
-        ]
-        return {
-            "credentials": users,
-            "database": found.name,
-            "host": services.configuration.data_address,
-            "name": name,
-            "port": found.port,
-            "state": "active" if len(users) == 1 else "rotating",
-            "uuid": str(used.id),
-        }
-
-
-def _protection(found: Shown) -> dict[str, str]:
+def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:
     """What can be had again, and what is wrong with it."""
+    if found.leader is not None:
+        behind = followers.behind(found.facts.get("behind"))
+        off = "Off: its leader has it"
+        return {"Following": found.leader.name, "Behind By": behind, "Continuous Protection": off}
     state = found.protection or {}
     first, last, alarm = state.get("earliest"), state.get("last"), state.get("alarm")
     lines = {
-        "Fork/Follow": "Fork alone" if first else "Available after the first backup",
+        "Fork/Follow": ("Available" if can_follow else "Fork alone") if first else "Available after the first backup",
         "Rollback": f"earliest from {_moment(first)}" if first else "Available after the first backup",
         "Continuous Protection": f"Off: {alarm}" if alarm else ("On" if first else "Begins with the first backup"),
     }
@@ -222,6 +139,8 @@ def _protection(found: Shown) -> dict[str, str]:
         lines["Restore Drill"] = f"{_moment(drill['at'])}, {'passed' if drill['passed'] else 'failed'}: {drill['says']}"
     if found.forked_from:
         lines["Forked From"] = found.forked_from
+    if found.followers:
+        lines["Followers"] = ", ".join(found.followers)
     return lines
 
 
@@ -233,8 +152,10 @@ def _info(found: Shown, plan: DataPlan) -> dict[str, str]:
     """What ``pg:info`` prints, in Heroku's order."""
     facts: dict[str, Any] = dict(found.facts)
     first = {"Plan": plan.human_name, "Status": "Available" if facts else "Unavailable"}
+    if plan.has_standby:
+        first |= standby.lines(facts.get("standby"))
     last = {
-        **_protection(found),
+        **_protection(found, can_follow=followers.available(plan)),
         "Created": f"{found.addon.created_at:%Y-%m-%d %H:%M} UTC",
         "Region": "dynoform",
     }

@@ -13,7 +13,8 @@ from dynoform.api import databases
 from dynoform.api.authentication import Caller
 from dynoform.api.databases import Shown
 from dynoform.api.objects import shown
-from dynoform.api.postgres_databases import InfoLine, MessageObject, Rotation, StateObject
+from dynoform.api.postgres_credentials import Rotation
+from dynoform.api.postgres_databases import InfoLine, MessageObject, StateObject
 from dynoform.api.services import Services, Use
 from dynoform.domain import data_services
 from dynoform.domain.data_services import POLICIES, REDIS, REDIS_VERSION, DataPlan, size

@@ -194,6 +194,8 @@ class BuildJob(Job):
     def _start(self, order: Order) -> None:
         self.container = self._begun()
         if self.container is None:
+            # Fetched, where this host has not built it: a new host's first build may come before its shift has done so.
+            self.tools.engine.image_id(self.tools.configuration.build_image)
             self.container = self.tools.engine.build_container(
                 self.claim.id,
                 self.claim.app_id,
@@ -202,6 +204,7 @@ class BuildJob(Job):
                 again=self.claim.attempt > 1,
             )
             self.container.start()
+        self._check()  # it was told to end before there was anything to end
 
     def _begun(self) -> BuildContainer | None:
         """The container that the shift's head start has started for this build."""

@@ -149,9 +149,9 @@ class Engine:
         """The name of an app's build cache."""
         return f"{self.configuration.stack}_cache_{app_id}"
 
-    def _cache(self, app_id: uuid.UUID, generation: int) -> str:
-        """Have an app's cache, of this generation."""
-        name, wanted = self.cache_volume(app_id), str(generation)
+    def cache(self, app_id: uuid.UUID, generation: int, suffix: str = "") -> str:
+        """Have an app's cache, of this generation, or another one of the app's, told by the ``suffix``; its name."""
+        name, wanted = f"{self.cache_volume(app_id)}{suffix}", str(generation)
         labels = {STACK_LABEL: self.configuration.stack, APP_LABEL: str(app_id), GENERATION_LABEL: wanted}
         with engine_errors(f"build cache {name}"):
             volume = self.client.volumes.create(name, labels=labels)
@@ -213,7 +213,7 @@ class Engine:
         for container_id, _ in self.containers(build_id) if again else ():
             self.remove(container_id)
         stack = self.configuration.stack
-        cache = self._cache(app_id, generation)
+        cache = self.cache(app_id, generation)
         with engine_errors("build container"):
             container = self.client.containers.create(
                 self.configuration.build_image,

@@ -1,12 +1,16 @@
-"""What becomes of an app on the stack ``container``: the images that its heroku.yml asks for, pushed by digest.
+"""What becomes of an app on the stack ``container``: the images that its heroku.yml asks for, pushed by digest, or the
+one that Cloud Native Buildpacks make.
 
 https://devcenter.heroku.com/articles/build-docker-images-heroku-yml
 """
 
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from dynoform.build import pack_build
 from dynoform.build.image_build import Built, ImageBuild
 from dynoform.build.job import Tools
 from dynoform.build.output import Output
@@ -43,11 +47,7 @@ class ContainerBuild:
         """Build and push all images; what a release of them runs. Raises what ``ImageBuild.build`` raises."""
         text = source.texts.get(heroku_yml.FILE)
         if text is None and stacks.PROJECT in source.texts:
-            mend = (
-                f"install pack, build the image with it and push that, or add a {heroku_yml.FILE}, "
-                f"or have it built by heroku stack:set {stacks.DEFAULT}"
-            )
-            raise InvalidInputError(stacks.PROJECT, "builders have no pack to run Cloud Native Buildpacks with", mend)
+            return self._slug_by_pack(source, version)
         wanted = heroku_yml.parse(text)
         texts = source.read(_files(wanted))
         built: dict[Image, tuple[str, Built]] = {}
@@ -57,9 +57,25 @@ class ContainerBuild:
                 built[image] = (name, self._build(name, image, source, texts, wanted.arguments))
         for name, image in wanted.images.items():
             first, found = built[image]
-            pushed[name] = pushed[first] if first in pushed else self._push(name, image, found)
+            pushed[name] = pushed[first] if first in pushed else self._push(name, image.dockerfile, found)
         self.bench.forget_others()
         return self._slug(wanted, pushed, version)
+
+    def _slug_by_pack(self, source: Source, version: str | None) -> Slug:
+        pack = pack_build.program()
+        if pack is None:
+            mend = (
+                f"install pack, build the image with it and push that, or add a {heroku_yml.FILE}, "
+                f"or have it built by heroku stack:set {stacks.DEFAULT}"
+            )
+            raise InvalidInputError(stacks.PROJECT, "builders have no pack to run Cloud Native Buildpacks with", mend)
+        self._output.say(f"=== Building with pack ({stacks.PROJECT})\n")
+        network = self._tools.configuration.dyno_network
+        with tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True) as folder:
+            work = pack_build.PackBuild(self.bench, pack, network, Path(folder), self._output, self._check)
+            built, commands = work.build(source)
+        pushed = self._push("app", stacks.PROJECT, built)
+        return self._made(commands, dict.fromkeys(commands, pushed.place), pushed.size, version)
 
     def _build(
         self, name: str, image: Image, source: Source, texts: Mapping[str, str], arguments: Mapping[str, str]
@@ -75,9 +91,9 @@ class ContainerBuild:
         work = ImageBuild(self.bench, parsed, context, arguments, self._output, self._check)
         return work.build(image.target)
 
-    def _push(self, name: str, image: Image, built: Built) -> _Pushed:
+    def _push(self, name: str, recipe: str, built: Built) -> _Pushed:
         """Let the engine push the layers, and lay our own settings over them."""
-        self._output.say(f"=== Pushing {name} ({image.dockerfile})\n")
+        self._output.say(f"=== Pushing {name} ({recipe})\n")
         registry, repository = self._tools.registry, images.app_repository(self._claim.app_id)
         tag = f"{self._claim.id}-{name}"
         self._tools.engine.push(built.image, f"{registry.address}/{repository}", f"{tag}-layers")
@@ -107,17 +123,21 @@ class ContainerBuild:
                 mend = f"add one to its Dockerfile, or a command to {heroku_yml.FILE}"
                 raise InvalidInputError(f"process type {name}", "its image has no CMD", mend)
             commands[name], places[name] = line, pushed[command.image].place
+        return self._made(commands, places, max(each.size for each in pushed.values()), version)
+
+    def _made(self, commands: Mapping[str, str], places: Mapping[str, str], size: int, version: str | None) -> Slug:
+        """What runs these commands, each in the image at its place."""
         first = next(iter(places.values()))
         return Slug(
             id=uuid.uuid4(),
             app_id=self._claim.app_id,
             image=first,
-            images=places,
-            size=max(each.size for each in pushed.values()),
+            images=dict(places),
+            size=size,
             checksum=f"SHA256:{first.rpartition(':')[2]}",
             stack=stacks.CONTAINER,
             commit=version,
-            process_types=commands,
+            process_types=dict(commands),
         )
 
 

@@ -37,6 +37,13 @@ class Crew:
         began = [self._fill(kinds, limit) for kinds, limit in _LIMITS]
         return any(began)
 
+    def look_after(self, subject_id: str) -> None:
+        """Find out whether the job about this is still ours: somebody has taken one back."""
+        with self._lock:
+            working = [job for job in self._working.values() if str(job.claim.id) == subject_id]
+        for job in working:
+            job.keeper.look()
+
     def abandon(self) -> None:
         """This process ends: free what is under way for another one, at once, and take nothing any more."""
         with self._lock:

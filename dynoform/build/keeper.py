@@ -24,6 +24,7 @@ class Keeper:
         self._end = end
         self._seconds = seconds
         self._stopped = threading.Event()
+        self._asked = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
 
     def __enter__(self) -> "Keeper":
@@ -34,6 +35,11 @@ class Keeper:
     def __exit__(self, *exception: object) -> None:
         """Stop; the lease runs out by itself unless the job was finished."""
         self._stopped.set()
+        self._asked.set()
+
+    def look(self) -> None:
+        """Renew now: the job may have been taken away. Called from another thread."""
+        self._asked.set()
 
     def check(self) -> None:
         """Raise ``LeaseLostError`` when the job is no longer ours."""
@@ -43,7 +49,9 @@ class Keeper:
     def _work(self) -> None:
         deadline = time.monotonic() + self._seconds
         while (left := deadline - time.monotonic()) > 0:
-            if self._stopped.wait(min(rules.RENEW_SECONDS, left)):
+            self._asked.wait(min(rules.RENEW_SECONDS, left))
+            self._asked.clear()
+            if self._stopped.is_set():
                 return
             if not self._renew():
                 self.lost = True

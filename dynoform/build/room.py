@@ -1,4 +1,4 @@
-"""Room on the host's disk, which a build shares with dynos, other builds and the platform."""
+"""Room on the host's disk, for bytes and for files, which a build shares with dynos, other builds and the platform."""
 
 import os
 import threading
@@ -35,14 +35,14 @@ class Room:
         self._stopped.set()
 
     def _look(self) -> None:
-        before, _ = self._space()
+        before = os.statvfs(self._path)
+        bytes_before, files_before = before.f_bavail * before.f_frsize, before.f_favail
         while not self._stopped.wait(self._seconds):
-            if disk.is_filled_by_build(before, *self._space()):
+            now = os.statvfs(self._path)
+            free, total = now.f_bavail * now.f_frsize, now.f_blocks * now.f_frsize
+            if disk.is_filled_by_build(bytes_before, free, total) or disk.is_filled_by_files(
+                files_before, now.f_favail, now.f_files
+            ):
                 self.filled = True
                 self._end()
                 return
-
-    def _space(self) -> tuple[int, int]:
-        """Free bytes, and all."""
-        space = os.statvfs(self._path)
-        return space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize

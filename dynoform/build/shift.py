@@ -23,7 +23,7 @@ from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.store import retention
 from dynoform.store.secrets import Vault
-from dynoform.store.session import DEPLOYS, JOBS, Store
+from dynoform.store.session import CANCELS, DEPLOYS, JOBS, Store
 
 _IDLE_SECONDS = 2.5
 _IDLE_ROUNDS = 6
@@ -79,7 +79,9 @@ def _tidy(tools: Tools, ended: threading.Event) -> None:
 
 def _work(tools: Tools, crew: Crew) -> None:
     idle = -1
-    for heard in tools.store.notifications([JOBS, DEPLOYS], idle=_IDLE_SECONDS):
+    for heard in tools.store.notifications([JOBS, DEPLOYS, CANCELS], idle=_IDLE_SECONDS):
+        if heard and heard.channel == CANCELS:
+            crew.look_after(heard.payload)
         # The first turn comes at once, on connecting; each one without work after that means so much idle time.
         idle = 0 if crew.look() or crew.busy or heard else idle + 1
         if idle >= _IDLE_ROUNDS:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from docker.errors import APIError, DockerException, NotFound
@@ -44,6 +44,13 @@ class Found:
     link: str | None
 
 
+class Running(Protocol):
+    """What is under way in a build."""
+
+    def kill(self) -> None:
+        """End it now; it may have ended."""
+
+
 class Workbench:
     """The containers and images of one build. Calls raise ``UnavailableError`` when the engine does not do as told."""
 
@@ -65,15 +72,16 @@ class Workbench:
         self._build_id = build_id
         self._app_id = app_id
         self._used: set[str] = set()
-        self._labels = {
+        self.labels = {
             STACK_LABEL: engine.configuration.stack,
             BUILD_LABEL: str(build_id),
             APP_LABEL: str(app_id),
         }
+        """What each container of the build carries."""
         self._number = 0
         self._readers: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._running: BuildContainer | None = None
+        self._running: Running | None = None
         self._ended = False
 
     def end(self) -> None:
@@ -113,7 +121,7 @@ class Workbench:
 
         Raises ``InvalidInputError`` when it cannot be had, or is at a private address.
         """
-        self._check_place(name)
+        self.check_place(name)
         client, repository_tag = self._engine.client, self._next()
         try:
             kept = self._has(name.full)
@@ -145,7 +153,7 @@ class Workbench:
                 image,
                 arguments.pop("command", ["-"]),
                 entrypoint=[],
-                labels=self._labels,
+                labels=self.labels,
                 **{**container.limits(), "network": "none", "user": "0", **arguments},
             )
         return str(made.id)
@@ -166,13 +174,29 @@ class Workbench:
         )
         with engine_errors("build container"):
             running = BuildContainer(self._engine.client.containers.get(identifier))
+        self.runs(running)
+        _start(running, words)
+        return running
+
+    def runs(self, running: Running) -> None:
+        """Note what ``end`` is to kill. Raises ``UnavailableError`` after ``end``."""
         with self._lock:
             self._running = running
             ended = self._ended
         if ended:
             raise UnavailableError("build", "was told to end")
-        _start(running, words)
-        return running
+
+    def image_name(self) -> str:
+        """A new name for an image of the build's."""
+        return ":".join(self._next())
+
+    def settings(self, image: str) -> Settings:
+        """What an image says about its containers. Raises ``InvalidInputError`` for one with ONBUILD instructions."""
+        return self._settings(image)
+
+    def caches(self, *suffixes: str) -> list[str]:
+        """The names of the app's caches, which are there then: its build cache, and one more for each suffix."""
+        return [self._engine.cache(self._app_id, self._generation, suffix) for suffix in ("", *suffixes)]
 
     def reader(self, image: str) -> str:
         """A container of an image, not started, that files are copied out of: its id."""
@@ -269,8 +293,8 @@ class Workbench:
             raise InvalidInputError(f"image {image}", "has ONBUILD instructions", "start from one without")
         return image_settings.of(config)
 
-    def _check_place(self, name: ImageName) -> None:
-        """Refuse what only the platform reaches, and tell at once what nobody does."""
+    def check_place(self, name: ImageName) -> None:
+        """Refuse what only the platform reaches, and tell at once what nobody does. Raises ``InvalidInputError``."""
         with engine_errors("engine"):
             info = self._engine.client.info()
         mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")

@@ -36,7 +36,7 @@ _DELAYS = (1, 2, 5, 15, 60, 300, 1800, 3600)
 
 _NAME = re.compile(r"[a-zA-Z][A-Za-z0-9_-]{0,254}[A-Za-z0-9]")
 _ATTACHMENT = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
-_NAMESPACE = re.compile(r"[a-z]+:[A-Za-z0-9_.-]{1,200}")
+_NAMESPACE = re.compile(r"[a-z-]+:[A-Za-z0-9_.-]{1,200}")
 _ADJECTIVES = """
 acute amorphous angular animated asymmetrical clean colorful concave concentric contoured convex cubic curly curved
 cylindrical deep defined elliptical encircled fitted flat flexible fluffy globular graceful horizontal infinite

@@ -10,8 +10,9 @@ from uuid import UUID
 AGE = timedelta(hours=24)
 SPREAD = timedelta(minutes=216)
 """Each dyno lives for up to this much longer, so that those of one release do not go together."""
-UPDATE_SHARE, UPDATE_LEAST = 8, 4
-"""As ``SHARE``, while dynos change to a new stack image: that has an end, and is not to take all day."""
+UPDATE_SHARE, UPDATE_LEAST = 16, 3
+"""As ``SHARE``, while dynos change to a new stack image: that has an end, and is not to take all day. Few at a time all
+the same: what boots and what serves meanwhile share the hosts' processors."""
 SHARE = 20
 """Of this many dynos of the platform one may be on its way at a time, also when many are overdue."""
 
@@ -27,6 +28,6 @@ def room(dynos: int, moving: int) -> int:
     return max(0, max(1, dynos // SHARE) - moving)
 
 
-def update_room(dynos: int, moving: int) -> int:
-    """As ``room``, for dynos whose stack image has a successor."""
-    return max(0, max(UPDATE_LEAST, dynos // UPDATE_SHARE) - moving)
+def update_room(dynos: int, booting: int) -> int:
+    """As ``room``, for dynos whose stack image has a successor, while ``booting`` of them have none yet that serves."""
+    return max(0, max(UPDATE_LEAST, dynos // UPDATE_SHARE) - booting)

@@ -22,8 +22,12 @@ KAFKA = "heroku-kafka"
 NAMES = frozenset({POSTGRES, REDIS, KAFKA})
 """The services whose add-ons are databases of the platform's own; also their providers' names."""
 
+POSTGRES_VERSION = "17"
+"""Its major version."""
 POSTGRES_PORT = 5432
 """Inside a server's own container."""
+SERVERS, VOTERS = 2, 3
+"""What a database with a standby has: the two servers, and the members of etcd that know which of them is primary."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
 
@@ -36,8 +40,22 @@ MAINTAIN = "maintain"
 FAIL = "fail"
 PROTECT = "protect"
 RESET_STATISTICS = "reset_statistics"
-OPERATIONS = (ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS)
+FOLLOW = "follow"
+UNFOLLOW = "unfollow"
+CREATE_CREDENTIAL = "create_credential"
+DESTROY_CREDENTIAL = "destroy_credential"
+REPAIR = "repair"
+POOL = "pool"
+LINK = "link"
+UNLINK = "unlink"
+DIAGNOSE = "diagnose"
+OPERATIONS = (
+    ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS, FOLLOW, UNFOLLOW,
+    CREATE_CREDENTIAL, DESTROY_CREDENTIAL, REPAIR, POOL, LINK, UNLINK, DIAGNOSE,
+)  # fmt: skip
 """What can be done to a database besides making, changing and destroying it."""
+DUE = {"due": True}
+"""Details of a maintenance that brings the server up to date, whatever else there is to do."""
 
 GRACE = timedelta(minutes=30)
 """How long the old credential still works after a rotation (https://devcenter.heroku.com/articles/heroku-postgresql-credentials)."""
@@ -54,8 +72,14 @@ _TRUSTED = """
 btree_gin btree_gist citext cube dict_int fuzzystrmatch hstore intarray isn lo ltree pg_trgm pgcrypto plpgsql seg
 tablefunc tcn tsm_system_rows tsm_system_time unaccent uuid-ossp
 """
-EXTENSIONS = tuple(_TRUSTED.split())
-"""Those that a database's owner may create: PostgreSQL trusts them (https://www.postgresql.org/docs/17/contrib.html)."""
+_TRUSTED_HERE = """
+autoinc bloom dict_xsyn insert_username intagg moddatetime pg_stat_statements pgrowlocks refint vector
+"""
+EXTENSIONS = tuple(sorted(f"{_TRUSTED} {_TRUSTED_HERE}".split()))
+"""Those that a database's owner may create: PostgreSQL trusts them (https://www.postgresql.org/docs/17/contrib.html).
+
+Or its image does, ``images/postgres/Dockerfile``: what they show and do is within one user's server.
+"""
 
 POLICIES = {
     "noeviction": "Return errors when memory limit is reached",
@@ -95,6 +119,16 @@ class DataPlan:
     members: int = 1
 
     @property
+    def is_essential(self) -> bool:
+        """Whether it is of PostgreSQL's smallest kind, which has less of everything."""
+        return self.name.startswith("essential")
+
+    @property
+    def has_standby(self) -> bool:
+        """Whether a server is ready to take over from another one."""
+        return self.members > 1
+
+    @property
     def maximum_connections(self) -> int:
         """What the server has to take, with its own."""
         return self.connections + _RESERVED
@@ -105,6 +139,11 @@ PLANS: Mapping[str, tuple[DataPlan, ...]] = {
         DataPlan("essential-0", "Essential 0", "PostgreSQL 17, 1 GB, 20 connections", 256, 20, GIB, 32),
         DataPlan("essential-1", "Essential 1", "PostgreSQL 17, 10 GB, 20 connections", 384, 20, 10 * GIB, 64),
         DataPlan("essential-2", "Essential 2", "PostgreSQL 17, 32 GB, 40 connections", 512, 40, 32 * GIB, 128),
+        DataPlan("standard-0", "Standard 0", "PostgreSQL 17, 64 GB, 120 connections", 1024, 120, 64 * GIB, 256),
+        DataPlan(
+            "premium-0", "Premium 0", "PostgreSQL 17, 64 GB, 120 connections, a standby", 1024, 120, 64 * GIB, 256,
+            members=SERVERS,
+        ),
     ),
     REDIS: (
         DataPlan("mini", "Mini", "Valkey 8, 25 MB, 20 connections", 64, 20, 25 * MIB, 25),
@@ -166,6 +205,14 @@ def one_by_one(present: Sequence[str], image: str) -> list[list[str]]:
     return [[image] * number + list(present[number:]) for number in [*numbers, count]]
 
 
+def pool_size(wanted: DataPlan) -> int:
+    """Connections that a pool may have to its server: three quarters of the plan's, as with Heroku.
+
+    https://devcenter.heroku.com/articles/postgres-connection-pooling
+    """
+    return wanted.connections * 3 // 4
+
+
 def free_port(taken: Collection[int]) -> int:
     """The first port that no add-on has. Raises ``ConflictError`` when all are taken."""
     for port in range(FIRST_PORT, LAST_PORT + 1):
@@ -183,6 +230,11 @@ def new_name(letter: str) -> str:
 def new_password() -> str:
     """A password that needs no quoting anywhere."""
     return "p" + secrets.token_hex(32)
+
+
+def salt(user: str) -> bytes:
+    """The same for a user each time, so that what a server keeps of a password does not change with each look at it."""
+    return hashlib.sha256(user.encode()).digest()[:16]
 
 
 def scram(password: str, salt: bytes | None = None, rounds: int = 4096) -> str:

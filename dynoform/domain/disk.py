@@ -10,6 +10,8 @@ from collections.abc import Mapping
 _GIB = 1 << 30
 ALLOWANCE = _GIB
 """Bytes that a dyno may have written and never be stopped for it."""
+FILES = 50_000
+"""Files that a build may have made and never be ended for them."""
 _LEAST = _GIB
 _SHARE = 0.05
 
@@ -25,6 +27,14 @@ def is_filled_by_build(before: int, free: int, total: int) -> bool:
     What others wrote meanwhile counts too: a build can be tried again, and a dyno serves.
     """
     return is_short(free, total) and before - free > ALLOWANCE
+
+
+def is_filled_by_files(before: int, free: int, total: int) -> bool:
+    """As ``is_filled_by_build``, in files: empty ones take no room, and a file system may have only so many.
+
+    ``total`` is 0 for one that makes room for more.
+    """
+    return free < int(total * _SHARE) and before - free > FILES
 
 
 def to_stop(written: Mapping[str, int]) -> str | None:

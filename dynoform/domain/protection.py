@@ -10,7 +10,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,13 +27,15 @@ PATIENCE = timedelta(minutes=3)
 """How long WAL may wait to be archived: a minute is usual, as that is when a segment is closed."""
 DRILL_FIRST, DRILL_EVERY = timedelta(hours=1), timedelta(days=7)
 """When after the first backup the latest one is restored for a trial, and how often then."""
-OPTIONS = ("fork", "rollback", "to", "by", "fast", "follow", "version")
+OPTIONS = ("fork", "rollback", "to", "by", "fast", "version")
 """Of ``addons:create``."""
 
 _DAYS = {"standard": 4, "premium": 7}
 _ESSENTIAL_DAYS = 2
 _OK, _NO_STANZA, _NO_BACKUP, _NO_DATA = 0, 1, 2, 3
 _EMPTY = (_NO_STANZA, _NO_BACKUP, _NO_DATA)
+_TIMELINE = 8
+"""So many digits at the beginning of a segment's name say which timeline it is of."""
 _BY = re.compile(r"(\d{1,6})\s*(day|hour|minute|second)s?\s*")
 
 
@@ -134,6 +136,19 @@ def read(said: str) -> Seen:
         raise UnavailableError("repository of backups", "says nothing that can be read", "it is tried again") from error
 
 
+def remembered(seen: Seen, before: Mapping[str, Any] | None) -> Seen:
+    """What is seen, and what was dropped before: a server that has taken over from another one does not know of it.
+
+    ``before`` is the state of the last look.
+    """
+    gaps = (before or {}).get("gaps") or ()
+    if seen.dropped_since or not gaps or gaps[-1][1] is not None:
+        return seen
+    since = datetime.fromisoformat(gaps[-1][0])
+    is_over = any(each.kind == FULL and each.stopped > since for each in seen.backups)
+    return seen if is_over else replace(seen, dropped_since=since)
+
+
 def due(seen: Seen, days: int) -> str | None:
     """The kind of backup to make now; None for none. A database in which nothing happens needs no further one."""
     if seen.runs or seen.code not in (_OK, *_EMPTY):
@@ -148,6 +163,9 @@ def due(seen: Seen, days: int) -> str | None:
         latest = max((each.stopped for each in seen.backups if each.kind in kinds), default=None)
         if latest is None or seen.now - latest >= every:
             return kind
+    if seen.newest[:_TIMELINE] != last.segment[:_TIMELINE]:
+        # Another server is primary since then: what the one before had not handed over may never come.
+        return INCREMENTAL
     return INCREMENTAL if seen.now - last.stopped >= INCREMENTAL_EVERY else None
 
 
@@ -250,9 +268,9 @@ def wanted(options: Mapping[str, str], now: datetime) -> Wanted | None:
     """
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
-        raise InvalidInputError(f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, rollback, to, by")
-    if "follow" in options:
-        raise InvalidInputError("Followers are not there yet: make a copy with --fork")
+        raise InvalidInputError(
+            f"{unknown[0][:40]} is no option of heroku-postgresql: use fork, follow, rollback, to, by"
+        )
     if options.get("version", "17") != "17":
         raise InvalidInputError("PostgreSQL 17 is the version that there is")
     if "rollback" in options:

@@ -34,6 +34,10 @@ GRACE = timedelta(seconds=1)
 PREBOOT = timedelta(minutes=2)
 """With preboot, how long all web dynos of a release have to be up before the old ones leave: of Heroku's 3 minutes, one
 is for booting."""
+BESIDE = timedelta(seconds=5)
+"""How long a web dyno on a new stack image serves beside the one that it replaces. Many start at a time then, and what
+listens may not answer yet: a server binds its port before its workers have loaded the app. One alone would have the
+requests of all that time waiting, up to its limit (H11)."""
 MOVING = timedelta(minutes=5)
 """For this long a dyno that starts or leaves is taken for one that is being replaced."""
 
@@ -80,12 +84,15 @@ def _cycles(snapshot: Snapshot, formations: Sequence["_Formation"]) -> Iterator[
     due = sorted((moment, str(dyno.id)) for formation in formations for moment, dyno in formation.due())
     if not due and not outdated:
         return
-    moving = sum(
-        1 for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
-    )
-    updated = outdated[: cycling.update_room(len(snapshot.dynos), moving)]
+    moving = [
+        dyno for dyno in snapshot.dynos if dyno.state in {"starting", "down"} and snapshot.now - dyno.since < MOVING
+    ]
+    # One that serves beside its successor takes no time of a processor for that.
+    up = {(dyno.app_id, dyno.key) for dyno in snapshot.dynos if dyno.state == "up"}
+    booting = {(dyno.app_id, dyno.key) for dyno in moving if dyno.address is None or (dyno.app_id, dyno.key) not in up}
+    updated = outdated[: cycling.update_room(len(snapshot.dynos), len(booting))]
     yield from (CycleDyno(UUID(dyno_id), "its stack image has a successor") for dyno_id in updated)
-    room = cycling.room(len(snapshot.dynos), moving + len(updated))
+    room = cycling.room(len(snapshot.dynos), len(moving) + len(updated))
     aged = [dyno_id for _, dyno_id in due if dyno_id not in updated]
     yield from (CycleDyno(UUID(dyno_id), "has had its day") for dyno_id in aged[:room])
 
@@ -205,6 +212,13 @@ class _Formation:
         """Whether the dyno is up and, if it takes traffic, every router sends it some."""
         return dyno is not None and dyno.state == "up" and (dyno.type != WEB or self.snapshot.routed(dyno.since))
 
+    def _succeeded(self, old: DynoState, new: DynoState | None) -> bool:
+        """Whether a dyno of the same release may leave for its successor."""
+        if new is None or not self._settled(new):
+            return False
+        same = old.type != WEB or old.image in {None, new.image}
+        return same or self.snapshot.now - new.since >= BESIDE
+
     def _proven(self, dyno: DynoState | None) -> bool:
         """Whether the dyno may take over from an older release's: with preboot, it has served for a while."""
         if dyno is None or not self._settled(dyno):
@@ -222,8 +236,9 @@ class _Formation:
         elif dyno.state not in {"up", "down"} or service is None or self.hosting.has_ended(service):
             # It serves nobody: nothing is gained by keeping it until its successor is up.
             yield Retire(dyno.id, "replaced before it was up" if dyno.state == "starting" else "replaced, not running")
-        elif self._same_release(dyno) and self._settled(self.current.get(dyno.key)):
-            yield Retire(dyno.id, "replaced by a new dyno")
+        elif self._same_release(dyno):
+            if self._succeeded(dyno, self.current.get(dyno.key)):
+                yield Retire(dyno.id, "replaced by a new dyno")
         elif all(self._proven(self.current.get(key)) for key in self.app.wanted if key[0] == dyno.type):
             yield Retire(dyno.id, "replaced by the new release")
 

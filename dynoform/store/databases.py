@@ -5,36 +5,46 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from dynoform.domain import addons, data_services
+from dynoform.domain import addons, data_services, database_credentials, maintenance
 from dynoform.errors import NotFoundError
 from dynoform.store.addons import enqueue
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
 from dynoform.store.tables import (
     Addon,
+    AddonAttachment,
     AddonChange,
     AddonService,
     Database,
     DatabaseCredential,
+    DatabaseLink,
     KafkaCluster,
     Plan,
     RedisMember,
 )
 
-_KEY = "password"
+_KEY, _USER = "password", "user"
 _PORTS_LOCK = 0x706F727473  # "ports"
 """Of who chooses a port, until it is written down."""
 
 
 def place(
-    session: Session, addon_id: uuid.UUID, published: Collection[int] = (), like: uuid.UUID | None = None
+    session: Session,
+    addon_id: uuid.UUID,
+    published: Collection[int] = (),
+    like: uuid.UUID | None = None,
+    members: int = 0,
+    *,
+    follows: bool = False,
 ) -> Database:
-    """The add-on's database, which gets its port and its names when there is none.
+    """The add-on's database, which gets its ports and its names when there is none.
 
-    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names.
+    ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names;
+    ``members`` is how many a database with a standby consists of, each of which gets two ports; ``follows`` says
+    whether it is to stay as the one is that it is like.
 
     Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first;
     ``NotFoundError`` when there is no such add-on to be like.
@@ -42,13 +52,15 @@ def place(
     found = session.get(Database, addon_id)
     if found is None:
         taken = taken_ports(session) | {*published}
-        source, port = _source(session, like), data_services.free_port(taken)
+        source, ports = _source(session, like), _ports(taken, 1 + 2 * members)
         found = Database(
             addon_id=addon_id,
-            port=port,
+            port=ports[0],
+            member_ports=[ports[index : index + 2] for index in range(1, len(ports), 2)] or None,
             name=source.name if source else data_services.new_name("d"),
             owner=source.owner if source else data_services.new_name("o"),
-            forked_from=session.get_one(Addon, source.addon_id).name if source else None,
+            forked_from=session.get_one(Addon, source.addon_id).name if source and not follows else None,
+            leader_id=source.addon_id if source and follows else None,
         )
         session.add(found)
         session.flush()
@@ -58,19 +70,47 @@ def place(
 def taken_ports(session: Session) -> set[int]:
     """Ports that databases and clusters have. Whoever takes another has this to himself until the transaction ends."""
     session.execute(select(func.pg_advisory_xact_lock(_PORTS_LOCK)))
-    brokers = session.scalars(select(KafkaCluster.ports))
+    own = [*session.scalars(select(KafkaCluster.ports)), *session.scalars(select(Database.member_ports))]
     members = session.execute(select(RedisMember.port, RedisMember.sentinel_port))
-    pairs = [*(pair for ports in brokers for pair in ports), *members]
-    return {*session.scalars(select(Database.port)), *(port for pair in pairs for port in pair)}
+    pools = session.scalars(select(Database.pool_port).where(Database.pool_port.is_not(None)))
+    singles = {*session.scalars(select(Database.port)), *(port for port in pools if port is not None)}
+    pairs = [*(pair for ports in own for pair in ports or ()), *members]
+    return singles | {port for pair in pairs for port in pair}
+
+
+def _ports(taken: Collection[int], count: int) -> list[int]:
+    """So many ports that nobody has."""
+    found: list[int] = []
+    for _ in range(count):
+        found.append(data_services.free_port({*taken, *found}))
+    return found
 
 
 def credential(
-    session: Session, vault: Vault, addon_id: uuid.UUID, secret: Callable[[str], str] | None = None
+    session: Session,
+    vault: Vault,
+    addon_id: uuid.UUID,
+    secret: Callable[[str], str] | None = None,
+    name: str = data_services.DEFAULT,
 ) -> DatabaseCredential:
-    """The credential in use, made when there is none; ``secret`` makes what its user has instead of a password."""
-    in_use = _in_use(addon_id)
+    """The user in use of a credential, made when there is none; ``secret`` makes what it has instead of a password."""
+    in_use = _in_use(addon_id, name)
     found = session.scalars(select(DatabaseCredential).where(*in_use)).one_or_none()
-    return found or _new(session, vault, addon_id, secret=secret)
+    return found or _new(session, vault, addon_id, secret=secret, name=name)
+
+
+def credential_names(session: Session, addon_id: uuid.UUID) -> list[str]:
+    """The credentials of a database, the default one first, then by name."""
+    mine = DatabaseCredential.addon_id == addon_id, _endless()
+    names = session.scalars(select(DatabaseCredential.name).where(*mine)).all()
+    found = [name for name in names if not name.startswith(database_credentials.LINK)]
+    return sorted(found, key=lambda name: (name != data_services.DEFAULT, name))
+
+
+def forget_credential(session: Session, addon_id: uuid.UUID, name: str) -> None:
+    """Have a credential no more, with all its users."""
+    mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.name == name
+    session.execute(delete(DatabaseCredential).where(*mine))
 
 
 def rotated(
@@ -80,19 +120,45 @@ def rotated(
     change_id: uuid.UUID,
     grace: timedelta,
     secret: Callable[[str], str] | None = None,
+    name: str = data_services.DEFAULT,
 ) -> DatabaseCredential:
-    """A new credential in use, one for each ``change_id``; that before ends after ``grace``; all, where that is 0.
+    """A new user of a credential, one for each ``change_id``; that before ends after ``grace``; all, where that is 0.
 
     ``secret`` is as for ``credential``.
     """
-    if found := session.get(DatabaseCredential, change_id):
+    identifier = change_id if name == data_services.DEFAULT else uuid.uuid5(change_id, name)
+    if found := session.get(DatabaseCredential, identifier):
         return found
     moment = now(session)
-    session.execute(update(DatabaseCredential).where(*_in_use(addon_id)).values(ends_at=moment + grace))
+    session.execute(update(DatabaseCredential).where(*_in_use(addon_id, name)).values(ends_at=moment + grace))
     if not grace:
-        mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.ends_at.is_not(None)
-        session.execute(update(DatabaseCredential).where(*mine).values(ends_at=moment))
-    return _new(session, vault, addon_id, change_id, secret)
+        mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.name == name
+        ending = *mine, DatabaseCredential.ends_at.is_not(None)
+        session.execute(update(DatabaseCredential).where(*ending).values(ends_at=moment))
+    return _new(session, vault, addon_id, identifier, secret, name)
+
+
+def replication(session: Session, vault: Vault, addon_id: uuid.UUID) -> tuple[str, str]:
+    """User and password that a follower follows by, made when there are none."""
+    found = session.get_one(Database, addon_id)
+    if found.replication is None:
+        made = {_USER: data_services.new_name("f"), _KEY: data_services.new_password()}
+        found.replication = vault.encrypt(addon_id, made)
+        session.flush()
+    kept = vault.decrypt(addon_id, found.replication)
+    return kept[_USER], kept[_KEY]
+
+
+def followers(session: Session, addon_id: uuid.UUID) -> Sequence[Addon]:
+    """The add-ons that follow this one's database."""
+    mine = select(Addon).join(Database, Database.addon_id == Addon.id).where(Database.leader_id == addon_id)
+    return session.scalars(mine.where(Addon.state == addons.PROVISIONED).order_by(Addon.created_at)).unique().all()
+
+
+def holder(session: Session, addon_id: uuid.UUID) -> uuid.UUID:
+    """The add-on whose credentials a database has: a follower has its leader's."""
+    found = session.get(Database, addon_id)
+    return found.leader_id if found is not None and found.leader_id is not None else addon_id
 
 
 def cipher(session: Session, vault: Vault, addon_id: uuid.UUID) -> str:
@@ -103,6 +169,64 @@ def cipher(session: Session, vault: Vault, addon_id: uuid.UUID) -> str:
         found.look_at = now(session)
         session.flush()
     return vault.decrypt(addon_id, found.cipher)[_KEY]
+
+
+def pool(session: Session, vault: Vault, addon_id: uuid.UUID, published: Collection[int] = ()) -> tuple[int, str]:
+    """Where a database's connection pool is, and its role's password; made when there are none.
+
+    ``published`` are ports that others have. Raises ``ConflictError`` when all are taken.
+    """
+    found = session.get_one(Database, addon_id)
+    if found.pool_port is None or found.pool is None:
+        found.pool_port = data_services.free_port(taken_ports(session) | {*published})
+        found.pool = vault.encrypt(addon_id, {_KEY: data_services.new_password()})
+        session.flush()
+    return found.pool_port, vault.decrypt(addon_id, found.pool)[_KEY]
+
+
+def is_pooled(session: Session, addon_id: uuid.UUID) -> bool:
+    """Whether an attachment leads to the database's connection pool."""
+    mine = AddonAttachment.addon_id == addon_id, AddonAttachment.namespace == database_credentials.POOLING
+    return session.scalars(select(AddonAttachment.id).where(*mine)).first() is not None
+
+
+def link(session: Session, vault: Vault, addon_id: uuid.UUID, target: Addon, name: str) -> DatabaseCredential:
+    """A data link under a name, made when there is none; returns the user that it has on the ``target``."""
+    found = find_link(session, addon_id, name)
+    if found is None:
+        found = DatabaseLink(
+            id=uuid.uuid4(), addon_id=addon_id, target_id=target.id, target_name=target.name, name=name
+        )
+        session.add(found)
+        session.flush()
+    return credential(session, vault, target.id, name=f"{database_credentials.LINK}{found.id}")
+
+
+def links(session: Session, addon_id: uuid.UUID) -> Sequence[DatabaseLink]:
+    """A database's data links, by name."""
+    mine = DatabaseLink.addon_id == addon_id
+    return session.scalars(select(DatabaseLink).where(mine).order_by(DatabaseLink.name)).all()
+
+
+def find_link(session: Session, addon_id: uuid.UUID, name: str) -> DatabaseLink | None:
+    """One of them."""
+    mine = DatabaseLink.addon_id == addon_id, DatabaseLink.name == name.replace("\0", "")
+    return session.scalars(select(DatabaseLink).where(*mine)).one_or_none()
+
+
+def unlink(session: Session, found: DatabaseLink) -> None:
+    """Have a data link no more; the user that it had on the other database is over, and taken away there."""
+    name = f"{database_credentials.LINK}{found.id}"
+    theirs = DatabaseCredential.name == name, DatabaseCredential.ends_at.is_(None)
+    session.execute(update(DatabaseCredential).where(*theirs).values(ends_at=now(session)))
+    session.delete(found)
+    session.flush()
+
+
+def unpool(session: Session, addon_id: uuid.UUID) -> None:
+    """A database has no connection pool any more."""
+    found = session.get_one(Database, addon_id)
+    found.pool_port = found.pool = None
 
 
 def looked(session: Session, addon_id: uuid.UUID, state: Mapping[str, Any], again: datetime) -> None:
@@ -116,10 +240,12 @@ def password(vault: Vault, found: DatabaseCredential) -> str:
     return vault.decrypt(found.addon_id, found.ciphertext)[_KEY]
 
 
-def all_credentials(session: Session, addon_id: uuid.UUID) -> Sequence[DatabaseCredential]:
-    """All that are to work, the one in use last; without those whose time is over."""
+def all_credentials(session: Session, addon_id: uuid.UUID, name: str | None = None) -> Sequence[DatabaseCredential]:
+    """All users that are to work, or those of one credential, the one in use last; without those whose time is over."""
     over = DatabaseCredential.ends_at <= now(session)
     query = select(DatabaseCredential).where(DatabaseCredential.addon_id == addon_id, ~over | _endless())
+    if name is not None:
+        query = query.where(DatabaseCredential.name == name)
     return session.scalars(query.order_by(DatabaseCredential.ends_at.asc().nulls_last())).all()
 
 
@@ -132,26 +258,39 @@ def ended(session: Session, addon_id: uuid.UUID) -> Sequence[DatabaseCredential]
 def enqueue_due(session: Session, running: Collection[str] | None = None) -> int:
     """Have each database maintained that has an ended credential or was not looked after for long; how many.
 
-    So has one that is not among the ids of those ``running``, where that is known: its service was removed.
+    So has one that is not among the ids of those ``running``, where that is known: its service was removed. And one
+    whose connection pool nobody is attached to any more.
 
     One that has something to do already is left for the next time.
     """
     moment = now(session)
     over = select(DatabaseCredential.addon_id).where(DatabaseCredential.ends_at <= moment)
-    old = Database.maintained_at < moment - data_services.MAINTAINED_EVERY
+    since = func.mod(
+        maintenance.minute_of_week(moment) - Database.maintenance_window + maintenance.WEEK_MINUTES,
+        maintenance.WEEK_MINUTES,
+    )
+    opened = or_(Database.maintenance_window.is_(None), since < maintenance.WINDOW.seconds // 60)
+    due_at = func.coalesce(Database.maintenance_at, Database.maintained_at + data_services.MAINTAINED_EVERY)
+    old = and_(due_at < moment, opened)
     lost = Addon.id.not_in([uuid.UUID(each) for each in running]) if running is not None else false()
+    pooled = exists().where(
+        AddonAttachment.addon_id == Addon.id, AddonAttachment.namespace == database_credentials.POOLING
+    )
+    idle = and_(Database.pool_port.is_not(None), ~pooled)
     busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost), ~busy.exists())
+        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost, idle), ~busy.exists())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
     found = session.scalars(due).unique().all()
     for addon in found:
         away = running is not None and str(addon.id) not in running
-        ask(session, addon, data_services.MAINTAIN, addon.account_id, {"lost": True} if away else None)
+        old_too = session.scalars(select(Database.addon_id).where(Database.addon_id == addon.id, old)).first()
+        details = {"lost": True} if away else data_services.DUE if old_too else None
+        ask(session, addon, data_services.MAINTAIN, addon.account_id, details)
     _look(session, moment)  # last: those above count as busy then, and not the other way round
     return len(found)
 
@@ -168,7 +307,8 @@ def _look(session: Session, moment: datetime) -> None:
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, ~busy.exists())
+        .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, Database.leader_id.is_(None))
+        .where(~busy.exists())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
@@ -211,12 +351,13 @@ def _new(
     addon_id: uuid.UUID,
     identifier: uuid.UUID | None = None,
     secret: Callable[[str], str] | None = None,
+    name: str = data_services.DEFAULT,
 ) -> DatabaseCredential:
     username = data_services.new_name("u")
     made = DatabaseCredential(
         id=identifier or uuid.uuid4(),
         addon_id=addon_id,
-        name=data_services.DEFAULT,
+        name=name,
         username=username,
         ciphertext=vault.encrypt(addon_id, {_KEY: secret(username) if secret else data_services.new_password()}),
     )
@@ -225,8 +366,8 @@ def _new(
     return made
 
 
-def _in_use(addon_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
-    mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.name == data_services.DEFAULT
+def _in_use(addon_id: uuid.UUID, name: str) -> tuple[ColumnElement[bool], ...]:
+    mine = DatabaseCredential.addon_id == addon_id, DatabaseCredential.name == name
     return (*mine, _endless())
 
 

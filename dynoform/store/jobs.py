@@ -18,7 +18,7 @@ from dynoform.domain.jobs import Kind
 from dynoform.errors import DynoformError
 from dynoform.store import job_queue
 from dynoform.store.job_queue import Claim as Claim
-from dynoform.store.session import JOBS, Store, notify
+from dynoform.store.session import CANCELS, JOBS, Store, notify
 from dynoform.store.tables import Job
 
 
@@ -115,6 +115,13 @@ def is_queued(session: Session, subject_id: uuid.UUID) -> bool:
 
 
 def cancel(session: Session, subject_id: uuid.UUID) -> bool:
-    """Take the job away, from its worker too, which notices when it renews its lease; False when it is finished."""
+    """Take the job away, from its worker too, who is told, or else notices when renewing the lease.
+
+    Returns False when it is finished.
+    """
     done = session.execute(delete(Job).where(Job.id == subject_id))
-    return isinstance(done, CursorResult) and done.rowcount == 1
+    if not isinstance(done, CursorResult) or done.rowcount != 1:
+        return False
+    notify(session, CANCELS, subject_id)
+    notify(session, JOBS, subject_id)  # the app's next one can begin
+    return True

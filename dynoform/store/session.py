@@ -22,6 +22,7 @@ from dynoform.errors import ConflictError, UnavailableError
 from dynoform.store.channels import ADDON_DONE as ADDON_DONE
 from dynoform.store.channels import ADDON_WORK as ADDON_WORK
 from dynoform.store.channels import BUILD_OUTPUT as BUILD_OUTPUT
+from dynoform.store.channels import CANCELS as CANCELS
 from dynoform.store.channels import DEPLOYS as DEPLOYS
 from dynoform.store.channels import DRAINS as DRAINS
 from dynoform.store.channels import FORMATION as FORMATION

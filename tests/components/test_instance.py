@@ -29,6 +29,38 @@ def test_a_postgres_is_what_was_recorded(instance: Declare, same_as_recorded: Ca
     same_as_recorded("instance_postgres", instance(TOLD))
 
 
+POOLED = {
+    **TOLD,
+    "pool": {
+        "image": "dynoform/postgres:0123456789ab",
+        "port": 15001,
+        "password": "a-password",
+        "database": "d0123456789abcd",
+        "size": 90,
+    },
+    "filed": {"dynoform.stack": "local", "dynoform.app": "an-app", "dynoform.dyno": "postgres.1"},
+}
+
+
+def test_a_postgres_with_a_pool_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_pool", instance(POOLED))
+
+
+def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(instance: Declare) -> None:
+    services = [each["inputs"] for each in instance(POOLED) if each["type"].endswith("Service")]
+    server, pool = sorted(services, key=lambda each: str(each["name"]))
+    assert pool["name"] == f"{server['name']}-pool"
+    assert [port["publishedPort"] for port in pool["endpointSpec"]["ports"]] == [15001]
+    container = pool["taskSpec"]["containerSpec"]
+    assert "a-password" not in str(container["env"]) and container["env"]["POOL_SIZE"] == "90"
+    files = {"server.crt", "server.key", "pool_password", "authority.crt"}
+    assert {secret["fileName"] for secret in container["secrets"]} == files
+    assert server["taskSpec"]["logDriver"]["options"]["env"] == "dynoform.stack,dynoform.app,dynoform.dyno"
+    assert "env" not in pool["taskSpec"]["logDriver"]["options"]
+
+
 def test_a_redis_is_what_was_recorded(instance: Declare, same_as_recorded: Callable[[str, Any], None]) -> None:
     told = {**TOLD, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab", "address": "data.example.com"}
     same_as_recorded("instance_redis", instance({**told, "constraints": ["node.labels.dynoform.local.platform==true"]}))
@@ -75,6 +107,71 @@ def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: De
         ports = [(each["targetPort"], each["publishedPort"]) for each in member["endpointSpec"]["ports"]]
         assert ports == [(6379, 14999 + 2 * number), (26379, 15000 + 2 * number)]
     assert "what members know each other by" not in str(group)
+
+
+def premium() -> dict[str, Any]:
+    """What is told of a database with a standby."""
+    voters = [[15005, 15006], [15007, 15008], [15009, 15010]]
+    return {
+        **TOLD,
+        "image": "dynoform/postgres-ha:0123456789ab",
+        "servers": [[15001, 15002], [15003, 15004]],
+        "voters": voters,
+    }
+
+
+def test_a_postgres_with_a_standby_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_postgres_ha", instance(premium()))
+
+
+def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their_own(instance: Declare) -> None:
+    declared = instance(premium())
+    services = {each["inputs"]["name"]: each["inputs"] for each in declared if each["type"].endswith("Service")}
+    own = f"local_addon-{ADDON}"
+    parts = [f"{own}{noun}" for noun in ("", "-1", "-2", "-etcd-1", "-etcd-2", "-etcd-3")]
+    assert sorted(services) == parts
+    published = {
+        name: [port["publishedPort"] for port in each["endpointSpec"]["ports"]] for name, each in services.items()
+    }
+    assert published[own] == [15000] and published[f"{own}-2"] == [15003, 15004]
+    for each in services.values():
+        container = each["taskSpec"]["containerSpec"]
+        assert (container["readOnly"], container["capDrops"], container.get("capAdds")) == (True, ["ALL"], None)
+        assert {"members.crt", "member.crt", "member.key"} <= {secret["fileName"] for secret in container["secrets"]}
+        labels = {label["label"]: label["value"] for label in each["labels"]}
+        assert labels == {"dynoform.stack": "local", "dynoform.addon": ADDON, "dynoform.addon.parts": "6"}
+    first, second = (services[f"{own}-{number}"]["taskSpec"]["containerSpec"] for number in (1, 2))
+    assert first["env"]["MEMBER_MAKES"] == "yes" and "MEMBER_MAKES" not in second["env"], (
+        "one of them makes the cluster"
+    )
+    assert first["env"]["MEMBER_OTHERS"] == "172.29.0.1:15004"
+    assert first["env"]["MEMBER_ETCD"] == "172.29.0.1:15005 172.29.0.1:15007 172.29.0.1:15009"
+    front = services[own]["taskSpec"]["containerSpec"]
+    assert front["env"]["ADDRESS_MEMBERS"] == "member-1=172.29.0.1:15001:15002 member-2=172.29.0.1:15003:15004"
+    certificates = [each["inputs"] for each in declared if each["type"].endswith("Certificate")]
+    assert {(each["commonName"], each["client"]) for each in certificates} == {("172.29.0.1", False), ("member", True)}
+    volumes = {each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
+    assert volumes == {f"{own}-backups", *(f"{own}-{noun}" for noun in ("1", "2", "etcd-1", "etcd-2", "etcd-3"))}
+
+
+def test_a_pool_before_servers_with_a_standby_reaches_whichever_is_primary(instance: Declare) -> None:
+    declared = instance({**premium(), "pool": POOLED["pool"] | {"port": 15011}, "filed": POOLED["filed"]})
+    services = {
+        each["inputs"]["name"]: each["inputs"]["taskSpec"] for each in declared if each["type"].endswith("Service")
+    }
+    own = f"local_addon-{ADDON}"
+    pool = services[f"{own}-pool"]["containerSpec"]
+    assert pool["image"].startswith("dynoform/postgres:") and pool["env"]["POOL_PORT"] == "15000"
+    filed = {name for name, each in services.items() if "env" in each["logDriver"]["options"]}
+    assert filed == {f"{own}-1", f"{own}-2"}, "what servers say is in the app's log, what is beside them is not"
+
+
+def test_no_server_of_a_copy_with_a_standby_begins_with_nothing(instance: Declare) -> None:
+    declared = instance({**premium(), "restored": True})
+    assert "MEMBER_MAKES" not in str(declared)
+    assert "what opens it" not in str(declared)
 
 
 def kafka(brokers: int) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def test_a_rollback_works_while_the_other_says_nothing_and_a_fork_waits(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"follow": "DATABASE_URL"}, "Followers are not there yet: make a copy with --fork"),
+        ({"follow": "DATABASE_URL"}, "Essential databases have no followers: make a copy with --fork"),
         ({"rollback": "DATABASE_URL", "by": "3 hours"}, " and no further"),
         ({"rollback": "DATABASE_URL", "to": "2999-01-01"}, ", which is to come: leave out --to for now"),
     ],

@@ -275,7 +275,8 @@ def test_another_app_sees_what_is_attached_to_it_and_changes_nothing(
 
 def test_plans_are_the_ones_that_are_there(client: httpx.Client, place: Local) -> None:
     plans = client.get("/addon-services/heroku-postgresql/plans").raise_for_status().json()
-    assert {plan["name"] for plan in plans} == {f"heroku-postgresql:essential-{number}" for number in range(3)}
+    offered = [*(f"essential-{number}" for number in range(3)), "standard-0", "premium-0"]
+    assert {plan["name"] for plan in plans} == {f"heroku-postgresql:{name}" for name in offered}
     assert {plan["price"]["cents"] for plan in plans} == {0}
     assert [plan["name"] for plan in plans if plan["default"]] == ["heroku-postgresql:essential-0"]
     redis = client.get("/addon-services/heroku-redis/plans").raise_for_status().json()

@@ -46,7 +46,8 @@ def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: W
     slowest = max(each.slowest for each in loads)
     text = (
         f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
-        f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, slowest {slowest:.1f} s; "
+        f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, "
+        f"slowest {slowest:.1f} s; "
         f"{writes.acknowledged:,} rows acknowledged, {lost} lost; the database, of one node, is away with its host: "
         f"a row had to be tried for {writes.slowest:.0f} s at most"
     )

@@ -22,9 +22,13 @@ MANAGERS = 3
 
 @pytest.fixture(scope="module")
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """Four hosts that are nothing yet but reachable by SSH, with Docker; a module's ``DISKS`` says which are small."""
+    """Hosts that are nothing yet but reachable by SSH, with Docker: four, or those of a module's ``HOSTS``.
+
+    Its ``DISKS`` says which are small.
+    """
     base = os.environ.get("DYNOFORM_TEST_BASE_IMAGE") or request.getfixturevalue("base_image")
-    with hosts.fleet(base, *NAMES, disks=getattr(request.module, "DISKS", None)) as made:
+    names = getattr(request.module, "HOSTS", NAMES)
+    with hosts.fleet(base, *names, disks=getattr(request.module, "DISKS", None)) as made:
         yield made
 
 

@@ -143,8 +143,8 @@ class FleetPlatform:
 
     # The data host
 
-    def start_store(self) -> Store:
-        """PostgreSQL and the registry, on this machine's engine; the images go into the registry."""
+    def start_store(self, *nouns: str) -> Store:
+        """PostgreSQL and the registry, on this machine's engine; these images go into the registry."""
         secrets, services = self.folder, self.folder / "services"
         services.mkdir()
         TRUST.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ class FleetPlatform:
         self._run("registry", REGISTRY, mounts)
         self._run("postgres", STORE, password)
         wait_for(REGISTRY, REGISTRY_PORT)
-        self.push("stack-13", "control-plane", "router")
+        self.push(*nouns)
         wait_for(STORE, 5432)
         store = Store(self.configuration, "test", pool=3)
         upgrade(store)
@@ -339,7 +339,7 @@ def running(fleet: Fleet, images: dict[str, str], folder: Path, managers: int) -
     try:
         hosts = list(fleet.hosts.values())
         with ThreadPoolExecutor(1) as pool:
-            store = pool.submit(platform.start_store)
+            store = pool.submit(platform.start_store, "stack-13", "control-plane", "router")
             platform.make_all(managers, hosts)
         apps = Apps(platform, store.result())
         platform.start_services(hosts[0])

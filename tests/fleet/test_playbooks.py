@@ -213,7 +213,7 @@ def test_a_host_with_another_key_is_refused(
 def test_a_user_with_sudo_is_enough_also_behind_another_host(fleet: Fleet, inventory: Inventory) -> None:
     two, three = fleet["two"], fleet["three"]
     two.run("sh", "-c", OPERATOR, seconds=300)
-    keys = {"key_file": str(fleet.key_file), "known_hosts": str(fleet.known_hosts)}
+    keys: dict[str, Any] = {"key_file": str(fleet.key_file), "known_hosts": str(fleet.known_hosts)}
     told_of = dict(inventory.of["two"])
     inventory.of["two"] |= connection(Host("two", two.address, "ssh", "ops", jump=f"root@{three.address}:22", **keys))
     two.run("iptables", "-I", "INPUT", "-p", "tcp", "--dport", "22", "!", "-s", three.address, "-j", "DROP")

@@ -1,7 +1,7 @@
 """Which commands of Heroku's CLI work: every one that was recorded, and the tests that prove it.
 
-``invocations.txt`` has the command lines that Heroku's own platform was recorded with, by group. A test says with
-``@covers`` which of them it checks, and fails when it did not run them. From both comes the table in
+``invocations.txt`` has the command lines that Heroku's own platform was recorded with, by group, and further ones. A
+test says with ``@covers`` which of them it checks, and fails when it did not run them. From both comes the table in
 ``docs/reference/heroku-cli.md``: what no test covers is missing, and ``remarks.toml`` says why.
 """
 
@@ -111,9 +111,9 @@ def page() -> str:
         "",
         "Generated: `bin/dynoform test tests/docs/test_heroku_cli.py --record` writes it anew.",
         "",
-        f"Of {len(states)} command lines recorded on Heroku {counts['pass']} pass, {counts['partial']} pass in part "
-        f"and {counts['missing']} are missing. The unmodified CLI runs each one that passes in the test named, which "
-        "checks its effect on the platform.",
+        f"Of {len(states)} command lines, most of them recorded on Heroku, {counts['pass']} pass, "
+        f"{counts['partial']} pass in part and {counts['missing']} are missing. The unmodified CLI runs each one that "
+        "passes in the test named, which checks its effect on the platform.",
     ]
     for name, lines in all_groups.items():
         text += ["", f"## {name}", "", "| command | state | test or reason |", "|---|---|---|"]

@@ -101,6 +101,25 @@ def test_kill_ends_a_query(heroku: HerokuCLI, database: psycopg.Connection[tuple
             asleep.result(10)
 
 
+@covers("pg:blocking -a myapp", "pg:kill 1 --force -a myapp")
+def test_who_blocks_others_is_shown_and_who_waits_is_ended(
+    heroku: HerokuCLI, database: psycopg.Connection[tuple[Any, ...]], server: str
+) -> None:
+    database.execute("CREATE TABLE held AS SELECT 1 AS a")
+    url = f"{server}/{ATTACHED}"
+    with psycopg.connect(url) as holds, psycopg.connect(url) as waits, ThreadPoolExecutor(1) as pool:
+        holds.execute("UPDATE held SET a = 0")
+        asleep = pool.submit(waits.execute, "UPDATE held SET a = 2")
+        waiting, holding = str(waits.info.backend_pid), str(holds.info.backend_pid)
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while database.execute(blocked).fetchone() != (1,):
+            assert not asleep.done()
+        assert any(waiting in row and holding in row for row in heroku("pg:blocking -a myapp").table)
+        heroku(f"pg:kill {waiting} --force -a myapp")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            asleep.result(10)
+
+
 @covers("pg:extensions -a myapp")
 def test_allowed_extensions_are_shown(heroku: HerokuCLI, database: psycopg.Connection[tuple[Any, ...]]) -> None:
     database.execute(f"ALTER DATABASE {ATTACHED} SET extwlist.extensions = 'plpgsql'")

@@ -220,6 +220,22 @@ def test_nothing_of_them_is_left_on_the_engine(site: Site) -> None:
     assert "left-over build container stays" not in site.platform.builder.logs().decode()
 
 
+def test_a_build_that_makes_all_the_files_that_a_disk_can_have_is_ended(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m,nr_inodes=60k", "tmpfs", tmp_path], check=True)
+    full = threading.Event()
+    try:
+        with Room(full.set, tmp_path, seconds=0.1) as room:
+            assert not full.wait(0.5)
+            for number in range(60_000):
+                try:
+                    (tmp_path / str(number)).touch()
+                except OSError:
+                    break
+            assert full.wait(10) and room.filled
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
 def test_a_build_that_fills_a_disk_is_ended(tmp_path: Path) -> None:
     """A disk in memory, for a build on it: nobody fills the host's for a test."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2200m", "tmpfs", tmp_path], check=True)

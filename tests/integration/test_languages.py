@@ -25,6 +25,8 @@ __all__ = ["images", "parts", "platform"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+STYLE = "body{color:#223344;font-family:sans-serif;}\n"
+"""What the examples' asset steps make of ``assets/style.css``."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Language:
     files: dict[str, str] = field(default_factory=dict)
     asked: tuple[str, str] = ("/database", "the database says 42\n")
     """Where it asks its database, and what it answers there."""
+    has_assets: bool = False
+    """Whether its build has a step for assets."""
     seconds: int = 600
 
 
 FAST = (
     Language("python", "Python", "Using Python 3.13.", "python -m unittest", asked=("/visits", "visit 1\n")),
-    Language("node", "Node.js", "Using Node.js 20.", "node --test"),
+    Language("node", "Node.js", "Using Node.js 20.", "node --test", has_assets=True),
     Language(
         "go",
         "Go",
@@ -58,7 +62,7 @@ FAST = (
         files={"bin/go-post-compile": "go test ./...\n"},
     ),
     Language("php", "PHP", "Using PHP 8.4.", "php test.php"),
-    Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb"),
+    Language("ruby", "Ruby", "Using Ruby 3.3.", "bundle exec ruby test_app.rb", has_assets=True),
 )
 # A JDK is large, and sbt fetches itself piece by piece.
 SLOW = (
@@ -70,8 +74,22 @@ SLOW = (
         config={"LEIN_BUILD_TASK": "do test, uberjar"},
         seconds=900,
     ),
-    Language("java", "Java", "Using OpenJDK 21.", seconds=900),
-    Language("scala", "Scala", "Using sbt 1.10.7", seconds=1500),
+    Language(
+        "java",
+        "Java",
+        "Using OpenJDK 21.",
+        passed="Tests run: 1, Failures: 0, Errors: 0, Skipped: 0",
+        config={"MAVEN_CUSTOM_OPTS": "-DskipTests=false"},
+        seconds=900,
+    ),
+    Language(
+        "scala",
+        "Scala",
+        "Using sbt 1.10.7",
+        passed="Passed: Total 2, Failed 0, Errors 0, Passed 2",
+        config={"SBT_PRE_TASKS": "test"},
+        seconds=1500,
+    ),
 )
 
 
@@ -188,6 +206,8 @@ def check(workshop: Workshop, router: RouterUnderTest, language: Language, folde
         assert ask(router, "/") == (200, greeting)
         path, answered = language.asked
         assert ask(router, path) == (200, answered)
+        if language.has_assets:
+            assert ask(router, "/style.css") == (200, STYLE)
     if language.test:
         container = platform.run_slug(platform.slug(app).image, language.test)
         assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()
@@ -235,6 +255,25 @@ def test_a_static_site_is_served_as_its_static_json_says(platform: BuildPlatform
         assert answer(f"{address}/static.json")[0] == 404
         with urllib.request.urlopen(f"{address}/about", timeout=5) as response:  # noqa: S310 - as above
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_djangos_static_files_are_collected(platform: BuildPlatform) -> None:
+    files: dict[str, str | Path] = {
+        "requirements.txt": "Django==5.2.8\n",
+        "manage.py": "import os, sys\nfrom django.core.management import execute_from_command_line\n"
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\nexecute_from_command_line(sys.argv)\n",
+        "settings.py": "SECRET_KEY = 'unused'\nINSTALLED_APPS = ['django.contrib.staticfiles']\n"
+        "STATIC_URL, STATIC_ROOT, STATICFILES_DIRS = 'static/', 'collected', ['assets']\n",
+        "assets/style.css": STYLE,
+        "Procfile": "web: cat collected/style.css\n",
+    }
+    app = platform.create_app()
+    build = platform.push(app, tarball(files))
+    assert platform.wait(build, 300).status == "succeeded", platform.explain(build)
+    assert "-----> $ python manage.py collectstatic --noinput\n       1 static file copied" in platform.output(build)
+    container = platform.run_slug(platform.slug(app).image, platform.slug(app).process_types["web"])
+    container.wait(timeout=30)
+    assert container.logs().decode() == STYLE
 
 
 def test_a_buildpack_by_git_url_runs_before_one_of_ours(platform: BuildPlatform, images: dict[str, str]) -> None:

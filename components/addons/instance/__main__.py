@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.addons import kafka, postgres, valkey
+from components.addons import kafka, pool, postgres, postgres_ha, valkey
 from components.addons.server_certificate import ServerCertificate
 from components.platform_service import ADDON_LABEL
 from dynoform.domain import data_services
@@ -51,10 +51,41 @@ class Instance(pulumi.ComponentResource):
         }
 
     def _postgres(self) -> None:
-        own = {name: self._told[name] for name in ("address", "cache_mib", "restored")}
-        own |= {"user": "", "repository": pulumi.Output.secret(self._told["repository"])}
-        args = postgres.PostgresArgs(**self._common(postgres.USER), **own)
-        postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
+        told, common = self._told, self._common(postgres.USER)
+        own = {name: told[name] for name in ("address", "cache_mib", "restored")}
+        own |= {"repository": pulumi.Output.secret(told["repository"]), "filed": told.get("filed") or {}}
+        if told.get("servers"):
+            self._postgres_ha(common, own)
+        else:
+            args = postgres.PostgresArgs(**common, **own, user="")
+            postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
+        if told.get("pool"):
+            self._pool(told["pool"], common["certificate"])
+
+    def _postgres_ha(self, common: dict[str, Any], own: dict[str, Any]) -> None:
+        told, same = self._told, {name: value for name, value in common.items() if name != "keep"}
+        own |= {"servers": told["servers"], "voters": told["voters"], "authority": told["authority"]["cert_pem"]}
+        args = postgres_ha.PostgresHAArgs(**same, **own)
+        postgres_ha.PostgresHA(self._name, args, pulumi.ResourceOptions(parent=self))
+
+    def _pool(self, told: dict[str, Any], certificate: ServerCertificate) -> None:
+        """The database's connection pool, which shows the certificate that its server does."""
+        same = ("stack", "address", "constraints")
+        args = pool.PoolArgs(
+            **{name: self._told[name] for name in same},
+            noun=f"addon-{self._told['addon']}-pool",
+            image=told["image"],
+            network_id=self._told["network"],
+            server_port=self._told["port"],
+            port=told["port"],
+            database=told["database"],
+            password=pulumi.Output.secret(told["password"]),
+            size=told["size"],
+            authority=self._told["authority"]["cert_pem"],
+            certificate=certificate,
+            labels=self._labels,
+        )
+        pool.Pool(f"{self._name}-pool", args, pulumi.ResourceOptions(parent=self))
 
     def _valkey(self) -> None:
         told, group = self._told, None

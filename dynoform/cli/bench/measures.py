@@ -3,7 +3,21 @@
 import os
 from pathlib import Path
 
-from dynoform.cli.bench import api, builds, deploys, dynos, hosts, kafka, logs, platform, redis, routers, stacks
+from dynoform.cli.bench import (
+    api,
+    builds,
+    deploys,
+    dynos,
+    hosts,
+    kafka,
+    logs,
+    platform,
+    pooling,
+    postgres,
+    redis,
+    routers,
+    stacks,
+)
 from dynoform.cli.bench.measure import Measure
 from dynoform.cli.engine import local
 
@@ -40,6 +54,12 @@ MEASURES = (
     Measure("kafka-pause", "a broker killed under 5,000 messages/s: none acknowledged", "s", 8, kafka.pause),
     Measure("kafka-loss", "messages lost then, or there twice", "messages", 0, kafka.loss),
     Measure("redis-failover", "a Redis primary killed under writers: none acknowledged", "s", 3, redis.failover),
+    Measure("pg-essential", "an essential PostgreSQL, until its address is in the app", "s", 15, postgres.essential),
+    Measure("pg-provision", "the same of a premium one", "s", 45, postgres.premium),
+    Measure("pg-outage", "its primary killed, and away: none acknowledged", "s", 15, postgres.outage, once=True),
+    Measure("pg-loss", "acknowledged rows lost then", "rows", 0, postgres.loss, once=True),
+    Measure("pg-switchover", "its primary hands over: none acknowledged", "s", 3, postgres.switchover, once=True),
+    Measure("pg-pooling", "transactions/s on 20 connections, of 1,000 clients on 20 by a pool", "%", 125, pooling.rate),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
     Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),

@@ -61,6 +61,7 @@ def lines(stack: Stack, outputs: Mapping[str, Any], environ: Mapping[str, str]) 
     values = {
         "HEROKU_HOST": host,
         "HEROKU_DATA_HOST": name,
+        "PGDIAGNOSE_URL": name,
         "HEROKU_PARTICLEBOARD_URL": host,
         "HEROKU_BUILDPACK_REGISTRY_URL": host,
         "HEROKU_EXEC_URL": host,

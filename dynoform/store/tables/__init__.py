@@ -14,7 +14,7 @@ from dynoform.store.tables.app_setups import AppSetup, AppSetupOutput
 from dynoform.store.tables.apps import App
 from dynoform.store.tables.base import Base, Identified, now
 from dynoform.store.tables.builds import Build, BuildOutput, BuildpackInstallation, Push, Slug, Source
-from dynoform.store.tables.databases import Database, DatabaseCredential, RedisMember
+from dynoform.store.tables.databases import Database, DatabaseCredential, DatabaseLink, RedisMember
 from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
@@ -69,6 +69,7 @@ __all__ = [
     "Config",
     "Database",
     "DatabaseCredential",
+    "DatabaseLink",
     "Domain",
     "Dyno",
     "DynoEnd",

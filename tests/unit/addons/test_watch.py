@@ -1,12 +1,15 @@
 """When the process of databases starts a shift: for work of its own."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
 from dynoform.addons import watch
 from dynoform.configuration import Configuration
+from dynoform.domain import maintenance
+from dynoform.domain.database_credentials import POOLING
 from dynoform.journal import Journal
 from dynoform.store import accounts, databases
 from dynoform.store.addon_services import find_plan, register_own
@@ -14,7 +17,7 @@ from dynoform.store.addons import create
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import AddonChange, App
+from dynoform.store.tables import AddonAttachment, AddonChange, App, Database, now
 from tests.store_fixtures import configuration, migrated, store
 
 __all__ = ["configuration", "migrated", "store"]
@@ -65,3 +68,37 @@ def test_a_sweep_that_is_due_wants_a_shift_only_where_there_is_a_database(
     looks = watch.looks(configuration, Journal("databases"))
     assert next(looks) is False
     looks.close()  # type: ignore[attr-defined]
+
+
+def test_maintenance_that_is_due_waits_for_its_window_and_a_pool_for_the_end_of_its_attachments(
+    configuration: Configuration, store: Store
+) -> None:
+    vault = Vault(configuration.secret("encryption_key"))
+    with store.transaction() as session:
+        register_own(session, vault)
+        account = accounts.ensure_operator(session, "ann@example.com", "key")
+        app, _ = create_app(session, vault, account, "myapp", "dynoform-13")
+        found = find_plan(session, "heroku-postgresql:standard-0")
+        assert found is not None
+        addon, _ = create(session, vault, app, found, account)
+        addon.state = "provisioned"
+        databases.place(session, addon.id, set())
+        session.execute(update(AddonChange).values(status="succeeded"))
+
+    def wanted(**columns: object) -> bool:
+        with store.transaction() as session:
+            session.execute(update(Database).values({"settings": None, **columns}))
+        looks = watch.looks(configuration, Journal("databases"))
+        answer = next(looks)
+        looks.close()  # type: ignore[attr-defined]
+        return answer
+
+    opens = maintenance.minute_of_week(now()) - 60
+    assert not wanted()
+    assert not wanted(maintained_at=now() - timedelta(days=31), maintenance_window=(opens + 120) % (7 * 24 * 60))
+    assert wanted(maintenance_window=opens % (7 * 24 * 60))
+    assert not wanted(maintenance_at=now() + timedelta(days=1))
+    assert wanted(pool_port=15900)
+    with store.transaction() as session:
+        session.execute(update(AddonAttachment).values(namespace=POOLING))
+    assert not wanted()

@@ -67,6 +67,8 @@ def test_what_is_ignored_stays_out(tmp_path: Path) -> None:
     [
         (member("../out", content=b"x"), "has a file named '../out'"),
         (member("/etc/passwd", content=b"x"), "has a file named '/etc/passwd'"),
+        (member("two\nlines", content=b"x"), r"has a file named 'two\\nlines'"),
+        (member("\x1b[31mred", content=b"x"), r"has a file named '\\x1b\[31mred'"),
         (member("link", tarfile.SYMTYPE, link="/etc"), "link 'link' points out"),
         (member("a/link", tarfile.SYMTYPE, link="../../etc"), "link 'a/link' points out"),
         (member("hard", tarfile.LNKTYPE, link="../../etc/shadow"), "has a file named '../../etc/shadow'"),

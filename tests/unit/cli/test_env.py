@@ -37,6 +37,7 @@ def test_heroku_finds_the_stack(evaluated: dict[str, str], stack: Stack) -> None
     expected = {
         "HEROKU_HOST": "https://localhost:8443",
         "HEROKU_DATA_HOST": "localhost",
+        "PGDIAGNOSE_URL": "localhost",
         "HEROKU_EXEC_URL": "https://localhost:8443",
         "HEROKU_API_KEY": "it's secret",
         "NODE_EXTRA_CA_CERTS": str(trust.certificate(stack)),

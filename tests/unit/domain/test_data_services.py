@@ -71,7 +71,10 @@ def test_a_wrong_setting_is_told(given: dict[str, object], message: str) -> None
 
 def test_plans_are_offered_as_they_are() -> None:
     offered = {service.name: [plan.name for plan in service.plans] for service in own_services.SERVICES}
-    assert offered["heroku-postgresql"] == ["essential-0", "essential-1", "essential-2"]
+    assert offered["heroku-postgresql"] == [
+        "essential-0", "essential-1", "essential-2", "standard-0", "premium-0",
+    ]  # fmt: skip
+    assert [each.name for each in data_services.PLANS["heroku-postgresql"] if each.has_standby] == ["premium-0"]
     assert offered["heroku-redis"] == ["mini", *(f"premium-{number}" for number in range(6))]
     assert offered["heroku-kafka"] == ["basic-0", "basic-1", "basic-2", "standard-0"]
     assert data_services.plan("heroku-redis", "mini").maximum_connections == 28

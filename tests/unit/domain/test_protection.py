@@ -52,6 +52,8 @@ def test_plans_go_back_as_far_as_herokus_and_essential_two_days(plan: str, days:
         (seen(backup("full", timedelta(hours=47)), backup("incr", timedelta(hours=1))), "diff"),
         (seen(backup("full", timedelta(days=2)), backup("diff", timedelta(hours=1))), "full"),
         (seen(backup("full", timedelta(days=300)), newest=OLD), None),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005"), "incr"),
+        (seen(backup("full", timedelta(minutes=1)), newest="000000020000000000000005", runs=True), None),
     ],
 )
 def test_a_backup_is_due_when_the_last_is_old_and_something_was_written(given: Seen, kind: str | None) -> None:
@@ -130,6 +132,21 @@ def test_changes_that_were_dropped_are_an_alarm_a_full_backup_and_a_gap_that_nob
     assert protection.state(seen(again), "essential-0", after)["gaps"] == [], "nobody can go back to before it"
 
 
+def test_what_a_primary_dropped_is_known_once_another_one_is_primary_until_there_is_a_full_backup() -> None:
+    first = backup("full", timedelta(hours=3))
+    since = NOW - timedelta(hours=1)
+    before = protection.state(seen(first, dropped_since=since), "premium-0", None)
+    other = protection.remembered(seen(first), before)
+    assert (other.dropped_since, protection.due(other, 7)) == (since, "full")
+    assert protection.state(other, "premium-0", before)["gaps"] == [[since.isoformat(), None]]
+    again = backup("full", timedelta(minutes=10))
+    whole = protection.remembered(seen(first, again), before)
+    assert whole.dropped_since is None
+    assert protection.state(whole, "premium-0", before)["gaps"] == [[since.isoformat(), again.stopped.isoformat()]]
+    for nothing in (None, {}, protection.state(whole, "premium-0", before)):
+        assert protection.remembered(seen(first), nothing).dropped_since is None
+
+
 def test_a_drill_is_shown_and_one_that_failed_is_an_alarm_until_another_passes() -> None:
     full = seen(backup("full", timedelta(hours=1)))
     said = 'x\n@drill {"tables": 3, "relations": 420, "bytes": 8388608, "seconds": 12}\n'
@@ -196,8 +213,7 @@ def test_options_say_what_a_new_database_is_made_from(options: dict[str, str], w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, rollback, to, by"),
-        ({"follow": "X"}, "Followers are not there yet: make a copy with --fork"),
+        ({"forks": "X"}, "forks is no option of heroku-postgresql: use fork, follow, rollback, to, by"),
         ({"version": "12"}, "PostgreSQL 17 is the version that there is"),
         ({"to": "2026-11-26 11:59"}, "Say which database goes back to that time, by --rollback"),
         ({"rollback": "X"}, "Say by --to or by --by, such as '3 hours', how far back"),

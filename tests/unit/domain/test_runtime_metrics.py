@@ -111,3 +111,7 @@ def test_room_is_made_on_a_disk_that_is_nearly_full_and_not_before() -> None:
     assert disk.is_filled_by_build(6 * gib, 4 * gib, 100 * gib)
     assert not disk.is_filled_by_build(8 * gib, 6 * gib, 100 * gib)  # there is room
     assert not disk.is_filled_by_build(5 * gib, 4 * gib, 100 * gib)  # others have filled it
+    assert disk.is_filled_by_files(300_000, 49_000, 1_000_000)
+    assert not disk.is_filled_by_files(300_000, 51_000, 1_000_000)
+    assert not disk.is_filled_by_files(98_000, 49_000, 1_000_000)
+    assert not disk.is_filled_by_files(0, 0, 0)  # it has no such limit

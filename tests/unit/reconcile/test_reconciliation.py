@@ -438,7 +438,15 @@ def test_a_dyno_on_an_older_stack_image_is_replaced_and_leaves_when_its_successo
     starting = replace(new, state="starting", since=ago(1), address=None, port=None)
     services = [service(leaving), service(starting, task("preparing"))]
     assert decide(snapshot(app, leaving, starting, services=services)) == []
-    assert decide(snapshot(app, leaving, new)) == [Retire(old.id, "replaced by a new dyno")]
+    assert decide(snapshot(app, leaving, replace(new, since=ago(4)))) == [], "its workers may still be loading the app"
+    assert decide(snapshot(app, leaving, replace(new, since=ago(5)))) == [Retire(old.id, "replaced by a new dyno")]
+
+
+def test_a_worker_on_a_newer_stack_image_does_not_wait_for_requests() -> None:
+    app = on(wanted(0, 1), "app@sha256:2")
+    leaving = dyno(1, "down", type="worker", mark="old", image="app@sha256:1", since=ago(60))
+    new = dyno(1, type="worker", image="app@sha256:2", since=ago(1))
+    assert [type(action) for action in decide(snapshot(app, leaving, new))] == [RemoveDyno]
 
 
 def test_a_dyno_that_does_not_boot_on_the_new_stack_image_takes_nothing_down() -> None:
@@ -457,8 +465,8 @@ def test_a_dyno_without_a_service_gets_the_newest_stack_image_when_it_starts() -
 
 
 def test_stack_images_change_under_several_apps_at_a_time_and_one_dyno_of_a_type() -> None:
-    assert cycling.update_room(3, 0) == 4
-    assert cycling.update_room(80, 3) == 7
+    assert cycling.update_room(3, 0) == 3
+    assert cycling.update_room(160, 3) == 7
     assert cycling.update_room(10, 20) == 0
     app = on(wanted(3, 1), "app@sha256:2")
     dynos = [
@@ -467,6 +475,30 @@ def test_stack_images_change_under_several_apps_at_a_time_and_one_dyno_of_a_type
     ]
     begun = decide(snapshot(app, *dynos))
     assert {action.dyno_id for action in begun if isinstance(action, CycleDyno)} == {dynos[0].id, dynos[3].id}
+
+
+def test_what_serves_beside_its_successor_keeps_no_other_dyno_from_changing_its_stack_image() -> None:
+    dynos, apps = [], []
+    for number in range(8):
+        app_id = uuid.UUID(int=1000 + number)
+        apps.append(replace(on(wanted(), "app@sha256:2"), id=app_id))
+        before = dyno(1, image="app@sha256:1", mark=f"old {number}")
+        new = dyno(1, "starting", image="app@sha256:2", mark=f"new {number}", since=ago(1), address=None, port=None)
+        here = [before]
+        if number < 2:
+            here = [replace(before, state="down", since=ago(60)), replace(new, state="up", address=NODE, port=20001)]
+        elif number == 2:
+            here = [replace(before, state="down", since=ago(60)), new]
+        dynos += [replace(one, app_id=app_id) for one in here]
+    services = tuple(service(one) for one in dynos)
+    begun = decide(Snapshot(NOW, tuple(apps), tuple(dynos), services))
+    assert len([action for action in begun if isinstance(action, CycleDyno)]) == 2, "one of three boots"
+    fallen = [
+        replace(one, state="crashed", crashes=2, start_after=ago(-60)) if one.state == "starting" else one
+        for one in dynos
+    ]
+    begun = decide(Snapshot(NOW, tuple(apps), tuple(fallen), services))
+    assert len([action for action in begun if isinstance(action, CycleDyno)]) == 2, "what does not boot counts too"
 
 
 def test_of_many_overdue_dynos_a_few_are_cycled_at_a_time() -> None:

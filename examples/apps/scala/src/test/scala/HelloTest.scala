@@ -1,12 +1,11 @@
-/** The app's own tests: sbt "Test / runMain HelloTest" */
-object HelloTest {
-  def main(arguments: Array[String]): Unit = {
+/** The app's own tests: sbt test */
+class HelloTest extends munit.FunSuite {
+  test("it greets with its config var") {
     val environment = Map("GREETING" -> "Hej", "DYNO" -> "web.2", "HEROKU_RELEASE_VERSION" -> "v7")
-    check(Hello.greeting(environment), "Hej from Scala\ndyno web.2, release v7\n")
-    check(Hello.greeting(Map.empty), "Hello from Scala\ndyno none\n")
-    println("passed")
+    assertEquals(Hello.greeting(environment), "Hej from Scala\ndyno web.2, release v7\n")
   }
 
-  private def check(found: String, expected: String): Unit =
-    if (found != expected) throw new AssertionError(s"found $found, expected $expected")
+  test("it does not speak of a release that it does not know") {
+    assertEquals(Hello.greeting(Map.empty), "Hello from Scala\ndyno none\n")
+  }
 }

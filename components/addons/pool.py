@@ -1,0 +1,93 @@
+"""A connection pool before a PostgreSQL: many clients on few connections, in transaction mode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from components.addons.postgres import USER
+from components.addons.server_certificate import ServerCertificate
+from components.platform_service import SecretFile, ServiceSpec, service_args
+from components.secret import swarm_secret
+
+PORT = 6432
+"""In the container."""
+CLIENTS = 3000
+"""How many it takes; Heroku's takes 10,000 (https://devcenter.heroku.com/articles/postgres-connection-pooling)."""
+
+
+@dataclass(frozen=True)
+class PoolArgs:
+    """Parameters of ``Pool``.
+
+    Parameters:
+        stack: name of the stack.
+        noun: what the pool is called in the stack.
+        image: image with tag, PostgreSQL's.
+        network_id: engine id of the bridge it joins.
+        address: where clients, and the pool itself, reach the server, by ``server_port``.
+        port: published port of the pool.
+        database: the only one that it leads to.
+        password: of the role by which it looks up who may log in.
+        size: how many connections it has to the server, for each user.
+        authority: certificate of the authority that signed the server's.
+        certificate: what it shows to clients.
+        memory_mib: hard limit.
+        constraints: what the host has to be that it runs on; none for any.
+        labels: further labels of all that it has.
+    """
+
+    stack: str
+    noun: str
+    image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    address: str
+    server_port: int
+    port: int
+    database: str
+    password: pulumi.Input[str]
+    size: int
+    authority: pulumi.Input[str]
+    certificate: ServerCertificate
+    memory_mib: int = 256
+    constraints: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pool(pulumi.ComponentResource):
+    """One pgbouncer; nothing in it is kept."""
+
+    def __init__(self, name: str, args: PoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:Pool", name, None, opts)
+        password = swarm_secret(f"{name}-password", args.stack, args.password, self, args.labels)
+        authority = swarm_secret(f"{name}-authority", args.stack, args.authority, self, args.labels)
+        spec = ServiceSpec(
+            stack=args.stack,
+            noun=args.noun,
+            image=args.image,
+            network_id=args.network_id,
+            command=["/opt/dynoform/pool"],
+            environment={
+                "POOL_HOST": args.address,
+                "POOL_PORT": str(args.server_port),
+                "POOL_DATABASE": args.database,
+                "POOL_SIZE": str(args.size),
+                "POOL_CLIENTS": str(CLIENTS),
+                "POOL_CERTIFICATE": args.certificate.path,
+                "POOL_AUTHORITY": "/run/secrets/authority.crt",
+            },
+            secrets=[
+                *args.certificate.files,
+                SecretFile("pool_password", password, uid=USER),
+                SecretFile("authority.crt", authority, uid=USER),
+            ],
+            ports={PORT: args.port},
+            memory_mib=args.memory_mib,
+            # The image's SIGINT: transactions that are under way are waited for.
+            stop_grace="10s",
+            constraints=args.constraints,
+            labels=args.labels,
+        )
+        docker.Service(f"{name}-service", service_args(spec), opts=pulumi.ResourceOptions(parent=self))
+        self.register_outputs({})

@@ -1,0 +1,220 @@
+"""PostgreSQL with a standby: two servers, etcd that says which of them is the primary, and one address of both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from components.addons.postgres import PORT, REPOSITORY, USER
+from components.addons.server_certificate import ServerCertificate
+from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
+from components.platform_service import PARTS_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.secret import swarm_secret
+from components.volume import stack_volume
+
+REST_PORT, ETCD_PORT, PEER_PORT = 8008, 2379, 2380
+"""In the containers."""
+MEMBER = "member"
+"""Whom the certificate of all that belongs to the set names: the image lets it do everything."""
+_DATA = "/var/lib/postgresql"
+_ETCD_MIB, _ADDRESS_MIB = 96, 64
+
+
+@dataclass(frozen=True)
+class PostgresHAArgs:
+    """Parameters of ``PostgresHA``.
+
+    Parameters:
+        stack: name of the stack.
+        noun: what the database is called in the stack; its servers are ``<noun>-1`` and ``<noun>-2``.
+        image: image with tag, of ``images/postgres-ha``.
+        network_id: engine id of the bridge that all of it joins.
+        address: the host's address, where all ports are published.
+        port: where clients find the primary, whichever that is.
+        servers: published ports of each server: PostgreSQL's, and Patroni's REST API's.
+        voters: published ports of each member of etcd: for clients, and for the other members.
+        certificate: what servers show to clients, and ``authority`` who signed it, PEM.
+        repository: what opens the repository of backups, pgBackRest's configuration.
+        restored: whether the data are made by a restore, which is waited for; the first server makes them otherwise.
+        memory_mib: hard limit of a server; ``cache_mib`` its shared buffers; ``connections`` how many clients it takes.
+        constraints: what the host has to be, in Swarm's words; none for any.
+        labels: further labels of all that it has.
+        filed: by what the lines of its servers are filed in an app's log; nothing where they are not.
+    """
+
+    stack: str
+    noun: str
+    image: pulumi.Input[str]
+    network_id: pulumi.Input[str]
+    address: str
+    port: int
+    servers: Sequence[Sequence[int]]
+    voters: Sequence[Sequence[int]]
+    certificate: ServerCertificate
+    authority: pulumi.Input[str]
+    repository: pulumi.Input[str]
+    restored: bool
+    memory_mib: int
+    cache_mib: int
+    connections: int
+    constraints: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    filed: Mapping[str, str] = field(default_factory=dict)
+
+
+class PostgresHA(pulumi.ComponentResource):
+    """A primary, and a standby that has all that was acknowledged. Their parts trust an authority of their own."""
+
+    def __init__(self, name: str, args: PostgresHAArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dynoform:index:PostgresHA", name, None, opts)
+        self._name = name
+        self._args = args
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._identity = self._issue()
+        backups = stack_volume(f"{name}-backups", args.stack, f"{args.noun}-backups", self, labels=args.labels)
+        repository = self._file(REPOSITORY, "repository", args.repository)
+        shown = [*args.certificate.files, self._file("authority.crt", "authority-crt", args.authority), repository]
+        # One after the other: a change restarts no two of them at once.
+        before: list[pulumi.Resource] = []
+        for number, ports in enumerate(args.voters, start=1):
+            before = [self._voter(number, ports, before)]
+        before = []
+        for number, ports in enumerate(args.servers, start=1):
+            before = [self._server(number, ports, backups, shown, before)]
+        self._front()
+        self.register_outputs({})
+
+    def _issue(self) -> Sequence[SecretFile]:
+        """The authority of the set, and the certificate that all of it shows: each is a client of the others, too."""
+        signs = CertificateAuthority(
+            f"{self._name}-members", CertificateAuthorityArgs(common_name=f"PostgreSQL {self._args.noun}"), self._own
+        )
+        certificate = CertificateArgs(
+            common_name=MEMBER,
+            ca_cert_pem=signs.cert_pem,
+            ca_key_pem=signs.key_pem,
+            ip_addresses=[self._args.address],
+            client=True,
+        )
+        shown = Certificate(f"{self._name}-member", certificate, self._own)
+        return [
+            self._file("members.crt", "members-crt", signs.cert_pem),
+            self._file("member.crt", "member-crt", shown.cert_pem),
+            self._file("member.key", "member-key", shown.key_pem),
+        ]
+
+    def _file(self, file_name: str, noun: str, value: pulumi.Input[str]) -> SecretFile:
+        args = self._args
+        return SecretFile(file_name, swarm_secret(f"{self._name}-{noun}", args.stack, value, self, args.labels), USER)
+
+    def _volume(self, noun: str) -> docker.Volume:
+        args = self._args
+        return stack_volume(f"{self._name}-{noun}-data", args.stack, f"{args.noun}-{noun}", self, labels=args.labels)
+
+    def _at(self, port: int) -> str:
+        return f"{self._args.address}:{port}"
+
+    def _voter(self, number: int, ports: Sequence[int], before: Sequence[pulumi.Resource]) -> docker.Service:
+        args, noun = self._args, f"etcd-{number}"
+        peers = [f"etcd-{index}=https://{self._at(each[1])}" for index, each in enumerate(args.voters, start=1)]
+        spec = self._spec(
+            noun,
+            command=["/opt/dynoform/etcd-member"],
+            environment={
+                "ETCD_NAME": noun,
+                "ETCD_ADVERTISE_CLIENT_URLS": f"https://{self._at(ports[0])}",
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"https://{self._at(ports[1])}",
+                "ETCD_INITIAL_CLUSTER": ",".join(peers),
+                "ETCD_INITIAL_CLUSTER_TOKEN": args.noun,
+            },
+            mounts=[Mount(self._volume(noun).name, _DATA)],
+            ports={ETCD_PORT: ports[0], PEER_PORT: ports[1]},
+            memory_mib=_ETCD_MIB,
+        )
+        return self._service(noun, spec, before)
+
+    def _server(
+        self,
+        number: int,
+        ports: Sequence[int],
+        backups: docker.Volume,
+        shown: Sequence[SecretFile],
+        before: Sequence[pulumi.Resource],
+    ) -> docker.Service:
+        args, noun = self._args, str(number)
+        environment: dict[str, pulumi.Input[str]] = {
+            "MEMBER_NAME": f"member-{number}",
+            "MEMBER_POSTGRES": self._at(ports[0]),
+            "MEMBER_REST": self._at(ports[1]),
+            "MEMBER_OTHERS": " ".join(self._at(each[1]) for each in args.servers if each != ports),
+            "MEMBER_ETCD": " ".join(self._at(each[0]) for each in args.voters),
+            "POSTGRES_SHARED_BUFFERS": f"{args.cache_mib}MB",
+            "POSTGRES_MAX_CONNECTIONS": str(args.connections),
+        }
+        if number == 1 and not args.restored:
+            environment["MEMBER_MAKES"] = "yes"
+        spec = self._spec(
+            noun,
+            environment=environment,
+            secrets=shown,
+            mounts=[Mount(self._volume(noun).name, _DATA), Mount(backups.name, "/var/lib/pgbackrest")],
+            ports={PORT: ports[0], REST_PORT: ports[1]},
+            memory_mib=args.memory_mib,
+            # A primary waits for a standby that can take over, and hands over all that is written.
+            stop_grace="1m0s",
+            filed=args.filed,
+        )
+        return self._service(noun, spec, before)
+
+    def _front(self) -> docker.Service:
+        args = self._args
+        members = [
+            f"member-{number}={self._at(ports[0])}:{ports[1]}" for number, ports in enumerate(args.servers, start=1)
+        ]
+        spec = self._spec(
+            "",
+            command=["/opt/dynoform/address"],
+            environment={"ADDRESS_MEMBERS": " ".join(members), "ADDRESS_CONNECTIONS": str(args.connections)},
+            ports={PORT: args.port},
+            memory_mib=_ADDRESS_MIB,
+        )
+        return self._service("address", spec, [])
+
+    def _spec(
+        self,
+        noun: str,
+        *,
+        environment: dict[str, pulumi.Input[str]],
+        ports: dict[int, int],
+        memory_mib: int,
+        command: Sequence[str] = (),
+        secrets: Sequence[SecretFile] = (),
+        mounts: Sequence[Mount] = (),
+        stop_grace: str = "10s",
+        filed: Mapping[str, str] | None = None,
+    ) -> ServiceSpec:
+        """What all of it has alike; ``noun`` is empty for the one that is called as the database is."""
+        args = self._args
+        parts = str(len(args.servers) + len(args.voters) + 1)
+        return ServiceSpec(
+            stack=args.stack,
+            noun=f"{args.noun}-{noun}" if noun else args.noun,
+            image=args.image,
+            network_id=args.network_id,
+            command=command,
+            environment=environment,
+            secrets=[*self._identity, *secrets],
+            mounts=mounts,
+            ports=ports,
+            scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
+            memory_mib=memory_mib,
+            stop_grace=stop_grace,
+            constraints=args.constraints,
+            labels={**args.labels, PARTS_LABEL: parts},
+            filed=filed or {},
+        )
+
+    def _service(self, noun: str, spec: ServiceSpec, before: Sequence[pulumi.Resource]) -> docker.Service:
+        options = pulumi.ResourceOptions(parent=self, depends_on=before)
+        return docker.Service(f"{self._name}-{noun}-service", service_args(spec), opts=options)

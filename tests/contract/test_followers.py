@@ -1,0 +1,184 @@
+"""Followers: everything but their servers is real; here a follower's is its leader's, which takes all that is said."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+
+from dynoform.addons import followers
+from dynoform.api.services import Services
+from dynoform.domain import data_services
+from dynoform.store import databases
+from dynoform.store.session import Store
+from dynoform.store.tables import Database
+from tests.contract.addon_fixtures import at_work
+from tests.contract.test_database_protection import info
+from tests.contract.test_databases import config
+from tests.local_databases import Local, clean, local
+
+
+@pytest.fixture
+def place(services: Services, operator: object) -> Iterator[Local]:
+    """A worker of databases, at work."""
+    made = local(services)
+    with at_work(made.worker):
+        yield made
+    clean(services)
+
+
+@pytest.fixture
+def leader(client: httpx.Client, app: str, place: Local) -> dict[str, Any]:
+    """A standard database of ``myapp``."""
+    made: dict[str, Any] = create(client).raise_for_status().json()
+    return made
+
+
+def create(client: httpx.Client, plan: str = "standard-0", **more: Any) -> httpx.Response:
+    return client.post("/apps/myapp/addons", json={"plan": f"heroku-postgresql:{plan}", **more})
+
+
+def follow(client: httpx.Client, plan: str = "standard-0", **more: Any) -> httpx.Response:
+    return create(client, plan, config={"follow": "DATABASE_URL", **more}, attachment={"name": "FOLLOWER"})
+
+
+def shown(client: httpx.Client, addon: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/client/v11/databases/{addon['id']}").raise_for_status().json()
+    return found
+
+
+def slots(place: Local) -> list[str]:
+    url = place.engine.url.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(url) as server:
+        return [name for (name,) in server.execute("SELECT slot_name FROM pg_replication_slots").fetchall()]
+
+
+def test_a_follower_has_its_leaders_users_and_an_address_of_its_own_until_it_is_unfollowed(
+    client: httpx.Client, leader: dict[str, Any], place: Local, store: Store
+) -> None:
+    made = follow(client).raise_for_status().json()
+    (job,) = place.engine.begun
+    own = f"local_addon-{made['id']}"
+    assert (job.name, job.beside, job.argv) == (f"{own}-follow", own, followers.PROGRAM)
+    assert job.volumes == [(own, "/var/lib/postgresql", "rw")]
+    host, port, user, password, slot, dot = job.stdin.splitlines()
+    assert (host, port, dot) == ("172.29.0.1", "15000", ".") and user == slot and slots(place) == [slot]
+    assert password not in str(place.made.told)
+    urls = config(client)
+    first, second = urlsplit(urls["DATABASE_URL"]), urlsplit(urls["FOLLOWER_URL"])
+    assert (first.username, first.password, first.path) == (second.username, second.password, second.path)
+    assert (first.port, second.port) == (15000, 15001)
+
+    follower, lines = shown(client, made), info(client, made)
+    assert (follower["leader"], follower["following"]) == (leader["name"], urls["DATABASE_URL"])
+    assert lines["Following"] == leader["name"] and "Behind By" in lines
+    assert lines["Continuous Protection"] == "Off: its leader has it"
+    assert info(client, leader)["Followers"] == made["name"]
+    assert shown(client, leader)["following"] is None
+    with store.transaction() as session:
+        databases.enqueue_due(session)
+        assert session.get_one(Database, made["id"]).protection is None, "its repository is looked at later"
+
+    # Its leader's passwords change, and its own with them; of its own it has none to change.
+    refused = client.post(f"/postgres/v0/databases/{made['id']}/credentials_rotation", json={})
+    assert refused.status_code == 422
+    assert refused.json()["message"] == (
+        "It is a follower, which can be read alone: heroku pg:unfollow makes it a database of its own"
+    )
+    client.post(f"/postgres/v0/databases/{leader['id']}/credentials_rotation", json={}).raise_for_status()
+    for _ in range(100):
+        if urlsplit(config(client)["FOLLOWER_URL"]).password != second.password:
+            break
+    rotated = config(client)
+    assert urlsplit(rotated["FOLLOWER_URL"]).password == urlsplit(rotated["DATABASE_URL"]).password != first.password
+
+    answer = client.put(f"/client/v11/databases/{made['id']}/unfollow").raise_for_status().json()
+    assert answer == {"message": f"{made['name']} no longer follows {leader['name']}"}
+    assert slots(place) == []
+    free = urlsplit(config(client)["FOLLOWER_URL"])
+    assert free.username != first.username and free.port == 15001
+    assert shown(client, made)["following"] is None and "Following" not in info(client, made)
+    again = client.put(f"/client/v11/databases/{made['id']}/unfollow")
+    assert (again.status_code, again.json()["message"]) == (422, f"{made['name']} is not a follower")
+
+
+def test_a_follower_has_its_leaders_credentials_and_settings_and_changes_none_of_them(
+    client: httpx.Client, leader: dict[str, Any], place: Local
+) -> None:
+    theirs, settings = f"/postgres/v0/databases/{leader['id']}", {"log_statement": "mod"}
+    client.post(f"{theirs}/credentials", json={"name": "cred_reads"}).raise_for_status()
+    client.patch(f"{theirs}/config", json=settings).raise_for_status()
+    made = follow(client).raise_for_status().json()
+    other = create(client, attachment={"name": "OTHER"}).raise_for_status().json()
+
+    mine, data = f"/postgres/v0/databases/{made['id']}", f"/client/v11/databases/{made['id']}"
+    listed = client.get(f"{mine}/credentials").raise_for_status().json()
+    assert [each["name"] for each in listed] == ["default", "cred_reads"] and {each["port"] for each in listed} == {
+        15001
+    }
+    assert client.get(f"{mine}/config").raise_for_status().json()["log_statement"]["value"] == "mod"
+    for refused in (
+        client.post(f"{mine}/credentials", json={"name": "cred_writes"}),
+        client.post(f"{mine}/repair-default"),
+        client.patch(f"{mine}/config", json={"log_statement": "all"}),
+        client.post(f"{data}/connection-pooling", json={"app": "myapp"}),
+        client.post(f"{data}/links", json={"target": other["name"]}),
+    ):
+        assert refused.status_code == 422 and "It is a follower, which can be read alone" in refused.json()["message"]
+    assert not [name for name in config(client) if "POOL" in name]
+    assert made["id"] not in [each for each, told in place.made.instances.items() if told["pool"]]
+    to_follower = client.post(f"/client/v11/databases/{other['id']}/links", json={"target": made["name"]})
+    assert to_follower.json()["message"] == f"{made['name']} is a follower: link its leader"
+
+    client.put(f"{data}/unfollow").raise_for_status()
+    assert [each["name"] for each in client.get(f"{mine}/credentials").json()] == ["default"]
+    assert client.get(f"{mine}/config").json()["log_statement"]["value"] == "mod"
+
+
+def test_a_follower_that_is_destroyed_leaves_nothing_with_its_leader(
+    client: httpx.Client, leader: dict[str, Any], place: Local
+) -> None:
+    made = follow(client).raise_for_status().json()
+    assert len(slots(place)) == 1
+    client.delete(f"/apps/myapp/addons/{made['id']}").raise_for_status()
+    assert slots(place) == []
+    assert "Followers" not in info(client, leader)
+
+
+def test_a_leader_with_a_standby_keeps_a_followers_place_on_whichever_is_primary(
+    client: httpx.Client, app: str, place: Local
+) -> None:
+    create(client, "premium-0").raise_for_status()
+    made = follow(client).raise_for_status().json()
+    assert [command for _, command in place.engine.asked] == ["keep"]
+    client.put(f"/client/v11/databases/{made['id']}/unfollow").raise_for_status()
+    assert [command for _, command in place.engine.asked] == ["keep", "drop"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "more", "message"),
+    [
+        ("essential-0", {}, "A follower is a single server that is as large as its leader: choose standard-0"),
+        ("premium-0", {}, "A follower is a single server that is as large as its leader: choose standard-0"),
+        ("standard-0", {"fork": "DATABASE"}, "A follower is what its leader is: leave out --fork"),
+    ],
+)
+def test_what_cannot_follow_is_refused(
+    client: httpx.Client, leader: dict[str, Any], place: Local, plan: str, more: dict[str, str], message: str
+) -> None:
+    refused = follow(client, plan, **more)
+    assert (refused.status_code, refused.json()["message"]) == (422, message)
+
+
+def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
+    client: httpx.Client, leader: dict[str, Any], place: Local
+) -> None:
+    made = follow(client).raise_for_status().json()
+    refused = create(client, config={"follow": "FOLLOWER"})
+    assert refused.json()["message"] == f"{made['name']} is a follower itself: follow its leader"
+    place.engine.fails = "postgres: the leader could not be copied"
+    refused = create(client, config={"follow": "DATABASE"}, attachment={"name": "OTHER"})
+    assert refused.json()["message"] == ("The follower could not be made: postgres: the leader could not be copied")
+    assert data_services.FOLLOW in data_services.OPERATIONS

@@ -1,0 +1,129 @@
+"""Databases with a standby: everything but the containers is real."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from dynoform.api import databases as api_databases
+from dynoform.api.services import Services
+from dynoform.domain import data_services
+from dynoform.store.session import Store
+from dynoform.store.tables import Database
+from tests.contract.addon_fixtures import at_work
+from tests.contract.test_database_protection import look
+from tests.contract.test_databases import config
+from tests.local_databases import Local, clean, local
+
+STANDING = json.dumps(
+    {
+        "members": [
+            {"name": "member-1", "role": "leader", "state": "running", "host": "172.29.0.1"},
+            {"name": "member-2", "role": "sync_standby", "state": "streaming", "host": "172.29.0.1", "lag": 0},
+        ]
+    }
+)
+
+
+@pytest.fixture
+def place(services: Services, operator: object) -> Iterator[Local]:
+    """A worker of databases, at work."""
+    made = local(services)
+    made.engine.standing = STANDING
+    with at_work(made.worker):
+        yield made
+    clean(services)
+
+
+@pytest.fixture
+def addon(client: httpx.Client, app: str, place: Local) -> dict[str, Any]:
+    """A premium database of ``myapp``."""
+    made: dict[str, Any] = create(client).raise_for_status().json()
+    return made
+
+
+def create(client: httpx.Client, plan: str = "premium-0", **more: Any) -> httpx.Response:
+    return client.post("/apps/myapp/addons", json={"plan": f"heroku-postgresql:{plan}", **more})
+
+
+def info(client: httpx.Client, addon: dict[str, Any]) -> dict[str, str]:
+    shown = client.get(f"/client/v11/databases/{addon['id']}").raise_for_status().json()
+    return {line["name"]: line["values"][0] for line in shown["info"]}
+
+
+def test_it_has_one_address_for_life_and_ports_of_its_own_behind_that(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    assert addon["state"] == "provisioned"
+    url = config(client)["DATABASE_URL"]
+    assert "@172.29.0.1:15000/d" in url
+    (instance,) = place.made.instances.values()
+    assert (instance["image"], instance["restored"]) == ("postgres-ha:1", False)
+    assert [list(each) for each in instance["servers"]] == [[15001, 15002], [15003, 15004]]
+    assert [list(each) for each in instance["voters"]] == [[15005, 15006], [15007, 15008], [15009, 15010]]
+    essential = create(client, "essential-0", attachment={"name": "OTHER"}).raise_for_status().json()
+    with store.transaction() as session:
+        found = session.get_one(Database, essential["id"])
+        assert (found.port, found.member_ports) == (15011, None), "nobody's port is another's"
+
+    place.engine.primary = 2
+    place.engine.served.clear()
+    client.post(f"/postgres/v0/databases/{addon['id']}/credentials_rotation", json={}).raise_for_status()
+    assert {each.rpartition("-")[2] for each in place.engine.served} == {"2"}, "where the primary is, it is done"
+    rotated = config(client)["DATABASE_URL"]
+    assert rotated != url and "@172.29.0.1:15000/d" in rotated
+
+
+def test_info_says_whether_the_standby_could_take_over(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = info(client, addon)
+    assert [*shown][:4] == ["Plan", "Status", "HA Status", "Standby"]
+    assert shown["HA Status"] == "Available"
+    assert shown["Standby"] == "Has all that is acknowledged, on the same host"
+    assert shown["Connections"].endswith("/120")
+    place.engine.standing = STANDING.replace("sync_standby", "replica")
+    assert info(client, addon)["HA Status"] == "Temporarily Unavailable"
+    monkeypatch.setattr(api_databases, "WAIT_SECONDS", 1.0)
+    place.engine.primary = 0
+    shown = info(client, addon)
+    assert (shown["Status"], shown["HA Status"]) == ("Unavailable", "Temporarily Unavailable")
+
+
+def test_a_standard_database_is_a_single_server_and_says_nothing_of_a_standby(
+    client: httpx.Client, app: str, place: Local
+) -> None:
+    made = create(client, "standard-0").raise_for_status().json()
+    (instance,) = place.made.instances.values()
+    assert (instance["image"], instance["memory_mib"]) == ("postgres:1", 1024) and "servers" not in instance
+    assert "HA Status" not in info(client, made)
+    with place.connect(config(client)["DATABASE_URL"]) as database:
+        extensions = database.execute("SELECT current_setting('extwlist.extensions')").fetchone()
+        assert extensions == (",".join(data_services.EXTENSIONS),), "where the CLI looks for them on such plans"
+
+
+def test_data_do_not_move_between_a_plan_with_a_standby_and_one_without(
+    client: httpx.Client, addon: dict[str, Any], place: Local
+) -> None:
+    for plan in ("standard-0", "essential-0"):
+        refused = client.patch(f"/apps/myapp/addons/{addon['id']}", json={"plan": f"heroku-postgresql:{plan}"})
+        assert refused.status_code == 422
+        assert refused.json()["message"] == (
+            "Data do not move to a plan with a standby, nor from one: make another with --fork"
+        )
+
+
+def test_a_copy_with_a_standby_is_restored_to_the_first_of_its_servers(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    look(place, store)
+    copy = create(client, config={"fork": "DATABASE"}, attachment={"name": "COPY"})
+    made = copy.raise_for_status().json()
+    (job,) = place.engine.begun
+    own, theirs = (f"local_addon-{each['id']}" for each in (made, addon))
+    assert [volume[:2] for volume in job.volumes] == [
+        (f"{theirs}-backups", "/var/lib/pgbackrest"), (f"{own}-1", "/var/lib/postgresql"),
+    ]  # fmt: skip
+    assert place.made.told[-1]["restored"] is True

@@ -1,0 +1,148 @@
+"""A premium database whose servers are killed, paused and cut off, and whose etcd has no quorum, under a writer.
+
+In no case is a row lost that was acknowledged, or a read older than an answer: a history of both workloads says so.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.acknowledged import Found, Writer, connect
+from tests.e2e.conftest import STACK, Platform, eventually
+from tests.e2e.test_database_protection import look
+from tests.standby import Servers
+
+pytestmark = [pytest.mark.engine, pytest.mark.chaos, pytest.mark.timeout(1800)]
+APP = "standby-chaos"
+
+
+@pytest.fixture(scope="module")
+def servers(platform: Platform) -> Iterator[Servers]:
+    """Of a premium database."""
+    api = platform.api
+    api.post("/apps", json={"name": APP}).raise_for_status()
+    made = api.post(f"/apps/{APP}/addons", json={"plan": "heroku-postgresql:premium-0"}).raise_for_status().json()
+    eventually(lambda: api.get(f"/addons/{made['id']}").json()["state"] == "provisioned", 300, "the database is there")
+    yield Servers(platform.engine, f"{STACK}_addon-{made['id']}")
+    api.delete(f"/apps/{APP}").raise_for_status()
+
+
+@pytest.fixture
+def writer(platform: Platform, servers: Servers, capsys: pytest.CaptureFixture[str]) -> Iterator[Writer]:
+    """One that is at work, on a database that is whole; afterwards the database is whole again, and has all."""
+    servers.wait_ready(240)
+    url = platform.api.get(f"/apps/{APP}/config-vars").raise_for_status().json()["DATABASE_URL"]
+    with Writer(url) as made:
+        eventually(lambda: len(made.acknowledged) > 50, 30, "rows are acknowledged")
+        yield made
+        again = time.monotonic()
+        eventually(lambda: made.goes_on(again), 60, "rows are acknowledged in the end")
+        servers.wait_ready(240)
+    found = made.compare()
+    with capsys.disabled():
+        print(f"{found.acknowledged} acknowledged, {made.uncertain} without an answer, {whole(found)}")
+    assert (found.lost, found.stale) == ([], [])
+
+
+def whole(found: Found) -> str:
+    return f"lost {len(found.lost)}, stale {found.stale}"
+
+
+def taken_over(writer: Writer, servers: Servers, old: int, began: float) -> float:
+    """How long nothing was acknowledged, once another one has taken over."""
+    servers.wait(lambda: servers.ask(3 - old, "primary") is not None, 60, "the other one is primary")
+    eventually(lambda: writer.goes_on(time.monotonic() - 0.3), 60, "rows are acknowledged again")
+    time.sleep(1)
+    return writer.outage(began)
+
+
+def test_a_primary_that_is_killed_and_comes_back_at_once(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    servers.container(old).kill()
+    eventually(lambda: writer.goes_on(began + 1.5), 60, "rows are acknowledged again")
+    time.sleep(3)
+    with capsys.disabled():
+        print(f"\nkilled, and started again by Swarm: {writer.outage(began):.1f} s; ", end="")
+
+
+def test_a_primary_that_is_killed_and_stays_away(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    with servers.killed(old):
+        outage = taken_over(writer, servers, old, began)
+    with capsys.disabled():
+        print(f"\nkilled: {outage:.1f} s; ", end="")
+
+
+@pytest.mark.parametrize(
+    "misfortune", [Servers.cut_off, Servers.cut_off_from_the_others, Servers.dazed, Servers.paused]
+)
+def test_a_primary_that_lives_on_unheard_acknowledges_nothing_beside_the_new_one(
+    platform: Platform,
+    writer: Writer,
+    servers: Servers,
+    misfortune: Callable[[Servers, int], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old, database = servers.primary(), urlsplit(writer.url).path[1:]
+    with servers.inside(old, database) as inside:
+        eventually(lambda: len(inside.acknowledged()) > 50, 30, "rows are acknowledged beside the primary")
+        with misfortune(servers, old):
+            began = time.monotonic()
+            servers.wait(lambda: servers.ask(3 - old, "primary") is not None, 60, "the other one is primary")
+            taken = time.time()
+            outage = taken_over(writer, servers, old, began)
+            time.sleep(3)
+        servers.wait(lambda: any(each["role"] == "sync_standby" for each in servers.members()), 120, "it is a standby")
+        assert servers.primary() == 3 - old
+    acknowledged = inside.acknowledged()
+    late = [number for number, at in acknowledged if at > taken]
+    with connect(writer.url) as found:
+        there = {number for (number,) in found.execute("SELECT number FROM inside").fetchall()}
+    lost = [number for number, _ in acknowledged if number not in there]
+    with capsys.disabled():
+        print(f"\n{misfortune.__name__}: {outage:.1f} s, {len(acknowledged)} acknowledged beside it; ", end="")
+    assert (late, lost) == ([], [])
+
+
+def test_etcd_without_a_quorum_stops_nobody_who_hears_the_other(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    with servers.killed("etcd-1", "etcd-2"):
+        time.sleep(30)
+        assert servers.primary() == old
+        without = writer.outage(began)
+    eventually(lambda: writer.goes_on(time.monotonic() - 0.3), 60, "rows are acknowledged")
+    assert without < 5
+    with capsys.disabled():
+        print(f"\netcd without a quorum for 30 s: {without:.1f} s; ", end="")
+
+
+def test_parts_that_somebody_removed_come_back_with_their_data(
+    platform: Platform, writer: Writer, servers: Servers
+) -> None:
+    old = servers.primary()
+    for noun in (3 - old, "etcd-3"):
+        servers.engine.services.get(f"{servers.service}-{noun}").remove()
+    look(platform)  # a shift begins by looking for what is lost
+    wanted = {f"{servers.service}-{noun}" for noun in (3 - old, "etcd-3")}
+    eventually(lambda: wanted <= {each.name for each in servers.engine.services.list()}, 240, "they are there again")
+
+
+def test_a_standby_that_goes_holds_up_the_primary_for_no_longer_than_it_takes_to_see_it(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    with servers.killed(3 - old):
+        eventually(lambda: writer.goes_on(began + 15), 60, "rows are acknowledged without it")
+        outage = writer.outage(began)
+        assert servers.primary() == old
+    with capsys.disabled():
+        print(f"\nstandby killed: {outage:.1f} s; ", end="")
