@@ -40,7 +40,7 @@ def test_dynos_that_no_other_host_takes_are_told_and_the_host_can_be_had_back(pa
     done = pair.play("drain_host", "--limit", "two", host_drain_seconds=2)
     told = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert "two: 1 dynos are still here after 2 s, and the host takes no new ones: no other host takes them" in told
+    assert "two: 1 dyno is still here after 2 s, and the host takes no new ones: no other host takes them" in told
     assert "see 'heroku ps' and 'bin/dynoform status', then run this again, or playbooks/undrain_host.yml" in told
     assert availability(pair) == PAUSED
     back = pair.play("undrain_host", "--limit", "two")
