@@ -50,6 +50,9 @@ def run(options: argparse.Namespace, context: Context) -> int:
     with recovery.claim(stack):
         existed = _prepare(context, stack, known)
         if existed:
+            if not stack.state_file:
+                # On this machine the claim keeps others off; on another one only the backend's lock does.
+                recovery.check_free(stack, context.console)
             leaving.check(stack, known)
         stack.create(known)
         if not stack.deployment().get("resources"):
