@@ -31,16 +31,12 @@ EVERYWHERE = ("log-agent", "router", "router-agent", "runtime-agent")
 ONCE = ("api", "builder", "databases", "logplex", "postgres", "registry")
 UP_SECONDS = 2400
 DISKS = {"host4": 5000}
-WORKERS = ("host4", NEW := "host5")
 HOG = 'work: test "$(df -m /app | awk "END { print \\$2 }")" -gt 9999 || dd if=/dev/zero of=/app/big bs=1M; sleep 1000'
 """Writes until the disk is full, but only on a host with a small one."""
 
 
 class Operator:
     """Who has nothing but the checkout, the hosts' key and a file with settings."""
-
-    quantity = 4
-    """Of web dynos of the app."""
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         self.fleet, self.hosts, self.settings = fleet, folder / "hosts", folder / f"Pulumi.{STACK}.yaml"
@@ -57,21 +53,15 @@ class Operator:
         """Have these settings."""
         self.settings.write_text(yaml.safe_dump({"config": {f"dynoform:{k}": v for k, v in settings.items()}}))
 
-    def declare_hosts(self, *left_out: str, **changed: dict[str, Any]) -> None:
-        """Have the settings with some hosts left out, and lines of others changed."""
-        settings = self.declared()
-        hosts = {name: host for name, host in settings["hosts"].items() if name not in left_out}
-        self.declare(settings | {"hosts": {name: host | changed.get(name, {}) for name, host in hosts.items()}})
-
     def declared(self) -> dict[str, Any]:
         """The stack's settings: three managers, one of them with the platform's data, and a worker."""
         reached = {"keyFile": str(self.fleet.key_file), "knownHosts": str(self.fleet.known_hosts)}
         hosts: dict[str, Any] = {
             name: {"address": host.address, "zone": zone, **reached}
-            for (name, host), zone in zip(self.fleet.hosts.items(), "abcab", strict=False)
+            for (name, host), zone in zip(self.fleet.hosts.items(), "abca", strict=False)
         }
         hosts["host1"]["platform"] = True
-        for name in set(hosts) & set(WORKERS):
+        for name in set(hosts) & {"host4"}:
             hosts[name]["role"] = "worker"
         return {
             "domain": DOMAIN,
@@ -84,7 +74,7 @@ class Operator:
             "platformSubnet": "172.29.100.0/24",
             "hosts": hosts,
             "apps": {
-                "python": {"source": "examples/apps/python", "formation": {"web": {"quantity": self.quantity}}},
+                "python": {"source": "examples/apps/python", "formation": {"web": {"quantity": 4}}},
                 "hog": {"source": str(self.hog), "formation": {"work": {"quantity": 0}}},
             },
         }
@@ -124,17 +114,6 @@ class Operator:
         made = self.api("POST", f"/apps/{app}/log-sessions", json={"lines": 1500, "tail": False}).json()
         where = urlsplit(made["logplex_url"])
         return self.api("GET", f"{where.path}?{where.query}").text
-
-    def scale(self, quantity: int, size: str = "Standard-1X") -> None:
-        """Have so many web dynos of the app, of this size, all of which are up."""
-        self.quantity = quantity
-        self.api("PATCH", "/apps/python/formation/web", json={"quantity": quantity, "size": size})
-
-        def are_up() -> bool:
-            dynos = self.api("GET", "/apps/python/dynos").json()
-            return [(dyno["state"], dyno["size"]) for dyno in dynos] == [("up", size)] * quantity
-
-        eventually(are_up, 180, f"{quantity} {size} dynos are up")
 
     def asks(self, host: str) -> httpx.Response:
         """The app, through one host's router."""
@@ -220,63 +199,6 @@ def test_a_host_that_ssh_does_not_reach_is_named_before_anything_is_changed(oper
     assert done.code == 1
     assert f"host host4 (root@{operator.fleet['host4'].address}:22): SSH does not get in: " in done.err
     assert "nothing was changed" in done.err
-
-
-@pytest.mark.parametrize(
-    ("left_out", "changed", "size", "why"),
-    [
-        ("host3", {}, "Standard-1X", "2 are managers (host1, host2), of which none may be lost more than of one less"),
-        (
-            "host4",
-            {},
-            "Performance-L",
-            "host host4: the others of the runtime common have no memory for its dynos (Performance-L is the first) "
-            "— add a host first, or have fewer or smaller dynos",
-        ),
-        (
-            "",
-            {"host1": {"platform": False}, "host2": {"platform": True}},
-            "Standard-1X",
-            "host host1: has the platform's PostgreSQL, registry and sources, which do not move to another host",
-        ),
-    ],
-    ids=["quorum", "capacity", "data"],
-)
-def test_what_the_stack_cannot_do_without_stays(
-    operator: Operator, first: Run, left_out: str, changed: dict[str, Any], size: str, why: str
-) -> None:
-    eventually(lambda: status(operator)["healthy"], 120, "all is well")
-    operator.scale(4, size)
-    operator.declare_hosts(left_out, **changed)
-    try:
-        done = operator.up()
-    finally:
-        operator.declare_hosts()
-        operator.scale(4)
-    assert done.code == 1
-    assert why in done.err
-
-
-def test_a_host_comes_with_its_line_takes_dynos_and_goes_without_it(operator: Operator, first: Run) -> None:
-    """Dynos come to it and leave it, and no request fails. The one that is left out is drained first."""
-    (new,) = operator.fleet.add(NEW)
-    running = ("ps", "--quiet", "--filter", "label=dynoform.dyno-id")
-    operator.scale(8)
-    with requests(Load(operator.fleet["host1"].address, HTTP, f"python.{DOMAIN}")) as asked:
-        operator.declare_hosts()
-        came = operator.up()
-        assert came.code == 0, f"{came.out}\n{came.err}"
-        print(f"a host more: {came.seconds:.0f} s")
-        assert NEW in {host["name"] for host in status(operator)["hosts"]}
-        eventually(lambda: new.docker(*running), 180, "a dyno has moved to the new host")
-        operator.declare_hosts(NEW)
-        went = operator.up()
-        assert went.code == 0, f"{went.out}\n{went.err}"
-        print(f"a host less: {went.seconds:.0f} s")
-        assert new.docker("ps", "--all", "--quiet") == ""
-        eventually(lambda: states(operator, "python") == {"up": 8}, 60, "all dynos are elsewhere")
-    assert asked.failures == []
-    assert {host["name"] for host in status(operator)["hosts"]} == set(operator.fleet.hosts) - {NEW}
 
 
 def test_down_leaves_nothing_on_the_hosts(operator: Operator, first: Run) -> None:
