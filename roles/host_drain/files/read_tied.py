@@ -89,7 +89,8 @@ def why(parts: list[Described]) -> str:
 def main() -> None:
     """Prints the list."""
     nodes = inspected("node", ask("node", "ls", "--quiet").split())
-    listed = dict(line.split()[:2] for line in ask("service", "ls", "--format", "{{.ID}} {{.Replicas}}").splitlines())
+    told = (line.split() for line in ask("service", "ls", "--format", "{{.ID}} {{.Replicas}}").splitlines())
+    listed = {words[0]: words[1] for words in told if words}
     dynos = set(ask("service", "ls", "--quiet", "--filter", f"label={DYNO}").split())
     running = {name: len(set(count.split("/"))) == 1 for name, count in listed.items()}
     services = inspected("service", [name for name in listed if name not in dynos])
