@@ -61,7 +61,10 @@ def test_site_makes_it_and_changes_nothing_the_second_time(fleet: Fleet, invento
 
 
 def test_hardened_it_lets_in_what_it_has_to_and_no_more(fleet: Fleet, inventory: Inventory) -> None:
-    words = {"host_hardening_public_ports": [18080], "host_hardening_fleet_addresses": [fleet[NAME].address]}
+    words: dict[str, Any] = {
+        "host_hardening_public_ports": [18080],
+        "host_hardening_fleet_addresses": [fleet[NAME].address],
+    }
     done = inventory.play("harden_hosts", **words)
     assert done.returncode == 0, told(done)
     again = inventory.play("harden_hosts", **words)

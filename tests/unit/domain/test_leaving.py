@@ -1,6 +1,10 @@
 """Which hosts a stack cannot do without."""
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -12,14 +16,11 @@ GIB = 1024 * MIB
 SHOP = uuid.UUID(int=1)
 
 
-def members(*names: str, runtimes: dict[str, str] | None = None, **fields: bool) -> list[Member]:
+def members(*names: str, runtimes: Mapping[str, str] = MappingProxyType({}), **fields: Any) -> list[Member]:
     """The first has the platform's data; ``fields`` are of the last but one."""
-    found = []
-    for number, name in enumerate(names):
-        own = fields if number == len(names) - 2 else {}
-        host = Host(name, name, 16 * GIB, runtime=(runtimes or {}).get(name, COMMON), **own)
-        found.append(Member(host, f"10.0.0.{number + 1}", platform=number == 0))
-    return found
+    hosts = [Host(name, name, 16 * GIB, runtime=runtimes.get(name, COMMON)) for name in names]
+    hosts[-2] = replace(hosts[-2], **fields)
+    return [Member(host, f"10.0.0.{number + 1}", platform=number == 0) for number, host in enumerate(hosts)]
 
 
 def dynos(on: str, quantity: int, size: str = "Standard-1X") -> list[Placed]:
@@ -67,16 +68,16 @@ def test_the_last_host_of_a_runtime_that_takes_dynos_stays_while_it_has_some(fie
 
 
 def test_a_host_that_is_lost_or_drained_already_has_nothing_to_leave() -> None:
-    for fields in ({"ready": False}, {"emptied": True}):
-        hosts = members("one", "two", "three", **fields)
+    for away in ("ready", "emptied"):
+        hosts = members("one", "two", "three", **{away: away == "emptied"})
         check(hosts, dynos("two", 3, "Performance-L"), declared([hosts[0], hosts[2]]), "10.0.0.1")
 
 
 def test_the_platform_s_data_stay_where_they_are() -> None:
     hosts = members("one", "two")
     said = (
-        "host one: has the platform's PostgreSQL, registry and sources, which do not move to another host by themselves "
-        "— leave platform: true with it; to move them: bin/dynoform backup, down --purge, then restore"
+        "host one: has the platform's PostgreSQL, registry and sources, which do not move to another host by "
+        "themselves — leave platform: true with it; to move them: bin/dynoform backup, down --purge, then restore"
     )
     assert refusal(hosts, [], declared(hosts), "10.0.0.2") == said
     assert refusal(hosts, [], declared(hosts[1:]), "10.0.0.2") == said
