@@ -48,10 +48,10 @@ def test_dynos_that_no_other_host_takes_are_told_and_the_host_can_be_had_back(pa
     assert availability(pair) == ACTIVE
 
 
-def tied(service: str, addon: str = "", *, data: bool = True) -> dict[str, Any]:
-    """A service that is to run on the second host."""
+def tied(service: str, addon: str = "", *, data: bool = True, host: str = "two") -> dict[str, Any]:
+    """A service that is to run on the second host, of this name."""
     mounts = [{"Type": "volume", "Source": "data", "Target": "/data"}] if data else []
-    task = {"ContainerSpec": {"Mounts": mounts}, "Placement": {"Constraints": ["node.hostname==two"]}}
+    task = {"ContainerSpec": {"Mounts": mounts}, "Placement": {"Constraints": [f"node.hostname=={host}"]}}
     labels = {"dynoform.stack": "test"} | ({"dynoform.addon": addon} if addon else {})
     spec = {"Name": service, "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": task}
     return {"ID": service, "on": "node1", "Spec": spec}
