@@ -26,4 +26,5 @@ def _serve(server: socket.socket, host: FleetHost, port: int) -> None:
     with suppress(OSError):
         while True:
             with server.accept()[0] as client:
-                subprocess.Popen(command, stdin=client, stdout=client, stderr=subprocess.DEVNULL)
+                end = client.fileno()
+                subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL)

@@ -189,7 +189,7 @@ def test_hosts_are_patched_without_a_failed_request_or_a_lost_row_and_what_stand
     operator.scale(len(HOSTS))
     addon, url = operator.database()
     with_kernels(hosts, tmp_path)
-    port = int(conninfo_to_dict(url)["port"])
+    port = int(str(conninfo_to_dict(url)["port"]))
     with relayed(fleet["host1"], port) as relay, load(fleet) as asked:
         writes = Writes(make_conninfo(url, host="127.0.0.1", port=relay, sslmode="require"))
         writes.prepare()

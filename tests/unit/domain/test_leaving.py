@@ -56,7 +56,7 @@ def test_a_host_whose_dynos_fit_nowhere_stays() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"emptied": True}, {"open": False}, {"ready": False}])
-def test_the_last_host_of_a_runtime_that_takes_dynos_stays_while_it_has_some(fields: dict[str, bool]) -> None:
+def test_the_last_host_of_a_runtime_that_takes_dynos_stays_while_it_has_some(fields: dict[str, Any]) -> None:
     own = {"three": "acme"} | ({"two": "acme"} if fields else {})
     hosts = members("one", "two", "three", runtimes=own, **fields)
     stay = declared(hosts[:2])
@@ -68,8 +68,9 @@ def test_the_last_host_of_a_runtime_that_takes_dynos_stays_while_it_has_some(fie
 
 
 def test_a_host_that_is_lost_or_drained_already_has_nothing_to_leave() -> None:
-    for away in ("ready", "emptied"):
-        hosts = members("one", "two", "three", **{away: away == "emptied"})
+    gone: list[dict[str, Any]] = [{"ready": False}, {"emptied": True}]
+    for fields in gone:
+        hosts = members("one", "two", "three", **fields)
         check(hosts, dynos("two", 3, "Performance-L"), declared([hosts[0], hosts[2]]), "10.0.0.1")
 
 
