@@ -34,7 +34,7 @@ def module() -> ModuleType:
 def known(subnet: str | None, label: str | None) -> dict[str, dict[str, Any]]:
     """Both networks, as 20.10 and 26 have them with a ``subnet``, and 29 without."""
     labels = {"dynoform.stack": "local"} | ({"dynoform.subnet": label} if label else {})
-    ipam = {"Driver": "default", "Options": {}, "Config": [{"Subnet": subnet}] if subnet else None}
+    ipam: dict[str, Any] = {"Driver": "default", "Options": {}, "Config": [{"Subnet": subnet}] if subnet else None}
     config = {"IPAM": ipam, "Options": OPTIONS, "Labels": labels}
     network = {"Id": "n", "Scope": "swarm", "ConfigFrom": {"Network": "local_dynos_config"}}
     return {"local_dynos_config": config, "local_dynos": network}
