@@ -52,7 +52,7 @@ def apply(stack: Stack, operation: str, words: list[str], console: Console) -> O
     Raises `OperationError` with the reasons when Pulumi reports an error, `DynoformError` when it cannot run.
     The caller holds `recovery.claim`.
     """
-    recovery.end_orphan(stack, console)
+    recovery.end_orphans(stack, console)
     settle(stack, console)
     outcome, output, code = _once(stack, operation, words, console)
     if code and recovery.is_locked(output):
@@ -71,18 +71,16 @@ def settle(stack: Stack, console: Console) -> None:
 
     Whatever runs next has to refresh: `up` does without a finished one before it, `down` always.
     """
-    pending = recovery.pending_creates(stack.deployment())
-    if not pending:
+    if not recovery.pending_creates(stack.deployment()):
         return
+    # They may be those of a run on another machine, which is at them.
+    recovery.check_free(stack, console)
+    pending = recovery.pending_creates(stack.deployment())
     ids = _existing(stack, pending)
     console.line(
         f"creates that a killed run had begun: {len(pending)}, of which {len(ids)} happened and are kept", "dim"
     )
-    edit = partial(recovery.settled, ids=ids)
-    done = stack.edit(edit)
-    if done.code and recovery.is_locked(done.stderr):
-        recovery.break_lock(stack, done.stderr, console)
-        done = stack.edit(edit)
+    done = stack.edit(partial(recovery.settled, ids=ids))
     if done.code:
         raise DynoformError(f"state of stack {stack.name}", done.last_words, "bin/dynoform doctor")
 
@@ -115,7 +113,8 @@ def _once(stack: Stack, operation: str, words: list[str], console: Console) -> t
             file.write(stack.masked(line) + "\n")
 
         done = stream(command, note, lambda pid: recovery.remember(stack, pid))
-    (stack.directory / "pulumi.pid").unlink(missing_ok=True)
+    if not (done.code and recovery.is_locked(done.stdout)):
+        recovery.forget(stack)
     return Outcome(seen, time.monotonic() - began, log), stack.masked(done.stdout), done.code
 
 

@@ -18,7 +18,7 @@ from dynoform.cli.stack import Stack
 from dynoform.errors import ConflictError, DynoformError
 
 LOCKED = re.compile(r"currently locked by")
-OWNER = re.compile(r"created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+OWNER = re.compile(r"created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 PATIENCE = ((signal.SIGINT, 90), (signal.SIGTERM, 15), (signal.SIGKILL, 5))
 
 
@@ -56,19 +56,34 @@ def _started(pid: int) -> str | None:
 
 def remember(stack: Stack, pid: int) -> None:
     """Notes which `pulumi` works on the stack, for a next run to find if we are killed."""
-    (stack.directory / "pulumi.pid").write_text(json.dumps([pid, _started(pid)]), encoding="utf-8")
+    fresh = _notes(stack).with_suffix(".new")
+    fresh.write_text(json.dumps([*_noted(stack).items(), (pid, _started(pid))]), encoding="utf-8")
+    fresh.replace(_notes(stack))
 
 
-def end_orphan(stack: Stack, console: Console) -> None:
-    """Ends the `pulumi` of a killed run: it is asked to stop, so that it saves what it has done."""
+def forget(stack: Stack) -> None:
+    """No `pulumi` of ours works on the stack any more, nor has left a lock."""
+    _notes(stack).unlink(missing_ok=True)
+
+
+def _notes(stack: Stack) -> Path:
+    return stack.directory / "pulumi.pid"
+
+
+def _noted(stack: Stack) -> dict[int, str | None]:
+    """Process → when it started, of each `pulumi` that may have left a lock."""
     try:
-        pid, started = json.loads((stack.directory / "pulumi.pid").read_text(encoding="utf-8"))
+        return {int(pid): started for pid, started in json.loads(_notes(stack).read_text(encoding="utf-8"))}
     except (OSError, ValueError):
-        return
-    if started and _started(pid) == started:
-        with console.step(f"waiting for the pulumi of a killed run (process {pid}) to end"):
-            _end(pid, started)
-    (stack.directory / "pulumi.pid").unlink()
+        return {}
+
+
+def end_orphans(stack: Stack, console: Console) -> None:
+    """Ends the `pulumi` of a killed run: it is asked to stop, so that it saves what it has done."""
+    for pid, started in _noted(stack).items():
+        if started and _started(pid) == started:
+            with console.step(f"waiting for the pulumi of a killed run (process {pid}) to end"):
+                _end(pid, started)
 
 
 def _end(pid: int, started: str) -> None:
@@ -87,20 +102,45 @@ def is_locked(output: str) -> bool:
     return bool(LOCKED.search(output))
 
 
+def check_free(stack: Stack, console: Console) -> None:
+    """Asks for the lock of a stack that is there, after what a killed run has left is cleared up.
+
+    Raises `ConflictError` while somebody else changes it.
+    """
+    end_orphans(stack, console)
+    done = stack.init()
+    if done.code and is_locked(done.stderr):
+        break_lock(stack, done.stderr, console)
+
+
 def break_lock(stack: Stack, output: str, console: Console) -> None:
     """Removes locks whose owners are dead; `output` is what `pulumi` said.
 
     Raises `ConflictError` when an owner is alive or on another machine, since only people can tell what it does.
     """
     for owner in OWNER.finditer(output):
-        if owner["host"] != socket.gethostname() or _started(int(owner["pid"])):
-            who = f"{owner['user']}@{owner['host']}, process {owner['pid']}"
+        if not _is_dead(stack, owner["host"], int(owner["pid"])):
+            who = f"{owner['user']}@{owner['host']}, process {owner['pid']}, since {owner['since']}"
             next_step = f"wait for it; if it is dead: pulumi cancel --stack {stack.name}"
             raise ConflictError(f"stack {stack.name}", f"is locked by {who}", next_step)
     console.line(f"removing the lock of a killed run from stack {stack.name}", "dim")
     done = stack.ask("cancel", "--yes", "--stack", stack.name)
     if done.code:
         raise DynoformError(f"pulumi cancel --stack {stack.name}", done.last_words, "run it by hand")
+
+
+def _is_dead(stack: Stack, host: str, pid: int) -> bool:
+    """Whether who has the lock is a process of this machine that has ended.
+
+    Machines that share a backend may have the same name, containers of a pipeline for instance: there it has to be a
+    `pulumi` of which we know that it was ours.
+    """
+    if host != socket.gethostname():
+        return False
+    noted, started = _noted(stack), _started(pid)
+    if pid in noted:
+        return started is None or started != noted[pid]
+    return stack.state_file is not None and started is None
 
 
 @dataclass(frozen=True)

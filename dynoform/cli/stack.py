@@ -162,14 +162,20 @@ class Stack:
             self.state_file.parents[3].mkdir(parents=True, exist_ok=True, mode=0o700)
         make_passphrase(self.places.passphrase)
         if not self.exists():
-            # In a directory of its own: `stack init` writes the salt beside the Pulumi.yaml that it finds.
-            project = f"name: {PROJECT}\nruntime: python\n"
-            (self.directory / "Pulumi.yaml").write_text(project, encoding="utf-8")
-            done = self.ask("stack", "init", self.name, "--no-select", cwd=self.directory)
-            if done.code and "already exists" not in done.stderr:
+            done = self.init()
+            # Somebody else may have made it in this moment.
+            if done.code and not self.exists():
                 raise _backend_error(self, done)
         backends.remember(self.directory, self.backend)
         self.write_config(settings)
+
+    def init(self) -> Finished:
+        """Runs ``pulumi stack init``, which asks for the stack's lock first, and then refuses one that is there."""
+        # In a directory of its own: it writes the salt of a new stack beside the Pulumi.yaml that it finds.
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        project = f"name: {PROJECT}\nruntime: python\n"
+        (self.directory / "Pulumi.yaml").write_text(project, encoding="utf-8")
+        return self.ask("stack", "init", self.name, "--no-select", cwd=self.directory)
 
     def write_config(self, settings: StackSettings) -> None:
         """The stack's configuration, with the salt that was used before if it names none itself."""

@@ -117,10 +117,14 @@ class Board:
         when the runtime has no host that takes dynos.
         """
         hosts = self.usable(runtime)
-        fitting = [host for host in hosts if self._free(host) >= reserved_bytes(size)]
+        fitting = [host for host in hosts if self.has_room(host.id, size)]
         if fitting:
             return min(fitting, key=lambda host: self._rank(group, host)).id
         return max(hosts, key=self._free).id if hosts else None
+
+    def has_room(self, host: str, size: str) -> bool:
+        """Whether the host with this id has the memory for one more dyno."""
+        return self._free(self.hosts[host]) >= reserved_bytes(size)
 
     def _free(self, host: Host) -> int:
         return host.memory_bytes - self.reserved[host.id]
@@ -164,7 +168,7 @@ class Board:
                 zones = by_zone[source.zone] - by_zone[target.zone]
                 even = source.zone == target.zone or zones == 1
                 gain = zones > 1 or (even and by_host[source.id] - by_host[target.id] > 1)
-                if dyno and gain and self._free(target) >= reserved_bytes(dyno.size):
+                if dyno and gain and self.has_room(target.id, dyno.size):
                     return dyno
         return None
 

@@ -12,18 +12,16 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 
+from dynoform.domain import swarm_nodes
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, STACK_LABEL, config_file
 from dynoform.domain.dyno_ends import moment
 from dynoform.domain.dyno_snapshot import Service, Task
-from dynoform.domain.placement import COMMON, Host
+from dynoform.domain.placement import Host
 from dynoform.errors import ConflictError, UnavailableError
 from dynoform.reconcile import specification
 from dynoform.reconcile.specification import DynoService
 
 SECONDS = 20
-DRAINING = "dynoform.draining"
-"""Label, ``true`` on nodes whose dynos are to leave, of whichever stack: new ones elsewhere first."""
-_SILENT = frozenset({"down", "disconnected"})
 _CONFLICT = 409
 _SERVER_ERROR = 500
 
@@ -47,9 +45,6 @@ class Swarm:
         ``seconds`` is how long a call may take.
         """
         self.stack = stack
-        self.address_label, self.runtime_label, self.zone_label = (
-            f"dynoform.{stack}.{name}" for name in ("dyno-address", "runtime", "zone")
-        )
         self._given: set[int] = set()
         with _explained("connect"):
             self.client = docker.APIClient(engine, timeout=seconds, version="auto")
@@ -64,8 +59,8 @@ class Swarm:
         self._given.clear()
         ours = [service for service in services if self._is_ours(service["Spec"].get("Labels"))]
         found = tuple(_service(service, tasks[service["ID"]]) for service in ours)
-        hosts = sorted((self._host(node) for node in nodes if node["ID"] in addresses), key=lambda host: host.id)
-        return Actual(found, frozenset(_ports(services)), tuple(hosts))
+        hosts = [swarm_nodes.host(node, self.stack) for node in nodes if node["ID"] in addresses]
+        return Actual(found, frozenset(_ports(services)), tuple(sorted(hosts, key=lambda host: host.id)))
 
     def create(self, dyno: DynoService, config: Mapping[str, str], taken: frozenset[int], attempt: str) -> str:
         """Create the dyno's service and return its id; ``attempt`` makes another port likely after a conflict.
@@ -130,26 +125,9 @@ class Swarm:
     def _is_ours(self, labels: Mapping[str, str] | None) -> bool:
         return labels is not None and labels.get(STACK_LABEL) == self.stack and DYNO_ID_LABEL in labels
 
-    def _host(self, node: Mapping[str, Any]) -> Host:
-        spec, description = node["Spec"], node["Description"]
-        labels, availability = spec.get("Labels") or {}, spec.get("Availability", "active")
-        return Host(
-            id=node["ID"],
-            name=description["Hostname"],
-            memory_bytes=int(description["Resources"]["MemoryBytes"]),
-            zone=labels.get(self.zone_label, ""),
-            runtime=labels.get(self.runtime_label, COMMON),
-            ready=node["Status"]["State"] not in _SILENT,
-            # After a change of leader, until it reports: no reason by itself to move anything (see hearing.py).
-            unknown=node["Status"]["State"] == "unknown",
-            emptied=availability == "drain",
-            open=availability == "active",
-            draining=labels.get(DRAINING) == "true",
-        )
-
     def _addresses(self, nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-        labels = {node["ID"]: node["Spec"].get("Labels") or {} for node in nodes}
-        return {node: found[self.address_label] for node, found in labels.items() if self.address_label in found}
+        found = ((node["ID"], swarm_nodes.address(node, self.stack)) for node in nodes)
+        return {node: address for node, address in found if address is not None}
 
     def _tasks(self, addresses: Mapping[str, str]) -> dict[str, list[Task]]:
         found: dict[str, list[tuple[str, Task]]] = defaultdict(list)

@@ -58,6 +58,17 @@ def inspected(nodes: list[dict[str, Any]], words: list[str]) -> str:
     return str(nodes[0]["Status"]["State"]) if "Status" in wanted else json.dumps(nodes[0]["Spec"])
 
 
+def services(state: dict[str, Any], words: list[str]) -> str:
+    """``service ls`` and ``service inspect``; each is to run on a node, and does unless that is drained."""
+    known = state.get("services", [])
+    if words[1] == "inspect":
+        return json.dumps([each for each in known if each["ID"] in words])
+    if "--quiet" in words:
+        return ""  # none is a dyno's
+    away = {node["ID"] for node in state["nodes"] if node["Spec"]["Availability"] == "drain"}
+    return "\n".join(f"{each['ID']} {int(each['on'] not in away)}/1" for each in known)
+
+
 def main(words: list[str]) -> str:
     """What the command prints; every command is remembered."""
     with STATE.open("r+") as file:
@@ -90,6 +101,8 @@ def answer(state: dict[str, Any], own: str, words: list[str]) -> str:
             others = [node for node in nodes if node["ID"] != own and node["Spec"]["Availability"] == "active"]
             leaves = here is not None and here["Spec"]["Labels"].get("dynoform.draining") and others
             return "" if leaves or here is None else "\n".join(here.get("dynos", []))
+        case ["service", _]:
+            return services(state, words)
         case ["node", "ls"]:
             return node_ls(nodes, words)
         case ["node", "inspect"]:

@@ -40,12 +40,49 @@ def test_dynos_that_no_other_host_takes_are_told_and_the_host_can_be_had_back(pa
     done = pair.play("drain_host", "--limit", "two", host_drain_seconds=2)
     told = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert "two: 1 dynos are still here after 2 s, and the host takes no new ones: no other host takes them" in told
+    assert "two: 1 dyno is still here after 2 s, and the host takes no new ones: no other host takes them" in told
     assert "see 'heroku ps' and 'bin/dynoform status', then run this again, or playbooks/undrain_host.yml" in told
     assert availability(pair) == PAUSED
     back = pair.play("undrain_host", "--limit", "two")
     assert back.returncode == 0, back.stdout
     assert availability(pair) == ACTIVE
+
+
+def tied(service: str, addon: str = "", *, data: bool = True, host: str = "two") -> dict[str, Any]:
+    """A service that is to run on the second host, of this name."""
+    mounts = [{"Type": "volume", "Source": "data", "Target": "/data"}] if data else []
+    task = {"ContainerSpec": {"Mounts": mounts}, "Placement": {"Constraints": [f"node.hostname=={host}"]}}
+    labels = {"dynoform.stack": "test"} | ({"dynoform.addon": addon} if addon else {})
+    spec = {"Name": service, "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": task}
+    return {"ID": service, "on": "node1", "Spec": spec}
+
+
+def test_what_no_other_host_can_run_is_told_before_and_after(pair: Machines) -> None:
+    services = [tied("test_postgres"), tied("test_api", data=False), tied("a-1", "4f1c"), tied("a-2", "4f1c")]
+    pair.set(pair.state | {"services": services})
+    done = pair.play("drain_host", "--limit", "two")
+    assert done.returncode == 0, done.stdout
+    assert (
+        "two: no other host can run these, which stand still until it is undrained: "
+        "add-on 4f1c (its data are here, and all its 2 parts), test_api (it is to run here alone), "
+        "test_postgres (its data are here)"
+    ) in " ".join(done.stdout.split())
+    back = pair.play("undrain_host", "--limit", "two")
+    assert back.returncode == 0, back.stdout
+    assert "two: these stood still, and run again: add-on 4f1c, test_api, test_postgres" in back.stdout
+
+
+def test_what_is_not_back_is_told(pair: Machines) -> None:
+    pair.set(pair.state | {"services": [tied("test_postgres")]})
+    assert pair.play("drain_host", "--limit", "two").returncode == 0
+    # It is to run where nothing runs.
+    pair.change(one={"Spec": spec("drain")})
+    pair.set(pair.state | {"services": [tied("test_postgres") | {"on": "node0"}]})
+    back = pair.play("undrain_host", "--limit", "two", host_drain_seconds=2)
+    told = " ".join(back.stdout.split())
+    assert back.returncode != 0
+    assert "two: takes dynos again, and test_postgres does not run after 2 s, which no other host can run" in told
+    assert "see 'docker service ls' and 'docker service ps NAME' on a manager" in told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """patch_kernels.yml on hosts whose packages are real and whose swarm is a file: order, proof, failures, second runs."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.ansible.machines import NEW, OLD, ROOT, Machines, machines
 from tests.ansible.steps import Step, steps
+from tests.ansible.test_draining import tied
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,6 +50,7 @@ def kernels(hosts: Machines) -> dict[str, str]:
 
 
 def test_a_worker_is_patched_before_the_manager_and_a_second_run_does_nothing(pair: Machines) -> None:
+    pair.set(pair.state | {"services": [tied("test_postgres", host="four")]})
     done = pair.play("patch_kernels", kernel_patching_only_manager="allow")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(kernels(pair).values()) == {f"{NEW}-amd64"}
@@ -55,6 +58,8 @@ def test_a_worker_is_patched_before_the_manager_and_a_second_run_does_nothing(pa
     for each in pair.state["nodes"]:
         assert not {"dynoform.patching", "dynoform.draining"} & set(each["Spec"]["Labels"])
     assert f"four: {OLD}-amd64 6.1.124-1 → {NEW}-amd64 6.1.140-1, closes CVE-2025-38001" in done.stdout
+    assert "undrain; meanwhile these stand still, which no other host can run: test_postgres" in done.stdout
+    assert re.search(r"closes CVE-2025-38001; these stood still: test_postgres for \d+ s", done.stdout)
     again = pair.play("patch_kernels", kernel_patching_only_manager="allow")
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("changed=0") == 2

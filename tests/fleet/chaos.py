@@ -19,8 +19,13 @@ TITLES = {
         "all hosts' kernels patched one by one, the run killed once, under requests to two apps and writes to a "
         "database (`patched`)"
     ),
+    "platform-patched": (
+        "the hosts of a platform that `up` made, patched one by one by its own inventory, under requests to two apps "
+        "and writes to a premium database (`platform-patched`)"
+    ),
+    "machine": "a virtual machine's kernel patched by the playbook (`machine`)",
 }
-COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m fleet`"
+COMMAND = "`DYNOFORM_RECORD=1 bin/dynoform test -m {}`"
 
 
 def record(name: str, seconds: float, goal: float, load: Load, killed: float) -> None:
@@ -34,11 +39,20 @@ def record(name: str, seconds: float, goal: float, load: Load, killed: float) ->
     )
     print(f"{name}: {text}")
     keep(name, seconds, **_parts(load, under_way, failed))
-    _write(name, text)
+    write_row(name, text)
 
 
-def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: Writes, lost: int) -> None:
-    """The same for a run of patch_kernels.yml."""
+def record_patching(
+    seconds: float,
+    hosts: int,
+    loads: Sequence[Load],
+    writes: Writes,
+    lost: int,
+    *,
+    name: str = "patched",
+    database: str = "of one node",
+) -> None:
+    """The same for a run of patch_kernels.yml; ``database`` says which one was written to."""
     answered, failed = (
         sum(count) for count in zip(*((each.answered, len(each.failures)) for each in loads), strict=True)
     )
@@ -47,18 +61,19 @@ def record_patching(seconds: float, hosts: int, loads: Sequence[Load], writes: W
         f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
         f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, "
         f"slowest {slowest:.1f} s; "
-        f"{writes.acknowledged:,} rows acknowledged, {lost} lost; the database, of one node, is away with its host: "
+        f"{writes.acknowledged:,} rows acknowledged, {lost} lost; the database, {database}, is away with its host: "
         f"a row had to be tried for {writes.slowest:.0f} s at most"
     )
-    print(f"patched: {text}")
-    _write("patched", text)
+    print(f"{name}: {text}")
+    write_row(name, text)
 
 
-def _write(name: str, text: str) -> None:
-    """The row, when asked to."""
+def write_row(name: str, text: str) -> None:
+    """The row of this name, when asked to by DYNOFORM_RECORD."""
     if not os.environ.get("DYNOFORM_RECORD"):
         return
-    row = f"| {TITLES[name]} | {text} | {COMMAND} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
+    command = COMMAND.format("machine" if name == "machine" else "fleet")
+    row = f"| {TITLES[name]} | {text} | {command} | {datetime.now(UTC):%Y-%m-%d} | {machine()} |"
     old = PAGE.read_text()
     found = re.search(rf"^\|.*\(`{name}`\).*$", old, re.MULTILINE)
     PAGE.write_text(old.replace(found[0], row) if found else f"{old.rstrip()}\n{row}\n")

@@ -36,6 +36,12 @@ _CAPABILITIES: dict[str, Any] = {
     "device_cgroup_rules": ["a *:* rwm"],
 }
 
+CAPABILITIES = (
+    *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
+    *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+)
+"""The same for the docker client, for what mounts."""
+
 
 @dataclass
 class FleetHost:
@@ -214,13 +220,18 @@ def _remove_disks() -> None:
 
 def remove_fleet(engine: docker.DockerClient) -> None:
     """Remove hosts, their disks and their network, whoever left them: only what carries the label."""
-    for container in engine.containers.list(all=True, filters={"label": LABEL}):
-        with suppress(NotFound):
-            container.remove(force=True, v=True)
+    remove_labelled(engine, LABEL)
     for network in engine.networks.list(filters={"label": LABEL}):
         with suppress(APIError):
             network.remove()
     _remove_disks()
+
+
+def remove_labelled(engine: docker.DockerClient, label: str) -> None:
+    """Remove containers with a label, whoever left them."""
+    for container in engine.containers.list(all=True, filters={"label": label}):
+        with suppress(NotFound):
+            container.remove(force=True, v=True)
 
 
 @contextmanager

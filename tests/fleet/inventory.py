@@ -61,8 +61,7 @@ class Inventory:
 
     def how(self) -> dict[str, Any]:
         """How the program is run."""
-        own = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
-        return {"cwd": ROOT, "env": {**os.environ, **own, "PATH": f"{BIN}:{os.environ['PATH']}"}, "text": True}
+        return {"cwd": ROOT, "env": environment(), "text": True}
 
     def _host(self, host: FleetHost, first: FleetHost) -> dict[str, Any]:
         files = (str(self.fleet.key_file), str(self.fleet.known_hosts))
@@ -78,6 +77,12 @@ class Inventory:
             "swarm_node_join_address": f"{first.address}:2377",
             **self.of.get(host.name, {}),
         }
+
+
+def environment() -> dict[str, str]:
+    """Variables for ``ansible-playbook``."""
+    own = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **own, "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 def told(done: Done) -> str:

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +47,11 @@ class Operator:
         self.environment: dict[str, str] = {}
         first = next(iter(fleet.hosts.values()))
         self.hosts.write_text(f"127.0.0.1 localhost\n{first.address} {' '.join(NAMES)}\n")
-        self.settings.write_text(yaml.safe_dump({"config": {f"dynoform:{k}": v for k, v in self.declared().items()}}))
+        self.declare(self.declared())
+
+    def declare(self, settings: Mapping[str, Any]) -> None:
+        """Have these settings."""
+        self.settings.write_text(yaml.safe_dump({"config": {f"dynoform:{k}": v for k, v in settings.items()}}))
 
     def declared(self) -> dict[str, Any]:
         """The stack's settings: three managers, one of them with the platform's data, and a worker."""

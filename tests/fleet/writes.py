@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 
 CONNECT_SECONDS = 3
 PAUSE = 0.02
@@ -33,7 +34,7 @@ class Writes:
         began = time.monotonic()
         while not self._stop.is_set():
             # Whatever ends it, the next connection goes on with the row that nobody has acknowledged.
-            with suppress(psycopg.OperationalError), self._connected() as database:
+            with suppress(psycopg.OperationalError, ReadOnlySqlTransaction), self._connected() as database:
                 while not self._stop.is_set():
                     number = self.acknowledged + 1
                     database.execute("INSERT INTO written VALUES (%s) ON CONFLICT DO NOTHING", [number])

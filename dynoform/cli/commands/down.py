@@ -26,7 +26,10 @@ def run(options: argparse.Namespace, context: Context) -> int:
     if not stack.certainly_absent():
         shared.bring_tools(context)
     with recovery.claim(stack):
-        there = stack.exists() and bool(stack.deployment().get("resources"))
+        exists = stack.exists()
+        if exists and not stack.state_file:
+            recovery.check_free(stack, context.console)
+        there = exists and bool(stack.deployment().get("resources"))
         unknown = not there and _has_unknown(stack)
         if (there or unknown or options.purge) and not options.yes:
             _ask(context, stack, options.purge)

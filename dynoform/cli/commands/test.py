@@ -16,7 +16,7 @@ from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
 from dynoform.cli.verdict import verdict
 
-FULL = "not chaos and not bench and not fleet"
+FULL = "not chaos and not bench and not fleet and not machine"
 REST = f"not engine and {FULL}"
 ENGINE = f"engine and {FULL}"
 FAST = f"not slow and {REST}"

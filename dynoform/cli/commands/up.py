@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dynoform.cli import convergence, deploy, drift, host, leftovers, recovery, rehearsal, settings, trust
+from dynoform.cli import convergence, deploy, drift, host, leaving, leftovers, recovery, rehearsal, settings, trust
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -49,6 +49,11 @@ def run(options: argparse.Namespace, context: Context) -> int:
             return _preview(options, context, other, False, policies)
     with recovery.claim(stack):
         existed = _prepare(context, stack, known)
+        if existed:
+            if not stack.state_file:
+                # On this machine the claim keeps others off; on another one only the backend's lock does.
+                recovery.check_free(stack, context.console)
+            leaving.check(stack, known)
         stack.create(known)
         if not stack.deployment().get("resources"):
             _begin_clean(context, stack)

@@ -21,6 +21,7 @@ from typing import Any
 SECONDS = 20
 RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 TOOLS = {"nft": "nftables", "ip": "iproute2", "unshare": "util-linux"}
+SUBNET = "dynoform.subnet"
 OPTION = "com.docker.network.bridge."
 
 
@@ -46,6 +47,12 @@ def subnets(network: dict[str, Any]) -> list[str]:
     return [entry["Subnet"] for entry in (network["IPAM"].get("Config") or []) if entry.get("Subnet")]
 
 
+def subnets_of_config(network: dict[str, Any]) -> list[str]:
+    """Those of a config-only network; none when nobody tells. Docker 29 does not, and is asked for the label."""
+    label = (network.get("Labels") or {}).get(SUBNET)
+    return subnets(network) or ([label] if label else [])
+
+
 def manages(docker: str) -> bool:
     """Whether this host is a manager of its swarm: a worker neither makes networks of the swarm nor knows them all."""
     return output(docker, "info", "--format", "{{.Swarm.ControlAvailable}}").strip() == "true"
@@ -55,8 +62,9 @@ def state_of(wanted: dict[str, Any], known: dict[str, dict[str, Any]], manager: 
     """What has to be done to a network: ``create`` lists parts that lack, ``replace`` says why it has to go first."""
     config, network = known.get(f"{wanted['name']}_config"), known.get(wanted["name"])
     replace = ""
-    if config and subnets(config) != [wanted["subnet"]]:
-        replace = f"has the subnet {', '.join(subnets(config))}"
+    has = subnets_of_config(config) if config else []
+    if has and has != [wanted["subnet"]]:
+        replace = f"has the subnet {', '.join(has)}"
     elif config and not options_match(wanted, config["Options"]):
         replace = "has other options"
     elif network and (network["Scope"] != "swarm" or network["ConfigFrom"]["Network"] != f"{wanted['name']}_config"):

@@ -1,18 +1,35 @@
 """State kept elsewhere than on this machine: in PostgreSQL, and in a bucket of S3's API."""
 
 import json
+import re
+import socket
 import stat
+import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from tests import postgres
-from tests.unit.cli.checkout import Checkout
+from tests.unit.cli.checkout import PROGRAM, SECONDS, Checkout
+from tests.unit.cli.test_up_and_down import kill_session
 
 pytestmark = pytest.mark.slow
 PASSWORD = "hush-hush"
+WAITING = """
+import pathlib
+here = pathlib.Path(__file__).parent
+(here / "began").touch()
+until = time.monotonic() + 120
+while not (here / "go").exists() and time.monotonic() < until:
+    time.sleep(0.05)
+last = None
+"""
+"""Instead of the program's first line: it begins, and goes on when it is told to."""
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "us-east-1"}
 
 
@@ -49,6 +66,54 @@ def test_state_is_kept_in_the_backend_and_found_there_again(checkout: Checkout, 
     logs = (checkout.home / "data" / "stacks" / "mine" / "logs").iterdir()
     shown = [first.stdout, first.stderr, moved.stderr, *(log.read_text(encoding="utf-8") for log in logs)]
     assert PASSWORD not in "".join(shown)
+
+
+def held(machine: Checkout, *words: str) -> "subprocess.Popen[str]":
+    """An `up` that has the stack's lock and goes on once there is a file ``go``."""
+    for name in ("began", "go"):
+        (machine.root / name).unlink(missing_ok=True)
+    process = machine.start("up", "--yes", "--stack", "mine", *words)
+    until = time.monotonic() + SECONDS
+    while not (machine.root / "began").exists():
+        assert time.monotonic() < until and process.poll() is None, "the program does not begin"
+        time.sleep(0.05)
+    return process
+
+
+def test_two_machines_do_not_change_a_stack_at_once(checkout: Checkout, backend: str, tmp_path: Path) -> None:
+    checkout.environ = KEYS | {"PULUMI_CONFIG_PASSPHRASE": "the team's"}
+    (checkout.root / "__main__.py").write_text(PROGRAM.replace("last = None", WAITING), encoding="utf-8")
+    other = replace(checkout, home=tmp_path / "other")
+    at = ("--backend", backend)
+    locked = re.compile(
+        rf"^error: stack mine: is locked by \S+@{re.escape(socket.gethostname())}, process \d+, since \S+ "
+        r"— wait for it; if it is dead: pulumi cancel --stack mine$",
+        re.MULTILINE,
+    )
+    first = held(checkout, *at)
+    second = other.run("up", "--yes", "--stack", "mine", *at)
+    (checkout.root / "go").touch()
+    first.communicate(timeout=SECONDS)
+    assert (first.returncode, second.returncode) == (0, 1), second.stderr
+    assert locked.search(second.stderr), second.stderr
+    again = other.run("up", "--yes", "--json", "--stack", "mine", *at)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["changes"] == {}
+
+    killed = held(other)
+    down = checkout.run("down", "--yes", "--stack", "mine")
+    assert locked.search(down.stderr), down.stderr
+    kill_session(killed)
+    killed.communicate(timeout=SECONDS)
+    (checkout.root / "go").touch()
+    # For all that the first knows, a machine of its name was at it: only the one that was may take the lock away.
+    refused = checkout.run("up", "--yes", "--stack", "mine")
+    assert locked.search(refused.stderr), refused.stderr
+    mended = other.run("up", "--yes", "--stack", "mine")
+    assert mended.returncode == 0, mended.stderr
+    assert "removing the lock of a killed run from stack mine" in mended.stderr
+    gone = checkout.run("down", "--yes", "--stack", "mine")
+    assert gone.returncode == 0, gone.stderr
 
 
 def test_backend_that_does_not_answer_is_told_without_its_password_and_forgotten(checkout: Checkout) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,39 @@ def test_lock_of_somebody_else_is_left(stack: Stack, console: Console, owner: st
         recovery.break_lock(stack, output, console)
 
 
+def test_lock_in_a_backend_that_others_share_is_removed_only_when_it_was_ours(
+    stack: Stack, console: Console, program: Callable[[Path, str], Path]
+) -> None:
+    shared = replace(stack, backend="s3://state")
+    stack.directory.mkdir(parents=True)
+    called = stack.directory / "called"
+    program(stack.places.pulumi, f'echo "$@" > {called}')
+    ended = ended_process()
+    with pytest.raises(ConflictError) as caught:
+        recovery.break_lock(shared, locked_by(ended), console)
+    assert str(caught.value) == (
+        f"stack local: is locked by root@{socket.gethostname()}, process {ended}, since 2026-01-01T00:00:00Z "
+        "— wait for it; if it is dead: pulumi cancel --stack local"
+    )
+    recovery.remember(shared, ended)
+    recovery.break_lock(shared, locked_by(ended), console)
+    assert called.read_text(encoding="utf-8").endswith("cancel --yes --stack local\n")
+    recovery.forget(shared)
+    with pytest.raises(ConflictError, match="is locked by"):
+        recovery.break_lock(shared, locked_by(ended), console)
+
+
+def test_what_ran_before_is_still_known_while_another_one_runs(stack: Stack) -> None:
+    stack.directory.mkdir(parents=True)
+    ended = ended_process()
+    recovery.remember(stack, ended)
+    recovery.remember(stack, os.getpid())
+    assert [pid for pid, _ in json.loads((stack.directory / "pulumi.pid").read_text(encoding="utf-8"))] == [
+        ended,
+        os.getpid(),
+    ]
+
+
 def test_orphaned_pulumi_is_asked_to_stop(stack: Stack, console: Console) -> None:
     stack.directory.mkdir(parents=True)
     # Double fork: init adopts the orphan and reaps it, as it does with the `pulumi` of a killed run.
@@ -81,16 +115,15 @@ def test_orphaned_pulumi_is_asked_to_stop(stack: Stack, console: Console) -> Non
         pid = int(starter.stdout.readline())
         starter.wait()
         recovery.remember(stack, pid)
-        recovery.end_orphan(stack, console)
+        recovery.end_orphans(stack, console)
     assert saved.exists()
-    assert not (stack.directory / "pulumi.pid").exists()
 
 
 def test_process_that_only_has_the_same_number_is_left(stack: Stack, console: Console) -> None:
     stack.directory.mkdir(parents=True)
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    (stack.directory / "pulumi.pid").write_text(json.dumps([other.pid, "1"]), encoding="utf-8")
-    recovery.end_orphan(stack, console)
+    (stack.directory / "pulumi.pid").write_text(json.dumps([[other.pid, "1"]]), encoding="utf-8")
+    recovery.end_orphans(stack, console)
     assert other.poll() is None
     other.send_signal(signal.SIGKILL)
     other.wait()

@@ -1,0 +1,55 @@
+"""Whether the hosts that a stack's settings leave out can go, asked of the engine before `up` changes anything."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docker.errors import APIError
+
+from dynoform.cli.engine import Engine, connect
+from dynoform.cli.settings import StackSettings
+from dynoform.cli.stack import Stack
+from dynoform.domain import dyno_names, ec2_settings, host_settings, leaving, swarm_nodes
+from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, SIZE_LABEL
+from dynoform.domain.leaving import Member
+from dynoform.domain.placement import Placed
+
+NODE = "node.id=="
+
+
+def check(stack: Stack, known: StackSettings) -> None:
+    """Raises `ConflictError` when a host is left out that the stack cannot do without.
+
+    While the engine does not answer nobody is asked: a drain that cannot end says so itself.
+    """
+    if not known.hosts:
+        return
+    hosts = ec2_settings.addressed(known.values["ec2"] or {}, known.hosts)
+    declared = {host_settings.private_address(host): host_settings.runtime(host) for host in hosts.values()}
+    platform = host_settings.private_address(hosts[host_settings.platform_host(hosts)])
+    with connect(stack) as engine:
+        if engine is None:
+            return
+        try:
+            nodes = engine.client.api.nodes()
+        except APIError:
+            return  # it is in no swarm, or no manager of one
+        leaving.check(list(_members(nodes, stack.name)), list(_placed(engine)), declared, platform)
+
+
+def _members(nodes: list[dict[str, Any]], stack: str) -> Iterator[Member]:
+    for node in nodes:
+        address = swarm_nodes.address(node, stack)
+        if address is not None:
+            has_data = swarm_nodes.labels(node, stack).get("platform") == "true"
+            yield Member(swarm_nodes.host(node, stack), address, has_data)
+
+
+def _placed(engine: Engine) -> Iterator[Placed]:
+    for service in engine.services():
+        labels: Mapping[str, str] = service["Spec"].get("Labels") or {}
+        placement = service["Spec"]["TaskTemplate"].get("Placement") or {}
+        node = next((each for each in placement.get("Constraints") or () if each.startswith(NODE)), "")
+        if DYNO_ID_LABEL in labels and node:
+            group = uuid.UUID(labels[APP_LABEL]), dyno_names.parse(labels[DYNO_LABEL])[0]
+            yield Placed(uuid.UUID(labels[DYNO_ID_LABEL]), group, labels[SIZE_LABEL], node.removeprefix(NODE))

@@ -1,0 +1,101 @@
+"""Reads which services no other node of the swarm can run, and prints them as JSON; changes nothing.
+
+Asked of a manager. Arguments: the docker client, the node's id. An add-on's services are told as one; dynos, which are
+moved, and what runs on every host are left out.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SECONDS = 60
+ADDON = "dynoform.addon"
+DYNO = "dynoform.dyno"
+CONSTRAINT = re.compile(r"\s*(\S+?)\s*(==|!=)\s*(.*?)\s*")
+Described = Mapping[str, Any]
+
+
+def ask(*words: str) -> str:
+    """What the client prints."""
+    command = [sys.argv[1], *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - fixed words
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def inspected(noun: str, names: Iterable[str]) -> list[Any]:
+    """What the client knows of each."""
+    known = list(names)
+    return list(json.loads(ask(noun, "inspect", *known))) if known else []
+
+
+def fits(node: Described, service: Described) -> bool:
+    """Whether a service's constraints let a node run it. One of a kind that is not known here says nothing."""
+    spec = node["Spec"]
+    known = {"node.id": node["ID"], "node.hostname": node["Description"]["Hostname"], "node.role": spec.get("Role", "")}
+    labels = spec.get("Labels") or {}
+    for text in (service["Spec"]["TaskTemplate"].get("Placement") or {}).get("Constraints") or ():
+        name, sign, wanted = match.groups() if (match := CONSTRAINT.fullmatch(text)) else ("", "", "")
+        own = name.startswith("node.labels.")
+        found = labels.get(name.removeprefix("node.labels."), "") if own else known.get(name)
+        if found is not None and (found == wanted) != (sign == "=="):
+            return False
+    return True
+
+
+def takes(node: Described) -> bool:
+    """Whether a node takes tasks."""
+    return bool(node["Status"]["State"] == "ready" and node["Spec"].get("Availability", "active") == "active")
+
+
+def tied(
+    own: str, nodes: Iterable[Described], services: Iterable[Described], running: Mapping[str, bool]
+) -> list[dict[str, Any]]:
+    """Name, why, and whether it runs now, of each.
+
+    Parameters:
+        own: the node's id.
+        nodes, services: as the engine describes them.
+        running: service's id → whether all its tasks run.
+    """
+    known = list(nodes)
+    here = next(node for node in known if node["ID"] == own)
+    others = [node for node in known if node["ID"] != own and takes(node)]
+    found: dict[str, list[Described]] = {}
+    for service in services:
+        spec = service["Spec"]
+        alone = fits(here, service) and not any(fits(node, service) for node in others)
+        if alone and "Global" not in (spec.get("Mode") or {}):
+            addon = (spec.get("Labels") or {}).get(ADDON)
+            found.setdefault(f"add-on {addon}" if addon else spec["Name"], []).append(service)
+    return [
+        {"name": name, "why": why(parts), "runs": all(running.get(part["ID"], False) for part in parts)}
+        for name, parts in sorted(found.items())
+    ]
+
+
+def why(parts: list[Described]) -> str:
+    """Why it cannot run elsewhere."""
+    mounts = [mount for part in parts for mount in part["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()]
+    if not any(mount.get("Type") == "volume" for mount in mounts):
+        return "it is to run here alone"
+    return "its data are here" if len(parts) == 1 else f"its data are here, and all its {len(parts)} parts"
+
+
+def main() -> None:
+    """Prints the list."""
+    nodes = inspected("node", ask("node", "ls", "--quiet").split())
+    told = (line.split() for line in ask("service", "ls", "--format", "{{.ID}} {{.Replicas}}").splitlines())
+    listed = {words[0]: words[1] for words in told if words}
+    dynos = set(ask("service", "ls", "--quiet", "--filter", f"label={DYNO}").split())
+    running = {name: len(set(count.split("/"))) == 1 for name, count in listed.items()}
+    services = inspected("service", [name for name in listed if name not in dynos])
+    print(json.dumps(tied(sys.argv[2], nodes, services, running)))
+
+
+if __name__ == "__main__":
+    main()

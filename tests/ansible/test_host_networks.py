@@ -1,0 +1,58 @@
+"""What the role dyno_runtime makes of networks as different engines describe them."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[2] / "roles/dyno_runtime/files/inspect_host.py"
+WANTED = {
+    "name": "local_dynos",
+    "bridge": "dyn-local",
+    "subnet": "172.29.96.0/22",
+    "binding": "127.0.0.1",
+    "isolated": True,
+}
+OPTIONS = {
+    "com.docker.network.bridge.enable_icc": "false",
+    "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+    "com.docker.network.bridge.name": "dyn-local",
+}
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("inspect_host", FILE)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def known(subnet: str | None, label: str | None) -> dict[str, dict[str, Any]]:
+    """Both networks, as 20.10 and 26 have them with a ``subnet``, and 29 without."""
+    labels = {"dynoform.stack": "local"} | ({"dynoform.subnet": label} if label else {})
+    ipam: dict[str, Any] = {"Driver": "default", "Options": {}, "Config": [{"Subnet": subnet}] if subnet else None}
+    config = {"IPAM": ipam, "Options": OPTIONS, "Labels": labels}
+    network = {"Id": "n", "Scope": "swarm", "ConfigFrom": {"Network": "local_dynos_config"}}
+    return {"local_dynos_config": config, "local_dynos": network}
+
+
+@pytest.mark.parametrize(
+    ("subnet", "label", "why"),
+    [
+        ("172.29.96.0/22", None, ""),
+        (None, "172.29.96.0/22", ""),
+        (None, None, ""),
+        ("172.29.64.0/22", None, "has the subnet 172.29.64.0/22"),
+        (None, "172.29.64.0/22", "has the subnet 172.29.64.0/22"),
+    ],
+    ids=["told", "labelled", "neither", "told another", "labelled another"],
+)
+def test_a_subnet_is_known_by_the_engine_or_by_the_label(
+    module: ModuleType, subnet: str | None, label: str | None, why: str
+) -> None:
+    found = module.state_of(WANTED, known(subnet, label), True)
+    assert (found["replace"], found["create"]) == (why, ["config", "network"] if why else [])

@@ -1,0 +1,56 @@
+"""Which services the role host_drain says that only one host can run."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).resolve().parents[2] / "roles/host_drain/files/read_tied.py"
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("read_tied", FILE)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def node(name: str, state: str = "ready", availability: str = "active", **labels: str) -> dict[str, Any]:
+    spec = {"Role": "manager" if name == "one" else "worker", "Availability": availability, "Labels": labels or None}
+    return {"ID": f"id-{name}", "Description": {"Hostname": name}, "Status": {"State": state}, "Spec": spec}
+
+
+def service(*constraints: str, mode: str = "Replicated", mount: str = "volume") -> dict[str, Any]:
+    task = {"ContainerSpec": {"Mounts": [{"Type": mount}]}, "Placement": {"Constraints": list(constraints)}}
+    return {"ID": "s", "Spec": {"Name": "db", "Labels": None, "Mode": {mode: {}}, "TaskTemplate": task}}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (service("node.labels.platform==true"), "its data are here"),
+        (service("node.labels.platform == true", mount="tmpfs"), "it is to run here alone"),
+        (service("node.id==id-one"), "its data are here"),
+        (service("node.hostname!=two", "node.hostname!=three"), "its data are here"),
+        (service("node.role==manager"), "its data are here"),
+        (service("node.platform.os==linux"), None),
+        (service("node.hostname==two"), None),
+        (service(), None),
+        (service("node.labels.platform==true", mode="Global"), None),
+    ],
+)
+def test_what_no_other_node_fits(module: ModuleType, found: dict[str, Any], expected: str | None) -> None:
+    nodes = [node("one", platform="true"), node("two", platform="false"), node("three")]
+    told = module.tied("id-one", nodes, [found], {"s": True})
+    assert [each["why"] for each in told] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("away", [{"state": "down"}, {"availability": "drain"}])
+def test_a_node_that_takes_nothing_is_no_other_one(module: ModuleType, away: dict[str, str]) -> None:
+    nodes = [node("one"), node("two", **away)]
+    (told,) = module.tied("id-one", nodes, [service()], {})
+    assert told == {"name": "db", "why": "its data are here", "runs": False}
