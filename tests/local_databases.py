@@ -25,6 +25,7 @@ from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
+from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.data_services import Access
 from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
@@ -86,6 +87,12 @@ class LocalEngine:
     """In which services' containers statements were run."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """What else was asked of which of several servers."""
+
+    hosts: list[DataHost] = field(default_factory=list)
+    """The swarm's."""
+
+    def data_hosts(self) -> list[DataHost]:
+        return self.hosts
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"

@@ -294,7 +294,9 @@ class PostgresProvider(DatabaseProvider):
         self._place.unlink(wanted)
         for job in (_JOB, _DRILL, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
-        return super().deprovision(wanted)
+        answer = super().deprovision(wanted)
+        self._place.leave_volumes(wanted.uuid)
+        return answer
 
     def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
@@ -340,7 +342,10 @@ class PostgresProvider(DatabaseProvider):
         }
         if known.members:
             image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
-            more |= {"servers": known.members[:count], "voters": known.members[count:]}
+            whole = count + data_services.VOTERS
+            more |= {"servers": known.members[:count], "voters": known.members[count:whole]}
+            if known.hosts:
+                more |= {"hosts": known.hosts, "shells": known.members[whole]}
         if pool is not None:
             more["pool"] = {
                 "image": self.image,
