@@ -232,9 +232,7 @@ class PostgresHA(pulumi.ComponentResource):
 
     def _front(self) -> docker.Service:
         args = self._args
-        members = [
-            f"member-{number}={part.first}:{part.ports[1]}" for number, part in enumerate(args.servers, start=1)
-        ]
+        members = [f"member-{number}={part.first}:{part.ports[1]}" for number, part in enumerate(args.servers, start=1)]
         spec = self._spec(
             "",
             command=["/opt/dynoform/address"],

@@ -33,8 +33,8 @@ class ServerCertificate:
     ) -> None:
         """``authority`` has ``cert_pem`` and ``key_pem``; ``uid`` is who may read the files.
 
-        ``client_name`` is whom the certificate names where the server is a client of others, too; ``others`` are further
-        IP addresses that it is reached by.
+        ``client_name`` is whom the certificate names where the server is a client of others, too; ``others`` are
+        further IP addresses that it is reached by.
         """
         issued = Certificate(
             f"{name}-certificate",

@@ -161,6 +161,16 @@ class Place:
             standbys = databases.standbys(session)
         return data_hosts.choose(self.engine.data_hosts(), standbys)
 
+    def rehost(self, wanted: Resource) -> None:
+        """Have a database that lost all it had find other hosts, where the swarm does not know those that it was on."""
+        known = {(each.name, each.address): each for each in self.engine.data_hosts()}
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            if all(tuple(each) in known for each in found.member_hosts or () if each):
+                return
+            hosts = data_hosts.choose([*known.values()], databases.standbys(session))
+            found.member_hosts = [list(each) if each else None for each in hosts] or None
+
     def leave_volumes(self, addon_id: uuid.UUID) -> None:
         """Have the volumes removed that members of a destroyed database had on other hosts."""
         with self.store.transaction() as session:

@@ -240,7 +240,7 @@ class Engine:
                         self._client.remove_secret(found["ID"])
 
     def _reached(self, service: str, argv: Sequence[str]) -> tuple[str, list[str]]:
-        """The container in which a program is run, and its words: of a server on another host, beside its repository."""
+        """In which container a program is run, and its words: beside the repository for a server on another host."""
         if found := self._running(service):
             return found, list(argv)
         database, _, number = service.rpartition("-")

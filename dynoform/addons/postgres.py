@@ -310,6 +310,7 @@ class PostgresProvider(DatabaseProvider):
             self._ready(wanted)
             self._place.maintained(wanted)
             return Answer()
+        self._place.rehost(wanted)
         if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)

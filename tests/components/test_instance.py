@@ -180,8 +180,13 @@ def test_members_on_other_hosts_are_pinned_there_and_known_by_those_hosts_addres
     pinned = {name: each["taskSpec"]["placement"]["constraints"] for name, each in services.items()}
     two, three, here = ["node.hostname==two"], ["node.hostname==three"], ["a-constraint"]
     assert pinned == {
-        **{"": here, "-repository": here, "-1": here, "-etcd-1": here},
-        **{"-2": two, "-etcd-2": two, "-etcd-3": three},
+        "": here,
+        "-repository": here,
+        "-1": here,
+        "-etcd-1": here,
+        "-2": two,
+        "-etcd-2": two,
+        "-etcd-3": three,
     }
     told = {name: each["taskSpec"]["containerSpec"]["env"] for name, each in services.items()}
     assert told["-1"]["MEMBER_OTHERS"] == "10.0.0.2:15004" and told["-2"]["MEMBER_OTHERS"] == "172.29.0.1:15002"
@@ -211,9 +216,8 @@ def test_volumes_on_other_hosts_are_made_there_and_found_by_their_labels(instanc
         for mount in mounts
         if mount.get("volumeOptions")
     }
-    assert labels == dict.fromkeys(
-        (f"{own}-2", f"{own}-etcd-2", f"{own}-etcd-3"), {"dynoform.stack": "local", "dynoform.addon": ADDON}
-    )
+    mine = {"dynoform.stack": "local", "dynoform.addon": ADDON}
+    assert labels == {f"{own}-{noun}": mine for noun in ("2", "etcd-2", "etcd-3")}
     assert [mount["source"] for mount in mounts].count(f"{own}-backups") == 2, "of the first server and the repository"
 
 

@@ -208,9 +208,7 @@ def test_standbys_are_on_the_hosts_that_are_marked_with_an_image_that_these_can_
         "two": {"address": "10.0.0.2", "role": "worker", "data": True},
     }
     declared = declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts)})
-    labels = {
-        name: each["variables"]["host_data"] for name, each in playbooks(declared, "dyno_runtime").items()
-    }
+    labels = {name: each["variables"]["host_data"] for name, each in playbooks(declared, "dyno_runtime").items()}
     assert labels == {"one": "false", "two": "true"}
     images = [
         next(each for each in services(found) if each["name"] == "local_databases")["taskSpec"]["containerSpec"]["env"][

@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
-from dynoform.agent.left_volumes import LeftVolumes
 from dynoform.agent.ledger import Ledger
+from dynoform.agent.left_volumes import LeftVolumes
 from dynoform.agent.process import ready
 from dynoform.agent.sampler import FEATURE, Sampler
 from dynoform.agent.watcher import Watcher

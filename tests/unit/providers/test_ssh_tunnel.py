@@ -199,7 +199,8 @@ def test_hosts_are_checked_before_anything_is_changed(host: dict[str, object], f
 def test_what_databases_have_on_other_hosts_is_removed_there(
     host: dict[str, object], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    docker = 'docker() { echo "$@" | grep -q "label=dynoform.stack=mine .*label=dynoform.addon$" && echo one two || echo "$3"; }\n'
+    asked = "label=dynoform.stack=mine --filter label=dynoform.addon"
+    docker = f'docker() {{ case "$*" in *"{asked}") echo one two ;; "volume rm "*) echo "$3" ;; esac; }}\n'
     monkeypatch.setattr(machines, "_DATA", docker + machines._DATA)
     assert list(machines.remove_data({"a": host}, "mine")) == [
         "✓ volume one on a removed", "✓ volume two on a removed",
