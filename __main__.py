@@ -111,6 +111,8 @@ if fleet.spread:
     shared = {noun: images[noun] for noun in ("router", "log-agent", "control-plane")}
     if fleet.has_builders:
         shared |= {noun: images[noun] for noun in ("stack-13", "stack-13-build")}
+    if fleet.has_data_hosts:
+        shared["postgres-ha"] = images["postgres-ha"]
     everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
 postgres = Postgres(
     f"{stack}-postgres",
@@ -189,7 +191,7 @@ control_plane = ControlPlane(
         postgres_image=images["postgres"],
         valkey_image=images["valkey"],
         kafka_image=images["kafka"],
-        postgres_ha_image=images["postgres-ha"],
+        postgres_ha_image=(everywhere if fleet.has_data_hosts else images)["postgres-ha"],
         network_id=runtime.platform_network_id,
         api_port=ports.api,
         host_network_id=host.host_network_id,

@@ -113,6 +113,7 @@ class DynoRuntime(pulumi.ComponentResource):
             "host_runtime": host.args.runtime,
             "host_zone": host.args.zone,
             "host_builder": "true" if host.args.builder else "false",
+            "host_data": "true" if host.args.data else "false",
             "dyno_runtime_manager": host.beside[0].name if host.beside else "",
             "host_platform": "true" if host is self._args.fleet[0] else "false",
         }

@@ -27,6 +27,7 @@ class HostArgs:
         zone: what fails together with it.
         runtime: whose dynos it runs.
         builder: whether apps are built on it.
+        data: whether standbys of databases may be on it.
         joins: the host whose swarm it joins; None for the one that makes the swarm.
     """
 
@@ -36,6 +37,7 @@ class HostArgs:
     zone: str = ""
     runtime: str = COMMON
     builder: bool = False
+    data: bool = False
     joins: "Host | None" = None
 
 
@@ -99,7 +101,7 @@ class MachineArgs:
         inventory: its name, and how SSH reaches it.
         private_address: IPv4 address by which the others reach it.
         role: ``manager`` or ``worker``.
-        zone, runtime, builder: see ``HostArgs``.
+        zone, runtime, builder, data: see ``HostArgs``.
     """
 
     inventory: Inventory
@@ -108,6 +110,7 @@ class MachineArgs:
     zone: str = ""
     runtime: str = COMMON
     builder: bool = False
+    data: bool = False
 
 
 class Fleet(pulumi.ComponentResource):
@@ -131,6 +134,7 @@ class Fleet(pulumi.ComponentResource):
                     machine.zone,
                     machine.runtime,
                     machine.builder,
+                    machine.data,
                     joins=self.hosts[0] if self.hosts else None,
                 )
             )
@@ -160,6 +164,11 @@ class Fleet(pulumi.ComponentResource):
     def has_builders(self) -> bool:
         """Whether it is said where apps are built."""
         return any(host.args.builder for host in self.hosts)
+
+    @property
+    def has_data_hosts(self) -> bool:
+        """Whether a host besides the platform's may have standbys of databases."""
+        return any(host.args.data for host in self.hosts[1:])
 
     @property
     def spread(self) -> bool:

@@ -37,6 +37,7 @@ class Mount:
         target: absolute path in the container.
         bind: the source is a path on the host.
         follows: what is mounted or unmounted below the source on the host is so in the container too.
+        labels: of a volume that the engine makes where there is none, on whichever host that is.
     """
 
     source: pulumi.Input[str]
@@ -44,6 +45,7 @@ class Mount:
     bind: bool = False
     follows: bool = False
     read_only: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,14 @@ def _mount(mount: Mount) -> docker.ServiceTaskSpecContainerSpecMountArgs:
         read_only=mount.read_only,
         bind_options=docker.ServiceTaskSpecContainerSpecMountBindOptionsArgs(propagation="rslave")
         if mount.follows
+        else None,
+        volume_options=docker.ServiceTaskSpecContainerSpecMountVolumeOptionsArgs(
+            labels=[
+                docker.ServiceTaskSpecContainerSpecMountVolumeOptionsLabelArgs(label=name, value=value)
+                for name, value in mount.labels.items()
+            ]
+        )
+        if mount.labels
         else None,
     )
 

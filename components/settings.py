@@ -322,6 +322,7 @@ def _machine(name: str, host: Mapping[str, Any]) -> MachineArgs:
         host.get("zone", ""),
         host_settings.runtime(host),
         builder=bool(host.get("builder")),
+        data=bool(host.get("data")),
     )
 
 

@@ -26,6 +26,7 @@ from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.cli.places import CHECKOUT
 from dynoform.domain import addons, data_services, own_services
+from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.data_services import Access
 from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
@@ -90,6 +91,12 @@ class LocalEngine:
     knows: Callable[[str], str] = lambda service: ""
     """What the server of a service was told of its repository."""
 
+    hosts: list[DataHost] = field(default_factory=list)
+    """The swarm's."""
+
+    def data_hosts(self) -> list[DataHost]:
+        return self.hosts
+
     def network_id(self, name: str) -> str:
         return f"{name}-id"
 
@@ -108,6 +115,8 @@ class LocalEngine:
         if argv[0] == "pgbackrest":
             self.asked.append((service, argv[-1]))
             return ""
+        if argv[0] == "sh":
+            return "no\n"  # no server has data
         assert argv[0] == "psql", "there is no Valkey here"
         self.told.append(stdin)
         self.served.append(service)

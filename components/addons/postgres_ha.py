@@ -1,4 +1,8 @@
-"""PostgreSQL with a standby: two servers, etcd that says which of them is the primary, and one address of both."""
+"""PostgreSQL with a standby: two servers, etcd that says which of them is the primary, and one address of both.
+
+Servers and members of etcd may be on other hosts. One more service has the repository of backups there is then, for
+servers that do not have its volume, and is where programs are run beside those.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,16 +13,42 @@ import pulumi_docker as docker
 from components.addons.postgres import PORT, REPOSITORY, USER
 from components.addons.server_certificate import ServerCertificate
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
-from components.platform_service import PARTS_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import PARTS_LABEL, STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
 from components.volume import stack_volume
 
-REST_PORT, ETCD_PORT, PEER_PORT = 8008, 2379, 2380
+REST_PORT, ETCD_PORT, PEER_PORT, SHELL_PORT = 8008, 2379, 2380, 2222
 """In the containers."""
 MEMBER = "member"
 """Whom the certificate of all that belongs to the set names: the image lets it do everything."""
-_DATA = "/var/lib/postgresql"
-_ETCD_MIB, _ADDRESS_MIB = 96, 64
+_DATA, _REPOSITORY = "/var/lib/postgresql", "/var/lib/pgbackrest"
+_ETCD_MIB, _ADDRESS_MIB, _REPOSITORY_MIB = 96, 64, 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a server or a member of etcd is.
+
+    Parameters:
+        ports: published ports: of a server PostgreSQL's, and Patroni's REST API's; of a member of etcd for clients, and
+            for the other members.
+        address: the host's address, where they are published.
+        host: name of the host, if that is not the one with the repository and the address.
+    """
+
+    ports: Sequence[int]
+    address: str
+    host: str = ""
+
+    @property
+    def first(self) -> str:
+        """Where the first of its ports is reached."""
+        return f"{self.address}:{self.ports[0]}"
+
+    @property
+    def second(self) -> str:
+        """Where the other one is."""
+        return f"{self.address}:{self.ports[1]}"
 
 
 @dataclass(frozen=True)
@@ -30,10 +60,11 @@ class PostgresHAArgs:
         noun: what the database is called in the stack; its servers are ``<noun>-1`` and ``<noun>-2``.
         image: image with tag, of ``images/postgres-ha``.
         network_id: engine id of the bridge that all of it joins.
-        address: the host's address, where all ports are published.
+        address: the host's address, where the ports of all are published that are on no other.
         port: where clients find the primary, whichever that is.
-        servers: published ports of each server: PostgreSQL's, and Patroni's REST API's.
-        voters: published ports of each member of etcd: for clients, and for the other members.
+        servers, voters: where the servers and the members of etcd are. The first server is on no other host.
+        shells: where some are on other hosts, published ports of two SSH servers: beside the repository, and beside the
+            second server.
         certificate: what servers show to clients, and ``authority`` who signed it, PEM.
         repository: what opens the repository of backups, pgBackRest's configuration.
         elsewhere: whether that repository is not on a volume beside them.
@@ -50,8 +81,8 @@ class PostgresHAArgs:
     network_id: pulumi.Input[str]
     address: str
     port: int
-    servers: Sequence[Sequence[int]]
-    voters: Sequence[Sequence[int]]
+    servers: Sequence[Part]
+    voters: Sequence[Part]
     certificate: ServerCertificate
     authority: pulumi.Input[str]
     repository: pulumi.Input[str]
@@ -60,6 +91,7 @@ class PostgresHAArgs:
     cache_mib: int
     connections: int
     elsewhere: bool = False
+    shells: Sequence[int] = ()
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     filed: Mapping[str, str] = field(default_factory=dict)
@@ -79,11 +111,11 @@ class PostgresHA(pulumi.ComponentResource):
         shown = [*args.certificate.files, self._file("authority.crt", "authority-crt", args.authority), repository]
         # One after the other: a change restarts no two of them at once.
         before: list[pulumi.Resource] = []
-        for number, ports in enumerate(args.voters, start=1):
-            before = [self._voter(number, ports, before)]
-        before = []
-        for number, ports in enumerate(args.servers, start=1):
-            before = [self._server(number, ports, backups, shown, before)]
+        for number, part in enumerate(args.voters, start=1):
+            before = [self._voter(number, part, before)]
+        before = [self._repository(backups)] if args.shells else []
+        for number, part in enumerate(args.servers, start=1):
+            before = [self._server(number, part, backups, shown, before)]
         self._front()
         self.register_outputs({})
 
@@ -96,7 +128,7 @@ class PostgresHA(pulumi.ComponentResource):
             common_name=MEMBER,
             ca_cert_pem=signs.cert_pem,
             ca_key_pem=signs.key_pem,
-            ip_addresses=[self._args.address],
+            ip_addresses=[*dict.fromkeys([self._args.address, *(part.address for part in self._parts)])],
             client=True,
         )
         shown = Certificate(f"{self._name}-member", certificate, self._own)
@@ -106,40 +138,46 @@ class PostgresHA(pulumi.ComponentResource):
             self._file("member.key", "member-key", shown.key_pem),
         ]
 
+    @property
+    def _parts(self) -> Sequence[Part]:
+        return [*self._args.servers, *self._args.voters]
+
     def _file(self, file_name: str, noun: str, value: pulumi.Input[str]) -> SecretFile:
         args = self._args
         return SecretFile(file_name, swarm_secret(f"{self._name}-{noun}", args.stack, value, self, args.labels), USER)
 
-    def _volume(self, noun: str) -> docker.Volume:
+    def _data(self, noun: str, part: Part) -> Mount:
+        """The volume of a part. On another host the engine there makes it, as this one's makes none elsewhere."""
         args = self._args
-        return stack_volume(f"{self._name}-{noun}-data", args.stack, f"{args.noun}-{noun}", self, labels=args.labels)
+        if part.host:
+            return Mount(f"{args.stack}_{args.noun}-{noun}", _DATA, labels={STACK_LABEL: args.stack, **args.labels})
+        made = stack_volume(f"{self._name}-{noun}-data", args.stack, f"{args.noun}-{noun}", self, labels=args.labels)
+        return Mount(made.name, _DATA)
 
-    def _at(self, port: int) -> str:
-        return f"{self._args.address}:{port}"
-
-    def _voter(self, number: int, ports: Sequence[int], before: Sequence[pulumi.Resource]) -> docker.Service:
+    def _voter(self, number: int, part: Part, before: Sequence[pulumi.Resource]) -> docker.Service:
         args, noun = self._args, f"etcd-{number}"
-        peers = [f"etcd-{index}=https://{self._at(each[1])}" for index, each in enumerate(args.voters, start=1)]
+        peers = [f"etcd-{index}=https://{each.second}" for index, each in enumerate(args.voters, start=1)]
         spec = self._spec(
             noun,
             command=["/opt/dynoform/etcd-member"],
             environment={
                 "ETCD_NAME": noun,
-                "ETCD_ADVERTISE_CLIENT_URLS": f"https://{self._at(ports[0])}",
-                "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"https://{self._at(ports[1])}",
+                "ETCD_ADVERTISE_CLIENT_URLS": f"https://{part.first}",
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"https://{part.second}",
                 "ETCD_INITIAL_CLUSTER": ",".join(peers),
                 "ETCD_INITIAL_CLUSTER_TOKEN": args.noun,
             },
-            mounts=[Mount(self._volume(noun).name, _DATA)],
-            ports={ETCD_PORT: ports[0], PEER_PORT: ports[1]},
+            mounts=[self._data(noun, part)],
+            ports={ETCD_PORT: part.ports[0], PEER_PORT: part.ports[1]},
             memory_mib=_ETCD_MIB,
+            host=part.host,
         )
         return self._service(noun, spec, before)
 
     def _server(
         self,
         number: int,
-        ports: Sequence[int],
+        part: Part,
         backups: docker.Volume,
         shown: Sequence[SecretFile],
         before: Sequence[pulumi.Resource],
@@ -147,37 +185,56 @@ class PostgresHA(pulumi.ComponentResource):
         args, noun = self._args, str(number)
         environment: dict[str, pulumi.Input[str]] = {
             "MEMBER_NAME": f"member-{number}",
-            "MEMBER_POSTGRES": self._at(ports[0]),
-            "MEMBER_REST": self._at(ports[1]),
-            "MEMBER_OTHERS": " ".join(self._at(each[1]) for each in args.servers if each != ports),
-            "MEMBER_ETCD": " ".join(self._at(each[0]) for each in args.voters),
+            "MEMBER_POSTGRES": part.first,
+            "MEMBER_REST": part.second,
+            "MEMBER_OTHERS": " ".join(each.second for each in args.servers if each != part),
+            "MEMBER_ETCD": " ".join(each.first for each in args.voters),
             "POSTGRES_SHARED_BUFFERS": f"{args.cache_mib}MB",
             "POSTGRES_MAX_CONNECTIONS": str(args.connections),
         }
         if number == 1 and not args.restored:
             environment["MEMBER_MAKES"] = "yes"
-        mounts = [Mount(self._volume(noun).name, _DATA)]
-        # The volume is there also where it is not used, see ``Postgres``.
-        if not args.elsewhere:
-            mounts.append(Mount(backups.name, "/var/lib/pgbackrest"))
+        mounts, published = [self._data(noun, part)], {PORT: part.ports[0], REST_PORT: part.ports[1]}
+        if part.host:
+            environment["MEMBER_REPOSITORY"] = f"{args.address}:{args.shells[0]}"
+            published[SHELL_PORT] = args.shells[1]
+        elif not args.elsewhere:  # the volume is there also where it is not used, see ``Postgres``
+            mounts.append(Mount(backups.name, _REPOSITORY))
         spec = self._spec(
             noun,
             environment=environment,
             secrets=shown,
             mounts=mounts,
-            ports={PORT: ports[0], REST_PORT: ports[1]},
+            ports=published,
             memory_mib=args.memory_mib,
+            host=part.host,
             # A primary waits for a standby that can take over, and hands over all that is written.
             stop_grace="1m0s",
             filed=args.filed,
         )
         return self._service(noun, spec, before)
 
+    def _repository(self, backups: docker.Volume) -> docker.Service:
+        """For servers on other hosts; what they are called here is their number."""
+        args = self._args
+        away = [
+            f"{number}={part.address}:{args.shells[1]}"
+            for number, part in enumerate(args.servers, start=1)
+            if part.host
+        ]
+        spec = self._spec(
+            "repository",
+            command=["/opt/dynoform/repository"],
+            environment={"AT_SERVERS": " ".join(away)},
+            mounts=[Mount(backups.name, _REPOSITORY)],
+            ports={SHELL_PORT: args.shells[0]},
+            memory_mib=_REPOSITORY_MIB,
+        )
+        return self._service("repository", spec, [])
+
     def _front(self) -> docker.Service:
         args = self._args
-        members = [
-            f"member-{number}={self._at(ports[0])}:{ports[1]}" for number, ports in enumerate(args.servers, start=1)
-        ]
+        members = [f"member-{number}={part.first}:{part.ports[1]}" for number, part in enumerate(args.servers, start=1)]
         spec = self._spec(
             "",
             command=["/opt/dynoform/address"],
@@ -199,10 +256,11 @@ class PostgresHA(pulumi.ComponentResource):
         mounts: Sequence[Mount] = (),
         stop_grace: str = "10s",
         filed: Mapping[str, str] | None = None,
+        host: str = "",
     ) -> ServiceSpec:
         """What all of it has alike; ``noun`` is empty for the one that is called as the database is."""
         args = self._args
-        parts = str(len(args.servers) + len(args.voters) + 1)
+        parts = str(len(self._parts) + (2 if args.shells else 1))
         return ServiceSpec(
             stack=args.stack,
             noun=f"{args.noun}-{noun}" if noun else args.noun,
@@ -216,7 +274,7 @@ class PostgresHA(pulumi.ComponentResource):
             scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
             memory_mib=memory_mib,
             stop_grace=stop_grace,
-            constraints=args.constraints,
+            constraints=[f"node.hostname=={host}"] if host else args.constraints,
             labels={**args.labels, PARTS_LABEL: parts},
             filed=filed or {},
         )

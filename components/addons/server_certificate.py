@@ -29,10 +29,12 @@ class ServerCertificate:
         labels: Mapping[str, str],
         parent: pulumi.Resource,
         client_name: str = "",
+        others: Sequence[str] = (),
     ) -> None:
         """``authority`` has ``cert_pem`` and ``key_pem``; ``uid`` is who may read the files.
 
-        ``client_name`` is whom the certificate names where the server is a client of others, too.
+        ``client_name`` is whom the certificate names where the server is a client of others, too; ``others`` are
+        further IP addresses that it is reached by.
         """
         issued = Certificate(
             f"{name}-certificate",
@@ -41,7 +43,7 @@ class ServerCertificate:
                 ca_cert_pem=authority["cert_pem"],
                 ca_key_pem=authority["key_pem"],
                 dns_names=[] if _is_ip(address) else [address],
-                ip_addresses=[address] if _is_ip(address) else [],
+                ip_addresses=[*([address] if _is_ip(address) else []), *others],
                 client=bool(client_name),
             ),
             pulumi.ResourceOptions(parent=parent),

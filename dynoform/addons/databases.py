@@ -10,7 +10,8 @@ from dynoform.addons import postgres_ha
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
-from dynoform.domain import backup_repositories, data_limits, data_services, protection
+from dynoform.domain import backup_repositories, data_hosts, data_limits, data_services, protection
+from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import Access, DataPlan
 from dynoform.domain.database_credentials import LINK, is_named
@@ -28,6 +29,9 @@ class Containers(Protocol):
 
     def network_id(self, name: str) -> str:
         """The id of a network."""
+
+    def data_hosts(self) -> list[DataHost]:
+        """The swarm's hosts, as far as databases may be on them."""
 
     def published_ports(self) -> set[int]:
         """Ports of the host that services have, of whichever stack."""
@@ -93,7 +97,12 @@ class Known:
     leader: uuid.UUID | None = None
     """Of a follower: the add-on that it follows, whose users it has."""
     members: tuple[tuple[int, int], ...] = ()
-    """Of a database with a standby: the ports of its servers, then of the members of etcd."""
+    """Of a database with a standby: the ports of its servers, then of the members of etcd.
+
+    Then, where some of those are on other hosts, of the SSH servers that they are reached by.
+    """
+    hosts: "tuple[data_hosts.Place | None, ...]" = ()
+    """Of which each of the members has its host there, None for the platform's; nothing where all are on that."""
 
     def role(self, user: str) -> str:
         """Whom a user acts as: a named credential's is a role called so, the default one's is the owner."""
@@ -136,13 +145,39 @@ class Place:
         ``follows`` says whether a new one is to stay as the other is.
         Raises ``NotFoundError`` when the former is gone.
         """
-        ports = self.engine.published_ports()
+        ports, hosts = self.engine.published_ports(), self._hosts(wanted.uuid) if members else ()
         with self.store.transaction() as session:
-            found = databases.place(session, wanted.uuid, ports, like, members, follows=follows)
+            found = databases.place(session, wanted.uuid, ports, like, members, follows=follows, hosts=hosts)
             holder = databases.holder(session, wanted.uuid)
             used = databases.credential(session, self.vault, holder)
             works = databases.all_credentials(session, holder)
             return self._known(found, used, works, databases.ended(session, wanted.uuid))
+
+    def _hosts(self, addon_id: uuid.UUID) -> "tuple[data_hosts.Place | None, ...]":
+        """Where the members of a new database with a standby are to be; one that is placed stays where it is."""
+        with self.store.transaction() as session:
+            if session.get(Database, addon_id) is not None:
+                return ()
+            standbys = databases.standbys(session)
+        return data_hosts.choose(self.engine.data_hosts(), standbys)
+
+    def rehost(self, wanted: Resource) -> None:
+        """Have a database that lost all it had find other hosts, where the swarm does not know those that it was on."""
+        known = {(each.name, each.address): each for each in self.engine.data_hosts()}
+        with self.store.transaction() as session:
+            found = session.get_one(Database, wanted.uuid)
+            if all(tuple(each) in known for each in found.member_hosts or () if each):
+                return
+            hosts = data_hosts.choose([*known.values()], databases.standbys(session))
+            found.member_hosts = [list(each) if each else None for each in hosts] or None
+
+    def leave_volumes(self, addon_id: uuid.UUID) -> None:
+        """Have the volumes removed that members of a destroyed database had on other hosts."""
+        with self.store.transaction() as session:
+            found = session.get(Database, addon_id)
+            hosts = [each[0] if each else "" for each in (found.member_hosts or ())] if found else []
+            own = zip(hosts, postgres_ha.volumes(self.service(addon_id)), strict=False)
+            databases.leave_volumes(session, [(host, name) for host, name in own if host])
 
     def rotate(self, wanted: Resource, *, forced: bool, name: str | None = data_services.DEFAULT) -> Known:
         """The same with a new user of a credential (None: of each), one for each change.
@@ -437,6 +472,7 @@ class Place:
             settings=found.settings,
             leader=found.leader_id,
             members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),
+            hosts=tuple((str(each[0]), str(each[1])) if each else None for each in found.member_hosts or ()),
         )
 
     def _password(self, found: DatabaseCredential) -> str:

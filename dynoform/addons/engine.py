@@ -12,10 +12,15 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils.socket import frames_iter
 
+from dynoform.domain.data_hosts import DataHost
 from dynoform.errors import UnavailableError
 
 ADDON_LABEL = "dynoform.addon"
 """On all that an add-on has on the engine: its id."""
+REPOSITORY = "-repository"
+"""How the services are called that have the repositories of databases with members on other hosts."""
+_AT = "/opt/dynoform/at"
+"""There, what runs a program beside a server of that database that is on another host."""
 POOL = "-pool"
 """How the services of connection pools are called, after their databases'."""
 PARTS_LABEL = "dynoform.addon.parts"
@@ -78,9 +83,9 @@ class Engine:
 
         Raises ``UnavailableError`` with what it complained about.
         """
-        container = self._container(service)
+        container, words = self._reached(service, argv)
         with _explained(f"{argv[0]} in {service}"):
-            identifier = self._client.exec_create(container, list(argv), stdin=True, user=user)["Id"]
+            identifier = self._client.exec_create(container, words, stdin=True, user=user)["Id"]
             connection: Any = self._client.exec_start(identifier, socket=True)
             stream = getattr(connection, "_sock", connection)
             try:
@@ -110,6 +115,13 @@ class Engine:
             services = self._client.services()
         endpoints = [service["Spec"].get("EndpointSpec") or {} for service in services]
         return {int(port.get("PublishedPort") or 0) for each in endpoints for port in each.get("Ports") or ()}
+
+    def data_hosts(self) -> list[DataHost]:
+        """The swarm's hosts, as far as databases may be on them."""
+        prefix = f"dynoform.{self._stack}."
+        with _explained("list hosts"):
+            nodes = self._client.nodes()
+        return [_data_host(node, prefix) for node in nodes]
 
     def image(self, service: str) -> str:
         """The image of a service, as it was told; empty where there is no such service."""
@@ -148,9 +160,9 @@ class Engine:
 
     def start(self, service: str, argv: Sequence[str], user: str) -> None:
         """Start a program in the container of a service, and leave it to itself."""
-        container = self._container(service)
+        container, words = self._reached(service, argv)
         with _explained(f"{argv[0]} in {service}"):
-            self._client.exec_start(self._client.exec_create(container, list(argv), user=user)["Id"], detach=True)
+            self._client.exec_start(self._client.exec_create(container, words, user=user)["Id"], detach=True)
 
     def job(self, name: str) -> JobState | None:
         """How a job stands; None when there is none, or when it was never told what to do."""
@@ -227,12 +239,40 @@ class Engine:
                     with suppress(NotFound, APIError):
                         self._client.remove_secret(found["ID"])
 
+    def _reached(self, service: str, argv: Sequence[str]) -> tuple[str, list[str]]:
+        """In which container a program is run, and its words: beside the repository for a server on another host."""
+        if found := self._running(service):
+            return found, list(argv)
+        database, _, number = service.rpartition("-")
+        if (beside := self._running(f"{database}{REPOSITORY}")) is None:
+            raise _absent(service)
+        return beside, [_AT, number, *argv]
+
     def _container(self, service: str) -> str:
+        if (found := self._running(service)) is None:
+            raise _absent(service)
+        return found
+
+    def _running(self, service: str) -> str | None:
         with _explained(f"find {service}"):
             found = self._client.containers(filters={"label": f"{SERVICE_LABEL}={service}", "status": "running"})
-        if not found:
-            raise UnavailableError(service, "has no running container on this host", "it is tried again")
-        return str(max(found, key=lambda each: each["Created"])["Id"])
+        return str(max(found, key=lambda each: each["Created"])["Id"]) if found else None
+
+
+def _absent(service: str) -> UnavailableError:
+    return UnavailableError(service, "has no running container on this host", "it is tried again")
+
+
+def _data_host(node: Mapping[str, Any], prefix: str) -> DataHost:
+    labels, status = node["Spec"].get("Labels") or {}, node.get("Status") or {}
+    return DataHost(
+        name=str(node["Description"]["Hostname"]),
+        address=labels.get(f"{prefix}dyno-address", ""),
+        zone=labels.get(f"{prefix}zone", ""),
+        platform=labels.get(f"{prefix}platform") == "true",
+        marked=labels.get(f"{prefix}data") == "true",
+        ready=status.get("State") == "ready" and node["Spec"].get("Availability") == "active",
+    )
 
 
 @contextmanager

@@ -305,6 +305,7 @@ class PostgresProvider(DatabaseProvider):
         for job in (_JOB, _DRILL, _FORGET, followers.JOB):
             self._place.engine.end(f"{self._place.service(wanted.uuid)}{job}")
         super().deprovision(wanted)
+        self._place.leave_volumes(wanted.uuid)
         return Answer(lines=left)
 
     def _maintain(self, wanted: Resource, *, lost: bool) -> Answer:
@@ -319,6 +320,7 @@ class PostgresProvider(DatabaseProvider):
             self._ready(wanted)
             self._place.maintained(wanted)
             return Answer()
+        self._place.rehost(wanted)
         if not self._is_there(wanted) and not self._brought(wanted, Source(wanted.uuid), again=True):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
@@ -351,7 +353,10 @@ class PostgresProvider(DatabaseProvider):
         }
         if known.members:
             image, count = self._place.configuration.postgres_ha_image, data_services.SERVERS
-            more |= {"servers": known.members[:count], "voters": known.members[count:]}
+            whole = count + data_services.VOTERS
+            more |= {"servers": known.members[:count], "voters": known.members[count:whole]}
+            if known.hosts:
+                more |= {"hosts": known.hosts, "shells": known.members[whole]}
         if pool is not None:
             more["pool"] = {
                 "image": self.image,

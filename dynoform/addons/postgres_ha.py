@@ -24,6 +24,11 @@ def servers(service: str) -> Sequence[str]:
     return [f"{service}-{number}" for number in range(1, data_services.SERVERS + 1)]
 
 
+def volumes(service: str) -> Sequence[str]:
+    """The volumes of its servers, then of the members of etcd, in the order of ``Known.members``."""
+    return [*servers(service), *(f"{service}-etcd-{number}" for number in range(1, data_services.VOTERS + 1))]
+
+
 def primary(engine: Runs, service: str) -> str:
     """The service whose server takes writes. Raises ``UnavailableError`` while there is none."""
 

@@ -14,6 +14,8 @@ from typing import Any
 from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
 from dynoform.agent.ledger import Ledger
+from dynoform.agent.left_volumes import LOOK_SECONDS as LEFT_SECONDS
+from dynoform.agent.left_volumes import LeftVolumes
 from dynoform.agent.rotations import LOOK_SECONDS as FILES_SECONDS
 from dynoform.agent.rotations import Rotations
 from dynoform.agent.sampler import Sampler
@@ -51,12 +53,14 @@ async def _work(configuration: Configuration) -> None:
     watcher = Watcher(configuration.stack, engine, ledger, logs, journal, datetime.now(UTC))
     sampler = Sampler(watcher, Cgroups(configuration.cgroups, engine), ledger, journal)
     health = Health(engine, ledger, watcher)
+    left = LeftVolumes(connection, engine, lambda name: journal.info("volume removed", name=name))
     rotations = Rotations(configuration.stack, configuration.containers, logs)
     works = [
         partial(repeat, "look", sessions.look, LOOK_SECONDS, journal, wake),
         partial(repeat, "events", watcher.follow, REOPEN_SECONDS, journal),
         partial(repeat, "samples", sampler.sample, SAMPLE_SECONDS, journal),
         partial(repeat, "log files", rotations.look, FILES_SECONDS, journal),
+        partial(repeat, "left volumes", left.look, LEFT_SECONDS, journal),
         partial(repeat, "health", health.report, SAMPLE_SECONDS, journal),
     ]
     working = asyncio.ensure_future(_all(works, ledger, journal))

@@ -1,4 +1,4 @@
-"""Whether SSH gets into a stack's hosts, before `up` changes anything on them."""
+"""What is done on a stack's hosts by SSH alone: whether that gets in, before `up` changes anything; data on others."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,32 @@ AT_A_TIME = 8
 RIGHTS = 'test "$(id -u)" = 0 || sudo -n true'
 
 
+_DATA = """
+as_root() { if test "$(id -u)" = 0; then "$@"; else sudo -n "$@"; fi; }
+found=$(as_root docker volume ls --quiet --filter label=dynoform.stack={stack} --filter label=dynoform.addon) || exit
+for name in $found; do as_root docker volume rm "$name" || exit; done
+"""
+"""Prints each volume that it has removed, as the docker client does."""
+
+
+def remove_data(hosts: Mapping[str, Any], stack: str) -> Iterator[str]:
+    """Removes what databases have on these hosts; yields a line for each thing, and for a host where that fails."""
+    script = _DATA.replace("{stack}", stack)
+    for name, host in hosts.items():
+        try:
+            done = run(Command(_words(host, script), timeout=SECONDS))
+        except DynoformError as error:
+            yield f"! {error}"
+            continue
+        yield from (f"✓ volume {volume} on {name} removed" for volume in done.stdout.split())
+        if done.code:
+            yield f"! host {name}: what databases have there could not be removed: {done.last_words}"
+
+
+def _words(host: Mapping[str, Any], script: str) -> list[str]:
+    return [*command(host_settings.ssh_address(host), host_settings.ssh_options(host)), script]
+
+
 def problems(hosts: Mapping[str, Any]) -> Iterator[tuple[str, DynoformError | None]]:
     """Name of each host, and why it cannot be made one of the platform; None when SSH gets in with root's rights."""
     if not shutil.which("ssh"):
@@ -27,7 +53,7 @@ def problems(hosts: Mapping[str, Any]) -> Iterator[tuple[str, DynoformError | No
 def _problem(name: str, host: Mapping[str, Any]) -> DynoformError | None:
     address = host_settings.ssh_address(host)
     try:
-        done = run(Command([*command(address, host_settings.ssh_options(host)), RIGHTS], timeout=SECONDS))
+        done = run(Command(_words(host, RIGHTS), timeout=SECONDS))
     except DynoformError as error:
         return error
     if done.code == 0:

@@ -73,16 +73,25 @@ class Stack:
 
     def platform_host(self) -> dict[str, Any] | None:
         """The host, as in the settings, that has the platform's own services; None when that is this machine."""
-        if not self.config_file.exists():
-            return None
-        config = (yaml.safe_load(self.config_file.read_text(encoding="utf-8")) or {}).get("config") or {}
-        hosts = config.get(f"{PROJECT}:hosts") or {}
+        hosts, ec2 = self._hosts()
         if not hosts:
             return None
-        ec2 = config.get(f"{PROJECT}:ec2") or {}
         name = host_settings.platform_host(hosts)
         host: dict[str, Any] = ec2_settings.addressed(ec2, hosts)[name]
         return host | {"address": self._made_address(name)} if ec2 else host
+
+    def other_hosts(self) -> dict[str, Any]:
+        """The hosts besides that one, as in the settings; none of a fleet at EC2, whose disks go with it."""
+        hosts, ec2 = self._hosts()
+        first = host_settings.platform_host(hosts) if hosts else ""
+        return {} if ec2 else {name: host for name, host in hosts.items() if name != first}
+
+    def _hosts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings ``hosts`` and ``ec2``."""
+        if not self.config_file.exists():
+            return {}, {}
+        config = (yaml.safe_load(self.config_file.read_text(encoding="utf-8")) or {}).get("config") or {}
+        return config.get(f"{PROJECT}:hosts") or {}, config.get(f"{PROJECT}:ec2") or {}
 
     def _made_address(self, host: str) -> str:
         """Where SSH reaches a host that the stack has made; empty before it has."""

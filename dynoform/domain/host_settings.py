@@ -11,7 +11,7 @@ from dynoform.errors import InvalidInputError
 
 ROLES = ("manager", "worker")
 TEXTS = ("address", "privateAddress", "user", "keyFile", "knownHosts", "jump", "role", "zone", "runtime")
-FLAGS = ("platform", "builder")
+FLAGS = ("platform", "builder", "data")
 KEYS = (*TEXTS, *FLAGS, "port")
 SSH_SECONDS = 10
 """How long SSH may take to get in."""
@@ -48,6 +48,9 @@ def check(hosts: Mapping[str, Any]) -> None:
         # Builds are on the network of the common runtime's dynos.
         if host.get("builder") and runtime(host) != COMMON:
             raise _wrong(name, "has builders and a runtime of its own", "leave one of the two out")
+        # So are databases, which dynos of the common runtime have to reach.
+        if host.get("data") and runtime(host) != COMMON:
+            raise _wrong(name, "has databases and a runtime of its own", "leave one of the two out")
     known: dict[str, str] = {}
     for name, host in hosts.items():
         if (other := known.setdefault(private_address(host), name)) != name:

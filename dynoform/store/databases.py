@@ -1,6 +1,7 @@
 """Databases in the store: their places, and their credentials through a rotation."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func,
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services, database_credentials, maintenance
+from dynoform.domain.data_hosts import Place
 from dynoform.errors import NotFoundError
 from dynoform.store.addons import enqueue
 from dynoform.store.secrets import Vault
@@ -22,6 +24,7 @@ from dynoform.store.tables import (
     DatabaseCredential,
     DatabaseLink,
     KafkaCluster,
+    LeftVolume,
     Plan,
     RedisMember,
 )
@@ -39,12 +42,14 @@ def place(
     members: int = 0,
     *,
     follows: bool = False,
+    hosts: Sequence[Place | None] = (),
 ) -> Database:
     """The add-on's database, which gets its ports and its names when there is none.
 
     ``published`` are ports that others have; ``like`` is the add-on whose data it gets, and with them the names;
     ``members`` is how many a database with a standby consists of, each of which gets two ports; ``follows`` says
-    whether it is to stay as the one is that it is like.
+    whether it is to stay as the one is that it is like; ``hosts`` is where each member is, if some are not on the
+    platform's host: those are reached at two more ports.
 
     Raises ``ConflictError`` when all ports are taken, or at the transaction's end when another was first;
     ``NotFoundError`` when there is no such add-on to be like.
@@ -52,11 +57,13 @@ def place(
     found = session.get(Database, addon_id)
     if found is None:
         taken = taken_ports(session) | {*published}
-        source, ports = _source(session, like), _ports(taken, 1 + 2 * members)
+        pairs = members + 1 if hosts else members
+        source, ports = _source(session, like), _ports(taken, 1 + 2 * pairs)
         found = Database(
             addon_id=addon_id,
             port=ports[0],
             member_ports=[ports[index : index + 2] for index in range(1, len(ports), 2)] or None,
+            member_hosts=[list(each) if each else None for each in hosts] or None,
             name=source.name if source else data_services.new_name("d"),
             owner=source.owner if source else data_services.new_name("o"),
             forked_from=session.get_one(Addon, source.addon_id).name if source and not follows else None,
@@ -76,6 +83,18 @@ def taken_ports(session: Session) -> set[int]:
     singles = {*session.scalars(select(Database.port)), *(port for port in pools if port is not None)}
     pairs = [*(pair for ports in own for pair in ports or ()), *members]
     return singles | {port for pair in pairs for port in pair}
+
+
+def standbys(session: Session) -> dict[str, int]:
+    """Host → how many databases have a member there, of hosts besides the platform's."""
+    found = session.scalars(select(Database.member_hosts)).all()
+    return dict(Counter(name for hosts in found for name in {each[0] for each in hosts or () if each}))
+
+
+def leave_volumes(session: Session, volumes: Collection[tuple[str, str]]) -> None:
+    """Have volumes removed that are on other hosts: name of the host, name of the volume."""
+    for host, name in volumes:
+        session.merge(LeftVolume(host=host, name=name))
 
 
 def _ports(taken: Collection[int], count: int) -> list[int]:

@@ -165,6 +165,71 @@ def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their
     assert volumes == {f"{own}-backups", *(f"{own}-{noun}" for noun in ("1", "2", "etcd-1", "etcd-2", "etcd-3"))}
 
 
+def far() -> dict[str, Any]:
+    """What is told of a database with its standby on another host, and etcd on three."""
+    second, third = ["two", "10.0.0.2"], ["three", "10.0.0.3"]
+    hosts = [None, second, None, second, third]
+    return {**premium(), "constraints": ["a-constraint"], "hosts": hosts, "shells": [15011, 15012]}
+
+
+def test_a_postgres_with_its_standby_on_another_host_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_postgres_ha_far", instance(far()))
+
+
+def test_members_on_other_hosts_are_pinned_there_and_known_by_those_hosts_addresses(instance: Declare) -> None:
+    declared = instance(far())
+    own = f"local_addon-{ADDON}"
+    services = {
+        each["inputs"]["name"].removeprefix(own): each["inputs"]
+        for each in declared
+        if each["type"].endswith("Service")
+    }
+    pinned = {name: each["taskSpec"]["placement"]["constraints"] for name, each in services.items()}
+    two, three, here = ["node.hostname==two"], ["node.hostname==three"], ["a-constraint"]
+    assert pinned == {
+        "": here,
+        "-repository": here,
+        "-1": here,
+        "-etcd-1": here,
+        "-2": two,
+        "-etcd-2": two,
+        "-etcd-3": three,
+    }
+    told = {name: each["taskSpec"]["containerSpec"]["env"] for name, each in services.items()}
+    assert told["-1"]["MEMBER_OTHERS"] == "10.0.0.2:15004" and told["-2"]["MEMBER_OTHERS"] == "172.29.0.1:15002"
+    assert told["-1"]["MEMBER_ETCD"] == "172.29.0.1:15005 10.0.0.2:15007 10.0.0.3:15009"
+    assert told[""]["ADDRESS_MEMBERS"] == "member-1=172.29.0.1:15001:15002 member-2=10.0.0.2:15003:15004"
+    assert told["-repository"] == {"AT_SERVERS": "2=10.0.0.2:15012"}
+    assert told["-2"]["MEMBER_REPOSITORY"] == "172.29.0.1:15011" and "MEMBER_REPOSITORY" not in told["-1"]
+    certificates = {each["inputs"]["commonName"]: each["inputs"] for each in declared if "Certificate" in each["type"]}
+    assert certificates["member"]["ipAddresses"] == ["172.29.0.1", "10.0.0.2", "10.0.0.3"]
+    assert certificates["172.29.0.1"]["ipAddresses"] == ["172.29.0.1", "10.0.0.2", "10.0.0.3"]
+
+
+def test_volumes_on_other_hosts_are_made_there_and_found_by_their_labels(instance: Declare) -> None:
+    declared = instance(far())
+    own = f"local_addon-{ADDON}"
+    made = {each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
+    assert made == {f"{own}-backups", f"{own}-1", f"{own}-etcd-1"}
+    mounts = [
+        mount
+        for each in declared
+        if each["type"].endswith("Service")
+        for mount in each["inputs"]["taskSpec"]["containerSpec"]["mounts"]
+        if mount["type"] == "volume"
+    ]
+    labels = {
+        mount["source"]: {each["label"]: each["value"] for each in mount["volumeOptions"]["labels"]}
+        for mount in mounts
+        if mount.get("volumeOptions")
+    }
+    mine = {"dynoform.stack": "local", "dynoform.addon": ADDON}
+    assert labels == {f"{own}-{noun}": mine for noun in ("2", "etcd-2", "etcd-3")}
+    assert [mount["source"] for mount in mounts].count(f"{own}-backups") == 2, "of the first server and the repository"
+
+
 def test_a_pool_before_servers_with_a_standby_reaches_whichever_is_primary(instance: Declare) -> None:
     declared = instance({**premium(), "pool": POOLED["pool"] | {"port": 15011}, "filed": POOLED["filed"]})
     services = {

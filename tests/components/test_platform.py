@@ -204,6 +204,25 @@ def test_builders_are_on_the_hosts_that_are_marked_with_images_that_these_can_ge
     assert not alone["taskSpec"]["containerSpec"]["env"]["DYNOFORM_RUN_IMAGE"].startswith("10.0.0.1:")
 
 
+def test_standbys_are_on_the_hosts_that_are_marked_with_an_image_that_these_can_get(
+    declare: Callable[[dict[str, str]], list[dict[str, Any]]], spread: list[dict[str, Any]]
+) -> None:
+    hosts = {
+        "one": {"address": "10.0.0.1", "platform": True},
+        "two": {"address": "10.0.0.2", "role": "worker", "data": True},
+    }
+    declared = declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts)})
+    labels = {name: each["variables"]["host_data"] for name, each in playbooks(declared, "dyno_runtime").items()}
+    assert labels == {"one": "false", "two": "true"}
+    images = [
+        next(each for each in services(found) if each["name"] == "local_databases")["taskSpec"]["containerSpec"]["env"][
+            "DYNOFORM_POSTGRES_HA_IMAGE"
+        ]
+        for found in (declared, spread)
+    ]
+    assert [image.startswith("10.0.0.1:") for image in images] == [True, False], images
+
+
 def test_the_api_alone_is_told_where_certificates_come_from(
     spread: list[dict[str, Any]], platform: list[dict[str, Any]]
 ) -> None:

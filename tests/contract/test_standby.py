@@ -6,15 +6,18 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from dynoform.api import databases as api_databases
 from dynoform.api.services import Services
 from dynoform.domain import data_services
+from dynoform.domain.data_hosts import DataHost
+from dynoform.store import databases
 from dynoform.store.session import Store
-from dynoform.store.tables import Database
+from dynoform.store.tables import Database, LeftVolume
 from tests.contract.addon_fixtures import at_work
 from tests.contract.test_database_protection import look
-from tests.contract.test_databases import config
+from tests.contract.test_databases import config, work_through
 from tests.local_databases import Local, clean, local
 
 STANDING = json.dumps(
@@ -74,6 +77,48 @@ def test_it_has_one_address_for_life_and_ports_of_its_own_behind_that(
     assert {each.rpartition("-")[2] for each in place.engine.served} == {"2"}, "where the primary is, it is done"
     rotated = config(client)["DATABASE_URL"]
     assert rotated != url and "@172.29.0.1:15000/d" in rotated
+
+
+def test_its_standby_is_on_another_host_where_one_is_marked_and_what_it_has_there_goes_with_it(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    place.engine.hosts = [
+        DataHost("one", "10.0.0.1", platform=True),
+        DataHost("two", "10.0.0.2", marked=True),
+        DataHost("three", "10.0.0.3", marked=True),
+    ]
+    made = create(client).raise_for_status().json()
+    (instance,) = place.made.instances.values()
+    three, two = ("three", "10.0.0.3"), ("two", "10.0.0.2")
+    assert instance["hosts"] == (None, three, None, three, two) and instance["shells"] == (15011, 15012)
+    assert [list(each) for each in instance["voters"]] == [[15005, 15006], [15007, 15008], [15009, 15010]]
+
+    place.engine.hosts = []
+    client.post(f"/postgres/v0/databases/{made['id']}/credentials_rotation", json={}).raise_for_status()
+    assert place.made.told[-1]["hosts"] == instance["hosts"], "it stays where it is"
+    client.delete(f"/apps/myapp/addons/{made['id']}").raise_for_status()
+    own = f"local_addon-{made['id']}"
+    with store.transaction() as session:
+        left = {(each.host, each.name) for each in session.scalars(select(LeftVolume))}
+    assert left == {("three", f"{own}-2"), ("three", f"{own}-etcd-2"), ("two", f"{own}-etcd-3")}
+
+
+def test_one_that_lost_all_finds_other_hosts_where_the_swarm_does_not_know_its_own(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    platform, two = DataHost("one", "10.0.0.1", platform=True), DataHost("two", "10.0.0.2", marked=True)
+    place.engine.hosts = [platform, two]
+    create(client).raise_for_status()
+
+    def lost() -> Any:
+        with store.transaction() as session:
+            assert databases.enqueue_due(session, running=set()) == 1
+        work_through(place, store)
+        return place.made.told[-1].get("hosts")
+
+    assert lost() == (None, ("two", "10.0.0.2"), None, ("two", "10.0.0.2"), None)
+    place.engine.hosts = [platform, DataHost("three", "10.0.0.3", marked=True)]
+    assert lost()[1] == ("three", "10.0.0.3")
 
 
 def test_info_says_whether_the_standby_could_take_over(

@@ -31,8 +31,14 @@ class Instance(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _certificate(self, uid: str) -> ServerCertificate:
-        told = self._told
-        return ServerCertificate(self._name, told["stack"], told["address"], self._authority(), uid, self._labels, self)
+        told, others = self._told, [address for _, address in dict.fromkeys(self._hosts())]
+        return ServerCertificate(
+            self._name, told["stack"], told["address"], self._authority(), uid, self._labels, self, others=others
+        )
+
+    def _hosts(self) -> list[tuple[str, str]]:
+        """Name and address of those besides the platform's on which there are parts of it."""
+        return [(each[0], each[1]) for each in self._told.get("hosts") or () if each]
 
     def _authority(self) -> dict[str, pulumi.Input[str]]:
         told = self._told["authority"]
@@ -64,7 +70,15 @@ class Instance(pulumi.ComponentResource):
 
     def _postgres_ha(self, common: dict[str, Any], own: dict[str, Any]) -> None:
         told, same = self._told, {name: value for name, value in common.items() if name != "keep"}
-        own |= {"servers": told["servers"], "voters": told["voters"], "authority": told["authority"]["cert_pem"]}
+        members = [*told["servers"], *told["voters"]]
+        hosts = told.get("hosts") or [None] * len(members)
+        parts = [
+            postgres_ha.Part(ports, host[1], host[0]) if host else postgres_ha.Part(ports, told["address"])
+            for ports, host in zip(members, hosts, strict=True)
+        ]
+        count = len(told["servers"])
+        own |= {"servers": parts[:count], "voters": parts[count:], "authority": told["authority"]["cert_pem"]}
+        own["shells"] = told.get("shells") or ()
         args = postgres_ha.PostgresHAArgs(**same, **own)
         postgres_ha.PostgresHA(self._name, args, pulumi.ResourceOptions(parent=self))
 

@@ -4,7 +4,7 @@ import argparse
 import shutil
 import sys
 
-from dynoform.cli import deploy, drift, leftovers, recovery
+from dynoform.cli import deploy, drift, leftovers, machines, recovery
 from dynoform.cli.commands import shared
 from dynoform.cli.console import duration
 from dynoform.cli.context import Context
@@ -102,6 +102,8 @@ def _purge(context: Context, stack: Stack) -> None:
             )
         for line in leftovers.removed(stack, engine, context.console, with_data=True) if engine else ():
             context.console.line(f"✓ {line}", "good")
+    for line in machines.remove_data(stack.other_hosts(), stack.name):
+        context.console.line(line, "" if line.startswith("!") else "good")
     if stack.exists():
         done = stack.ask("stack", "rm", stack.name, "--yes", "--force", "--preserve-config")
         if done.code:

@@ -19,7 +19,7 @@ from dynoform.store.tables.domains import Domain, SniEndpoint
 from dynoform.store.tables.exec_keys import ExecKey
 from dynoform.store.tables.features import AccountFeature, AppFeature
 from dynoform.store.tables.formation import Dyno, Formation
-from dynoform.store.tables.hosts import DynoEnd, Host, HostReport
+from dynoform.store.tables.hosts import DynoEnd, Host, HostReport, LeftVolume
 from dynoform.store.tables.jobs import Job
 from dynoform.store.tables.kafka import KafkaCluster
 from dynoform.store.tables.leases import Lease
@@ -82,6 +82,7 @@ __all__ = [
     "KafkaCluster",
     "Key",
     "Lease",
+    "LeftVolume",
     "LogDrain",
     "OAuthClient",
     "OneOffDyno",

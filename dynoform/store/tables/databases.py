@@ -34,7 +34,12 @@ class Database(Base):
     drill_at: Mapped[datetime | None]
     """When its latest backup is to be restored for a trial; None before there is one."""
     member_ports: Mapped[list[Any] | None]
-    """Of one with a standby: two ports for each server, then for each member of etcd; None of a single server."""
+    """Of one with a standby: two ports for each server, then for each member of etcd; None of a single server.
+
+    With members on other hosts there are two more: of the SSH server beside the repository, and of the second server's.
+    """
+    member_hosts: Mapped[list[Any] | None]
+    """Name and address of the host of each member, None for the platform's; None where all are there."""
     leader_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("addons.id", ondelete="SET NULL"))
     """Of a follower: the add-on whose database it follows, whose credentials it has."""
     replication: Mapped[bytes | None]

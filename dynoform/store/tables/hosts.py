@@ -46,6 +46,14 @@ class HostReport(Base):
     """Up to when the engine's events were dealt with, in nanoseconds since 1970."""
 
 
+class LeftVolume(Base):
+    """A volume that nobody wants any more, for the runtime agent of its host to remove."""
+
+    __tablename__ = "left_volumes"
+    host: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
 class DynoEnd(Base):
     """The end of a formation dyno's container: written once, by the agent of its host."""
 

@@ -26,6 +26,8 @@ class ScriptedEngine:
     coming: list[dict[str, Any]] = field(default_factory=list)
     """Events of a stream, which then ends."""
     stats: dict[str, Any] = field(default_factory=dict)
+    volumes: dict[str, int] = field(default_factory=dict)
+    """Name → how the removal is answered: 204, or 409 the first time for one in use."""
     done: list[str] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
 
@@ -51,6 +53,12 @@ class ScriptedEngine:
             return 200, json.dumps(listed).encode()
         if url.path == "/info":
             return 200, json.dumps({"ServerVersion": "20.10.24", "Swarm": {"NodeID": "n0"}}).encode()
+        if method == "DELETE":
+            name = url.path.removeprefix("/volumes/")
+            status = self.volumes.pop(name, 404)
+            if status == 409:
+                self.volumes[name] = 204
+            return status, b'{"message": "volume"}' if status >= 400 else b""
         _, _, container, verb = url.path.split("/")
         if container not in self.containers:
             return 404, b'{"message": "No such container"}'

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from dynoform.agent.cgroups import Cgroups
 from dynoform.agent.health import Health
 from dynoform.agent.ledger import Ledger
+from dynoform.agent.left_volumes import LeftVolumes
 from dynoform.agent.process import ready
 from dynoform.agent.sampler import FEATURE, Sampler
 from dynoform.agent.watcher import Watcher
@@ -26,7 +27,7 @@ from dynoform.journal import Journal
 from dynoform.run.connection import Connection
 from dynoform.run.engine import Engine
 from dynoform.store.session import Store
-from dynoform.store.tables import Account, App, AppFeature, DynoEnd, HostReport
+from dynoform.store.tables import Account, App, AppFeature, DynoEnd, HostReport, LeftVolume
 from tests.unit.agent.conftest import ScriptedEngine
 
 DYNO = uuid.UUID(int=2)
@@ -102,6 +103,20 @@ class Host:
             await Health(engine, ledger, watcher).report()
 
         self.agent(work)
+
+    def remove_volumes(self) -> list[str]:
+        """A new agent looks for what is left of destroyed databases; what it has removed."""
+        removed: list[str] = []
+
+        async def look() -> None:
+            path = self.folder / f"{uuid.uuid4().hex[:8]}.sock"
+            connection = Connection(self.configuration, HOST, asyncio.Event())
+            async with self.engine.serving(path):
+                await LeftVolumes(connection, Engine(str(path)), removed.append).look()
+            await connection.close()
+
+        asyncio.run(look())
+        return removed
 
     def ends(self) -> list[tuple[Any, ...]]:
         with self.store.transaction() as session:
@@ -366,3 +381,15 @@ def test_one_off_dynos_are_told_of_their_memory_when_it_happens(host: Host) -> N
         "heroku[run.1]: Error R15 (Memory quota vastly exceeded)",
         "heroku[run.1]: Stopping process with SIGKILL",
     ]
+
+
+def test_volumes_that_are_left_on_this_host_are_removed_and_none_besides(host: Host) -> None:
+    host.engine.volumes = {"in-use": 409, "left": 204, "kept": 204}
+    with host.store.transaction() as session:
+        names = [(HOST, "left"), (HOST, "in-use"), (HOST, "gone"), ("another", "kept")]
+        session.add_all(LeftVolume(host=where, name=name) for where, name in names)
+    assert host.remove_volumes() == ["left"]
+    assert host.remove_volumes() == ["in-use"]
+    assert host.engine.volumes == {"kept": 204}
+    with host.store.transaction() as session:
+        assert [each.name for each in session.scalars(select(LeftVolume))] == ["kept"]

@@ -27,7 +27,7 @@ def test_hosts_that_can_be_a_stack(hosts: dict[str, Any]) -> None:
     [
         ({"One": ONE}, "hosts.One: is no host name — use lower-case letters, digits and dashes"),
         ({"one": {}}, "hosts.one: has no address — say where SSH reaches it"),
-        ({"one": ONE | {"ip": "x"}}, "hosts.one: has the key ip — a host has address, builder, jump, keyFile,"),
+        ({"one": ONE | {"ip": "x"}}, "hosts.one: has the key ip — a host has address, builder, data, jump, keyFile,"),
         ({"one": ONE | {"user": 1}}, "hosts.one: user is 1 — give text"),
         ({"one": ONE | {"platform": "yes"}}, "hosts.one: platform is 'yes' — use true or false"),
         ({"one": ONE | {"builder": 1}}, "hosts.one: builder is 1 — use true or false"),
@@ -37,6 +37,10 @@ def test_hosts_that_can_be_a_stack(hosts: dict[str, Any]) -> None:
                 "h2": ONE | {"address": "10.0.0.2", "role": "worker", "builder": True, "runtime": "a"},
             },
             "hosts.h2: has builders and a runtime of its own — leave one of the two out",
+        ),
+        (
+            {**fleet("manager"), "h2": ONE | {"address": "10.0.0.2", "role": "worker", "data": True, "runtime": "a"}},
+            "hosts.h2: has databases and a runtime of its own — leave one of the two out",
         ),
         ({"one": ONE | {"port": 0}}, "hosts.one: 0 is not a port — use a number from 1 to 65535"),
         ({"one": ONE | {"role": "boss"}}, "hosts.one: has the role 'boss' — use manager or worker"),

@@ -196,6 +196,19 @@ def test_hosts_are_checked_before_anything_is_changed(host: dict[str, object], f
     assert "Connection refused" in str(found["three"])
 
 
+def test_what_databases_have_on_other_hosts_is_removed_there(
+    host: dict[str, object], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = "label=dynoform.stack=mine --filter label=dynoform.addon"
+    docker = f'docker() {{ case "$*" in *"{asked}") echo one two ;; "volume rm "*) echo "$3" ;; esac; }}\n'
+    monkeypatch.setattr(machines, "_DATA", docker + machines._DATA)
+    assert list(machines.remove_data({"a": host}, "mine")) == [
+        "✓ volume one on a removed", "✓ volume two on a removed",
+    ]  # fmt: skip
+    (said,) = machines.remove_data({"a": host | {"port": 1}}, "mine")
+    assert said.startswith("! host a: what databases have there could not be removed: ") and "refused" in said
+
+
 def test_a_host_behind_another_is_reached_with_its_own_key_and_known_keys(host: dict[str, object]) -> None:
     """What the user's own settings know of the host in between has no part in it."""
     hosts = {name: host | {"jump": f"root@{name}:{host['port']}"} for name in ("127.0.0.1", "localhost")}

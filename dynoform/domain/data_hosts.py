@@ -1,0 +1,62 @@
+"""On which hosts the members of a database with a standby are. Pure.
+
+The first server is always on the platform's host: its add-ons' addresses and the repositories of backups are there, so
+that a database that has both servers elsewhere would outlive no more. The standby is on another one, and the members of
+etcd are on as many hosts as there are, three at most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dynoform.domain.data_services import SERVERS, VOTERS
+from dynoform.errors import UnavailableError
+
+Place = tuple[str, str]
+"""Name of a host, and the address by which the others reach it."""
+
+
+@dataclass(frozen=True)
+class DataHost:
+    """A host as the swarm knows it.
+
+    Parameters:
+        name: its host name, by which services are pinned to it.
+        address: IPv4 address by which the others reach it.
+        zone: what fails together with it; empty where nobody said.
+        platform: whether it has the platform's own data.
+        marked: whether standbys may be on it.
+        ready: whether it answers, and takes new services.
+    """
+
+    name: str
+    address: str
+    zone: str = ""
+    platform: bool = False
+    marked: bool = False
+    ready: bool = True
+
+
+def choose(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> tuple[Place | None, ...]:
+    """Where the servers and then the members of etcd go; None is the platform's host.
+
+    It is nothing at all where no other host is marked: all are on the platform's then. Another zone than the platform's
+    comes first, then the fewest ``standbys``, of each host how many it has.
+
+    Raises ``UnavailableError`` when hosts are marked and none of them is ready.
+    """
+    others = [host for host in hosts if host.marked and not host.platform]
+    if not others:
+        return ()
+    zones = {host.zone for host in hosts if host.platform and host.zone}
+    ready = [host for host in others if host.ready and host.address]
+    if not ready:
+        names = ", ".join(sorted(host.name for host in others))
+        raise UnavailableError(f"hosts for standbys ({names})", "none of them is ready", "it is tried again")
+    ready.sort(key=lambda host: (host.zone in zones, standbys.get(host.name, 0), host.name))
+    second = (ready[0].name, ready[0].address)
+    # Of two hosts the platform's has two members: without it there is no address, whatever the others agree on.
+    third = next(((host.name, host.address) for host in ready[1:]), None)
+    servers: tuple[Place | None, ...] = (None, second)
+    voters: tuple[Place | None, ...] = (None, second, third)
+    assert (len(servers), len(voters)) == (SERVERS, VOTERS)  # noqa: S101 - what the component makes
+    return servers + voters

@@ -1,0 +1,207 @@
+"""A database with its standby on another host, on a stack of three made from settings alone: the host with the primary
+is lost, and nothing that was acknowledged.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.acknowledged import Writer, connect
+from tests.e2e.conftest import Run, eventually
+from tests.fleet.hosts import GATEWAY, Fleet, FleetHost
+from tests.fleet.test_up import STACK, Operator
+
+pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
+HOSTS = ("host1", "host2", "host3")
+APP = "kept"
+HA = "/opt/dynoform/ha"
+SERVICE = "com.docker.swarm.service.name"
+FAILOVER_SECONDS = 30.0
+
+
+class OfThree(Operator):
+    """Three managers; one has the platform's data, standbys may be on the others."""
+
+    def declared(self) -> dict[str, Any]:
+        """The stack's settings."""
+        declared = super().declared()
+        for name in ("host2", "host3"):
+            declared["hosts"][name]["data"] = True
+        return declared | {"apps": {}}
+
+
+@dataclass
+class Servers:
+    """Those of the database, wherever they are."""
+
+    fleet: Fleet
+    service: str
+
+    def host(self, noun: object) -> FleetHost:
+        """Where a part runs: a number for a server, ``etcd-1`` and so on. Fails where it does not."""
+        found = [host for host in self.fleet.hosts.values() if host.runs() and self._containers(host, noun)]
+        assert len(found) == 1, f"{self.service}-{noun} runs on {[host.name for host in found]}"
+        return found[0]
+
+    def ask(self, number: int, *words: str) -> str:
+        """What ``ha`` says beside a server; empty where it fails."""
+        for host in self.fleet.hosts.values():
+            if host.runs() and (container := self._containers(host, number)):
+                return host.docker("exec", "--user", "postgres", container, HA, *words, check=False)
+        return ""
+
+    def members(self) -> dict[str, tuple[str, str]]:
+        """Name of each → its role and state, as whichever answers says."""
+        for number in (1, 2):
+            if (said := self.ask(number, "state")).startswith("{"):
+                return {each["name"]: (each["role"], each["state"]) for each in json.loads(said)["members"]}
+        return {}
+
+    def are(self, primary: int) -> bool:
+        """Whether this one is primary, and the other one has all that was acknowledged."""
+        wanted = {f"member-{primary}": ("leader", "running"), f"member-{3 - primary}": ("sync_standby", "streaming")}
+        return self.members() == wanted
+
+    def _containers(self, host: FleetHost, noun: object) -> str:
+        filters = ("--filter", f"label={SERVICE}={self.service}-{noun}")
+        return host.docker("ps", "--quiet", *filters, seconds=10, check=False)
+
+
+@pytest.fixture(scope="module")
+def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfThree]:
+    made = OfThree(fleet, tmp_path_factory.mktemp("operator"))
+    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
+    yield made
+    made.dynoform("down", "--purge", "--yes")
+
+
+@pytest.fixture(scope="module")
+def first(operator: OfThree) -> Run:
+    """The run that made all of it. This machine is let in to databases, as a host of the operator's would be."""
+    done = operator.up()
+    assert done.code == 0, f"{done.out}\n{done.err}"
+    rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
+    operator.fleet["host1"].run("nft", *rule.split())
+    return done
+
+
+@pytest.fixture(scope="module")
+def addon(operator: OfThree, first: Run) -> str:
+    """The id of a premium database."""
+    operator.api("POST", "/apps", json={"name": APP})
+    return provisioned(operator, "premium-0")
+
+
+@pytest.fixture(scope="module")
+def servers(operator: OfThree, addon: str) -> Servers:
+    made = Servers(operator.fleet, f"{STACK}_addon-{addon}")
+    eventually(lambda: made.are(1), 120, "the standby has all that was acknowledged")
+    return made
+
+
+def provisioned(operator: OfThree, plan: str, **more: Any) -> str:
+    """Make a database and wait for it; its id."""
+    body = {"plan": f"heroku-postgresql:{plan}", **more}
+    made = str(operator.api("POST", f"/apps/{APP}/addons", json=body).json()["id"])
+    path = f"/apps/{APP}/addons/{made}"
+    eventually(lambda: operator.api("GET", path).json()["state"] == "provisioned", 420, f"there is a {plan}")
+    return made
+
+
+def url(operator: OfThree, name: str = "DATABASE_URL") -> str:
+    return str(operator.api("GET", f"/apps/{APP}/config-vars").json()[name])
+
+
+def info(operator: OfThree, addon: str) -> dict[str, str]:
+    shown = operator.api("GET", f"/client/v11/databases/{addon}").json()
+    return {line["name"]: line["values"][0] for line in shown["info"]}
+
+
+def look(operator: OfThree) -> None:
+    """Have all repositories looked at now."""
+    host = operator.fleet["host1"]
+    store = host.docker("ps", "--quiet", "--filter", f"label={SERVICE}={STACK}_postgres")
+    sql = "UPDATE databases SET look_at = now() - interval '1 second'"
+    host.docker("exec", "--user", "postgres", store, "psql", "-X", "-q", "-d", "dynoform", "-c", sql)
+
+
+def protected(operator: OfThree, addon: str) -> bool:
+    look(operator)
+    return info(operator, addon).get("Continuous Protection") == "On"
+
+
+def test_the_standby_is_on_another_host_and_etcd_on_three(operator: OfThree, addon: str, servers: Servers) -> None:
+    assert servers.host(1).name == "host1" and servers.host(2).name != "host1"
+    assert {servers.host(f"etcd-{number}").name for number in (1, 2, 3)} == set(HOSTS)
+    assert info(operator, addon)["Standby"] == "Has all that is acknowledged, on another host"
+
+
+def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
+    operator: OfThree, addon: str, servers: Servers
+) -> None:
+    with connect(url(operator)) as database:
+        database.execute("CREATE TABLE kept AS SELECT 1 AS number")
+    assert servers.ask(1, "switchover")
+    eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    operator.api("POST", f"/postgres/v0/databases/{addon}/credentials_rotation", json={})
+    with connect(url(operator)) as database:
+        database.execute("INSERT INTO kept VALUES (2)")
+    eventually(lambda: protected(operator, addon), 120, "its repository is on the platform's host")
+    # What was written last has to be in the repository, where only the primary can bring it.
+    more = {"config": {"fork": "DATABASE"}, "attachment": {"name": "COPY"}}
+    copy = provisioned(operator, "standard-0", **more)
+    with connect(url(operator, "COPY_URL")) as database:
+        assert database.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
+    operator.api("DELETE", f"/apps/{APP}/addons/{copy}")
+
+
+@pytest.mark.chaos
+def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
+    operator: OfThree, addon: str, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not servers.are(2):
+        assert servers.ask(1, "switchover")
+        eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    host, before = servers.host(2), url(operator)
+    with Writer(before) as writer:
+        eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
+        killed = time.monotonic()
+        host.kill()
+        eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
+        outage = writer.outage(killed)
+        assert info(operator, addon)["HA Status"] == "Temporarily Unavailable"
+        host.boot()
+        eventually(lambda: servers.are(1), 240, "the host is back, and what was primary there is the standby")
+    found = writer.compare()
+    with capsys.disabled():
+        print(f"\n{host.name} lost: {outage:.1f} s without an answer, {found.acknowledged} acknowledged, {found}")
+    assert (found.lost, found.stale) == ([], [])
+    assert outage < FAILOVER_SECONDS
+    assert url(operator) == before
+    assert info(operator, addon)["Standby"] == "Has all that is acknowledged, on another host"
+
+
+def test_nothing_of_a_destroyed_database_is_left_on_any_host(operator: OfThree, addon: str, servers: Servers) -> None:
+    operator.api("DELETE", f"/apps/{APP}/addons/{addon}")
+
+    def left() -> list[str]:
+        of = ("--filter", f"label=dynoform.addon={addon}")
+        kinds = (("volume", "ls", "--quiet", *of), ("ps", "--all", "--quiet", "--filter", f"name={servers.service}"))
+        found = [host.docker(*words) for host in operator.fleet.hosts.values() for words in kinds]
+        found += [operator.fleet["host1"].docker(kind, "ls", "--quiet", *of) for kind in ("service", "secret")]
+        return [each for each in found if each]
+
+    eventually(lambda: not left(), 180, "nothing is left")
+
+
+def test_a_purge_takes_what_databases_have_on_all_hosts(operator: OfThree, first: Run) -> None:
+    provisioned(operator, "premium-0")
+    gone = operator.dynoform("down", "--purge", "--yes")
+    assert gone.code == 0, f"{gone.out}\n{gone.err}"
+    own = ("volume", "ls", "--quiet", "--filter", "name=_addon-")
+    volumes = {host.name: host.docker(*own) for host in operator.fleet.hosts.values()}
+    assert volumes == dict.fromkeys(HOSTS, ""), gone.err
