@@ -74,7 +74,7 @@ def _noted(stack: Stack) -> dict[int, str | None]:
     """Process → when it started, of each `pulumi` that may have left a lock."""
     try:
         return {int(pid): started for pid, started in json.loads(_notes(stack).read_text(encoding="utf-8"))}
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):  # TypeError: an earlier version's
         return {}
 
 
