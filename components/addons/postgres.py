@@ -18,6 +18,8 @@ USER = "800"
 """The image's user."""
 REPOSITORY = "repository.conf"
 """The secret file that opens the repository of backups."""
+REPOSITORY_PATH = "/var/lib/pgbackrest"
+"""Where the repository is in the containers, if it is on a volume."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Postgres(pulumi.ComponentResource):
             # There also where it is not used: Swarm keeps the last containers, and what they had cannot be removed.
             volume = self._volume("backups", f"{args.noun}-backups")
             if not args.elsewhere:
-                mounts.append(Mount(volume.name, "/var/lib/pgbackrest"))
+                mounts.append(Mount(volume.name, REPOSITORY_PATH))
         service = docker.Service(f"{name}-service", self._service(mounts, secrets), opts=self._own)
         # Known only once the service runs, so whoever uses the address waits for it.
         self.host = service.id.apply(lambda _: args.address)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_docker as docker
 
-from components.addons.postgres import PORT, REPOSITORY, USER
+from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, USER
 from components.addons.server_certificate import ServerCertificate
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
 from components.platform_service import PARTS_LABEL, STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
@@ -21,7 +21,7 @@ REST_PORT, ETCD_PORT, PEER_PORT, SHELL_PORT = 8008, 2379, 2380, 2222
 """In the containers."""
 MEMBER = "member"
 """Whom the certificate of all that belongs to the set names: the image lets it do everything."""
-_DATA, _REPOSITORY = "/var/lib/postgresql", "/var/lib/pgbackrest"
+_DATA = "/var/lib/postgresql"
 _ETCD_MIB, _ADDRESS_MIB, _REPOSITORY_MIB = 96, 64, 64
 
 
@@ -199,7 +199,7 @@ class PostgresHA(pulumi.ComponentResource):
             environment["MEMBER_REPOSITORY"] = f"{args.address}:{args.shells[0]}"
             published[SHELL_PORT] = args.shells[1]
         elif not args.elsewhere:  # the volume is there also where it is not used, see ``Postgres``
-            mounts.append(Mount(backups.name, _REPOSITORY))
+            mounts.append(Mount(backups.name, REPOSITORY_PATH))
         spec = self._spec(
             noun,
             environment=environment,
@@ -226,7 +226,7 @@ class PostgresHA(pulumi.ComponentResource):
             "repository",
             command=["/opt/dynoform/repository"],
             environment={"AT_SERVERS": " ".join(away)},
-            mounts=[Mount(backups.name, _REPOSITORY)],
+            mounts=[Mount(backups.name, REPOSITORY_PATH)],
             ports={SHELL_PORT: args.shells[0]},
             memory_mib=_REPOSITORY_MIB,
         )

@@ -12,6 +12,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils.socket import frames_iter
 
+from dynoform.domain import swarm_nodes
 from dynoform.domain.data_hosts import DataHost
 from dynoform.errors import UnavailableError
 
@@ -118,10 +119,9 @@ class Engine:
 
     def data_hosts(self) -> list[DataHost]:
         """The swarm's hosts, as far as databases may be on them."""
-        prefix = f"dynoform.{self._stack}."
         with _explained("list hosts"):
             nodes = self._client.nodes()
-        return [_data_host(node, prefix) for node in nodes]
+        return [swarm_nodes.data_host(node, self._stack) for node in nodes]
 
     def image(self, service: str) -> str:
         """The image of a service, as it was told; empty where there is no such service."""
@@ -261,18 +261,6 @@ class Engine:
 
 def _absent(service: str) -> UnavailableError:
     return UnavailableError(service, "has no running container on this host", "it is tried again")
-
-
-def _data_host(node: Mapping[str, Any], prefix: str) -> DataHost:
-    labels, status = node["Spec"].get("Labels") or {}, node.get("Status") or {}
-    return DataHost(
-        name=str(node["Description"]["Hostname"]),
-        address=labels.get(f"{prefix}dyno-address", ""),
-        zone=labels.get(f"{prefix}zone", ""),
-        platform=labels.get(f"{prefix}platform") == "true",
-        marked=labels.get(f"{prefix}data") == "true",
-        ready=status.get("State") == "ready" and node["Spec"].get("Availability") == "active",
-    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.placement import COMMON, Host
 
 DRAINING = "dynoform.draining"
@@ -38,4 +39,17 @@ def host(node: Mapping[str, Any], stack: str) -> Host:
         emptied=availability == "drain",
         open=availability == "active",
         draining=(spec.get("Labels") or {}).get(DRAINING) == "true",
+    )
+
+
+def data_host(node: Mapping[str, Any], stack: str) -> DataHost:
+    """The same host, as far as databases may be on it."""
+    spec, own = node["Spec"], labels(node, stack)
+    return DataHost(
+        name=str(node["Description"]["Hostname"]),
+        address=own.get("dyno-address", ""),
+        zone=own.get("zone", ""),
+        platform=own.get("platform") == "true",
+        marked=own.get("data") == "true",
+        ready=(node.get("Status") or {}).get("State") == "ready" and spec.get("Availability") == "active",
     )

@@ -1,13 +1,12 @@
 """What the role dyno_runtime makes of networks as different engines describe them."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / "roles/dyno_runtime/files/inspect_host.py"
+from tests import role_scripts
+
 WANTED = {
     "name": "local_dynos",
     "bridge": "dyn-local",
@@ -24,11 +23,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("inspect_host", FILE)
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return role_scripts.load("dyno_runtime", "inspect_host")
 
 
 def known(subnet: str | None, label: str | None) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What the role kernel_patching reads of a host, and how it keeps a second run out."""
 
 import gzip
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +8,8 @@ from typing import Any
 
 import pytest
 
-FILES = Path(__file__).resolve().parents[2] / "roles/kernel_patching/files"
+from tests import role_scripts
+
 SIMULATED = """NOTE: This is only a simulation!
 Inst linux-image-6.12.48+deb13-amd64 (6.12.48-1 Debian-Security:13/stable-security [amd64])
 Inst linux-image-amd64 [6.12.41-1] (6.12.48-1 Debian-Security:13/stable-security [amd64])
@@ -38,11 +38,7 @@ linux (6.12.41-1) trixie; urgency=medium
 
 
 def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FILES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return role_scripts.load("kernel_patching", name)
 
 
 @pytest.fixture

@@ -1,22 +1,16 @@
 """Which services the role host_drain says that only one host can run."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-FILE = Path(__file__).resolve().parents[2] / "roles/host_drain/files/read_tied.py"
+from tests import role_scripts
 
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("read_tied", FILE)
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return role_scripts.load("host_drain", "read_tied")
 
 
 def node(name: str, state: str = "ready", availability: str = "active", **labels: str) -> dict[str, Any]:

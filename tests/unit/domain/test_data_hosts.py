@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from dynoform.domain import swarm_nodes
 from dynoform.domain.data_hosts import DataHost, choose
 from dynoform.errors import UnavailableError
 
@@ -43,3 +44,15 @@ def test_a_host_that_is_away_gets_none_and_without_any_it_waits() -> None:
     with pytest.raises(UnavailableError) as caught:
         choose([ONE, away, replace(TWO, address="")], {})
     assert str(caught.value) == "hosts for standbys (three, two): none of them is ready — it is tried again"
+
+
+def test_a_host_is_read_from_the_stacks_own_labels() -> None:
+    labels = {"dynoform.mine.dyno-address": "10.0.0.3", "dynoform.mine.zone": "b", "dynoform.mine.data": "true"}
+    node = {
+        "Description": {"Hostname": "three"},
+        "Spec": {"Labels": {**labels, "dynoform.other.platform": "true"}, "Availability": "active"},
+        "Status": {"State": "ready"},
+    }
+    assert swarm_nodes.data_host(node, "mine") == THREE
+    assert swarm_nodes.data_host({**node, "Status": {"State": "down"}}, "mine") == replace(THREE, ready=False)
+    assert swarm_nodes.data_host(node, "third") == DataHost("three", "")

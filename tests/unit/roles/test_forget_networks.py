@@ -5,7 +5,6 @@ That an engine starts with what is left, and Swarm makes its networks, the tests
 
 import fcntl
 import gzip
-import importlib.util
 import json
 import struct
 import subprocess
@@ -15,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from tests import go_programs
+from tests import go_programs, role_scripts
 
 HERE = Path(__file__)
 SCRIPT = HERE.parents[3] / "roles/dyno_runtime/files/forget_networks.py"
@@ -27,11 +26,7 @@ PREFIX = b"docker/network/v1.0/"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("forget_networks", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return role_scripts.load("dyno_runtime", "forget_networks")
 
 
 def entries(script: ModuleType, data: bytes) -> dict[bytes, bytes]:
