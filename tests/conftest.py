@@ -3,6 +3,9 @@
 import hypothesis
 import pytest
 
+from dynoform.cli.commands.test import OF_ENGINE
+from dynoform.cli.places import CHECKOUT
+
 # How long an example takes tells what else the machine is busy with.
 hypothesis.settings.register_profile(
     "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
@@ -14,3 +17,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", action="store_true", help="write the recorded trees and texts anew instead of comparing"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that no run would find: the engine's are looked for in some folders, and nothing else is."""
+    for item in items:
+        is_there = any(CHECKOUT / folder in item.path.parents for folder in OF_ENGINE)
+        if is_there != any(item.get_closest_marker(name) for name in ("engine", "machine")):
+            where = "outside" if is_there else "in"
+            raise pytest.UsageError(
+                f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or is not marked as the engine's"
+            )

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from dynoform.api.application import documented
 from tests import heroku_cli
+from tests.contract.document import recorded
 
 SECTION = re.compile(r"https://devcenter\.heroku\.com/articles/platform-api-reference#([a-z-]+)\.?")
 """What the description of an object is that is one of Heroku's resources."""
@@ -16,7 +16,7 @@ UNKNOWN = {"app-webhook", "build-result", "errors", "telemetry-drain"}
 """Sections of the reference that the typings say nothing of."""
 OBJECTS = {
     match[1]: set(schema["properties"])
-    for schema in documented().openapi()["components"]["schemas"].values()
+    for schema in recorded()["components"]["schemas"].values()
     if (match := SECTION.match(schema.get("description", ""))) and "Object" in schema["title"]
 }
 

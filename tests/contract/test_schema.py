@@ -12,10 +12,10 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
-from dynoform.api.application import documented
 from tests.contract.conftest import OPERATOR_KEY
+from tests.contract.document import recorded
 
-OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(documented().openapi()).get_all_operations()]
+OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(recorded()).get_all_operations()]
 EXAMPLES = max(3, 400 // len(OPERATIONS))
 """For each operation, so that all of them together stay under a minute."""
 

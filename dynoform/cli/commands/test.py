@@ -24,10 +24,11 @@ ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "load
 """What needs no engine keeps out of its neighbours' way, file by file; there is one engine. A test that ends its
 process is told as such: with another process in its place, pytest-xdist would wait for ever.
 """
-OF_PLATFORM, OF_ROUTERS = "tests/e2e", "tests/integration/router"
-OF_PARTS = tuple(f"--ignore={folder}" for folder in (OF_PLATFORM, OF_ROUTERS))
+OF_PLATFORM, OF_ROUTERS, OF_PARTS = "tests/e2e", "tests/integration/router", "tests/integration"
 """The engine's tests in three runs: a platform with all that belongs to it, routers, who wait for most of their time,
 and one other part each."""
+OF_ENGINE = (OF_PLATFORM, OF_PARTS, "tests/fleet", "tests/bench")
+"""Where the engine's tests are, and nothing else: ``tests/conftest.py`` sees to it. Runs read only what is theirs."""
 HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
 """The ends of a pipe: the platform's run has the engine alone until it closes one, and the others wait for that."""
 PATIENTLY = ("nice", "-n", "15")
@@ -44,10 +45,12 @@ def run(options: argparse.Namespace, context: Context) -> int:
     """Runs the command; the exit code is pytest's. The Pulumi CLI is brought first: tests use the real one."""
     shared.bring_tools(context)
     environ = {**context.environ, "PATH": f"{context.places.venv / 'bin'}{os.pathsep}{context.environ.get('PATH', '')}"}
+    # Hundreds of processes of ours: none has to compile again what another one has.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     pytest = (str(context.places.venv / "bin" / "python"), "-m", "pytest")
     chosen = runs(options.rest, options.fast)
     awaited, held = os.pipe()
-    ends = {OF_PLATFORM: (HELD, held), OF_ROUTERS: (AWAITED, awaited), OF_PARTS[0]: (AWAITED, awaited)}
+    ends = {OF_PLATFORM: (HELD, held), OF_ROUTERS: (AWAITED, awaited), OF_PARTS: (AWAITED, awaited)}
     with ExitStack() as stack:
         reports = Path(stack.enter_context(TemporaryDirectory(prefix="dynoform-test-")))
         files = {title: reports / f"{title}.xml" for title in chosen}
@@ -116,7 +119,8 @@ def runs(rest: Sequence[str], fast: bool) -> dict[str, list[str]]:
     if any(not word.startswith("-") or word.startswith("-m") for word in rest):
         chosen = any(word.startswith("-m") for word in rest)
         return {"tests": [*([] if chosen else ["-m", FAST if fast else FULL]), *rest]}
-    others = {"others": [*ON_ALL_CORES, "-m", FAST if fast else REST, *rest]}
-    folders = {"platform": (OF_PLATFORM,), "routers": (OF_ROUTERS,), "parts": OF_PARTS}
+    elsewhere = [f"--ignore={folder}" for folder in OF_ENGINE]
+    others = {"others": [*ON_ALL_CORES, "-m", FAST if fast else REST, *elsewhere, *rest]}
+    folders = {"platform": (OF_PLATFORM,), "routers": (OF_ROUTERS,), "parts": (OF_PARTS, f"--ignore={OF_ROUTERS}")}
     engine = {title: ["-m", ENGINE, *words, *rest] for title, words in folders.items()}
     return others if fast else others | engine

@@ -72,18 +72,19 @@ def test_closing_words_tell_where_things_are() -> None:
 
 CORES = list(test.ON_ALL_CORES)
 OF_ENGINE = ["-m", test.ENGINE]
-PARTS = ["--ignore=tests/e2e", "--ignore=tests/integration/router"]
+PARTS = ["tests/integration", "--ignore=tests/integration/router"]
+ELSEWHERE = [f"--ignore=tests/{folder}" for folder in ("e2e", "integration", "fleet", "bench")]
 
 
 @pytest.mark.parametrize(
     ("rest", "fast", "expected"),
     [
-        ([], True, {"others": [*CORES, "-m", test.FAST]}),
+        ([], True, {"others": [*CORES, "-m", test.FAST, *ELSEWHERE]}),
         (
             ["-q"],
             False,
             {
-                "others": [*CORES, "-m", test.REST, "-q"],
+                "others": [*CORES, "-m", test.REST, *ELSEWHERE, "-q"],
                 "platform": [*OF_ENGINE, "tests/e2e", "-q"],
                 "routers": [*OF_ENGINE, "tests/integration/router", "-q"],
                 "parts": [*OF_ENGINE, *PARTS, "-q"],
