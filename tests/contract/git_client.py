@@ -166,7 +166,7 @@ def until(condition: Callable[[], object], seconds: float = 15) -> None:
     """Wait for what nothing tells us about."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert condition()
 
 

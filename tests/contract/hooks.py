@@ -31,7 +31,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def until_statuses(client: httpx.Client, app: str, *statuses: str) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def wait_until(condition: object, seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def test_who_waits_for_a_failed_one_learns_that_it_is_deprovisioned(

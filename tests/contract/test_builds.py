@@ -307,7 +307,7 @@ def finish(store: Store, build_id: str) -> None:
 def _until(condition: Any, seconds: float = 5) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert condition()
 
 

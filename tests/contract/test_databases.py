@@ -62,7 +62,7 @@ def work_through(place: Local, store: Store) -> None:
         with store.transaction() as session:
             if not session.scalars(select(AddonChange).where(AddonChange.status == "pending")).all():
                 return
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError("a change is not finished")
 
 

@@ -133,7 +133,7 @@ def until(condition: Any, seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def test_logs_reach_both_kinds_of_drains_as_soon_as_they_are_made_and_also_of_a_new_log_plane(

@@ -139,16 +139,17 @@ class BuildPlatform:
             build = self.build(build_id)
             if build.status != "pending":
                 return build
-            time.sleep(0.1)
+            time.sleep(0.2)
         raise AssertionError(f"build has not ended after {seconds} s: {self.explain(build_id)}")
 
     def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Wait until something is so; what the builder has said of late is shown if it never is."""
         deadline = time.monotonic() + seconds
         while not condition():
-            journal = self.builder.logs().decode() if self.builder else ""
-            assert time.monotonic() < deadline, f"not after {seconds} s; the builder:\n{journal[-3000:]}"
-            time.sleep(0.05)
+            if time.monotonic() > deadline:
+                journal = self.builder.logs().decode() if self.builder else ""
+                raise AssertionError(f"not after {seconds} s; the builder:\n{journal[-3000:]}")
+            time.sleep(0.2)
 
     def explain(self, build_id: uuid.UUID) -> str:
         """Output of the build and journal of the builder, for a failed test."""

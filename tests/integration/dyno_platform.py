@@ -166,7 +166,7 @@ class DynoPlatform:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "\n".join(["not in time; the log:", *self.logs.lines[-30:]])
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def wait_up(self, app_id: uuid.UUID, *names: str) -> None:
         """Until the app has exactly these dynos, all up."""

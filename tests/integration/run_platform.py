@@ -220,7 +220,7 @@ class RunPlatform:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, (self.folder / "runtime-agent.log").read_text()[-2000:]
-            time.sleep(0.05)
+            time.sleep(0.2)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Plane:
         deadline = time.monotonic() + seconds
         while text not in (texts := self.texts(app)):
             assert time.monotonic() < deadline, f"{text!r} has not come: {len(texts)} lines, the last {texts[-3:]}"
-            time.sleep(0.05)
+            time.sleep(0.2)
         return texts
 
 
