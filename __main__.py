@@ -112,7 +112,7 @@ if fleet.spread:
     if fleet.has_builders:
         shared |= {noun: images[noun] for noun in ("stack-13", "stack-13-build")}
     if fleet.has_data_hosts:
-        shared["postgres-ha"] = images["postgres-ha"]
+        shared |= {noun: images[noun] for noun in ("postgres-ha", "valkey")}
     everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
 postgres = Postgres(
     f"{stack}-postgres",
@@ -189,7 +189,7 @@ control_plane = ControlPlane(
         build_image=(everywhere if builders else images)["stack-13-build"],
         addons_image=images["addons"],
         postgres_image=images["postgres"],
-        valkey_image=images["valkey"],
+        valkey_image=(everywhere if fleet.has_data_hosts else images)["valkey"],
         kafka_image=images["kafka"],
         postgres_ha_image=(everywhere if fleet.has_data_hosts else images)["postgres-ha"],
         network_id=runtime.platform_network_id,

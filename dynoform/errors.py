@@ -7,7 +7,8 @@
     ├── NotFoundError             name something that is there (HTTP 404)
     ├── ConflictError             let the other change finish, then try again (HTTP 409)
     ├── UnavailableError          try again later, nothing was changed (HTTP 503)
-    └── ConfigurationError   the operator has to change a setting or a secret
+    └── ConfigurationError        the operator has to change a setting or a secret (HTTP 500)
+        └── SealedError           the operator has to bring a key back
 
 Errors that reach a user of the API say what Heroku says, so ``what`` may be the whole sentence. All others name the
 thing that failed, why, and the next step.
@@ -54,3 +55,7 @@ class UnavailableError(DynoformError):
 
 class ConfigurationError(DynoformError):
     """A setting or a secret is missing or wrong; only the operator can mend it."""
+
+
+class SealedError(ConfigurationError):
+    """Something is kept that was encrypted with another key than the stack has."""

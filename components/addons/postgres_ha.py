@@ -13,9 +13,9 @@ import pulumi_docker as docker
 from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, USER
 from components.addons.server_certificate import ServerCertificate
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
-from components.platform_service import PARTS_LABEL, STACK_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import PARTS_LABEL, Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
-from components.volume import stack_volume
+from components.volume import data_mount, stack_volume
 
 REST_PORT, ETCD_PORT, PEER_PORT, SHELL_PORT = 8008, 2379, 2380, 2222
 """In the containers."""
@@ -147,12 +147,10 @@ class PostgresHA(pulumi.ComponentResource):
         return SecretFile(file_name, swarm_secret(f"{self._name}-{noun}", args.stack, value, self, args.labels), USER)
 
     def _data(self, noun: str, part: Part) -> Mount:
-        """The volume of a part. On another host the engine there makes it, as this one's makes none elsewhere."""
-        args = self._args
-        if part.host:
-            return Mount(f"{args.stack}_{args.noun}-{noun}", _DATA, labels={STACK_LABEL: args.stack, **args.labels})
-        made = stack_volume(f"{self._name}-{noun}-data", args.stack, f"{args.noun}-{noun}", self, labels=args.labels)
-        return Mount(made.name, _DATA)
+        """The volume of a part."""
+        args, name = self._args, f"{self._name}-{noun}-data"
+        own = f"{args.noun}-{noun}"
+        return data_mount(name, args.stack, own, _DATA, self, host=part.host, labels=args.labels)
 
     def _voter(self, number: int, part: Part, before: Sequence[pulumi.Resource]) -> docker.Service:
         args, noun = self._args, f"etcd-{number}"

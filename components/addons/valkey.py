@@ -9,7 +9,7 @@ import pulumi_docker as docker
 from components.addons.server_certificate import ServerCertificate
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
-from components.volume import stack_volume
+from components.volume import data_mount
 
 PORT, SENTINEL_PORT = 6379, 26379
 """In the container."""
@@ -29,14 +29,14 @@ class Member:
         address: the host's address, where its ports are published; the other members reach it there.
         port, sentinel_port: published ports, of the server and of the Sentinel beside it.
         image: image with tag.
-        constraints: what the host has to be, in Swarm's words; none for any.
+        host: name of the host, if that is not the one with the group's port.
     """
 
     address: str
     port: int
     sentinel_port: int
     image: pulumi.Input[str]
-    constraints: Sequence[str] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Group:
     """Several servers that have the same data.
 
     Parameters:
-        members: where they are; an odd number of them, as a majority chooses the primary. With none, nothing but what
-            leads clients to the primary is there: data are left alone.
+        members: where they are, the first one on no other host; an odd number of them, as a majority chooses the
+            primary. With none, nothing but what leads clients to the primary is there: data are left alone.
         password: what they know each other by.
         authority_pem: the certificate of the authority that has signed theirs.
     """
@@ -95,15 +95,15 @@ class Valkey(pulumi.ComponentResource):
     def __init__(self, name: str, args: ValkeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Valkey", name, None, opts)
         self._name, self._args = name, args
-        volume = self._volume(1)
+        data = self._data()
         if args.group is None:
-            spec = self._spec(args.image, args.memory_mib, ports={PORT: args.port}, mounts=[_data(volume)])
+            spec = self._spec(args.image, args.memory_mib, ports={PORT: args.port}, mounts=[data])
             self._service(name, spec)
         else:
-            self._group(args.group, volume)
+            self._group(args.group, data)
         self.register_outputs({})
 
-    def _group(self, group: Group, first: docker.Volume) -> None:
+    def _group(self, group: Group, first: Mount) -> None:
         args, name = self._args, self._name
         known = [f"{each.address}:{each.port}:{each.sentinel_port}" for each in group.members]
         members = {"VALKEY_MEMBERS": " ".join(known)}
@@ -121,19 +121,19 @@ class Valkey(pulumi.ComponentResource):
                 args.memory_mib,
                 noun=f"{args.noun}-{number}",
                 ports={PORT: each.port, SENTINEL_PORT: each.sentinel_port},
-                mounts=[_data(first if number == 1 else self._volume(number))],
+                mounts=[first if number == 1 else self._data(f"-{number}", each.host)],
                 secrets=[*args.certificate.files, *secrets],
-                constraints=each.constraints,
+                host=each.host,
             )
             spec.environment.update(
                 members, VALKEY_NUMBER=str(number), VALKEY_MAXCLIENTS=str(args.connections + OWN_CONNECTIONS)
             )
             before = [self._service(f"{name}-{number}", spec, before)]
 
-    def _volume(self, number: int) -> docker.Volume:
-        args, ending = self._args, "" if number == 1 else f"-{number}"
-        name, noun = f"{self._name}{ending}-data", f"{args.noun}{ending}"
-        return stack_volume(name, args.stack, noun, self, keep=args.keep, labels=args.labels)
+    def _data(self, ending: str = "", host: str = "") -> Mount:
+        args, name = self._args, f"{self._name}{ending}-data"
+        noun, path = f"{args.noun}{ending}", "/var/lib/valkey"
+        return data_mount(name, args.stack, noun, path, self, host=host, keep=args.keep, labels=args.labels)
 
     def _spec(
         self,
@@ -145,7 +145,7 @@ class Valkey(pulumi.ComponentResource):
         command: Sequence[str] = (),
         mounts: Sequence[Mount] = (),
         secrets: Sequence[SecretFile] | None = None,
-        constraints: Sequence[str] | None = None,
+        host: str = "",
     ) -> ServiceSpec:
         args = self._args
         return ServiceSpec(
@@ -165,14 +165,10 @@ class Valkey(pulumi.ComponentResource):
             scratch=("/tmp", "/run/valkey"),  # noqa: S108 - private to the container
             memory_mib=memory_mib,
             stop_grace="30s",
-            constraints=args.constraints if constraints is None else constraints,
+            constraints=[f"node.hostname=={host}"] if host else args.constraints,
             labels=args.labels,
         )
 
     def _service(self, name: str, spec: ServiceSpec, before: Sequence[pulumi.Resource] = ()) -> docker.Service:
         options = pulumi.ResourceOptions(parent=self, depends_on=list(before) or None)
         return docker.Service(f"{name}-service", service_args(spec), opts=options)
-
-
-def _data(volume: docker.Volume) -> Mount:
-    return Mount(volume.name, "/var/lib/valkey")

@@ -2,7 +2,7 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -11,7 +11,7 @@ from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import backup_repositories, data_hosts, data_limits, data_services, protection
-from dynoform.domain.data_hosts import DataHost
+from dynoform.domain.data_hosts import DataHost, Hosts
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import Access, DataPlan
 from dynoform.domain.database_credentials import LINK, is_named
@@ -22,6 +22,9 @@ from dynoform.store import databases, transfers
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store, now
 from dynoform.store.tables import Addon, Database, DatabaseCredential
+
+Choice = Callable[[Sequence[DataHost], Mapping[str, int]], Hosts]
+"""Chooses hosts, ``dynoform.domain.data_hosts.choose`` for instance."""
 
 
 class Containers(Protocol):
@@ -101,7 +104,7 @@ class Known:
 
     Then, where some of those are on other hosts, of the SSH servers that they are reached by.
     """
-    hosts: "tuple[data_hosts.Place | None, ...]" = ()
+    hosts: Hosts = ()
     """Of which each of the members has its host there, None for the platform's; nothing where all are on that."""
 
     def role(self, user: str) -> str:
@@ -145,7 +148,8 @@ class Place:
         ``follows`` says whether a new one is to stay as the other is.
         Raises ``NotFoundError`` when the former is gone.
         """
-        ports, hosts = self.engine.published_ports(), self._hosts(wanted.uuid) if members else ()
+        ports = self.engine.published_ports()
+        hosts = self.hosts(data_hosts.choose) if members and not self.is_placed(wanted.uuid) else ()
         with self.store.transaction() as session:
             found = databases.place(session, wanted.uuid, ports, like, members, follows=follows, hosts=hosts)
             holder = databases.holder(session, wanted.uuid)
@@ -153,23 +157,25 @@ class Place:
             works = databases.all_credentials(session, holder)
             return self._known(found, used, works, databases.ended(session, wanted.uuid))
 
-    def _hosts(self, addon_id: uuid.UUID) -> "tuple[data_hosts.Place | None, ...]":
-        """Where the members of a new database with a standby are to be; one that is placed stays where it is."""
+    def hosts(self, choose: Choice, lost: Hosts = ()) -> Hosts:
+        """Where the members of a new database are to be, which stays where it is placed.
+
+        Of one that ``lost`` all that it had it is where it was, as long as the swarm knows all of those hosts.
+        """
+        known = self.engine.data_hosts()
+        if lost and {each for each in lost if each} <= {(each.name, each.address) for each in known}:
+            return lost
         with self.store.transaction() as session:
-            if session.get(Database, addon_id) is not None:
-                return ()
             standbys = databases.standbys(session)
-        return data_hosts.choose(self.engine.data_hosts(), standbys)
+        return choose(known, standbys)
 
     def rehost(self, wanted: Resource) -> None:
         """Have a database that lost all it had find other hosts, where the swarm does not know those that it was on."""
-        known = {(each.name, each.address): each for each in self.engine.data_hosts()}
-        with self.store.transaction() as session:
-            found = session.get_one(Database, wanted.uuid)
-            if all(tuple(each) in known for each in found.member_hosts or () if each):
-                return
-            hosts = data_hosts.choose([*known.values()], databases.standbys(session))
-            found.member_hosts = [list(each) if each else None for each in hosts] or None
+        if was := self.known(wanted).hosts:
+            hosts = self.hosts(data_hosts.choose, was)
+            with self.store.transaction() as session:
+                found = session.get_one(Database, wanted.uuid)
+                found.member_hosts = [list(each) if each else None for each in hosts] or None
 
     def leave_volumes(self, addon_id: uuid.UUID) -> None:
         """Have the volumes removed that members of a destroyed database had on other hosts."""

@@ -9,12 +9,12 @@ from typing import Any
 from dynoform.addons.databases import DatabaseProvider, Known, Place
 from dynoform.addons.engine import Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services
+from dynoform.domain import data_hosts, data_services
 from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
+from dynoform.store import databases, transfers
 from dynoform.store import redis as store
-from dynoform.store import transfers
-from dynoform.store.tables import Transfer
+from dynoform.store.tables import RedisMember, Transfer
 
 _ADMIN = ["/opt/dynoform/valkey-admin"]
 """The client as the administrator, whose password is the container's own."""
@@ -31,8 +31,8 @@ _SNAPSHOT_MIB = 128
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
 
-Members = Sequence[tuple[int, int]]
-"""The ports of a group's members, and of the Sentinels beside them; none of a single server."""
+Members = Sequence[RedisMember]
+"""Where a group's members are; none of a single server."""
 
 
 class RedisProvider(DatabaseProvider):
@@ -79,7 +79,9 @@ class RedisProvider(DatabaseProvider):
         if not self._place.has_last_backup(wanted):
             return Answer(again_after=_LOOK_SECONDS)
         self._place.engine.end(self._restore_job(wanted))
-        return super().deprovision(wanted)
+        answer = super().deprovision(wanted)
+        self._forget_members(wanted)
+        return answer
 
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``, but those of PostgreSQL and of Kafka alone."""
@@ -132,7 +134,7 @@ class RedisProvider(DatabaseProvider):
         """The members of a group get another image one by one, each once all replicas keep up again."""
         place, plan, image = self._place, self._plan(wanted), self.image
         port, service = known.access.port, place.service(wanted.uuid)
-        members = self._placed(wanted, plan.members)
+        members = self._placed(wanted, plan.members, again=again)
         present = [place.engine.image(f"{service}-{number}") for number, _ in enumerate(members, start=1)]
         for images in data_services.one_by_one(present, image):
             more = self._more(wanted, members, images)
@@ -173,8 +175,19 @@ class RedisProvider(DatabaseProvider):
         if place.engine.image(f"{service}-{len(members)}"):  # not done before, by a worker that was killed
             place.engine.run(service, [_MEMBER, "settle"], "", _USER)
         place.up(wanted, known.access.port, self.image, plan, more=self._more(wanted, [], []))
-        with place.store.transaction() as session:
+        self._forget_members(wanted)
+
+    def _forget_members(self, wanted: Resource) -> None:
+        """It has no members any more; what they had on other hosts is removed there."""
+        with self._place.store.transaction() as session:
+            found = store.members(session, wanted.uuid)
+            left = [(each.host[0], self._volume(wanted, each)) for each in found if each.host]
+            databases.leave_volumes(session, left)
             store.forget(session, wanted.uuid)
+
+    def _volume(self, wanted: Resource, member: RedisMember) -> str:
+        """The volume of a member that is not the first, which has a single server's."""
+        return f"{self._place.service(wanted.uuid)}-{member.number}"
 
     def _check_room(self, wanted: Resource, cache_mib: int) -> None:
         used = int(self._told(wanted).get("used_memory_dataset", "0"))
@@ -186,17 +199,30 @@ class RedisProvider(DatabaseProvider):
         """What the component is told of a group besides."""
         password = hmac.digest(self._key, b"members of " + wanted.uuid.bytes, "sha256").hex()
         shown = list(images) or [self.image] * len(members)
-        return {"members": [list(pair) for pair in members], "images": shown, "password": password}
+        told = {
+            "members": [[each.port, each.sentinel_port] for each in members],
+            "images": shown,
+            "password": password,
+        }
+        if any(each.host for each in members):
+            told["hosts"] = [each.host for each in members]
+        return told
 
-    def _placed(self, wanted: Resource, count: int) -> Members:
-        ports = self._place.engine.published_ports()
-        with self._place.store.transaction() as session:
-            placed = store.place(session, wanted.uuid, count, ports)
-            return [(each.port, each.sentinel_port) for each in placed]
+    def _placed(self, wanted: Resource, count: int, *, again: bool) -> Members:
+        """The members, placed when there are none; where all that there was is lost, they may have to be elsewhere."""
+        place, found = self._place, self._members(wanted)
+        was = tuple((str(each.host[0]), str(each.host[1])) if each.host else None for each in found)
+        if found and not (again and any(was)):
+            return found
+        hosts, ports = place.hosts(data_hosts.choose_three, was), place.engine.published_ports()
+        with place.store.transaction() as session:
+            placed = store.place(session, wanted.uuid, count, ports, hosts)
+            databases.keep_volumes(session, [self._volume(wanted, each) for each in placed])
+            return placed
 
     def _members(self, wanted: Resource) -> Members:
         with self._place.store.transaction() as session:
-            return [(each.port, each.sentinel_port) for each in store.members(session, wanted.uuid)]
+            return store.members(session, wanted.uuid)
 
     def _end_users(self, wanted: Resource, known: Known) -> None:
         self._everywhere(wanted, _passwords(known))

@@ -194,9 +194,12 @@ def documented() -> FastAPI:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith(front.PREFIX):
-        return registry_errors.answer(error)
-    return answer(error)
+    is_registry = request.url.path.startswith(front.PREFIX)
+    answered = registry_errors.answer(error) if is_registry else answer(error)
+    if answered.status_code == 500:  # the operator's to mend
+        services: Services = request.app.state.services
+        services.journal.exception("exception", error, request_id=request.state.request_id)
+    return answered
 
 
 def _health(request: Request) -> JSONResponse:

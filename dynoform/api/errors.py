@@ -12,7 +12,14 @@ from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
 from dynoform.api import faults
-from dynoform.errors import ConflictError, DynoformError, InvalidInputError, NotFoundError, UnavailableError
+from dynoform.errors import (
+    ConflictError,
+    DynoformError,
+    InvalidInputError,
+    NotFoundError,
+    SealedError,
+    UnavailableError,
+)
 
 UNKNOWN_ENDPOINT = (
     "The requested API endpoint was not found. Are you using the right HTTP verb (i.e. `GET` vs. `POST`), and did you "
@@ -21,11 +28,14 @@ UNKNOWN_ENDPOINT = (
 INTERNAL = "Internal server error. Tell your operator the Request-Id of this answer; the API's log has the reason."
 MAXIMUM_BODY = 1024 * 1024
 """Bytes of a JSON body; uploads of sources have their own limit."""
+SEALED = "sealed_with_another_key"
+"""Id of the error that says that what is kept cannot be read with the stack's key."""
 _STATUSES: tuple[tuple[type[DynoformError], int, str], ...] = (
     (InvalidInputError, 422, "invalid_params"),
     (NotFoundError, 404, "not_found"),
     (ConflictError, 409, "conflict"),
     (UnavailableError, 503, "unavailable"),
+    (SealedError, 500, SEALED),
 )
 _REFERENCE = "https://devcenter.heroku.com/articles/platform-api-reference"
 _SECTIONS = {

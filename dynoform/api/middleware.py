@@ -34,6 +34,7 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         started, identifier = time.monotonic(), request_id(Headers(scope=scope).get("request-id", ""))
+        scope.setdefault("state", {})["request_id"] = identifier
         status = 0
 
         async def send_with_headers(message: Message) -> None:

@@ -31,6 +31,8 @@ DOING = {
 }
 QUIET = {"same", "refresh", "read", "replace", "discard"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m|<\{%.*?%\}>")
+WRAPPED = "1 error occurred: * "
+"""What Pulumi puts before an error after which it keeps what was made of a resource."""
 OUR_OWN = "pulumi:pulumi:Stack"
 
 
@@ -147,7 +149,7 @@ def one_line(message: str) -> str:
     if any(line.startswith("Traceback (most recent call last)") for line in lines):
         places = [line for line in lines if line.startswith("File ")]
         return f"{lines[-1]} ({places[-1]})" if places else lines[-1]
-    return " ".join(lines)
+    return " ".join(lines).removeprefix(WRAPPED)
 
 
 def reasons(run: Run) -> list[str]:

@@ -1,8 +1,8 @@
-"""On which hosts the members of a database with a standby are. Pure.
+"""On which hosts the members of a database with a standby are, or of a Redis with HA. Pure.
 
 The first server is always on the platform's host: its add-ons' addresses and the repositories of backups are there, so
-that a database that has both servers elsewhere would outlive no more. The standby is on another one, and the members of
-etcd are on as many hosts as there are, three at most.
+that a database that has both servers elsewhere would outlive no more. The standby is on another one. Of what there are
+three, members of etcd or of a Redis, each is on a host of its own, as far as there are so many.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,8 @@ from dynoform.errors import UnavailableError
 
 Place = tuple[str, str]
 """Name of a host, and the address by which the others reach it."""
+Hosts = tuple[Place | None, ...]
+"""Where each of several members is; None for the platform's host, and none at all where all are there."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,16 @@ class DataHost:
     ready: bool = True
 
 
-def choose(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> tuple[Place | None, ...]:
-    """Where the servers and then the members of etcd go; None is the platform's host.
+def choose(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> Hosts:
+    """Where the servers of a PostgreSQL and then its members of etcd go; as ``choose_three``."""
+    voters = choose_three(hosts, standbys)
+    servers = voters[:SERVERS]
+    assert (len(servers), len(voters)) in ((SERVERS, VOTERS), (0, 0))  # noqa: S101 - what the component makes
+    return servers + voters
+
+
+def choose_three(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> Hosts:
+    """Where three members go of which one may be lost; None is the platform's host, where the first one is.
 
     It is nothing at all where no other host is marked: all are on the platform's then. Another zone than the platform's
     comes first, then the fewest ``standbys``, of each host how many it has.
@@ -56,7 +66,4 @@ def choose(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> tuple[Plac
     second = (ready[0].name, ready[0].address)
     # Of two hosts the platform's has two members: without it there is no address, whatever the others agree on.
     third = next(((host.name, host.address) for host in ready[1:]), None)
-    servers: tuple[Place | None, ...] = (None, second)
-    voters: tuple[Place | None, ...] = (None, second, third)
-    assert (len(servers), len(voters)) == (SERVERS, VOTERS)  # noqa: S101 - what the component makes
-    return servers + voters
+    return None, second, third

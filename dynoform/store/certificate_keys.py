@@ -32,7 +32,7 @@ def seal(configuration: Configuration, owner: uuid.UUID, key: str) -> bytes:
 
 
 def unseal(sealer: "Vault", owner: uuid.UUID, sealed: bytes) -> str:
-    """The key back. Raises ``ConfigurationError`` when another key or another owner's id sealed it."""
+    """The key back. Raises ``SealedError`` when another key or another owner's id sealed it."""
     return sealer.decrypt(owner, sealed)[_name(owner)]
 
 

@@ -88,13 +88,20 @@ def taken_ports(session: Session) -> set[int]:
 def standbys(session: Session) -> dict[str, int]:
     """Host → how many databases have a member there, of hosts besides the platform's."""
     found = session.scalars(select(Database.member_hosts)).all()
-    return dict(Counter(name for hosts in found for name in {each[0] for each in hosts or () if each}))
+    redises = session.scalars(select(RedisMember.host)).all()  # of each no two on one of these
+    names = [name for hosts in found for name in {each[0] for each in hosts or () if each}]
+    return dict(Counter([*names, *(host[0] for host in redises if host)]))
 
 
 def leave_volumes(session: Session, volumes: Collection[tuple[str, str]]) -> None:
     """Have volumes removed that are on other hosts: name of the host, name of the volume."""
     for host, name in volumes:
         session.merge(LeftVolume(host=host, name=name))
+
+
+def keep_volumes(session: Session, names: Collection[str]) -> None:
+    """Have volumes removed no more: something is about to use them again."""
+    session.execute(delete(LeftVolume).where(LeftVolume.name.in_(names)))
 
 
 def _ports(taken: Collection[int], count: int) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dynoform.errors import ConfigurationError, InvalidInputError
+from dynoform.errors import ConfigurationError, InvalidInputError, SealedError
 
 _FORMAT = b"\x01"
 _NONCE = 12
@@ -42,15 +42,15 @@ class Vault:
         return _FORMAT + nonce + self._cipher.encrypt(nonce, plain, app_id.bytes)
 
     def decrypt(self, app_id: uuid.UUID, ciphertext: bytes) -> dict[str, str]:
-        """The config vars back. Raises ``ConfigurationError`` when another key or another app's id sealed them."""
+        """The config vars back. Raises ``SealedError`` when another key or another app's id sealed them."""
         nonce, sealed = ciphertext[1 : 1 + _NONCE], ciphertext[1 + _NONCE :]
         try:
             plain = self._cipher.decrypt(nonce, sealed, app_id.bytes)
         except (InvalidTag, ValueError):
-            raise ConfigurationError(
-                f"config vars of app {app_id}",
-                "cannot be decrypted with this encryption_key",
-                "restore the key that the stack had",
+            raise SealedError(
+                f"what is kept of {app_id}",
+                "cannot be read, another encryption key than the stack's sealed it",
+                "the operator has to bring back the state that has that key, or to remove the stack with its data",
             ) from None
         config: dict[str, str] = json.loads(plain)
         return config

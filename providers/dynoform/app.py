@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .archive import compressed_archive, source_hash
 from .engine import Operation
 from .errors import InputError, PartialError, ProviderError
-from .platform_api import NotFoundError, PlatformApi, UnansweredError
+from .platform_api import NotFoundError, PlatformApi, SealedError, UnansweredError
 from .resource import Resource, Values
 from .values import UNKNOWN
 
@@ -66,7 +66,8 @@ class App(Resource):
         """Config vars and formation as they are, of those that are declared; None when the app is gone.
 
         A platform that does not answer tells nothing about its apps: they are taken to be as they were, so that a
-        refresh can go on to find out, and mend, why it does not answer.
+        refresh can go on to find out, and mend, why it does not answer. One that cannot read what it keeps of an app
+        leaves it to be released anew, which says so: it can still be deleted.
         """
         if not state:
             raise ProviderError(identifier, "an app is not imported", "declare it: an app of that name is adopted")
@@ -78,6 +79,9 @@ class App(Resource):
             except UnansweredError as error:
                 operation.info(f"not read: {error}")
                 return state
+            except SealedError as error:
+                operation.info(f"not read: {error}")
+                return {**state, "sourceHash": ""}
 
     def _read(self, api: PlatformApi, identifier: str, state: Values) -> Values:
         app = api.get(f"/apps/{identifier}")
@@ -171,6 +175,7 @@ def _set_config(operation: Operation, api: PlatformApi, app: str, olds: Values, 
 def _build(operation: Operation, api: PlatformApi, app: str, source: Path, version: str) -> None:
     """Uploads the source, builds it, shows the output. Raises ``ProviderError`` with its last lines when it fails."""
     deadline = operation.deadline(BUILD_SECONDS + AROUND_SECONDS)
+    api.get(f"/apps/{app}/config-vars")  # no release is made where they cannot be read
     operation.status("uploads the source")
     archive = compressed_archive(source)
     blob = api.post("/sources", {})["source_blob"]

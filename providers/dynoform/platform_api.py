@@ -22,6 +22,8 @@ ANSWER_SECONDS = 90.0
 """How long an API that does not answer, or answers 502 to 504, is asked again: it may just have been started."""
 SILENT_SECONDS = 60.0
 """How long a stream of output may be silent before the caller is asked whether it is still of interest."""
+SEALED = "sealed_with_another_key"
+"""The id of the platform's error, see ``SealedError``."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 3.0
 
 
@@ -31,6 +33,10 @@ class NotFoundError(ProviderError):
 
 class UnansweredError(ProviderError):
     """The platform's API gave no answer of its own for as long as the caller was ready to wait."""
+
+
+class SealedError(ProviderError):
+    """The platform cannot read what it keeps: another encryption key than the stack's sealed it."""
 
 
 class PlatformApi:
@@ -135,7 +141,10 @@ class PlatformApi:
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(what, _message(response))
         if response.is_error:
-            raise ProviderError(what, f"{_message(response)} ({response.status_code})")
+            why = f"{_message(response)} ({response.status_code})"
+            if _said(response, "id") == SEALED:
+                raise SealedError(what, why, "bin/dynoform restore brings a state back, down --purge gives the data up")
+            raise ProviderError(what, why)
         return response
 
     def _answered(self, call: Callable[[], httpx.Response]) -> httpx.Response:
@@ -159,7 +168,12 @@ class PlatformApi:
 
 
 def _message(response: httpx.Response) -> str:
+    return _said(response, "message") or response.text.strip()[:200] or response.reason_phrase
+
+
+def _said(response: httpx.Response, name: str) -> str:
+    """What the platform's error object has of that name; empty where there is none."""
     try:
-        return str(response.json()["message"])
+        return str(response.json()[name])
     except (ValueError, KeyError, TypeError):
-        return response.text.strip()[:200] or response.reason_phrase
+        return ""

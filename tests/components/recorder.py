@@ -30,7 +30,7 @@ FACTS = {
     "platform_network_id": "platform-network-id",
     "images": {
         noun: f"10.0.0.1:7400/platform/{noun}:0123456789ab"
-        for noun in ("router", "log-agent", "control-plane", "postgres-ha", "stack-13", "stack-13-build")
+        for noun in ("router", "log-agent", "control-plane", "postgres-ha", "valkey", "stack-13", "stack-13-build")
     },
     "base_image": "dynoform/debian:13-0123456789ab",
 }

@@ -87,6 +87,43 @@ def test_a_redis_with_ha_is_what_was_recorded(instance: Declare, same_as_recorde
     same_as_recorded("instance_redis_group", instance(redis_group(3)))
 
 
+def redis_on_three_hosts() -> dict[str, Any]:
+    """What is told of a Redis with HA whose members are on three hosts."""
+    return {
+        **redis_group(3),
+        "constraints": ["a-constraint"],
+        "hosts": [None, ["two", "10.0.0.2"], ["three", "10.0.0.3"]],
+    }
+
+
+def test_a_redis_on_three_hosts_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_redis_far", instance(redis_on_three_hosts()))
+
+
+def test_members_of_a_redis_on_other_hosts_are_pinned_there_with_volumes_that_are_made_there(instance: Declare) -> None:
+    declared, own = instance(redis_on_three_hosts()), f"local_addon-{ADDON}"
+    services = {
+        each["inputs"]["name"].removeprefix(own): each["inputs"]["taskSpec"]
+        for each in declared
+        if each["type"].endswith("Service")
+    }
+    pinned = {name: each["placement"]["constraints"] for name, each in services.items()}
+    two, three, here = ["node.hostname==two"], ["node.hostname==three"], ["a-constraint"]
+    assert pinned == {"": here, "-1": here, "-2": two, "-3": three}
+    environment = services[""]["containerSpec"]["env"]
+    assert environment["VALKEY_MEMBERS"] == "172.29.0.1:15001:15002 10.0.0.2:15003:15004 10.0.0.3:15005:15006"
+    made = [each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")]
+    assert made == [own]
+    for number in (2, 3):
+        (mount,) = [each for each in services[f"-{number}"]["containerSpec"]["mounts"] if each["type"] == "volume"]
+        labels = {each["label"]: each["value"] for each in mount["volumeOptions"]["labels"]}
+        assert (mount["source"], labels["dynoform.addon"]) == (f"{own}-{number}", ADDON)
+    (certificate,) = [each["inputs"] for each in declared if each["type"].endswith(":Certificate")]
+    assert {"10.0.0.2", "10.0.0.3"} <= set(certificate["ipAddresses"])
+
+
 def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: Declare) -> None:
     single = instance({**TOLD, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab"})
     group, alone = instance(redis_group(3)), instance(redis_group(0))

@@ -204,7 +204,7 @@ def test_builders_are_on_the_hosts_that_are_marked_with_images_that_these_can_ge
     assert not alone["taskSpec"]["containerSpec"]["env"]["DYNOFORM_RUN_IMAGE"].startswith("10.0.0.1:")
 
 
-def test_standbys_are_on_the_hosts_that_are_marked_with_an_image_that_these_can_get(
+def test_standbys_are_on_the_hosts_that_are_marked_with_images_that_these_can_get(
     declare: Callable[[dict[str, str]], list[dict[str, Any]]], spread: list[dict[str, Any]]
 ) -> None:
     hosts = {
@@ -214,13 +214,11 @@ def test_standbys_are_on_the_hosts_that_are_marked_with_an_image_that_these_can_
     declared = declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts)})
     labels = {name: each["variables"]["host_data"] for name, each in playbooks(declared, "dyno_runtime").items()}
     assert labels == {"one": "false", "two": "true"}
-    images = [
-        next(each for each in services(found) if each["name"] == "local_databases")["taskSpec"]["containerSpec"]["env"][
-            "DYNOFORM_POSTGRES_HA_IMAGE"
-        ]
-        for found in (declared, spread)
-    ]
-    assert [image.startswith("10.0.0.1:") for image in images] == [True, False], images
+    for found, shared in ((declared, True), (spread, False)):
+        (worker,) = [each for each in services(found) if each["name"] == "local_databases"]
+        told = worker["taskSpec"]["containerSpec"]["env"]
+        images = [told[f"DYNOFORM_{noun}_IMAGE"] for noun in ("POSTGRES_HA", "VALKEY")]
+        assert [image.startswith("10.0.0.1:") for image in images] == [shared] * 2, images
 
 
 def test_the_api_alone_is_told_where_certificates_come_from(

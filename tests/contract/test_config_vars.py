@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from dynoform.api.services import Services
+from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
 from dynoform.store.tables import Config
 from tests.contract.conftest import versions
@@ -53,6 +54,29 @@ def test_a_wrong_config_var_is_refused(
     assert (answer.status_code, answer.json()["id"]) == (422, "invalid_params")
     assert answer.json()["message"].startswith(message)
     assert versions(store) == [1, 2]
+
+
+def test_what_another_key_sealed_is_named_and_told_to_the_operator_and_its_app_can_go(
+    client: httpx.Client, app: str, services: Services, store: Store
+) -> None:
+    client.patch(f"/apps/{app}/config-vars", json={"PASSWORD": "hunter2hunter2"}).raise_for_status()
+    another = Vault("B" * 42 + "s=")
+    with store.transaction() as session:
+        for config in session.scalars(select(Config)):
+            config.ciphertext = another.encrypt(config.app_id, {"PASSWORD": "hunter2hunter2"})
+    identifier = client.get(f"/apps/{app}").raise_for_status().json()["id"]
+    said = (
+        f"what is kept of {identifier}: cannot be read, another encryption key than the stack's sealed it "
+        "— the operator has to bring back the state that has that key, or to remove the stack with its data"
+    )
+    for method, body in (("GET", None), ("PATCH", {"MORE": "1"})):
+        answer = client.request(method, f"/apps/{app}/config-vars", json=body)
+        assert (answer.status_code, answer.json()) == (500, {"id": "sealed_with_another_key", "message": said})
+        entries = services.journal.entries  # type: ignore[attr-defined]
+        logged = [fields for event, fields in entries if event == "error exception"][-1]
+        assert (logged["kind"], logged["error"]) == ("SealedError", said[:300])
+        assert logged["request_id"] == answer.headers["Request-Id"]
+    assert client.delete(f"/apps/{app}").status_code == 200
 
 
 def test_config_vars_are_encrypted_at_rest(client: httpx.Client, app: str, store: Store) -> None:

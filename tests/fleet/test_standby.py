@@ -1,8 +1,9 @@
-"""A database with its standby on another host, on a stack of three made from settings alone: the host with the primary
-is lost, and nothing that was acknowledged.
+"""A database with its standby on another host, and a Redis with its members on three, on a stack made from settings
+alone: the host with the primary is lost, and nothing that was acknowledged; of a Redis, nothing that a replica had.
 """
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import Run, eventually
 from tests.fleet.hosts import GATEWAY, Fleet, FleetHost
 from tests.fleet.test_up import STACK, Operator
+from tests.redis_client import writing
+from tests.redis_group import ADMIN
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
 HOSTS = ("host1", "host2", "host3")
@@ -21,6 +24,8 @@ APP = "kept"
 HA = "/opt/dynoform/ha"
 SERVICE = "com.docker.swarm.service.name"
 FAILOVER_SECONDS = 30.0
+REDIS_SECONDS = 6.0
+"""For which a Redis may acknowledge nothing on a busy machine; it is about two on a quiet one."""
 
 
 class OfThree(Operator):
@@ -35,8 +40,8 @@ class OfThree(Operator):
 
 
 @dataclass
-class Servers:
-    """Those of the database, wherever they are."""
+class Parts:
+    """What an add-on consists of, wherever that is."""
 
     fleet: Fleet
     service: str
@@ -47,12 +52,37 @@ class Servers:
         assert len(found) == 1, f"{self.service}-{noun} runs on {[host.name for host in found]}"
         return found[0]
 
+    def run(self, noun: object, user: str, *words: str) -> str:
+        """What a program says beside a part; empty where it fails."""
+        for host in self.fleet.hosts.values():
+            if host.runs() and (container := self._containers(host, noun)):
+                return host.docker("exec", "--user", user, container, *words, check=False)
+        return ""
+
+    def stop(self, noun: object) -> None:
+        """Have a part end as for another image; Swarm starts it again."""
+        host = self.host(noun)
+        host.docker("stop", "--time", "30", self._containers(host, noun))
+
+    def left(self, addon: str) -> list[str]:
+        """What there still is of it, on whichever host."""
+        of = ("--filter", f"label=dynoform.addon={addon}")
+        kinds = (("volume", "ls", "--quiet", *of), ("ps", "--all", "--quiet", "--filter", f"name={self.service}"))
+        found = [host.docker(*words) for host in self.fleet.hosts.values() for words in kinds]
+        found += [self.fleet["host1"].docker(kind, "ls", "--quiet", *of) for kind in ("service", "secret")]
+        return [each for each in found if each]
+
+    def _containers(self, host: FleetHost, noun: object) -> str:
+        filters = ("--filter", f"label={SERVICE}={self.service}-{noun}")
+        return host.docker("ps", "--quiet", *filters, seconds=10, check=False)
+
+
+class Servers(Parts):
+    """Those of a PostgreSQL."""
+
     def ask(self, number: int, *words: str) -> str:
         """What ``ha`` says beside a server; empty where it fails."""
-        for host in self.fleet.hosts.values():
-            if host.runs() and (container := self._containers(host, number)):
-                return host.docker("exec", "--user", "postgres", container, HA, *words, check=False)
-        return ""
+        return self.run(number, "postgres", HA, *words)
 
     def members(self) -> dict[str, tuple[str, str]]:
         """Name of each → its role and state, as whichever answers says."""
@@ -66,9 +96,15 @@ class Servers:
         wanted = {f"member-{primary}": ("leader", "running"), f"member-{3 - primary}": ("sync_standby", "streaming")}
         return self.members() == wanted
 
-    def _containers(self, host: FleetHost, noun: object) -> str:
-        filters = ("--filter", f"label={SERVICE}={self.service}-{noun}")
-        return host.docker("ps", "--quiet", *filters, seconds=10, check=False)
+
+class Members(Parts):
+    """Those of a Redis."""
+
+    def primary(self) -> int:
+        """The one that takes writes, once both others keep up and none of them takes itself for it; 0 until then."""
+        said = {number: self.run(number, "valkey", ADMIN, "INFO", "replication") for number in (1, 2, 3)}
+        found = [number for number, text in said.items() if "role:master" in text]
+        return found[0] if len(found) == 1 and "min_slaves_good_slaves:2" in said[found[0]] else 0
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +126,15 @@ def first(operator: OfThree) -> Run:
 
 
 @pytest.fixture(scope="module")
-def addon(operator: OfThree, first: Run) -> str:
-    """The id of a premium database."""
+def app(operator: OfThree, first: Run) -> str:
+    """The app that has the add-ons."""
     operator.api("POST", "/apps", json={"name": APP})
+    return APP
+
+
+@pytest.fixture(scope="module")
+def addon(operator: OfThree, app: str) -> str:
+    """The id of a premium database."""
     return provisioned(operator, "premium-0")
 
 
@@ -103,9 +145,22 @@ def servers(operator: OfThree, addon: str) -> Servers:
     return made
 
 
-def provisioned(operator: OfThree, plan: str, **more: Any) -> str:
+@pytest.fixture(scope="module")
+def redis(operator: OfThree, app: str) -> str:
+    """The id of a premium Redis."""
+    return provisioned(operator, "premium-0", service="heroku-redis")
+
+
+@pytest.fixture(scope="module")
+def members(operator: OfThree, redis: str) -> Members:
+    made = Members(operator.fleet, f"{STACK}_addon-{redis}")
+    eventually(made.primary, 120, "both replicas keep up")
+    return made
+
+
+def provisioned(operator: OfThree, plan: str, service: str = "heroku-postgresql", **more: Any) -> str:
     """Make a database and wait for it; its id."""
-    body = {"plan": f"heroku-postgresql:{plan}", **more}
+    body = {"plan": f"{service}:{plan}", **more}
     made = str(operator.api("POST", f"/apps/{APP}/addons", json=body).json()["id"])
     path = f"/apps/{APP}/addons/{made}"
     eventually(lambda: operator.api("GET", path).json()["state"] == "provisioned", 420, f"there is a {plan}")
@@ -116,8 +171,8 @@ def url(operator: OfThree, name: str = "DATABASE_URL") -> str:
     return str(operator.api("GET", f"/apps/{APP}/config-vars").json()[name])
 
 
-def info(operator: OfThree, addon: str) -> dict[str, str]:
-    shown = operator.api("GET", f"/client/v11/databases/{addon}").json()
+def info(operator: OfThree, addon: str, path: str = "/client/v11/databases") -> dict[str, str]:
+    shown = operator.api("GET", f"{path}/{addon}").json()
     return {line["name"]: line["values"][0] for line in shown["info"]}
 
 
@@ -152,7 +207,7 @@ def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
         database.execute("INSERT INTO kept VALUES (2)")
     eventually(lambda: protected(operator, addon), 120, "its repository is on the platform's host")
     # What was written last has to be in the repository, where only the primary can bring it.
-    more = {"config": {"fork": "DATABASE"}, "attachment": {"name": "COPY"}}
+    more: dict[str, Any] = {"config": {"fork": "DATABASE"}, "attachment": {"name": "COPY"}}
     copy = provisioned(operator, "standard-0", **more)
     with connect(url(operator, "COPY_URL")) as database:
         assert database.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
@@ -187,15 +242,51 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 
 def test_nothing_of_a_destroyed_database_is_left_on_any_host(operator: OfThree, addon: str, servers: Servers) -> None:
     operator.api("DELETE", f"/apps/{APP}/addons/{addon}")
+    eventually(lambda: not servers.left(addon), 180, "nothing is left")
 
-    def left() -> list[str]:
-        of = ("--filter", f"label=dynoform.addon={addon}")
-        kinds = (("volume", "ls", "--quiet", *of), ("ps", "--all", "--quiet", "--filter", f"name={servers.service}"))
-        found = [host.docker(*words) for host in operator.fleet.hosts.values() for words in kinds]
-        found += [operator.fleet["host1"].docker(kind, "ls", "--quiet", *of) for kind in ("service", "secret")]
-        return [each for each in found if each]
 
-    eventually(lambda: not left(), 180, "nothing is left")
+def test_the_members_of_a_redis_are_on_three_hosts(members: Members) -> None:
+    assert members.host(1).name == "host1"
+    assert {members.host(number).name for number in (1, 2, 3)} == set(HOSTS)
+
+
+@pytest.mark.chaos
+def test_the_host_with_a_redis_primary_is_lost_and_nothing_that_a_replica_had(
+    operator: OfThree, redis: str, members: Members, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = url(operator, "REDIS_URL")
+    trust = ssl.create_default_context(cafile=operator.environment["DYNOFORM_CA"])
+    if members.primary() == 1:
+        members.stop(1)
+        eventually(lambda: members.primary() > 1, 90, "the primary is on another host than the platform's")
+    primary = members.primary()
+    host = members.host(primary)
+    with writing(before, trust, "plain") as plain, writing(before, trust, "safe", waits=True) as safe:
+        eventually(lambda: min(len(plain.acknowledged), len(safe.acknowledged)) > 100, 60, "writes are acknowledged")
+        killed = time.monotonic()
+        host.kill()
+        time.sleep(10)
+        host.boot()
+        eventually(members.primary, 240, "the host is back, and its member a replica")
+        time.sleep(3)
+    assert members.primary() != primary
+    assert url(operator, "REDIS_URL") == before
+    assert info(operator, redis, "/redis/v0/databases")["HA Status"] == "Available"
+    (lost, twice), (safe_lost, safe_twice) = plain.compare(before, trust), safe.compare(before, trust)
+    outages = plain.outage(killed), safe.outage(killed)
+    with capsys.disabled():
+        print(
+            f"\n{host.name} lost: nothing acknowledged for {outages[0]:.1f} s ({outages[1]:.1f} s with WAIT); "
+            f"{lost} of {len(plain.acknowledged)} lost ({safe_lost} of {len(safe.acknowledged)} with WAIT); "
+            f"refused: {sorted({each[:60] for each in plain.refused + safe.refused})}"
+        )
+    assert (twice, safe_lost, safe_twice) == (0, 0, 0)
+    assert max(outages) < REDIS_SECONDS
+
+
+def test_nothing_of_a_destroyed_redis_is_left_on_any_host(operator: OfThree, redis: str, members: Members) -> None:
+    operator.api("DELETE", f"/apps/{APP}/addons/{redis}")
+    eventually(lambda: not members.left(redis), 180, "nothing is left")
 
 
 def test_a_purge_takes_what_databases_have_on_all_hosts(operator: OfThree, first: Run) -> None:

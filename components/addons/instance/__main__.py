@@ -104,9 +104,12 @@ class Instance(pulumi.ComponentResource):
     def _valkey(self) -> None:
         told, group = self._told, None
         if "members" in told:
+            hosts = [each or ("", told["address"]) for each in told.get("hosts") or [None] * len(told["members"])]
             members = [
-                valkey.Member(told["address"], port, sentinel_port, image, told["constraints"])
-                for (port, sentinel_port), image in zip(told["members"], told["images"], strict=True)
+                valkey.Member(address, port, sentinel_port, image, host)
+                for (port, sentinel_port), image, (host, address) in zip(
+                    told["members"], told["images"], hosts, strict=True
+                )
             ]
             group = valkey.Group(members, pulumi.Output.secret(told["password"]), told["authority"]["cert_pem"])
         args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=told["cache_mib"], group=group)

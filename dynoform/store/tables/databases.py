@@ -63,6 +63,8 @@ class RedisMember(Base):
     """From 1."""
     port: Mapped[int] = mapped_column(unique=True)
     sentinel_port: Mapped[int] = mapped_column(unique=True)
+    host: Mapped[list[Any] | None]
+    """Name and address of its host; None for the platform's."""
 
 
 class DatabaseCredential(Identified, Base):

@@ -15,6 +15,7 @@ from dynoform.addons.provider import RefusedError, Resource
 from dynoform.addons.redis import RedisProvider
 from dynoform.configuration import Configuration
 from dynoform.domain import data_services
+from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.transfers import Outcome
 from dynoform.errors import UnavailableError
 from dynoform.store import accounts, databases, transfers
@@ -23,7 +24,7 @@ from dynoform.store.addons import create
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Addon, DatabaseCredential, RedisMember, Transfer, now
+from dynoform.store.tables import Addon, DatabaseCredential, LeftVolume, RedisMember, Transfer, now
 from tests.local_databases import Made
 from tests.store_fixtures import configuration, migrated, store
 
@@ -49,10 +50,14 @@ class Scripted:
         """A member that does not answer."""
         self.refusal = ""
         self.begun: list[Job] = []
+        self.hosts: list[DataHost] = []
         self.state = JobState(True, "")
 
     def network_id(self, name: str) -> str:
         return name
+
+    def data_hosts(self) -> list[DataHost]:
+        return self.hosts
 
     def published_ports(self) -> set[int]:
         return set()
@@ -258,6 +263,47 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     assert ("settle", "") in scripted.members
     with store.transaction() as session:
         assert session.query(RedisMember).count() == 0
+
+
+ONE, TWO, THREE, FOUR = (
+    DataHost(name, f"10.0.0.{number}", platform=number == 1, marked=number > 1)
+    for number, name in enumerate(("one", "two", "three", "four"), start=1)
+)
+
+
+def left(store: Store) -> set[tuple[str, str]]:
+    """Hosts, and which member's volume is to be removed there."""
+    with store.transaction() as session:
+        return {(each.host, each.name[-2:]) for each in session.query(LeftVolume)}
+
+
+def test_members_are_on_hosts_that_are_marked_and_leave_nothing_there(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, store: Store
+) -> None:
+    scripted.hosts = [ONE, TWO, THREE]
+    provider.provision(premium)
+    placed = [None, ["three", "10.0.0.3"], ["two", "10.0.0.2"]]
+    assert made.told[-1]["hosts"] == placed
+    with store.transaction() as session:
+        assert databases.standbys(session) == {"two": 1, "three": 1}
+
+    scripted.hosts = [ONE, FOUR]
+    ask(provider, premium, data_services.MAINTAIN, old=True)
+    assert made.told[-1]["hosts"] == placed, "they stay where they are"
+    scripted.hosts = [ONE, TWO, THREE]
+    ask(provider, premium, data_services.MAINTAIN, lost=True)
+    assert made.told[-1]["hosts"] == placed, "where all was lost, too, as long as there are those hosts"
+    scripted.hosts = [ONE, FOUR]
+    ask(provider, premium, data_services.MAINTAIN, lost=True)
+    assert made.told[-1]["hosts"] == [None, ["four", "10.0.0.4"], None]
+
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    provider.change_plan(replace(wanted, attempt=2))
+    assert "hosts" not in made.told[-1] and left(store) == {("four", "-2")}
+    provider.change_plan(premium)
+    assert left(store) == set(), "what is used again is not removed"
+    provider.deprovision(premium)
+    assert left(store) == {("four", "-2")}
 
 
 def test_statistics_are_reset_at_each_member(provider: RedisProvider, premium: Resource, scripted: Scripted) -> None:

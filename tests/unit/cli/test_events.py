@@ -96,6 +96,10 @@ def test_reasons_are_one_line_each_and_leave_the_engines_own_out() -> None:
     assert reasons(run) == ["docker:Service local-router: port 8080 is taken", "dynoform:httpPort: 0 is not a port"]
 
 
+def test_what_pulumi_puts_before_an_error_is_left_out() -> None:
+    assert one_line("1 error occurred:\n\t* build of shop: failed\n\n") == "build of shop: failed"
+
+
 def test_traceback_becomes_its_last_line() -> None:
     text = 'Traceback (most recent call last):\n  File "__main__.py", line 5, in <module>\n    x()\nValueError: no'
     assert one_line(text) == 'ValueError: no (File "__main__.py", line 5, in <module>)'

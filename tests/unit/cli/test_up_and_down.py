@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from dynoform.cli.places import CHECKOUT
+from tests.integration.certificates import Authority
 from tests.unit.cli.checkout import PROGRAM, SECONDS, Checkout
+from tests.unit.providers.platform import Platform, serve
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +122,43 @@ def test_second_up_at_once_is_refused(checkout: Checkout) -> None:
     assert second.returncode == 1
     first.communicate(timeout=SECONDS)
     assert first.returncode == 0
+
+
+APP = """
+import json
+import pathlib
+import pulumi
+
+api = json.loads(pathlib.Path("api.json").read_text())
+inputs = {"api": api, "name": "shop", "source": "shop", "webUrl": None, "release": None}
+pulumi.CustomResource("dynoform:index:App", "mine-shop", inputs)
+"""
+
+
+def test_what_another_key_sealed_is_told_in_one_line_and_down_gets_on(checkout: Checkout, tmp_path: Path) -> None:
+    authority, platform = Authority(), Platform()
+    (tmp_path / "api.pem").write_bytes(b"".join(authority.issue("api", "localhost")))
+    server = serve(platform, tmp_path / "api.pem")
+    try:
+        api = {"url": platform.url, "caCertPem": authority.pem.decode(), "token": "key"}
+        (checkout.root / "api.json").write_text(json.dumps(api), encoding="utf-8")
+        (checkout.root / "shop").mkdir()
+        (checkout.root / "shop" / "Procfile").write_text("web: serve\n", encoding="utf-8")
+        (checkout.root / "__main__.py").write_text(APP, encoding="utf-8")
+        (checkout.root / "Pulumi.yaml").write_text((CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8"))
+        first = checkout.run("up", "--yes", "--stack", "mine")
+        assert first.returncode == 0, first.stderr
+        platform.sealed = True
+        failed = checkout.run("up", "--yes", "--refresh", "--stack", "mine")
+        assert failed.returncode == 1
+        why = "GET /apps/id-of-shop/config-vars: what is kept of x: cannot be read — bring it back (500)"
+        what_next = "bin/dynoform restore brings a state back, down --purge gives the data up"
+        assert f"✗ dynoform:App mine-shop: {why} — {what_next}\n" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert len(platform.sources) == 1
+        gone = checkout.run("down", "--yes", "--stack", "mine")
+        assert gone.returncode == 0, gone.stderr
+        assert (checkout.resources(), platform.apps) == ([], {})
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dynoform.domain import swarm_nodes
-from dynoform.domain.data_hosts import DataHost, choose
+from dynoform.domain.data_hosts import DataHost, choose, choose_three
 from dynoform.errors import UnavailableError
 
 ONE = DataHost("one", "10.0.0.1", zone="a", platform=True)
@@ -30,6 +30,12 @@ def test_a_standby_is_on_another_host_and_etcd_on_three() -> None:
 
 def test_of_two_hosts_the_one_with_the_address_has_two_members_of_etcd() -> None:
     assert places(TWO) == ["-", "two", "-", "two", "-"]
+
+
+def test_of_three_that_all_have_data_one_is_on_the_platforms_host_and_two_are_not_where_there_are_so_many() -> None:
+    assert choose_three([ONE], {}) == ()
+    assert choose_three([ONE, TWO], {}) == (None, ("two", "10.0.0.2"), None)
+    assert choose_three([ONE, TWO, THREE, FOUR], {"three": 1}) == (None, ("four", "10.0.0.4"), ("three", "10.0.0.3"))
 
 
 def test_another_zone_comes_first_and_then_who_has_the_fewest() -> None:

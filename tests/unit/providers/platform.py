@@ -37,6 +37,8 @@ class Platform:
     """How often a build is found not to have ended, its output silent after the first line."""
     away: int = 0
     leaves_after: int | None = None
+    sealed: bool = False
+    """Whether it cannot read apps' config vars any more."""
     range: str = ""
     """The header of the last request."""
 
@@ -62,6 +64,9 @@ class Platform:
             return 404, {"id": "not_found", "message": "Couldn't find that app."}
         if len(parts) == 2:
             return 200, self.apps.pop(app["id"]) if method == "DELETE" else app
+        if parts[2] == "config-vars" and self.sealed:
+            said = "what is kept of x: cannot be read — bring it back"
+            return 500, {"id": "sealed_with_another_key", "message": said}
         return 200, getattr(self, parts[2].replace("-", "_"))(document, parts[3:])
 
     def config_vars(self, document: dict[str, Any], rest: list[str]) -> Any:

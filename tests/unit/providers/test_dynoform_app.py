@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dynoform.api import errors as api_errors
 from dynoform.domain import builds, releases
 from providers.dynoform import app as app_module
 from providers.dynoform import platform_api
@@ -110,9 +111,10 @@ def test_a_release_command_is_shown_and_waited_for(
     assert lines.info == ["-----> Python app detected", "done"] * 4
 
 
-def test_limits_are_the_platforms() -> None:
+def test_limits_and_names_are_the_platforms() -> None:
     assert app_module.BUILD_SECONDS == builds.SECONDS
     assert app_module.PHASE_SECONDS == releases.PHASE_SECONDS
+    assert platform_api.SEALED == api_errors.SEALED
 
 
 def test_silent_build_is_followed_to_its_end_and_no_line_is_shown_twice(
@@ -171,6 +173,27 @@ def test_refresh_takes_apps_as_they_were_when_the_platform_goes_away(
     platform[0].leaves_after = len(platform[0].calls) + answered
     assert App().read(operation, identifier, values) == values
     assert lines.info[-1].startswith("not read: ")
+
+
+def test_an_app_whose_config_vars_cannot_be_read_is_told_of_before_it_is_built_and_can_be_deleted(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines
+) -> None:
+    identifier, values = App().create(operation, inputs)
+    platform[0].sealed = True
+    state = App().read(operation, identifier, values)
+    assert state is not None
+    assert lines.info[-1].startswith("not read: GET /apps/id-of-sample/config-vars: what is kept of x: ")
+    assert App().diff(state, inputs).changed == {"sourceHash"}
+    said = (
+        r"^GET /apps/id-of-sample/config-vars: what is kept of x: cannot be read — bring it back \(500\) "
+        r"— bin/dynoform restore brings a state back, down --purge gives the data up$"
+    )
+    with pytest.raises(PartialError, match=said) as caught:
+        App().update(operation, identifier, state, inputs)
+    assert caught.value.outputs["sourceHash"] == ""
+    assert len(platform[0].sources) == 1
+    App().delete(operation, identifier, caught.value.outputs)
+    assert platform[0].apps == {}
 
 
 def test_platform_that_starts_is_waited_for(
