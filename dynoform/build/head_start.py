@@ -39,6 +39,7 @@ class HeadStart:
         self._stopped = threading.Event()
         self._claimed: Future[Claim | None] = Future()
         self._container: Future[BuildContainer | None] = Future()
+        self._is_given = False
 
     def begin(self) -> None:
         """Look for a build, from a thread, until there is one or the shift looks itself."""
@@ -50,12 +51,17 @@ class HeadStart:
         return self._claimed.result(_WAIT_SECONDS)
 
     def container(self, build_id: uuid.UUID) -> BuildContainer | None:
-        """The container of this build, started; None when it has none from here. It is its job's from then on."""
+        """The container of this build, started; None when it has none from here.
+
+        It is its job's from then on: another attempt in the same shift, which the first has left none, makes its own.
+        """
         claim = self._claimed.result(0) if self._claimed.done() else None
-        if claim is None or claim.id != build_id:
+        if claim is None or claim.id != build_id or self._is_given:
             return None
         with suppress(TimeoutError):
-            return self._container.result(_WAIT_SECONDS)
+            container = self._container.result(_WAIT_SECONDS)
+            self._is_given = True
+            return container
         return None
 
     def _work(self) -> None:

@@ -75,6 +75,7 @@ def test_the_build_that_waits_is_taken_and_its_container_started(configuration: 
     container: Any = made.container(build.id)
     assert container.started
     assert container.order == (build.id, app.id, {"version": "v7", "generation": 3, "again": False})
+    assert made.container(build.id) is None, "the first attempt has removed it"
 
 
 def test_a_build_that_comes_a_moment_later_is_taken_too(configuration: Configuration, store: Store) -> None:
