@@ -55,7 +55,9 @@ def takes(node: Described) -> bool:
 def tied(
     own: str, nodes: Iterable[Described], services: Iterable[Described], running: Mapping[str, bool]
 ) -> list[dict[str, Any]]:
-    """Name, why, and whether it runs now, of each.
+    """Of each its name, why, whether it ``runs`` now, and whether the ``whole`` of it stands still without the node.
+
+    An add-on does with the part that its clients are led to, which is called as it is, the others after it.
 
     Parameters:
         own: the node's id.
@@ -66,20 +68,30 @@ def tied(
     here = next(node for node in known if node["ID"] == own)
     others = [node for node in known if node["ID"] != own and takes(node)]
     found: dict[str, list[Described]] = {}
+    parts: dict[str, list[str]] = {}
     for service in services:
         spec = service["Spec"]
+        addon = (spec.get("Labels") or {}).get(ADDON)
+        name = f"add-on {addon}" if addon else spec["Name"]
+        parts.setdefault(name, []).append(spec["Name"])
         alone = fits(here, service) and not any(fits(node, service) for node in others)
         if alone and "Global" not in (spec.get("Mode") or {}):
-            addon = (spec.get("Labels") or {}).get(ADDON)
-            found.setdefault(f"add-on {addon}" if addon else spec["Name"], []).append(service)
+            found.setdefault(name, []).append(service)
     return [
-        {"name": name, "why": why(parts), "runs": all(running.get(part["ID"], False) for part in parts)}
-        for name, parts in sorted(found.items())
+        {
+            "name": name,
+            "why": why(mine, len(parts[name])),
+            "runs": all(running.get(part["ID"], False) for part in mine),
+            "whole": min(parts[name], key=len) in {part["Spec"]["Name"] for part in mine},
+        }
+        for name, mine in sorted(found.items())
     ]
 
 
-def why(parts: list[Described]) -> str:
-    """Why it cannot run elsewhere."""
+def why(parts: list[Described], count: int) -> str:
+    """Why it cannot run elsewhere; ``count`` is of how many parts it is."""
+    if len(parts) < count:
+        return "its address is here"
     mounts = [mount for part in parts for mount in part["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()]
     if not any(mount.get("Type") == "volume" for mount in mounts):
         return "it is to run here alone"
