@@ -64,11 +64,12 @@ def services(state: dict[str, Any], words: list[str]) -> str:
     """``service ls`` and ``service inspect``; each is to run on a node, and does unless that is drained."""
     known = state.get("services", [])
     if words[1] == "inspect":
-        return json.dumps([each for each in known if each["ID"] in words])
-    if "--quiet" in words:
+        return json.dumps([each for each in known if each["Spec"]["Name"] in words])
+    if "--filter" in words:
         return ""  # none is a dyno's
     away = {node["ID"] for node in state["nodes"] if node["Spec"]["Availability"] == "drain"}
-    return "\n".join(f"{each['ID']} {int(each['on'] not in away)}/1" for each in known)
+    assert words[words.index("--format") + 1] == "{{.Name}} {{.Replicas}}"
+    return "\n".join(f"{each['Spec']['Name']} {int(each['on'] not in away)}/1" for each in known)
 
 
 def server(state: dict[str, Any], node: dict[str, Any], words: list[str]) -> str:

@@ -54,7 +54,7 @@ def tied(service: str, addon: str = "", *, data: bool = True, host: str = "two")
     task = {"ContainerSpec": {"Mounts": mounts}, "Placement": {"Constraints": [f"node.hostname=={host}"]}}
     labels = {"dynoform.stack": "test"} | ({"dynoform.addon": addon} if addon else {})
     spec = {"Name": service, "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": task}
-    return {"ID": service, "on": "node1", "Spec": spec}
+    return {"ID": f"id-of-{service}", "on": "node1", "Spec": spec}
 
 
 def test_what_no_other_host_can_run_is_told_before_and_after(pair: Machines) -> None:

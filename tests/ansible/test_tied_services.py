@@ -39,8 +39,8 @@ def service(*constraints: str, mode: str = "Replicated", mount: str = "volume") 
 )
 def test_what_no_other_node_fits(module: ModuleType, found: dict[str, Any], expected: str | None) -> None:
     nodes = [node("one", platform="true"), node("two", platform="false"), node("three")]
-    told = module.tied("id-one", nodes, [found], {"s": True})
-    assert [each["why"] for each in told] == ([expected] if expected else [])
+    told = module.tied("id-one", nodes, [found], {"db": True})
+    assert [(each["why"], each["runs"]) for each in told] == ([(expected, True)] if expected else [])
 
 
 @pytest.mark.parametrize("away", [{"state": "down"}, {"availability": "drain"}])

@@ -62,7 +62,7 @@ def tied(
     Parameters:
         own: the node's id.
         nodes, services: as the engine describes them.
-        running: service's id → whether all its tasks run.
+        running: service's name → whether all its tasks run.
     """
     known = list(nodes)
     here = next(node for node in known if node["ID"] == own)
@@ -81,7 +81,7 @@ def tied(
         {
             "name": name,
             "why": why(mine, len(parts[name])),
-            "runs": all(running.get(part["ID"], False) for part in mine),
+            "runs": all(running.get(part["Spec"]["Name"], False) for part in mine),
             "whole": min(parts[name], key=len) in {part["Spec"]["Name"] for part in mine},
         }
         for name, mine in sorted(found.items())
@@ -101,9 +101,10 @@ def why(parts: list[Described], count: int) -> str:
 def main() -> None:
     """Prints the list."""
     nodes = inspected("node", ask("node", "ls", "--quiet").split())
-    told = (line.split() for line in ask("service", "ls", "--format", "{{.ID}} {{.Replicas}}").splitlines())
+    # By name: of ids a list shows the beginning alone.
+    told = (line.split() for line in ask("service", "ls", "--format", "{{.Name}} {{.Replicas}}").splitlines())
     listed = {words[0]: words[1] for words in told if words}
-    dynos = set(ask("service", "ls", "--quiet", "--filter", f"label={DYNO}").split())
+    dynos = set(ask("service", "ls", "--format", "{{.Name}}", "--filter", f"label={DYNO}").split())
     running = {name: len(set(count.split("/"))) == 1 for name, count in listed.items()}
     services = inspected("service", [name for name in listed if name not in dynos])
     print(json.dumps(tied(sys.argv[2], nodes, services, running)))
