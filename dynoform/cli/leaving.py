@@ -43,10 +43,10 @@ def _members(nodes: list[dict[str, Any]], stack: str, services: list[dict[str, A
         address = swarm_nodes.address(node, stack)
         if address is not None:
             has_data, host = swarm_nodes.labels(node, stack).get("platform") == "true", swarm_nodes.host(node, stack)
-            yield Member(host, address, has_data, tuple(_databases(services, host.name)))
+            yield Member(host, address, has_data, tuple(databases(services, host.name)))
 
 
-def _databases(services: list[dict[str, Any]], host: str) -> set[str]:
+def databases(services: list[dict[str, Any]], host: str) -> set[str]:
     """The add-ons that have a part on a host by its name alone, as those have that are on several."""
     pinned = [each for each in services if f"{HOST}{host}" in _constraints(each)]
     return {labels[ADDON] for each in pinned if ADDON in (labels := each["Spec"].get("Labels") or {})}
