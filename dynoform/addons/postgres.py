@@ -24,7 +24,7 @@ from dynoform.addons import (
 from dynoform.addons.databases import DatabaseProvider, Known
 from dynoform.addons.engine import POOL, Job
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import addons, data_services, database_credentials, database_settings, protection
+from dynoform.domain import addons, data_services, database_credentials, database_settings, protection, standby
 from dynoform.domain import followers as rules
 from dynoform.domain.data_limits import Usage
 from dynoform.domain.data_services import DataPlan
@@ -151,6 +151,8 @@ class PostgresProvider(DatabaseProvider):
             return self._unlink(wanted, str(details["name"]))
         if operation == data_services.PROTECT:
             return self._protect(wanted)
+        if operation == data_services.HAND_OVER:
+            return self._hand_over(wanted, known)
         if operation == data_services.MAINTAIN:
             known = self._place.known(wanted)
             if known.ended and details == data_services.DUE:
@@ -471,6 +473,16 @@ class PostgresProvider(DatabaseProvider):
             return Answer(lines=self._place.looked(wanted, None, why=str(error)))
         runs = seen.runs or kind is not None
         return Answer(lines=self._place.looked(wanted, seen, runs=runs, drill=drill, usage=usage))
+
+    def _hand_over(self, wanted: Resource, known: Known) -> Answer:
+        """Have the standby take over where the primary's host is drained. It is asked for again while that is so."""
+        engine = self._place.engine
+        try:
+            hosts = postgres_ha.places(engine.data_hosts(), known.hosts)
+            done = postgres_ha.hand_over(engine, self._place.service(wanted.uuid), hosts)
+        except UnavailableError as error:
+            raise RefusedError(str(error)) from None  # nothing else waits for this
+        return Answer(lines=[standby.handed_over(wanted.name)] if done else ())
 
     def _tell(self, wanted: Resource) -> None:
         """Have its server know where its repository is to be, and what opens that: either may be another by now."""

@@ -1,9 +1,10 @@
 """The servers of a database with a standby, by the program that is beside each of them (``images/postgres-ha/ha``)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from dynoform.domain import data_services, standby
+from dynoform.domain.data_hosts import DataHost, Place
 from dynoform.errors import UnavailableError
 
 _Answer = TypeVar("_Answer")
@@ -42,6 +43,28 @@ def primary(engine: Runs, service: str) -> str:
 def state(engine: Runs, service: str) -> dict[str, Any]:
     """How they stand, see ``dynoform.domain.standby``. Raises ``UnavailableError`` where none of them says."""
     return _first(service, lambda server: standby.read(engine.run(server, [_HA, "state"], "", _USER)))
+
+
+def hand_over(engine: Runs, service: str, hosts: Mapping[str, DataHost]) -> bool:
+    """Have the standby take over where the primary's host is drained; whether it has.
+
+    ``hosts`` are those of the servers, by the servers' names (``places``).
+
+    Raises ``UnavailableError`` where none of them says how they stand, or the primary could not hand over.
+    """
+    said = _first(service, lambda server: engine.run(server, [_HA, "state"], "", _USER))
+    if not standby.takes_over(said, hosts):
+        return False
+    engine.run(primary(engine, service), [_HA, "switchover"], "", _USER)
+    return True
+
+
+def places(hosts: Sequence[DataHost], members: Sequence[Place | None]) -> dict[str, DataHost]:
+    """The servers' names → their hosts, as far as they are among ``hosts``; ``members`` is as ``Known.hosts``."""
+    known = {host.name: host for host in hosts}
+    platform = next((host.name for host in hosts if host.platform), "")
+    names = [each[0] if each else platform for each in members[: data_services.SERVERS]]
+    return {f"member-{number}": known[name] for number, name in enumerate(names, start=1) if name in known}
 
 
 def settle(engine: Runs, service: str) -> None:

@@ -122,7 +122,7 @@ def tidy(store: Store) -> None:
             else:
                 retire(session, addon, addon.account_id)
         forgotten = Addon.state_changed_at < moment - _FORGOTTEN
-        looks = AddonChange.action.in_((data_services.INSPECT, data_services.PROTECT))
+        looks = AddonChange.action.in_((data_services.INSPECT, data_services.PROTECT, data_services.HAND_OVER))
         looked = looks, AddonChange.status != addons.PENDING, AddonChange.created_at < moment - _FORGOTTEN
         session.execute(delete(AddonChange).where(*looked))
         session.execute(delete(Addon).where(Addon.state == addons.DEPROVISIONED, forgotten, ~busy))

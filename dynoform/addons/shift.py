@@ -65,6 +65,11 @@ def run(configuration: Configuration, journal: Journal) -> None:
             with store.transaction() as session:
                 databases.enqueue_due(session, running)
                 kafka.enqueue_due(session, running)
+                leaving = databases.draining(session)
+            if leaving:
+                hosts = engine.data_hosts()
+                with store.transaction() as session:
+                    databases.enqueue_hand_overs(session, hosts)
             for wake in wakes:
                 wake.ring()
             if not transfers.work() and worker.idle_seconds > IDLE_SECONDS:

@@ -48,6 +48,7 @@ _WORK = """
         SELECT FROM databases d JOIN addons a ON a.id = d.addon_id
         WHERE d.look_at <= now() AND d.leader_id IS NULL AND a.state = 'provisioned'
     )
+    OR EXISTS (SELECT FROM databases d, hosts h WHERE json_typeof(d.member_hosts) = 'array' AND h.state = 'draining')
     OR EXISTS (SELECT FROM transfers WHERE finished_at IS NULL)
     OR EXISTS (
         SELECT FROM transfer_schedules t JOIN addons a ON a.id = t.addon_id

@@ -6,7 +6,7 @@ from typing import Any
 
 from docker.errors import APIError
 
-from dynoform.cli.engine import Engine, connect
+from dynoform.cli.engine import ADDON, connect
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack
 from dynoform.domain import dyno_names, ec2_settings, host_settings, leaving, swarm_nodes
@@ -14,7 +14,7 @@ from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL,
 from dynoform.domain.leaving import Member
 from dynoform.domain.placement import Placed
 
-NODE = "node.id=="
+NODE, HOST = "node.id==", "node.hostname=="
 
 
 def check(stack: Stack, known: StackSettings) -> None:
@@ -34,22 +34,32 @@ def check(stack: Stack, known: StackSettings) -> None:
             nodes = engine.client.api.nodes()
         except APIError:
             return  # it is in no swarm, or no manager of one
-        leaving.check(list(_members(nodes, stack.name)), list(_placed(engine)), declared, platform)
+        services = engine.services()
+        leaving.check(list(_members(nodes, stack.name, services)), list(_placed(services)), declared, platform)
 
 
-def _members(nodes: list[dict[str, Any]], stack: str) -> Iterator[Member]:
+def _members(nodes: list[dict[str, Any]], stack: str, services: list[dict[str, Any]]) -> Iterator[Member]:
     for node in nodes:
         address = swarm_nodes.address(node, stack)
         if address is not None:
-            has_data = swarm_nodes.labels(node, stack).get("platform") == "true"
-            yield Member(swarm_nodes.host(node, stack), address, has_data)
+            has_data, host = swarm_nodes.labels(node, stack).get("platform") == "true", swarm_nodes.host(node, stack)
+            yield Member(host, address, has_data, tuple(databases(services, host.name)))
 
 
-def _placed(engine: Engine) -> Iterator[Placed]:
-    for service in engine.services():
+def databases(services: list[dict[str, Any]], host: str) -> set[str]:
+    """The add-ons that have a part on a host by its name alone, as those have that are on several."""
+    pinned = [each for each in services if f"{HOST}{host}" in _constraints(each)]
+    return {labels[ADDON] for each in pinned if ADDON in (labels := each["Spec"].get("Labels") or {})}
+
+
+def _constraints(service: Mapping[str, Any]) -> list[str]:
+    return list((service["Spec"]["TaskTemplate"].get("Placement") or {}).get("Constraints") or ())
+
+
+def _placed(services: list[dict[str, Any]]) -> Iterator[Placed]:
+    for service in services:
         labels: Mapping[str, str] = service["Spec"].get("Labels") or {}
-        placement = service["Spec"]["TaskTemplate"].get("Placement") or {}
-        node = next((each for each in placement.get("Constraints") or () if each.startswith(NODE)), "")
+        node = next((each for each in _constraints(service) if each.startswith(NODE)), "")
         if DYNO_ID_LABEL in labels and node:
             group = uuid.UUID(labels[APP_LABEL]), dyno_names.parse(labels[DYNO_LABEL])[0]
             yield Placed(uuid.UUID(labels[DYNO_ID_LABEL]), group, labels[SIZE_LABEL], node.removeprefix(NODE))

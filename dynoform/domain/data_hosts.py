@@ -28,6 +28,7 @@ class DataHost:
         platform: whether it has the platform's own data.
         marked: whether standbys may be on it.
         ready: whether it answers, and takes new services.
+        draining: whether what is on it is to leave, and has not yet.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DataHost:
     platform: bool = False
     marked: bool = False
     ready: bool = True
+    draining: bool = False
 
 
 def choose(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> Hosts:

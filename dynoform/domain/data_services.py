@@ -49,9 +49,11 @@ POOL = "pool"
 LINK = "link"
 UNLINK = "unlink"
 DIAGNOSE = "diagnose"
+HAND_OVER = "hand_over"
 OPERATIONS = (
     ROTATE, RESET, KILL_ALL, INSPECT, CONFIGURE, MAINTAIN, FAIL, PROTECT, RESET_STATISTICS, FOLLOW, UNFOLLOW,
     CREATE_CREDENTIAL, DESTROY_CREDENTIAL, REPAIR, POOL, LINK, UNLINK, DIAGNOSE,
+    HAND_OVER,
 )  # fmt: skip
 """What can be done to a database besides making, changing and destroying it."""
 DUE = {"due": True}
@@ -59,6 +61,8 @@ DUE = {"due": True}
 
 GRACE = timedelta(minutes=30)
 """How long the old credential still works after a rotation (https://devcenter.heroku.com/articles/heroku-postgresql-credentials)."""
+HAND_OVER_EVERY = timedelta(seconds=5)
+"""How often a database with a server on a drained host looks whether its standby is to take over."""
 MAINTAINED_EVERY = timedelta(days=30)
 """How often a database gets what is new: its image, its certificate when that ends within a third of its life."""
 DEFAULT = "default"

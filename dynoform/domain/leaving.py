@@ -15,11 +15,13 @@ class Member:
         host: as dynos are placed by it.
         address: its private IPv4 address, by which the settings name it.
         platform: whether it has the platform's own data.
+        databases: add-ons that have a server there, or another part with data, which no other host can run.
     """
 
     host: Host
     address: str
     platform: bool = False
+    databases: tuple[str, ...] = ()
 
 
 def check(members: Iterable[Member], placed: Iterable[Placed], declared: Mapping[str, str], platform: str) -> None:
@@ -36,6 +38,12 @@ def check(members: Iterable[Member], placed: Iterable[Placed], declared: Mapping
         if each.platform and each.address != platform:
             why = "has the platform's PostgreSQL, registry and sources, which do not move to another host by themselves"
             next_step = "leave platform: true with it; to move them: bin/dynoform backup, down --purge, then restore"
+            raise ConflictError(f"host {each.host.name}", why, next_step)
+        if each.databases and each.address not in declared:
+            why = f"has data of add-on {', '.join(sorted(each.databases))}, which do not move to another host"
+            next_step = (
+                "copy such a database (heroku addons:create --fork) and destroy it first, or leave the host's line"
+            )
             raise ConflictError(f"host {each.host.name}", why, next_step)
     known = {each.address for each in members}
     # How much a host takes that is only being made, nobody knows yet.

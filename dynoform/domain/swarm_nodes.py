@@ -38,7 +38,7 @@ def host(node: Mapping[str, Any], stack: str) -> Host:
         unknown=node["Status"]["State"] == "unknown",
         emptied=availability == "drain",
         open=availability == "active",
-        draining=(spec.get("Labels") or {}).get(DRAINING) == "true",
+        draining=_is_draining(spec),
     )
 
 
@@ -52,4 +52,9 @@ def data_host(node: Mapping[str, Any], stack: str) -> DataHost:
         platform=own.get("platform") == "true",
         marked=own.get("data") == "true",
         ready=(node.get("Status") or {}).get("State") == "ready" and spec.get("Availability") == "active",
+        draining=_is_draining(spec) and spec.get("Availability") != "drain",
     )
+
+
+def _is_draining(spec: Mapping[str, Any]) -> bool:
+    return (spec.get("Labels") or {}).get(DRAINING) == "true"

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func,
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services, database_credentials, maintenance
-from dynoform.domain.data_hosts import Place
+from dynoform.domain.data_hosts import DataHost, Place
 from dynoform.errors import NotFoundError
 from dynoform.store.addons import enqueue
 from dynoform.store.secrets import Vault
@@ -23,6 +23,7 @@ from dynoform.store.tables import (
     Database,
     DatabaseCredential,
     DatabaseLink,
+    Host,
     KafkaCluster,
     LeftVolume,
     Plan,
@@ -318,6 +319,39 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
         details = {"lost": True} if away else data_services.DUE if old_too else None
         ask(session, addon, data_services.MAINTAIN, addon.account_id, details)
     _look(session, moment)  # last: those above count as busy then, and not the other way round
+    return len(found)
+
+
+def draining(session: Session) -> bool:
+    """Whether a host is drained that databases may have a server on."""
+    return session.scalars(select(Host.id).where(Host.state == "draining").limit(1)).first() is not None
+
+
+def enqueue_hand_overs(session: Session, hosts: Collection[DataHost]) -> int:
+    """Have each database look whether its standby is to take over that has a server on a drained host; how many.
+
+    ``hosts`` are the swarm's. One that has something to do, or has just looked, is left for the next time.
+    """
+    leaving = {None if host.platform else host.name for host in hosts if host.draining}
+    just = exists().where(
+        AddonChange.addon_id == Addon.id,
+        AddonChange.action == data_services.HAND_OVER,
+        AddonChange.created_at > now(session) - data_services.HAND_OVER_EVERY,
+    )
+    due = (
+        select(Addon, Database)
+        .join(Database, Database.addon_id == Addon.id)
+        .where(Addon.state == addons.PROVISIONED, Database.member_ports.is_not(None), ~_busy().exists(), ~just)
+        .order_by(Addon.id)
+        .with_for_update(of=Addon, skip_locked=True)
+    )
+    found = [
+        addon
+        for addon, database in session.execute(due).unique().all()
+        if leaving & {each[0] if each else None for each in (database.member_hosts or ())[: data_services.SERVERS]}
+    ]
+    for addon in found:
+        ask(session, addon, data_services.HAND_OVER, addon.account_id)
     return len(found)
 
 

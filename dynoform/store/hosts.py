@@ -7,6 +7,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dynoform.domain import placement
+from dynoform.store.channels import ADDON_WORK
+from dynoform.store.session import notify
 from dynoform.store.tables import Host, now
 
 
@@ -25,6 +27,8 @@ def replace(session: Session, hosts: Iterable[placement.Host]) -> None:
         values |= {"state": host.state, "updated_at": now()}
         statement = insert(Host).values(id=host.id, **values)
         session.execute(statement.on_conflict_do_update(index_elements=[Host.id], set_=values))
+    if any(host.state == "draining" for host in found):
+        notify(session, ADDON_WORK, ADDON_WORK)  # primaries of databases leave it, too
 
 
 def largest_memory(session: Session) -> int | None:

@@ -2,7 +2,9 @@
 """A docker client of a swarm that is a file: enough of it for playbooks that drain, patch and remove hosts.
 
 Each host has it as /usr/bin/docker; /swarm/state.json is shared by them, /etc/node-id says which node this one is.
-Dynos leave a host that is marked as draining, as the dyno manager has it, while another one takes them.
+Dynos leave a host that is marked as draining, as the dyno manager has it, while another one takes them. So do primaries
+of databases: ``databases`` has by name the ``hosts`` of its servers, the number of its ``primary``, and the ``lag`` of
+its standby in bytes, which takes over where it has none.
 """
 
 import fcntl
@@ -62,11 +64,48 @@ def services(state: dict[str, Any], words: list[str]) -> str:
     """``service ls`` and ``service inspect``; each is to run on a node, and does unless that is drained."""
     known = state.get("services", [])
     if words[1] == "inspect":
-        return json.dumps([each for each in known if each["ID"] in words])
-    if "--quiet" in words:
+        return json.dumps([each for each in known if each["Spec"]["Name"] in words])
+    if "--filter" in words:
         return ""  # none is a dyno's
     away = {node["ID"] for node in state["nodes"] if node["Spec"]["Availability"] == "drain"}
-    return "\n".join(f"{each['ID']} {int(each['on'] not in away)}/1" for each in known)
+    assert words[words.index("--format") + 1] == "{{.Name}} {{.Replicas}}"
+    return "\n".join(f"{each['Spec']['Name']} {int(each['on'] not in away)}/1" for each in known)
+
+
+def server(state: dict[str, Any], node: dict[str, Any], words: list[str]) -> str:
+    """``ps``, ``inspect`` and ``exec`` of the servers of databases that are on a node."""
+    here = [
+        (name, number)
+        for name, database in state.get("databases", {}).items()
+        for number, host in enumerate(database["hosts"], start=1)
+        if host == node["Description"]["Hostname"] and node["Spec"]["Availability"] != "drain"
+    ]
+    if words[0] == "ps":
+        return "\n".join(f"{name}-{number}" for name, number in here)
+    if words[0] == "inspect":
+        return json.dumps([described(state["databases"][name], name, number) for name, number in here])
+    return patroni(state["nodes"], state["databases"][words[3].rpartition("-")[0]])
+
+
+def described(database: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+    """A server's container."""
+    own, other = database["hosts"][number - 1], database["hosts"][2 - number]
+    told = [f"MEMBER_NAME=member-{number}", f"MEMBER_POSTGRES={own}:5432", f"MEMBER_OTHERS={other}:8008"]
+    label = {"com.docker.swarm.service.name": f"test_addon-{name}-{number}"}
+    return {"Id": f"{name}-{number}", "Config": {"Env": told, "Labels": label}}
+
+
+def patroni(nodes: list[dict[str, Any]], database: dict[str, Any]) -> str:
+    """What a server says of all, after the standby has taken over that could where the primary's host is draining."""
+    at = {node["Description"]["Hostname"]: node["Spec"] for node in nodes}
+    runs = [at[host]["Availability"] != "drain" for host in database["hosts"]]
+    leaves = at[database["hosts"][database["primary"] - 1]]["Labels"].get("dynoform.draining")
+    if leaves and not database["lag"] and all(runs):
+        database["primary"] = 3 - database["primary"]
+    standby = {"role": "replica" if database["lag"] else "sync_standby", "state": "streaming", "lag": database["lag"]}
+    members = {database["primary"]: {"role": "leader", "state": "running"}, 3 - database["primary"]: standby}
+    there = [{"name": f"member-{number}", **each} for number, each in members.items() if runs[number - 1]]
+    return json.dumps({"members": there})
 
 
 def main(words: list[str]) -> str:
@@ -97,6 +136,10 @@ def answer(state: dict[str, Any], own: str, words: list[str]) -> str:
             return own if here and not here.get("left") else ""
         case ["version", *_]:
             return "26.1.5"
+        case ["ps", *_] if "label=com.docker.swarm.service.name" in words:
+            return server(state, here, words) if here else ""
+        case ["inspect" | "exec", *_]:
+            return server(state, here, words) if here else ""
         case ["ps", *_]:
             others = [node for node in nodes if node["ID"] != own and node["Spec"]["Availability"] == "active"]
             leaves = here is not None and here["Spec"]["Labels"].get("dynoform.draining") and others

@@ -54,7 +54,7 @@ def tied(service: str, addon: str = "", *, data: bool = True, host: str = "two")
     task = {"ContainerSpec": {"Mounts": mounts}, "Placement": {"Constraints": [f"node.hostname=={host}"]}}
     labels = {"dynoform.stack": "test"} | ({"dynoform.addon": addon} if addon else {})
     spec = {"Name": service, "Labels": labels, "Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": task}
-    return {"ID": service, "on": "node1", "Spec": spec}
+    return {"ID": f"id-of-{service}", "on": "node1", "Spec": spec}
 
 
 def test_what_no_other_host_can_run_is_told_before_and_after(pair: Machines) -> None:
@@ -83,6 +83,52 @@ def test_what_is_not_back_is_told(pair: Machines) -> None:
     assert back.returncode != 0
     assert "two: takes dynos again, and test_postgres does not run after 2 s, which no other host can run" in told
     assert "see 'docker service ls' and 'docker service ps NAME' on a manager" in told
+
+
+def database(*hosts: str, primary: int = 2, lag: int = 0) -> dict[str, Any]:
+    """The servers of a database, by their hosts."""
+    return {"hosts": hosts, "primary": primary, "lag": lag}
+
+
+def test_a_standby_elsewhere_takes_over_before_the_host_goes_and_the_next_one_waits_for_it(pair: Machines) -> None:
+    parts = [
+        tied(f"test_addon-7c{each}", "7c", host=host) for each, host in (("", "one"), ("-1", "one"), ("-2", "two"))
+    ]
+    pair.set(
+        pair.state | {"services": parts, "databases": {"7c": database("one", "two"), "8d": database("two", "two")}}
+    )
+    looked = pair.play("drain_host", "--limit", "two", "--check")
+    assert looked.returncode == 0, looked.stdout
+    told = "two: has the primaries of add-on 7c; their standbys elsewhere take over first"
+    assert told in looked.stdout and pair.state["databases"]["7c"]["primary"] == 2
+    done = pair.play("drain_host", "--limit", "two")
+    assert done.returncode == 0, done.stdout
+    assert told in done.stdout and "no other host can run" not in done.stdout, "its address is on another host"
+    assert pair.state["databases"]["7c"]["primary"] == 1
+
+    pair.set(pair.state | {"databases": {"7c": database("one", "two", primary=1, lag=5 << 20)}})
+    back = pair.play("undrain_host", "--limit", "two", host_drain_seconds=2)
+    assert back.returncode != 0
+    assert (
+        "two: takes dynos again, and after 2 s not all standbys could take over: add-on 7c: its standby at two is "
+        "5 MiB behind — drain no other host before they could: see 'heroku pg:info', "
+        "and 'docker service ps NAME' on a manager"
+    ) in " ".join(back.stdout.split())
+
+
+def test_a_host_stays_with_the_primary_of_a_standby_that_is_behind_unless_that_is_wanted(pair: Machines) -> None:
+    pair.set(pair.state | {"databases": {"7c": database("one", "two", lag=5 << 20)}})
+    done = pair.play("drain_host", "--limit", "two", host_drain_seconds=2)
+    assert done.returncode != 0
+    assert (
+        "two: has primaries still after 2 s, which would stand still with it: add-on 7c: its standby at one is 5 MiB "
+        "behind — see 'heroku pg:info', and 'docker service ps NAME' on a manager; then run this again, or "
+        "playbooks/undrain_host.yml, or with --extra-vars host_drain_primaries=leave have them stand still"
+    ) in " ".join(done.stdout.split())
+    assert availability(pair) == PAUSED
+    gone = pair.play("drain_host", "--limit", "two", host_drain_primaries="leave")
+    assert gone.returncode == 0, gone.stdout
+    assert availability(pair) == "drain"
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,31 @@ def service(*constraints: str, mode: str = "Replicated", mount: str = "volume") 
 )
 def test_what_no_other_node_fits(module: ModuleType, found: dict[str, Any], expected: str | None) -> None:
     nodes = [node("one", platform="true"), node("two", platform="false"), node("three")]
-    told = module.tied("id-one", nodes, [found], {"s": True})
-    assert [each["why"] for each in told] == ([expected] if expected else [])
+    told = module.tied("id-one", nodes, [found], {"db": True})
+    assert [(each["why"], each["runs"]) for each in told] == ([(expected, True)] if expected else [])
 
 
 @pytest.mark.parametrize("away", [{"state": "down"}, {"availability": "drain"}])
 def test_a_node_that_takes_nothing_is_no_other_one(module: ModuleType, away: dict[str, str]) -> None:
     nodes = [node("one"), node("two", **away)]
     (told,) = module.tied("id-one", nodes, [service()], {})
-    assert told == {"name": "db", "why": "its data are here", "runs": False}
+    assert told == {"name": "db", "why": "its data are here", "runs": False, "whole": True}
+
+
+@pytest.mark.parametrize(
+    ("host", "why", "whole"),
+    [("one", "its address is here", True), ("two", "its address is here", False), ("three", "", None)],
+)
+def test_an_add_on_stands_still_with_the_part_that_its_clients_are_led_to(
+    module: ModuleType, host: str, why: str, whole: bool | None
+) -> None:
+    parts = {"db": "one", "db-1": "one", "db-2": "two"}
+    services = []
+    for name, at in parts.items():
+        made = service(f"node.hostname=={at}")
+        services.append(
+            {**made, "ID": name, "Spec": {**made["Spec"], "Name": name, "Labels": {"dynoform.addon": "7c"}}}
+        )
+    nodes = [node("one"), node("two"), node("three")]
+    told = module.tied(f"id-{host}", nodes, services, {})
+    assert [(each["name"], each["why"], each["whole"]) for each in told] == ([("add-on 7c", why, whole)] if why else [])

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dynoform.api import databases as api_databases
 from dynoform.api.services import Services
-from dynoform.domain import data_services
+from dynoform.domain import data_services, placement
 from dynoform.domain.data_hosts import DataHost
-from dynoform.store import databases
+from dynoform.store import databases, hosts
 from dynoform.store.session import Store
-from dynoform.store.tables import Database, LeftVolume
+from dynoform.store.tables import AddonChange, Database, LeftVolume, now
 from tests.contract.addon_fixtures import at_work
 from tests.contract.test_database_protection import look
 from tests.contract.test_databases import config, work_through
@@ -45,6 +47,13 @@ def addon(client: httpx.Client, app: str, place: Local) -> dict[str, Any]:
     """A premium database of ``myapp``."""
     made: dict[str, Any] = create(client).raise_for_status().json()
     return made
+
+
+def swapped(standing: str) -> str:
+    """The same with the servers' roles exchanged."""
+    members = json.loads(standing)["members"]
+    names = [each["name"] for each in members]
+    return json.dumps({"members": [{**each, "name": name} for each, name in zip(members, names[::-1], strict=True)]})
 
 
 def create(client: httpx.Client, plan: str = "premium-0", **more: Any) -> httpx.Response:
@@ -119,6 +128,58 @@ def test_one_that_lost_all_finds_other_hosts_where_the_swarm_does_not_know_its_o
     assert lost() == (None, ("two", "10.0.0.2"), None, ("two", "10.0.0.2"), None)
     place.engine.hosts = [platform, DataHost("three", "10.0.0.3", marked=True)]
     assert lost()[1] == ("three", "10.0.0.3")
+
+
+def test_its_standby_takes_over_before_the_host_of_its_primary_is_drained(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    known = [DataHost("one", "10.0.0.1", platform=True), DataHost("two", "10.0.0.2", marked=True)]
+    place.engine.hosts = known
+    made = create(client).raise_for_status().json()
+    own = f"local_addon-{made['id']}"
+    create(client, "standard-0", attachment={"name": "OTHER"}).raise_for_status()
+    place.engine.asked.clear()
+
+    def hand_over(*draining: str) -> tuple[int, list[tuple[str, str]]]:
+        """How many databases were asked, after what each was asked before is long ago, and what their servers were."""
+        place.engine.hosts = [
+            replace(host, draining=host.name in draining, ready=host.name not in draining) for host in known
+        ]
+        with store.transaction() as session:
+            session.execute(update(AddonChange).values(created_at=now() - timedelta(minutes=1)))
+        with store.transaction() as session:
+            asked = databases.enqueue_hand_overs(session, place.engine.hosts)
+            assert databases.enqueue_hand_overs(session, place.engine.hosts) == 0, "it has something to do already"
+        work_through(place, store)
+        found, place.engine.asked = place.engine.asked, []
+        return asked, found
+
+    assert hand_over() == (0, [])
+    state = (f"{own}-1", "state")
+    assert hand_over("two") == (1, [state]), "the primary is on another host"
+    assert hand_over("one") == (1, [state, (f"{own}-1", "switchover")])
+    place.engine.standing, place.engine.primary = swapped(STANDING), 2
+    assert hand_over("one") == (1, [state])
+    assert hand_over("two") == (1, [state, (f"{own}-2", "switchover")])
+    assert hand_over("one", "two") == (1, [state]), "there is nobody elsewhere"
+    place.engine.standing = swapped(STANDING).replace("sync_standby", "replica")
+    assert hand_over("two") == (1, [state]), "it has not all that is acknowledged"
+    place.engine.standing = "nothing"
+    assert hand_over("two")[0] == 1
+    with store.transaction() as session:
+        ended = select(AddonChange).where(AddonChange.action == data_services.HAND_OVER)
+        last = session.scalars(ended.order_by(AddonChange.created_at.desc())).first()
+        assert last is not None
+        assert (last.status, last.failure) == ("failed", "Patroni: says nothing that can be read — it is tried again")
+        assert databases.enqueue_hand_overs(session, place.engine.hosts) == 0, "it has just been asked"
+
+
+def test_hosts_that_are_drained_have_databases_looked_at(store: Store) -> None:
+    host = placement.Host("node1", "one", memory_bytes=1)
+    for draining in (False, True, False):
+        with store.transaction() as session:
+            hosts.replace(session, [replace(host, draining=draining, open=not draining)])
+            assert databases.draining(session) is draining
 
 
 def test_info_says_whether_the_standby_could_take_over(

@@ -48,11 +48,11 @@ def record_patching(
     loads: Sequence[Load],
     writes: Writes,
     lost: int,
+    database: str,
     *,
     name: str = "patched",
-    database: str = "of one node",
 ) -> None:
-    """The same for a run of patch_kernels.yml; ``database`` says which one was written to."""
+    """The same for a run of patch_kernels.yml; ``database`` says for how long the one was away that was written to."""
     answered, failed = (
         sum(count) for count in zip(*((each.answered, len(each.failures)) for each in loads), strict=True)
     )
@@ -61,8 +61,7 @@ def record_patching(
         f"{hosts} hosts drained, upgraded, rebooted and undrained in {seconds:.0f} s, the leader last; "
         f"{answered:,} requests answered ({answered / seconds:.0f} a second), {failed} failed, "
         f"slowest {slowest:.1f} s; "
-        f"{writes.acknowledged:,} rows acknowledged, {lost} lost; the database, {database}, is away with its host: "
-        f"a row had to be tried for {writes.slowest:.0f} s at most"
+        f"{writes.acknowledged:,} rows acknowledged, {lost} lost; {database}"
     )
     print(f"{name}: {text}")
     write_row(name, text)

@@ -22,6 +22,7 @@ from tests.fleet.inventory import BIN, Done, environment, told
 from tests.fleet.kernels import NEW, OLD, kernel, with_kernels
 from tests.fleet.load import Load, requests
 from tests.fleet.relay import relayed
+from tests.fleet.test_standby import Servers
 from tests.fleet.test_up import DOMAIN, HTTP, STACK, Operator, states, status
 from tests.fleet.writes import Writes, written
 
@@ -30,12 +31,12 @@ HOSTS, FOURTH = ("host1", "host2", "host3"), "host4"
 APPS = ("blog", "shop")
 DYNOS = ("ps", "--quiet", "--filter", "label=dynoform.dyno-id")
 ADD_SECONDS = 90
-AWAY_SECONDS = 300
-"""How long a premium database may be away with its host."""
+HAND_OVER_SECONDS, AWAY_SECONDS = 15, 300
+"""How long a premium database may be away with a host, and with that of its address."""
 
 
 class OfTwoApps(Operator):
-    """Three managers, and two apps with a dyno on each."""
+    """Three managers that databases may have servers on, and two apps with a dyno on each."""
 
     quantity = len(HOSTS)
     """Of web dynos of the second app."""
@@ -47,7 +48,10 @@ class OfTwoApps(Operator):
             name: {"source": source, "formation": {"web": {"quantity": quantity}}}
             for name, quantity in zip(APPS, (len(HOSTS), self.quantity), strict=True)
         }
-        return super().declared() | {"apps": apps}
+        settings = super().declared()
+        for name in HOSTS[1:]:
+            settings["hosts"][name]["data"] = True
+        return settings | {"apps": apps}
 
     def up_with(self, *left_out: str, **changed: dict[str, Any]) -> Run:
         """``up`` with some hosts' lines left out, and those of others changed."""
@@ -184,10 +188,14 @@ def test_a_host_comes_with_its_line_takes_dynos_and_goes_without_it(operator: Of
 def test_hosts_are_patched_without_a_failed_request_or_a_lost_row_and_what_stands_still_is_told(
     operator: OfTwoApps, fleet: Fleet, tmp_path: Path
 ) -> None:
-    """The database, its standby too, is on the platform's host, as all that is the platform's."""
+    """The host of the database's primary is among the first; its address is with all else that is the platform's."""
     hosts = [fleet[name] for name in HOSTS]
     operator.scale(len(HOSTS))
     addon, url = operator.database()
+    servers = Servers(fleet, f"{STACK}_addon-{addon}")
+    primarys = servers.host(2).name
+    assert servers.ask(1, "switchover")
+    eventually(lambda: servers.are(2), 60, "the server on another host is primary")
     with_kernels(hosts, tmp_path)
     port = int(str(conninfo_to_dict(url)["port"]))
     with relayed(fleet["host1"], port) as relay, load(fleet) as asked:
@@ -195,15 +203,26 @@ def test_hosts_are_patched_without_a_failed_request_or_a_lost_row_and_what_stand
         writes.prepare()
         with written(writes):
             began = time.monotonic()
+            others = operator.patch("--limit", ",".join(HOSTS[1:]))
+            assert others.returncode == 0, told(others)
+            assert servers.are(1), "the next host is begun with once the standby could take over"
+            handed_over, writes.slowest = writes.slowest, 0.0
             done = operator.patch()
             seconds = time.monotonic() - began
             assert done.returncode == 0, told(done)
+            assert servers.are(2), "the run ends once the standby could take over"
             acknowledged = writes.acknowledged
             eventually(lambda: writes.acknowledged > acknowledged, 60, "rows are acknowledged again")
         lost = writes.lost()
-    parts = "a premium one and its standby"
-    record_patching(seconds, len(hosts), asked, writes, len(lost), name="platform-patched", database=parts)
-    before = f"host1: no other host can run these, which stand still until it is undrained: add-on {addon} ("
+    away = (
+        "the database, a premium one, has its standby on another host: a row had to be tried for "
+        f"{handed_over:.1f} s at most while the others than the platform's went, that of the primary too, and for "
+        f"{writes.slowest:.0f} s with the platform's, which has its address"
+    )
+    record_patching(seconds, len(hosts), asked, writes, len(lost), away, name="platform-patched")
+    leaves = f"{primarys}: has the primaries of add-on {addon}; their standbys elsewhere take over first"
+    assert leaves in told(others) and "no other host can run" not in told(others)
+    before = f"host1: no other host can run these, which stand still until it is undrained: add-on {addon} (its address"
     after = f"host1: {OLD}-amd64 6.1.124-1 → {NEW}-amd64 6.1.140-1, closes CVE-2025-38001; these stood still: add-on "
     still = f"meanwhile these stand still, which no other host can run: add-on {addon}, {STACK}_api, "
     assert before in told(done)
@@ -212,6 +231,6 @@ def test_hosts_are_patched_without_a_failed_request_or_a_lost_row_and_what_stand
     assert {kernel(host) for host in hosts} == {f"{NEW}-amd64"}
     assert [one for each in asked for one in each.failures] == []
     assert lost == set()
+    assert handed_over < HAND_OVER_SECONDS
     assert writes.slowest < AWAY_SECONDS
-    operator.wait_for_standby(addon)
     eventually(lambda: status(operator)["healthy"], 120, "all is well")

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import Run, eventually
 from tests.fleet.hosts import GATEWAY, Fleet, FleetHost
+from tests.fleet.inventory import Inventory, told
 from tests.fleet.test_up import STACK, Operator
 from tests.redis_client import writing
 from tests.redis_group import ADMIN
@@ -23,7 +25,7 @@ HOSTS = ("host1", "host2", "host3")
 APP = "kept"
 HA = "/opt/dynoform/ha"
 SERVICE = "com.docker.swarm.service.name"
-FAILOVER_SECONDS = 30.0
+FAILOVER_SECONDS, HAND_OVER_SECONDS = 30.0, 15.0
 REDIS_SECONDS = 6.0
 """For which a Redis may acknowledge nothing on a busy machine; it is about two on a quiet one."""
 
@@ -212,6 +214,33 @@ def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
     with connect(url(operator, "COPY_URL")) as database:
         assert database.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
     operator.api("DELETE", f"/apps/{APP}/addons/{copy}")
+
+
+def test_its_standby_takes_over_before_the_host_with_the_primary_is_drained(
+    operator: OfThree, addon: str, servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not servers.are(2):
+        assert servers.ask(1, "switchover")
+        eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    name, inventory = servers.host(2).name, Inventory(operator.fleet, tmp_path)
+    with Writer(url(operator)) as writer:
+        eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
+        began = time.monotonic()
+        drained = inventory.play("drain_host", "--limit", name)
+        assert drained.returncode == 0, told(drained)
+        assert f"{name}: has the primaries of add-on {addon}; their standbys elsewhere take over first" in told(drained)
+        assert "no other host can run" not in told(drained)
+        assert servers.members()["member-1"] == ("leader", "running")
+        undrained = inventory.play("undrain_host", "--limit", name)
+        assert undrained.returncode == 0, told(undrained)
+        assert servers.are(1), "the next host can go"
+        eventually(lambda: writer.goes_on(time.monotonic() - 1), 30, "rows are acknowledged")
+        outage = writer.outage(began)
+    found = writer.compare()
+    with capsys.disabled():
+        print(f"\n{name} drained and undrained: {outage:.1f} s without an answer, {found}")
+    assert (found.lost, found.stale) == ([], [])
+    assert outage < HAND_OVER_SECONDS
 
 
 @pytest.mark.chaos

@@ -55,31 +55,43 @@ def takes(node: Described) -> bool:
 def tied(
     own: str, nodes: Iterable[Described], services: Iterable[Described], running: Mapping[str, bool]
 ) -> list[dict[str, Any]]:
-    """Name, why, and whether it runs now, of each.
+    """Of each its name, why, whether it ``runs`` now, and whether the ``whole`` of it stands still without the node.
+
+    An add-on does with the part that its clients are led to, which is called as it is, the others after it.
 
     Parameters:
         own: the node's id.
         nodes, services: as the engine describes them.
-        running: service's id → whether all its tasks run.
+        running: service's name → whether all its tasks run.
     """
     known = list(nodes)
     here = next(node for node in known if node["ID"] == own)
     others = [node for node in known if node["ID"] != own and takes(node)]
     found: dict[str, list[Described]] = {}
+    parts: dict[str, list[str]] = {}
     for service in services:
         spec = service["Spec"]
+        addon = (spec.get("Labels") or {}).get(ADDON)
+        name = f"add-on {addon}" if addon else spec["Name"]
+        parts.setdefault(name, []).append(spec["Name"])
         alone = fits(here, service) and not any(fits(node, service) for node in others)
         if alone and "Global" not in (spec.get("Mode") or {}):
-            addon = (spec.get("Labels") or {}).get(ADDON)
-            found.setdefault(f"add-on {addon}" if addon else spec["Name"], []).append(service)
+            found.setdefault(name, []).append(service)
     return [
-        {"name": name, "why": why(parts), "runs": all(running.get(part["ID"], False) for part in parts)}
-        for name, parts in sorted(found.items())
+        {
+            "name": name,
+            "why": why(mine, len(parts[name])),
+            "runs": all(running.get(part["Spec"]["Name"], False) for part in mine),
+            "whole": min(parts[name], key=len) in {part["Spec"]["Name"] for part in mine},
+        }
+        for name, mine in sorted(found.items())
     ]
 
 
-def why(parts: list[Described]) -> str:
-    """Why it cannot run elsewhere."""
+def why(parts: list[Described], count: int) -> str:
+    """Why it cannot run elsewhere; ``count`` is of how many parts it is."""
+    if len(parts) < count:
+        return "its address is here"
     mounts = [mount for part in parts for mount in part["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()]
     if not any(mount.get("Type") == "volume" for mount in mounts):
         return "it is to run here alone"
@@ -89,9 +101,10 @@ def why(parts: list[Described]) -> str:
 def main() -> None:
     """Prints the list."""
     nodes = inspected("node", ask("node", "ls", "--quiet").split())
-    told = (line.split() for line in ask("service", "ls", "--format", "{{.ID}} {{.Replicas}}").splitlines())
+    # By name: of ids a list shows the beginning alone.
+    told = (line.split() for line in ask("service", "ls", "--format", "{{.Name}} {{.Replicas}}").splitlines())
     listed = {words[0]: words[1] for words in told if words}
-    dynos = set(ask("service", "ls", "--quiet", "--filter", f"label={DYNO}").split())
+    dynos = set(ask("service", "ls", "--format", "{{.Name}}", "--filter", f"label={DYNO}").split())
     running = {name: len(set(count.split("/"))) == 1 for name, count in listed.items()}
     services = inspected("service", [name for name in listed if name not in dynos])
     print(json.dumps(tied(sys.argv[2], nodes, services, running)))

@@ -1,6 +1,8 @@
 """When the process of databases starts a shift: for work of its own."""
 
 import threading
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,10 +10,10 @@ from sqlalchemy import update
 
 from dynoform.addons import watch
 from dynoform.configuration import Configuration
-from dynoform.domain import maintenance
+from dynoform.domain import maintenance, placement
 from dynoform.domain.database_credentials import POOLING
 from dynoform.journal import Journal
-from dynoform.store import accounts, databases
+from dynoform.store import accounts, databases, hosts
 from dynoform.store.addon_services import find_plan, register_own
 from dynoform.store.addons import create
 from dynoform.store.apps import create_app
@@ -102,3 +104,45 @@ def test_maintenance_that_is_due_waits_for_its_window_and_a_pool_for_the_end_of_
     with store.transaction() as session:
         session.execute(update(AddonAttachment).values(namespace=POOLING))
     assert not wanted()
+
+
+def test_a_host_that_is_drained_wants_a_shift_where_databases_have_servers_on_several(
+    configuration: Configuration, store: Store
+) -> None:
+    vault, looks = Vault(configuration.secret("encryption_key")), watch.looks(configuration, Journal("databases"))
+    assert next(looks) is False
+    host = placement.Host("node1", "one", memory_bytes=1)
+
+    def drain(*, draining: bool) -> None:
+        with store.transaction() as session:
+            hosts.replace(session, [replace(host, draining=draining)])
+
+    def tell(*, draining: bool) -> bool:
+        """Whether a shift is wanted once the reconciler has told of the host; long before the next look by itself."""
+        teller, began = threading.Timer(0.2, lambda: drain(draining=draining)), time.monotonic()
+        teller.start()
+        answer = next(looks)
+        teller.join()
+        assert time.monotonic() - began < watch.PORTION_SECONDS / 2
+        return answer
+
+    with store.transaction() as session:
+        register_own(session, vault)
+        account = accounts.ensure_operator(session, "ann@example.com", "key")
+        app, _ = create_app(session, vault, account, "myapp", "dynoform-13")
+        for plan in ("heroku-postgresql:standard-0", "heroku-postgresql:premium-0"):
+            found = find_plan(session, plan)
+            assert found is not None
+            addon, _ = create(session, vault, app, found, account)
+            databases.place(session, addon.id, set())
+        session.execute(update(AddonChange).values(status="succeeded"))
+    assert next(looks) is False
+    assert tell(draining=True) is False, "all their servers are on the platform's host"
+    with store.transaction() as session:
+        session.get_one(Database, addon.id).member_hosts = [None, ["two", "10.0.0.2"]]
+    assert tell(draining=True) is True
+    drain(draining=False)
+    looks.close()  # type: ignore[attr-defined]
+    looks = watch.looks(configuration, Journal("databases"))
+    assert next(looks) is False
+    looks.close()  # type: ignore[attr-defined]

@@ -62,3 +62,15 @@ def test_a_host_is_read_from_the_stacks_own_labels() -> None:
     assert swarm_nodes.data_host(node, "mine") == THREE
     assert swarm_nodes.data_host({**node, "Status": {"State": "down"}}, "mine") == replace(THREE, ready=False)
     assert swarm_nodes.data_host(node, "third") == DataHost("three", "")
+
+
+@pytest.mark.parametrize(
+    ("availability", "label", "draining"),
+    [("pause", "true", True), ("active", "true", True), ("drain", "true", False), ("pause", "false", False)],
+)
+def test_a_host_is_draining_from_its_label_until_all_of_it_is_gone(
+    availability: str, label: str, draining: bool
+) -> None:
+    spec = {"Labels": {"dynoform.draining": label}, "Availability": availability}
+    node = {"Description": {"Hostname": "three"}, "Spec": spec, "Status": {"State": "ready"}}
+    assert swarm_nodes.data_host(node, "mine").draining is draining

@@ -82,3 +82,13 @@ def test_the_platform_s_data_stay_where_they_are() -> None:
     )
     assert refusal(hosts, [], declared(hosts), "10.0.0.2") == said
     assert refusal(hosts, [], declared(hosts[1:]), "10.0.0.2") == said
+
+
+def test_a_host_with_data_of_a_database_stays() -> None:
+    hosts = members("one", "two", "three")
+    hosts[2] = replace(hosts[2], databases=("8d", "4f"))
+    assert refusal(hosts, [], declared(hosts[:2])) == (
+        "host three: has data of add-on 4f, 8d, which do not move to another host — copy such a database "
+        "(heroku addons:create --fork) and destroy it first, or leave the host's line"
+    )
+    check(hosts, [], declared(hosts), "10.0.0.1")

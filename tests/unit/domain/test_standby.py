@@ -1,11 +1,13 @@
 """A database with a standby, as ``pg:info`` shows it, by what Patroni says."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dynoform.domain import standby
+from dynoform.domain.data_hosts import DataHost
 from dynoform.errors import UnavailableError
 
 LEADER = {"name": "member-1", "role": "leader", "state": "running", "host": "172.29.0.1", "timeline": 1}
@@ -50,7 +52,36 @@ def test_how_far_behind_it_is_comes_in_bytes() -> None:
     assert standby.read(said(LEADER, {**READY, "lag": "unknown"}))["behind"] is None
 
 
+PLATFORM, OTHER = DataHost("one", "10.0.0.1", platform=True), DataHost("two", "10.0.0.2", marked=True)
+GOING: dict[str, Any] = {"ready": False, "draining": True}
+
+
+@pytest.mark.parametrize(
+    ("members", "primarys", "standbys", "expected"),
+    [
+        ((LEADER, READY), GOING, {}, True),
+        ((LEADER, READY), {}, {}, False),
+        ((LEADER, READY), {}, GOING, False),
+        ((LEADER, READY), {"ready": False}, {}, False),
+        ((LEADER, READY), GOING, GOING, False),
+        ((LEADER, READY), GOING, {"ready": False}, False),
+        ((LEADER, {**READY, "role": "replica"}), GOING, {}, False),
+        ((LEADER, {**READY, "state": "starting"}), GOING, {}, False),
+        ((LEADER,), GOING, {}, False),
+        (({**LEADER, "role": "replica"}, READY), GOING, {}, False),
+    ],
+)
+def test_a_standby_takes_over_where_the_primarys_host_is_drained_and_its_own_stays(
+    members: tuple[dict[str, Any], ...], primarys: dict[str, Any], standbys: dict[str, Any], expected: bool
+) -> None:
+    hosts = {"member-1": replace(PLATFORM, **primarys), "member-2": replace(OTHER, **standbys)}
+    assert standby.takes_over(said(*members), hosts) is expected
+    assert standby.takes_over(said(*members), {"member-1": hosts["member-1"]}) is False, "nobody knows its host"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"members": [{}]}', '{"members": 1}'])
 def test_what_is_no_answer_is_told(text: str) -> None:
     with pytest.raises(UnavailableError, match="Patroni: says nothing that can be read"):
         standby.read(text)
+    with pytest.raises(UnavailableError, match="Patroni: says nothing that can be read"):
+        standby.takes_over(text, {})
