@@ -237,10 +237,13 @@ def test_haproxy_tells_of_requests_that_were_and_of_those_that_are(router: Route
         for stream in streams:
             stream.wait(10)
     for app, host in ((router.blog, "blog.localhost"), (router.shop, "shop.localhost")):
+        asked = time.monotonic()
         router.get(host)
-        (found, *_) = counted(router, app)
+        # The client has its answer a moment before HAProxy has done with it.
+        while (found := counted(router, app)[0]).sessions and time.monotonic() < asked + 5:
+            time.sleep(0.05)
         assert found.sessions == 0
-        assert found.quiet_seconds in {0, 1}
+        assert found.quiet_seconds <= 1 + time.monotonic() - asked
 
 
 @contextmanager
