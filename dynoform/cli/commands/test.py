@@ -24,9 +24,10 @@ ON_ALL_CORES = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "load
 """What needs no engine keeps out of its neighbours' way, file by file; there is one engine. A test that ends its
 process is told as such: with another process in its place, pytest-xdist would wait for ever.
 """
-OF_PLATFORM, OF_ROUTERS, OF_PARTS = "tests/e2e", "tests/integration/router", "tests/integration"
-"""The engine's tests in three runs: a platform with all that belongs to it, routers, who wait for most of their time,
-and one other part each."""
+OF_PLATFORM, OF_PARTS = "tests/e2e", "tests/integration"
+OF_DYNOS = ("tests/integration/dynos", "tests/integration/router")
+"""The engine's tests in three runs: a platform with all that belongs to it; dynos and routers, which wait for most of
+their time; and one other part each."""
 OF_ENGINE = (OF_PLATFORM, OF_PARTS, "tests/fleet", "tests/bench")
 """Where the engine's tests are, and nothing else: ``tests/conftest.py`` sees to it. Runs read only what is theirs."""
 HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace, context: Context) -> int:
     pytest = (str(context.places.venv / "bin" / "python"), "-m", "pytest")
     chosen = runs(options.rest, options.fast)
     awaited, held = os.pipe()
-    ends = {OF_PLATFORM: (HELD, held), OF_ROUTERS: (AWAITED, awaited), OF_PARTS: (AWAITED, awaited)}
+    ends = {OF_PLATFORM: (HELD, held), OF_DYNOS[0]: (AWAITED, awaited), OF_PARTS: (AWAITED, awaited)}
     with ExitStack() as stack:
         reports = Path(stack.enter_context(TemporaryDirectory(prefix="dynoform-test-")))
         files = {title: reports / f"{title}.xml" for title in chosen}
@@ -113,14 +114,15 @@ def beside(
 def runs(rest: Sequence[str], fast: bool) -> dict[str, list[str]]:
     """Words for pytest, for each of its runs by a title: what the caller chose, in one, or else everything.
 
-    The last run is the one to wait for: the engine's tests of parts. Those of the platform and of routers go on beside
-    them, and the others fill the time.
+    The last run is the one to wait for: the engine's tests of parts. Those of the platform and those of dynos and
+    routers go on beside them, and the others fill the time.
     """
     if any(not word.startswith("-") or word.startswith("-m") for word in rest):
         chosen = any(word.startswith("-m") for word in rest)
         return {"tests": [*([] if chosen else ["-m", FAST if fast else FULL]), *rest]}
     elsewhere = [f"--ignore={folder}" for folder in OF_ENGINE]
     others = {"others": [*ON_ALL_CORES, "-m", FAST if fast else REST, *elsewhere, *rest]}
-    folders = {"platform": (OF_PLATFORM,), "routers": (OF_ROUTERS,), "parts": (OF_PARTS, f"--ignore={OF_ROUTERS}")}
+    parts = (OF_PARTS, *(f"--ignore={folder}" for folder in OF_DYNOS))
+    folders = {"platform": (OF_PLATFORM,), "dynos": OF_DYNOS, "parts": parts}
     engine = {title: ["-m", ENGINE, *words, *rest] for title, words in folders.items()}
     return others if fast else others | engine

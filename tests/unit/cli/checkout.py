@@ -42,6 +42,12 @@ class Checkout:
     root: Path
     home: Path
     environ: dict[str, str] = field(default_factory=dict)
+    stack: str = "mine"
+
+    def rename(self, stack: str) -> None:
+        """Call the stack otherwise, for who has something of it on the engine."""
+        (self.root / f"Pulumi.{self.stack}.yaml").rename(self.root / f"Pulumi.{stack}.yaml")
+        self.stack = stack
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         environ = {
@@ -62,7 +68,7 @@ class Checkout:
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def resources(self) -> list[str]:
-        file = self.home / "data" / "state" / ".pulumi" / "stacks" / "dynoform" / "mine.json"
+        file = self.home / "data" / "state" / ".pulumi" / "stacks" / "dynoform" / f"{self.stack}.json"
         latest = json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"] or {}
         assert not latest.get("pending_operations")
         return [one["urn"].rpartition("::")[2] for one in latest.get("resources") or []]

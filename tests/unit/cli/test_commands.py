@@ -72,7 +72,8 @@ def test_closing_words_tell_where_things_are() -> None:
 
 CORES = list(test.ON_ALL_CORES)
 OF_ENGINE = ["-m", test.ENGINE]
-PARTS = ["tests/integration", "--ignore=tests/integration/router"]
+DYNOS = ["tests/integration/dynos", "tests/integration/router"]
+PARTS = ["tests/integration", *(f"--ignore={folder}" for folder in DYNOS)]
 ELSEWHERE = [f"--ignore=tests/{folder}" for folder in ("e2e", "integration", "fleet", "bench")]
 
 
@@ -86,7 +87,7 @@ ELSEWHERE = [f"--ignore=tests/{folder}" for folder in ("e2e", "integration", "fl
             {
                 "others": [*CORES, "-m", test.REST, *ELSEWHERE, "-q"],
                 "platform": [*OF_ENGINE, "tests/e2e", "-q"],
-                "routers": [*OF_ENGINE, "tests/integration/router", "-q"],
+                "dynos": [*OF_ENGINE, *DYNOS, "-q"],
                 "parts": [*OF_ENGINE, *PARTS, "-q"],
             },
         ),

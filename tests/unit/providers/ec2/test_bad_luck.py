@@ -37,9 +37,9 @@ CASES = {
     "balancer": Case(Ec2LoadBalancer(), declared.load_balancer, {"balancer": 1, "target": 2}),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-THIRD = 3
-each_third = pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.chaos) for n in range(1, THIRD))])
-"""Every third call of a create; the calls between them on demand."""
+FIFTH = 5
+each_fifth = pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.chaos) for n in range(1, FIFTH))])
+"""Every fifth call of a create; the calls between them on demand."""
 
 
 def calls_of_a_create(case: Case, cloud: Cloud, operation: Operation) -> int:
@@ -58,14 +58,14 @@ def fresh(case: Case, cloud: Cloud) -> Values:
 
 
 @each_case
-@each_third
+@each_fifth
 @pytest.mark.parametrize("heard", [False, True], ids=["not heard", "heard"])
 @pytest.mark.slow
 def test_a_create_that_fails_anywhere_leaves_nothing_that_is_not_known(
     case: Case, first: int, heard: bool, cloud: Cloud, operation: Operation
 ) -> None:
     """Refused at each call in turn. What is in the state is completed, or removed; without a state nothing is left."""
-    for number in range(first, calls_of_a_create(case, cloud, operation), THIRD):
+    for number in range(first, calls_of_a_create(case, cloud, operation), FIFTH):
         inputs = fresh(case, cloud)
         before = cloud.left()
         cloud.faults = [Fault("UnauthorizedOperation", status=403, after=number, heard=heard)]
@@ -87,12 +87,12 @@ def test_a_create_that_fails_anywhere_leaves_nothing_that_is_not_known(
 
 
 @each_case
-@each_third
+@each_fifth
 @pytest.mark.slow
 def test_what_a_failed_create_has_left_is_removed_by_destroy(
     case: Case, first: int, cloud: Cloud, operation: Operation
 ) -> None:
-    for number in range(first, calls_of_a_create(case, cloud, operation), THIRD):
+    for number in range(first, calls_of_a_create(case, cloud, operation), FIFTH):
         inputs = fresh(case, cloud)
         before = cloud.left()
         cloud.faults = [Fault("UnauthorizedOperation", status=403, after=number)]
@@ -106,13 +106,13 @@ def test_what_a_failed_create_has_left_is_removed_by_destroy(
 
 
 @each_case
-@each_third
+@each_fifth
 @pytest.mark.slow
 def test_a_create_that_was_killed_anywhere_is_found_again(
     case: Case, first: int, cloud: Cloud, operation: Operation
 ) -> None:
     """Killed after each call in turn: nothing is in the state, and the next create does not make it twice."""
-    for number in range(first, calls_of_a_create(case, cloud, operation), THIRD):
+    for number in range(first, calls_of_a_create(case, cloud, operation), FIFTH):
         inputs = fresh(case, cloud)
         before = cloud.left()
         cloud.faults = [Fault("UnauthorizedOperation", status=403, after=number, heard=True)]

@@ -23,7 +23,7 @@ __all__ = ["configuration", "migrated", "parts"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 SIZE = dyno_sizes.find("Standard-1X")
 MIB = 1024 * 1024
-HOSTILE = Path(__file__).with_name("hostile.py").read_text()
+HOSTILE = (Path(__file__).parents[1] / "hostile.py").read_text()
 
 
 @pytest.fixture(scope="module")
