@@ -55,9 +55,18 @@ def log(platform: Platform, app: str) -> str:
 
 
 def says(platform: Platform, app: str, *lines: str, within: float) -> None:
-    """Waits until the app's log has these lines, in this order."""
-    pattern = re.compile(".*".join(map(re.escape, lines)), re.DOTALL)
-    eventually(lambda: pattern.search(log(platform, app)), within, f"{app}'s log says {lines}")
+    """Waits until the app's log has these lines, in this order; shows how it ends if it never has."""
+    pattern, found = re.compile(".*".join(map(re.escape, lines)), re.DOTALL), ""
+
+    def are_there() -> bool:
+        nonlocal found
+        found = log(platform, app)
+        return bool(pattern.search(found))
+
+    try:
+        eventually(are_there, within, f"{app}'s log says {lines}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it ends:\n{found[-3000:]}") from None
 
 
 def releases(platform: Platform) -> None:

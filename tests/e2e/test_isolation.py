@@ -32,7 +32,7 @@ def knock(platform: Platform, doors: list[str]) -> dict[str, str]:
     platform.api.patch("/apps/python/config-vars", json={"KNOCK": KNOCK}).raise_for_status()
     asked = {"command": f'python3 -c "$KNOCK" {" ".join(doors)}', "attach": False}
     name = platform.api.post("/apps/python/dynos", json=asked).raise_for_status().json()["name"]
-    says(platform, "python", f"app[{name}]: knocked", within=60)
+    says(platform, "python", f"app[{name}]: knocked", within=120)
     (found,) = re.findall(rf"app\[{re.escape(name)}\]: knocked (.*)", log(platform, "python"))
     return dict(json.loads(found))
 
