@@ -98,6 +98,12 @@ class Servers(Parts):
         wanted = {f"member-{primary}": ("leader", "running"), f"member-{3 - primary}": ("sync_standby", "streaming")}
         return self.members() == wanted
 
+    def have_primary_elsewhere(self) -> None:
+        """Have the primary on another host than the platform's."""
+        if not self.are(2):
+            assert self.ask(1, "switchover")
+            eventually(lambda: self.are(2), 60, "the server on another host is primary")
+
 
 class Members(Parts):
     """Those of a Redis."""
@@ -202,8 +208,7 @@ def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
 ) -> None:
     with connect(url(operator)) as database:
         database.execute("CREATE TABLE kept AS SELECT 1 AS number")
-    assert servers.ask(1, "switchover")
-    eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    servers.have_primary_elsewhere()
     operator.api("POST", f"/postgres/v0/databases/{addon}/credentials_rotation", json={})
     with connect(url(operator)) as database:
         database.execute("INSERT INTO kept VALUES (2)")
@@ -219,9 +224,7 @@ def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
 def test_its_standby_takes_over_before_the_host_with_the_primary_is_drained(
     operator: OfThree, addon: str, servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not servers.are(2):
-        assert servers.ask(1, "switchover")
-        eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    servers.have_primary_elsewhere()
     name, inventory = servers.host(2).name, Inventory(operator.fleet, tmp_path)
     with Writer(url(operator)) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
@@ -247,9 +250,7 @@ def test_its_standby_takes_over_before_the_host_with_the_primary_is_drained(
 def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
     operator: OfThree, addon: str, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not servers.are(2):
-        assert servers.ask(1, "switchover")
-        eventually(lambda: servers.are(2), 60, "the server on another host is primary")
+    servers.have_primary_elsewhere()
     host, before = servers.host(2), url(operator)
     with Writer(before) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
