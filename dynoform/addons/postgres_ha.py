@@ -52,8 +52,7 @@ def hand_over(engine: Runs, service: str, hosts: Mapping[str, DataHost]) -> bool
 
     Raises ``UnavailableError`` where none of them says how they stand, or the primary could not hand over.
     """
-    said = _first(service, lambda server: engine.run(server, [_HA, "state"], "", _USER))
-    if not standby.takes_over(said, hosts):
+    if not _first(service, lambda server: standby.takes_over(engine.run(server, [_HA, "state"], "", _USER), hosts)):
         return False
     engine.run(primary(engine, service), [_HA, "switchover"], "", _USER)
     return True

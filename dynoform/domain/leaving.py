@@ -33,7 +33,7 @@ def check(members: Iterable[Member], placed: Iterable[Placed], declared: Mapping
         declared: private address of each host that the stack is to have → its runtime.
         platform: the address of the one that is to have the platform's data.
     """
-    members = list(members)
+    members = sorted(members, key=lambda each: each.host.name)  # the same is named each time
     for each in members:
         if each.platform and each.address != platform:
             why = "has the platform's PostgreSQL, registry and sources, which do not move to another host by themselves"

@@ -143,7 +143,7 @@ def named(operator: Operator) -> set[str]:
             ("host2", "host3"),
             {},
             "Performance-L",
-            "the others of the runtime common have no memory for its dynos (Performance-L is the first) "
+            "host host2: the others of the runtime common have no memory for its dynos (Performance-L is the first) "
             "— add a host first, or have fewer or smaller dynos",
         ),
         (

@@ -67,6 +67,14 @@ def test_the_last_host_of_a_runtime_that_takes_dynos_stays_while_it_has_some(fie
     check(hosts, [], stay, "10.0.0.1")
 
 
+def test_of_several_hosts_the_same_one_is_named_however_the_engine_lists_them() -> None:
+    hosts = members("one", "two", "three")
+    placed = [each for host in ("one", "two", "three") for each in dynos(host, 1, "Performance-L")]
+    for listed in (hosts, hosts[::-1]):
+        with pytest.raises(ConflictError, match=r"^host three: "):
+            check(listed, placed, declared(hosts[:1]), "10.0.0.1")
+
+
 def test_a_host_that_is_lost_or_drained_already_has_nothing_to_leave() -> None:
     gone: list[dict[str, Any]] = [{"ready": False}, {"emptied": True}]
     for fields in gone:
