@@ -106,7 +106,10 @@ class Playbook(Resource):
 
 
 def content_hash(root: Path, playbooks: Iterable[str]) -> str:
-    """SHA-256 over the playbooks, the roles they use and Ansible's settings: names and contents, READMEs left out."""
+    """SHA-256 over the playbooks, the roles they use and Ansible's settings: names and contents.
+
+    READMEs are left out, and what Python compiled of a role's programs: neither is what a host becomes.
+    """
     digest = hashlib.sha256()
     for path in sorted({root / "ansible.cfg", *_content(root, playbooks)}):
         digest.update(f"{path.relative_to(root)}\0".encode())
@@ -123,10 +126,12 @@ def _content(root: Path, playbooks: Iterable[str]) -> set[Path]:
         files.add(path)
         if path.suffix in (".yml", ".yaml"):
             for role in _roles(yaml.safe_load(path.read_text())):
-                pending += [
-                    file for file in (root / "roles" / role).rglob("*") if file.is_file() and file.name != "README.md"
-                ]
+                pending += [file for file in (root / "roles" / role).rglob("*") if file.is_file() and _counts(file)]
     return files
+
+
+def _counts(file: Path) -> bool:
+    return file.name != "README.md" and "__pycache__" not in file.parts
 
 
 def _roles(node: Any) -> set[str]:

@@ -173,4 +173,6 @@ def test_hash_changes_with_every_file_of_a_playbook_and_its_roles(tmp_path: Path
     assert len(set(seen)) == len(seen)
     (tmp_path / "roles/unused/tasks/main.yml").write_text("[1]")
     (tmp_path / "roles/a/README.md").write_text("text")
+    (tmp_path / "roles/a/library/__pycache__").mkdir(parents=True)
+    (tmp_path / "roles/a/library/__pycache__/module.cpython-313.pyc").write_bytes(b"compiled")
     assert content_hash(tmp_path, ["playbooks/host.yml"]) == seen[-1]

@@ -47,6 +47,7 @@ def test_each_domain_gets_a_certificate_that_routers_serve(
 ) -> None:
     names = ["www.example.com", "shop.example.com", "example.net"]
     apps.add(*names)
+    router.look()
     work(worker)
     with platform.transaction() as session:
         endpoints = session.scalars(select(SniEndpoint)).unique().all()
