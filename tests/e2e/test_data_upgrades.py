@@ -1,4 +1,4 @@
-"""A newer image of Kafka and of Redis comes to their members one by one, while clients write."""
+"""A newer image of Kafka, Redis and PostgreSQL comes to their members one by one, while clients write."""
 
 import contextlib
 import subprocess
@@ -8,13 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests import kafka_client
+from tests.acknowledged import Writer
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.redis_client import ask, writing
 from tests.redis_group import Group
+from tests.standby import Servers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "upgrade-test"
 RATE = 5000
+PARTS = 6
+"""Of a premium database: two servers, three members of etcd, and what has its address."""
 BEFORE, AFTER = 5.0, 5.0
 
 
@@ -42,7 +46,7 @@ def made(platform: Platform, plan: str, var: str, **options: str) -> tuple[str, 
 @contextlib.contextmanager
 def newer(platform: Platform, noun: str) -> Iterator[str]:
     """The process of databases takes the image for another one by this name for the length of the block."""
-    service, variable = f"{STACK}_databases", f"DYNOFORM_{noun.upper()}_IMAGE"
+    service, variable = f"{STACK}_databases", f"DYNOFORM_{noun.upper().replace('-', '_')}_IMAGE"
     (found,) = platform.engine.services.list(filters={"name": service})
     spec = found.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]
     told = dict(each.split("=", 1) for each in spec["Env"])
@@ -109,6 +113,45 @@ def test_members_of_a_redis_are_upgraded_one_by_one_and_lose_nothing(
         )
     assert (lost, twice) == (0, 0)
     assert group.wait() and ask(url, trust, "PING") == "PONG"
+
+
+def test_a_database_is_patched_server_by_server_by_a_worker_that_is_killed_half_way(
+    platform: Platform, app: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    addon, config = made(platform, "heroku-postgresql:premium-0", "DATABASE_URL")
+    servers = Servers(platform.engine, f"{STACK}_addon-{addon}")
+    servers.wait_ready(180)
+    path = f"/data/maintenances/v1/{addon}"
+    with newer(platform, "postgres-ha") as image, Writer(config["DATABASE_URL"]) as writer:
+        time.sleep(BEFORE)
+        began = time.monotonic()
+        platform.api.post(f"{path}/run").raise_for_status()
+        eventually(lambda: 0 < images_of_all(platform, addon).count(image) < PARTS, 120, "it is half-way")
+        (worker,) = platform.engine.containers.list(
+            filters={"label": f"com.docker.swarm.service.name={STACK}_databases"}, ignore_removed=True
+        )
+        worker.kill()
+        eventually(
+            lambda: images_of_all(platform, addon) == [image] * PARTS, 400, "all of it runs from the newer image"
+        )
+        eventually(lambda: platform.api.get(path).json()["status"] == "completed", 120, "the maintenance has ended")
+        servers.wait_ready(120)
+        time.sleep(AFTER)
+        seconds = time.monotonic() - began
+    found, outage = writer.compare(), writer.outage(began)
+    with capsys.disabled():
+        print(
+            f"\nmaintenance of a premium database, its worker killed half-way: {seconds:.0f} s, {found.acknowledged} "
+            f"acknowledged, lost {found.lost}, stale {found.stale}, nothing acknowledged for {outage:.1f} s"
+        )
+    assert (found.lost, found.stale) == ([], [])
+    assert outage < 15
+
+
+def images_of_all(platform: Platform, addon: str) -> list[str]:
+    """What each part of an add-on runs from."""
+    found = platform.engine.services.list(filters={"label": f"dynoform.addon={addon}"})
+    return [each.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] for each in found]
 
 
 def waits(platform: Platform, path: str) -> bool:

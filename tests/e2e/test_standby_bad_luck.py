@@ -3,11 +3,15 @@
 In no case is a row lost that was acknowledged, or a read older than an answer: a history of both workloads says so.
 """
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.acknowledged import Found, Writer, connect
@@ -17,6 +21,8 @@ from tests.standby import Servers
 
 pytestmark = [pytest.mark.engine, pytest.mark.chaos, pytest.mark.timeout(1800)]
 APP = "standby-chaos"
+BEHIND_MIB, ALONE_SECONDS = 256, 30
+STORM = 400
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +152,99 @@ def test_a_standby_that_goes_holds_up_the_primary_for_no_longer_than_it_takes_to
         assert servers.primary() == old
     with capsys.disabled():
         print(f"\nstandby killed: {outage:.1f} s; ", end="")
+
+
+def test_a_standby_that_is_far_behind_does_not_take_over(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    with ExitStack() as away:
+        with servers.cut_off(3 - old):
+            eventually(lambda: writer.goes_on(began + 15), 60, "rows are acknowledged without it")
+            with connect(writer.url) as database:
+                database.execute("CREATE TABLE far (text text)")
+                database.execute(
+                    "INSERT INTO far SELECT repeat(md5(number::text), 32) FROM generate_series(1, %s) AS number",
+                    [BEHIND_MIB * 1024],
+                )
+            away.enter_context(servers.killed(old))
+        gone = time.monotonic()
+        while time.monotonic() - gone < ALONE_SECONDS:
+            assert servers.ask(3 - old, "primary") is None, "it does not have all that was acknowledged"
+            time.sleep(0.5)
+        assert not writer.goes_on(gone)
+    back = time.monotonic()
+    eventually(lambda: writer.goes_on(back), 120, "rows are acknowledged, as the primary is back")
+    again = time.monotonic() - back
+    servers.wait_ready(240)
+    with connect(writer.url) as database:
+        assert database.execute("SELECT count(*) FROM far").fetchone() == (BEHIND_MIB * 1024,)
+        database.execute("DROP TABLE far")
+    with capsys.disabled():
+        print(
+            f"\nprimary killed while its standby was {BEHIND_MIB} MiB behind: nobody took over; {again:.1f} s after "
+            f"the primary was back, {time.monotonic() - back:.1f} s until the standby had all; ",
+            end="",
+        )
+
+
+def test_a_storm_of_connections_is_refused_and_passes(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, began = servers.primary(), time.monotonic()
+    answers = Counter(asyncio.run(storm(writer.url)))
+    ended = time.monotonic()
+    with connect(writer.url) as database:
+        database.execute("SELECT 1")
+    again = time.monotonic() - ended
+    with capsys.disabled():
+        print(f"\n{STORM} connections at once: {dict(answers)}, {writer.outage(began):.1f} s; ", end="")
+    assert set(answers) <= {"connected", "TooManyConnections", "ConnectionTimeout"} and answers["connected"] > 50
+    assert servers.primary() == old and writer.outage(began) < 5 and again < 5
+
+
+async def storm(url: str) -> list[str]:
+    """How each of many clients fared that connect at the same moment, and stay until all have an answer."""
+    known = asyncio.Barrier(STORM)
+
+    async def one() -> str:
+        try:
+            found = await psycopg.AsyncConnection.connect(url, connect_timeout=15, sslmode="require")
+        except psycopg.OperationalError as error:
+            await known.wait()
+            # Who is refused before there is a connection has the server's words alone.
+            return "TooManyConnections" if "too many connections" in str(error) else type(error).__name__
+        await known.wait()
+        await found.close()
+        return "connected"
+
+    return await asyncio.gather(*(one() for _ in range(STORM)))
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["killed", "handed-over"])
+def test_a_transaction_that_is_under_way_ends_with_its_primary_and_leaves_nothing(
+    writer: Writer, servers: Servers, planned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = servers.primary()
+    with connect(writer.url) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS unfinished (number int)")
+    with ThreadPoolExecutor(1) as pool, connect(writer.url) as waiting, connect(writer.url) as asking:
+        waiting.execute("INSERT INTO unfinished SELECT generate_series(1, 100000)")
+        asked = pool.submit(asking.execute, "SELECT pg_sleep(300)")
+        time.sleep(1)
+        began = time.monotonic()
+        if planned:
+            assert servers.ask(old, "switchover") is not None
+            outage = taken_over(writer, servers, old, began)
+        else:
+            with servers.killed(old):
+                outage = taken_over(writer, servers, old, began)
+        with pytest.raises(psycopg.OperationalError):
+            asked.result(30)
+        with pytest.raises(psycopg.OperationalError):
+            waiting.commit()
+    with connect(writer.url) as database:
+        assert database.execute("SELECT count(*) FROM unfinished").fetchone() == (0,)
+    with capsys.disabled():
+        print(f"\n{'handed over' if planned else 'killed'} during long transactions: {outage:.1f} s; ", end="")
+    assert outage < (5 if planned else 15)
