@@ -1,6 +1,7 @@
 """What a stack has on its engine, got out and put back: volumes by a container beside them, the store by its tools."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -28,25 +29,53 @@ _WHOLE = (".",)
 _INDEX = ("./backup/db/backup.info", "./backup/db/backup.info.copy")
 _PARTS = (_INDEX, ("--exclude=./backup/db/backup.info*", "--exclude=./archive", "."), ("./archive",))
 """Of a repository that is written meanwhile: its index, then the backups that this lists, then the WAL they need."""
+_REDIS_HOME = "/var/lib/valkey"
+_SNAPSHOT = ("./dump.rdb", "./valkey.conf")
+"""Of a Redis' volume: all that it had at one moment, and the settings that were made while it ran."""
+_FIRST = re.compile(r"addon-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How its volume is called, without the stack; those of a group's other members have a number behind that."""
+_SAVE_SECONDS = 600
 _NOWHERE = "node.labels.dynoform.parked==true"
 """No host has this label."""
 
 
 def volumes(engine: Engine, stack: str, *, slugs: bool, databases: bool) -> list[dict[str, Any]]:
-    """Those to keep: name and labels."""
+    """Those to keep: name and labels, and of a Redis' the id of the container that has it, as ``redis``."""
     wanted = {f"{stack}_{noun}" for noun in (*OWN, *([SLUGS] if slugs else []))}
     found = engine.client.api.volumes(filters=engine.filters()).get("Volumes") or []
+    servers = _redis_servers(engine, stack) if databases else {}
     kept = [
-        {"name": each["Name"], "labels": each.get("Labels") or {}}
-        for each in found
-        if each["Name"] in wanted or (databases and _is_repository(each["Name"], each.get("Labels") or {}))
+        {"name": name, "labels": labels} | ({"redis": servers[name]} if name in servers else {})
+        for name, labels in ((str(each["Name"]), each.get("Labels") or {}) for each in found)
+        if name in wanted or name in servers or (databases and _is_repository(name, labels))
     ]
     return sorted(kept, key=lambda each: str(each["name"]))
 
 
 def parts(volume: dict[str, Any]) -> Sequence[Sequence[str]]:
     """What `read` is to be asked for, one after the other, to have all of a volume, as ``tar`` is told it."""
+    if "redis" in volume:
+        return (_SNAPSHOT,)
     return _PARTS if _is_repository(volume["name"], volume["labels"]) else (_WHOLE,)
+
+
+def save(engine: Engine, volume: dict[str, Any]) -> None:
+    """Have the Redis of a volume write all that it has into a snapshot there, while it goes on.
+
+    Raises `DynoformError` where that fails, or takes longer than ten minutes.
+    """
+    until, before, asked = time.monotonic() + _SAVE_SECONDS, None, False
+    while time.monotonic() < until:
+        facts = _redis(engine, volume, "INFO", "persistence")
+        known = dict(line.split(":", 1) for line in facts.splitlines() if ":" in line)
+        if asked and known["rdb_saves"] != before:
+            return
+        if known["rdb_bgsave_in_progress"] == "0" and not asked:
+            before, asked = known["rdb_saves"], True
+            _redis(engine, volume, "BGSAVE", "SCHEDULE")
+        time.sleep(0.2)
+    why = f"has written no snapshot within {_SAVE_SECONDS} s"
+    raise DynoformError(f"volume {volume['name']}", why, "see whether its disk is full, then run it again")
 
 
 def read(engine: Engine, stack: str, volume: str, part: Sequence[str]) -> Iterator[bytes]:
@@ -133,6 +162,24 @@ def unpark(engine: Engine, stack: str) -> None:
     for service in _platform(engine, stack):
         if _NOWHERE in _constraints(service):
             _place(engine, service, [each for each in _constraints(service) if each != _NOWHERE])
+
+
+def _redis_servers(engine: Engine, stack: str) -> dict[str, str]:
+    """Volume → running container, of each Redis; of a group the member that a single server would be."""
+    running = [each for each in engine.containers() if each["State"] == "running"]
+    mounts = [(mount, each["Id"]) for each in running for mount in each.get("Mounts") or ()]
+    found = {str(mount.get("Name")): str(id_) for mount, id_ in mounts if mount["Destination"] == _REDIS_HOME}
+    return {name: id_ for name, id_ in found.items() if _FIRST.fullmatch(name.removeprefix(f"{stack}_"))}
+
+
+def _redis(engine: Engine, volume: dict[str, Any], *words: str) -> str:
+    """What the server of a volume answers to its administrator."""
+    api = engine.client.api
+    program = api.exec_create(volume["redis"], ["/opt/dynoform/valkey-admin", *words], user="valkey")["Id"]
+    said: bytes = api.exec_start(program)
+    if code := api.exec_inspect(program)["ExitCode"]:
+        raise DynoformError(f"volume {volume['name']}", f"its Redis says: {_words(said, code)}", "run it again")
+    return said.decode(errors="replace")
 
 
 def _is_repository(name: str, labels: dict[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """The platform's own backup: everything is destroyed, and comes back on an empty host from one file."""
 
+import functools
 import json
 import os
 import shutil
@@ -16,10 +17,14 @@ from tests import heroku_cli
 from tests.e2e.conftest import LABEL, ROOT, STACK, Platform, dynoform, eventually, provision
 from tests.e2e.test_databases import answers, connect, container
 from tests.heroku_cli import HerokuCLI
+from tests.redis_client import RefusedError, ask
 from tests.standby import Servers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(3600)]
 APP, NAME, PAIR = "python", "kept-1", "kept-2"
+REDIS = {"CACHE_URL": "heroku-redis:mini", "QUEUE_URL": "heroku-redis:premium-0"}
+"""A single server, and a group of them."""
+KEYS = 200
 
 
 def test_everything_is_destroyed_and_comes_back(
@@ -38,6 +43,11 @@ def test_everything_is_destroyed_and_comes_back(
     servers.wait_ready(180)
     with connect(pair_url) as database:
         database.execute("CREATE TABLE kept AS SELECT * FROM generate_series(1, 2000) AS number")
+    redis = [provision(platform, APP, plan=plan, attachment={"name": var[:-4]}) for var, plan in REDIS.items()]
+    config = platform.api.get(f"/apps/{APP}/config-vars").json()
+    for var in REDIS:
+        _fill(config[var], platform)
+    cli(f"redis:maxmemory {redis[0]['name']} --policy volatile-ttl -a {APP}")
     for each in (made, pair):
         _await_backup(platform, each)
     for found in (container(platform, made["id"]), servers.container(servers.primary())):
@@ -51,6 +61,7 @@ def test_everything_is_destroyed_and_comes_back(
     backup_seconds, told = time.monotonic() - began, json.loads(done.out)
     assert told["bytes"] == file.stat().st_size and file.stat().st_mode & 0o777 == 0o600
     assert {f"{STACK}_registry", f"{STACK}_repositories", "store"} < set(told["pieces"])
+    assert {f"{STACK}_addon-{each['id']}" for each in redis} < set(told["pieces"])
     assert b"PGDMP" not in file.read_bytes()
 
     refused = dynoform("restore", str(file))
@@ -87,6 +98,9 @@ def test_everything_is_destroyed_and_comes_back(
             assert database.execute("SELECT count(*) FROM kept").fetchone() == (2000,)
         Servers(again.engine, servers.service).wait_ready(240)
         cli = HerokuCLI(heroku_cli.bring(), tmp_path / "cli", again.environment)
+        for var in REDIS:
+            eventually(functools.partial(_has_all, config[var], again), 240, f"the Redis of {var} is back")
+        assert "volatile-ttl" in cli(f"redis:info {redis[0]['name']} -a {APP}").text
         assert NAME in cli(f"addons -a {APP}").text
         assert "Completed" in cli(f"pg:backups -a {APP}").text
         unchanged = dynoform("up", "--stack", STACK, "--yes", "--json")
@@ -95,7 +109,8 @@ def test_everything_is_destroyed_and_comes_back(
         cli(f"config:set MORE=1 -a {APP}")
         eventually(lambda: again.serves(APP), 120, "the app is released anew")
         cli(f"addons:destroy {NAME} -a {APP} --confirm {APP}")
-        cli(f"addons:destroy {PAIR} -a {APP} --confirm {APP}", seconds=180)
+        for name in (PAIR, *(each["name"] for each in redis)):
+            cli(f"addons:destroy {name} -a {APP} --confirm {APP}", seconds=180)
     finally:
         again.close()
         dynoform("down", "--purge", "--yes", "--stack", STACK)
@@ -117,6 +132,19 @@ def _killed_while_it_fills(file: Path) -> None:
             assert process.poll() is None, "it was to be killed half-way"
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def _fill(url: str, platform: Platform) -> None:
+    for number in range(KEYS):
+        ask(url, platform.trust, "SET", f"key:{number}", f"value of {number}")
+
+
+def _has_all(url: str, platform: Platform) -> bool:
+    try:
+        values = ask(url, platform.trust, "MGET", *(f"key:{number}" for number in range(KEYS)))
+    except (OSError, RefusedError):
+        return False
+    return bool(values == [f"value of {number}" for number in range(KEYS)])
 
 
 def _parked() -> bool:

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     shared.add_stack(parser)
     parser.add_argument("--to", type=Path, metavar="FILE", help="the file to write (STACK-TIME.backup, here)")
     parser.add_argument("--without-slugs", action="store_true", help="leave the registry out: apps are pushed anew")
-    parser.add_argument("--without-databases", action="store_true", help="leave the backups of apps' databases out")
+    parser.add_argument("--without-databases", action="store_true", help="leave what apps' databases have out")
     shared.add_json(parser)
 
 
@@ -139,6 +139,8 @@ def _write(context: Context, stack: Stack, engine: Engine, manifest: dict[str, A
     for volume in manifest["volumes"]:
         name = volume["name"]
         with context.console.step(f"reading volume {name}") as step:
+            if "redis" in volume:
+                contents.save(engine, volume)
             parts = (contents.read(engine, stack.name, name, part) for part in contents.parts(volume))
             sizes[name] = sum(writer.piece(f"volume {name}", counted(step, part)) for part in parts)
     writer.close()
