@@ -15,6 +15,7 @@ from dynoform.cli.bench import (
     pooling,
     postgres,
     redis,
+    rollback,
     routers,
     stacks,
 )
@@ -60,6 +61,7 @@ MEASURES = (
     Measure("pg-loss", "acknowledged rows lost then", "rows", 0, postgres.loss, once=True),
     Measure("pg-switchover", "its primary hands over: none acknowledged", "s", 3, postgres.switchover, once=True),
     Measure("pg-pooling", "transactions/s on 20 connections, of 1,000 clients on 20 by a pool", "%", 125, pooling.rate),
+    Measure("pg-rollback", "5 GB of a database back at a second, of a copy of its files", "%", 100, rollback.of_copy),
     Measure("router-rate", "requests/s needed of a router with 10,000 apps, of its own", "%", 100, routers.rate),
     Measure("router-p99", "99th percentile of that router, of the best peer's", "%", 100, routers.p99),
     Measure("router-tls", "nginx's full TLS handshakes/s, of the router's", "%", 100, routers.handshakes),

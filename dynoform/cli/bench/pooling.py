@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from dynoform.cli.bench import postgres
 from dynoform.cli.bench.measure import Bench, Taken
-from dynoform.cli.engine import connect
 from dynoform.errors import DynoformError
 
 PLAN = "heroku-postgresql:standard-0"
@@ -29,7 +28,7 @@ def rate(bench: Bench) -> Taken:
     with postgres.database(bench, PLAN) as told:
         server, pool = told["url"], _pooled(bench, told["app"])
         _pgbench(bench, told["service"], server, ["--quiet", "--initialize", f"--scale={SCALE}"])
-        _run(bench, f"{told['service']}-pool", _NARROW, {})
+        postgres.inside(bench, f"{told['service']}-pool", _NARROW)
         rates = {
             f"{kind}, {where} [1/s]": _rate(bench, told["service"], url, [f"--client={clients}", *more])
             for kind, more in {"writing": [], "reading": ["--select-only"]}.items()
@@ -63,18 +62,5 @@ def _rate(bench: Bench, service: str, url: str, more: list[str]) -> float:
 def _pgbench(bench: Bench, service: str, url: str, words: list[str]) -> str:
     to = urlsplit(url)
     target = [f"--host={to.hostname}", f"--port={to.port}", f"--username={to.username}", to.path[1:]]
-    return _run(bench, service, ["pgbench", *words, *target], {"PGPASSWORD": str(to.password), "PGSSLMODE": "require"})
-
-
-def _run(bench: Bench, service: str, words: list[str], environment: dict[str, str]) -> str:
-    """What a program says in a service's container. Raises ``DynoformError`` when it fails."""
-    with connect(bench.stack) as engine:
-        if engine is None:
-            raise DynoformError("Docker engine", "does not answer", "start it")
-        filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
-        (container,) = engine.client.containers.list(filters=filters)
-        done = container.exec_run(words, environment=environment)
-    said = done.output.decode(errors="replace")
-    if done.exit_code:
-        raise DynoformError(words[0], said[-300:], "look at the server's log")
-    return str(said)
+    known = {"PGPASSWORD": str(to.password), "PGSSLMODE": "require"}
+    return postgres.inside(bench, service, ["pgbench", *words, *target], known)

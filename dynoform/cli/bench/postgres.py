@@ -5,18 +5,19 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from dynoform.cli.bench.measure import Bench, Taken
+from dynoform.cli.engine import connect
 from dynoform.errors import DynoformError
 
 LOAD = "tests/bench/test_postgres.py"
 ESSENTIAL, PREMIUM = "heroku-postgresql:essential-0", "heroku-postgresql:premium-0"
-SECONDS = 300
+SECONDS = 1800
 KILLS, HANDOVERS = 20, 5
 _taken: dict[tuple[str, str], Mapping[str, Any]] = {}
 """What a stack's primaries came to, by how they went: outage and loss are two figures of the same kills."""
@@ -73,21 +74,45 @@ def _run(bench: Bench, how: str, times: int) -> Mapping[str, Any]:
     return _taken[bench.stack.name, how]
 
 
+def inside(bench: Bench, service: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a program says in a service's container, as its user. Raises ``DynoformError`` when it fails."""
+    with connect(bench.stack) as engine:
+        if engine is None:
+            raise DynoformError("Docker engine", "does not answer", "start it")
+        filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
+        (container,) = engine.client.containers.list(filters=filters)
+        done = container.exec_run(list(words), environment=environment)
+    said = done.output.decode(errors="replace")
+    if done.exit_code:
+        raise DynoformError(words[0], said[-300:], "look at the server's log")
+    return str(said)
+
+
 @contextmanager
 def database(bench: Bench, plan: str) -> Iterator[dict[str, Any]]:
-    """A new app's database, for the length of the block."""
+    """A new app's database, as ``add`` tells it, for the length of the block."""
     api, name = bench.api(), f"bench-{uuid.uuid4().hex[:8]}"
     api.post("/apps", {"name": name})
     try:
-        began = time.monotonic()
-        with suppress(OSError):  # it answers once there is something to say, which may be later than we listen
-            api.post(f"/apps/{name}/addons", {"plan": plan, "name": f"{name}-postgres"})
-        while not (url := api.get(f"/apps/{name}/config-vars").get("DATABASE_URL")):
-            if time.monotonic() - began > SECONDS:
-                raise DynoformError(f"{name}-postgres", f"is not there after {SECONDS} s", "see bin/dynoform status")
-            time.sleep(0.2)
-        seconds = time.monotonic() - began
-        addon = api.get(f"/addons/{name}-postgres")
-        yield {"app": name, "url": url, "seconds": seconds, "service": f"{bench.stack.name}_addon-{addon['id']}"}
+        yield add(bench, name, plan)
     finally:
         api.delete(f"/apps/{name}")
+
+
+def add(
+    bench: Bench, app: str, plan: str, attachment: str = "DATABASE", options: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Have an app have a database: its ``url``, its ``service``, and the ``seconds`` until the app had its address.
+
+    ``options`` are those of ``addons:create``. Raises ``DynoformError`` where it takes longer than half an hour.
+    """
+    api, name, began = bench.api(), f"{app}-{attachment.lower()}", time.monotonic()
+    wanted = {"plan": plan, "name": name, "attachment": {"name": attachment}, "config": options or {}}
+    with suppress(OSError):  # it answers once there is something to say, which may be later than we listen
+        api.post(f"/apps/{app}/addons", wanted)
+    while not (url := api.get(f"/apps/{app}/config-vars").get(f"{attachment}_URL")):
+        if time.monotonic() - began > SECONDS:
+            raise DynoformError(name, f"is not there after {SECONDS} s", "see bin/dynoform status")
+        time.sleep(0.2)
+    seconds, addon = time.monotonic() - began, api.get(f"/addons/{name}")
+    return {"app": app, "url": url, "seconds": seconds, "service": f"{bench.stack.name}_addon-{addon['id']}"}
