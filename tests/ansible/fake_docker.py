@@ -65,6 +65,8 @@ def services(state: dict[str, Any], words: list[str]) -> str:
     known = state.get("services", [])
     if words[1] == "inspect":
         return json.dumps([each for each in known if each["Spec"]["Name"] in words])
+    if "label=dynoform.addon" in words:
+        return "\n".join(each["Spec"]["Name"] for each in known if "dynoform.addon" in each["Spec"]["Labels"])
     if "--filter" in words:
         return ""  # none is a dyno's
     away = {node["ID"] for node in state["nodes"] if node["Spec"]["Availability"] == "drain"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.ansible.machines import Machines, machines
+from tests.ansible.test_draining import tied
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,6 +35,16 @@ def test_a_host_is_drained_leaves_and_is_forgotten(hosts: Machines) -> None:
     again = hosts.play("remove_host", "--limit", "two")
     assert again.returncode == 0, again.stdout
     assert "two: is no node of the swarm (any more)" in again.stdout
+
+
+def test_data_of_add_ons_stay(hosts: Machines) -> None:
+    parts = [tied("test_postgres", host="one"), tied("a-1", "4f1c", host="one"), tied("a-2", "4f1c"), tied("b-2", "7d")]
+    hosts.set(hosts.state | {"services": parts})
+    done = hosts.play("remove_host", "--limit", "two")
+    assert done.returncode != 0
+    said = "two: has data of add-on 4f1c, 7d, which do not move to another host — copy such a database (heroku addons:"
+    assert said in " ".join(done.stdout.split())
+    assert verbs(hosts) == []
 
 
 @pytest.mark.fleet
