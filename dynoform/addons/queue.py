@@ -53,13 +53,15 @@ class Surroundings:
     region: str
 
 
-def take(store: Store, vault: Vault, around: Surroundings, others: Collection[str] = ()) -> Claim | None:
+def take(
+    store: Store, vault: Vault, around: Surroundings, others: Collection[str] = (), left: Collection[str] = ()
+) -> Claim | None:
     """Take the oldest due change that nobody works on and that is its add-on's first; None when there is none.
 
-    ``others`` are providers whose changes are left to another process.
+    ``others`` are providers whose changes are left to another process, ``left`` actions that are to another thread.
     """
     with store.transaction() as session:
-        change = session.scalars(_takeable(others)).first()
+        change = session.scalars(_takeable(others, left)).first()
         if change is None:
             return None
         moment = now(session)
@@ -170,7 +172,7 @@ def _mine(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _takeable(others: Collection[str]) -> Select[AddonChange]:
+def _takeable(others: Collection[str], left: Collection[str]) -> Select[AddonChange]:
     older = aliased(AddonChange)
     first = ~exists().where(
         older.addon_id == AddonChange.addon_id,
@@ -184,6 +186,8 @@ def _takeable(others: Collection[str]) -> Select[AddonChange]:
     if others:
         elsewhere = exists().where(Addon.id == AddonChange.addon_id, of_services(others))
         query = query.where(~elsewhere)
+    if left:
+        query = query.where(AddonChange.action.not_in(left))
     return query.order_by(AddonChange.run_after).limit(1).with_for_update(of=AddonChange, skip_locked=True)
 
 

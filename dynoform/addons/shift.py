@@ -6,6 +6,7 @@ Started as ``python3 -m dynoform.addons`` by ``dynoform.addons.watch``; exit cod
 import signal
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -32,6 +33,9 @@ from dynoform.wake import Wake
 
 THREADS = 2
 """Databases worked on at the same time: each change is a Pulumi of its own, with its plugins."""
+_LEFT: tuple[tuple[str, ...], ...] = ((), (data_services.PROTECT,))
+"""What each leaves to the other: looks at backups take half a minute each where the place of these is silent, and all
+databases have them, so that what somebody asks for would wait behind."""
 IDLE_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
 _LOST_SECONDS = 30.0
@@ -52,8 +56,8 @@ def run(configuration: Configuration, journal: Journal) -> None:
     looked = float("-inf")
     wakes = [Wake() for _ in range(THREADS)]
     threads = [
-        threading.Thread(target=work, args=(worker, wake, done), name=f"databases-{number}", daemon=True)
-        for number, wake in enumerate(wakes, start=1)
+        threading.Thread(target=work, args=(worker, wake, done, left), name=f"databases-{number}", daemon=True)
+        for number, (wake, left) in enumerate(zip(wakes, _LEFT, strict=True), start=1)
     ]
     for thread in threads:
         thread.start()
@@ -117,13 +121,13 @@ class TimedWorker(Worker):
             self._since = self._since or time.monotonic()
             return 0.0 if self._busy else time.monotonic() - self._since
 
-    def step(self) -> bool:
-        """One change; False when there was none."""
+    def step(self, left: Collection[str] = ()) -> bool:
+        """One change, but of none of the actions ``left``; False when there was none."""
         with self._lock:
             self._busy += 1
         did = False
         try:
-            did = super().step()
+            did = super().step(left)
             return did
         finally:
             with self._lock:

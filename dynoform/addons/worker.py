@@ -73,9 +73,12 @@ class Worker:
         self.reach = reach or Reach()
         self.others = others
 
-    def step(self) -> bool:
-        """Work on one change; False when there was none. Raises ``UnavailableError`` without the store."""
-        claim = queue.take(self.store, self.vault, self.around, self.others)
+    def step(self, left: Collection[str] = ()) -> bool:
+        """Work on one change, but of none of the actions ``left``; False when there was none.
+
+        Raises ``UnavailableError`` without the store.
+        """
+        claim = queue.take(self.store, self.vault, self.around, self.others, left)
         if claim is None:
             return False
         fields = {"addon": claim.resource.name, "action": claim.action, "attempt": claim.attempt}
@@ -262,11 +265,11 @@ def run(configuration: Configuration) -> None:
         done.set()  # whoever starts this anew starts threads of its own
 
 
-def work(worker: Worker, wake: Wake, done: threading.Event) -> None:
-    """Do what there is to do until ``done``, whatever goes wrong meanwhile."""
+def work(worker: Worker, wake: Wake, done: threading.Event, left: Collection[str] = ()) -> None:
+    """Do what there is to do, but the actions ``left``, until ``done``, whatever goes wrong meanwhile."""
     failures = 0
     while not done.is_set():
-        busy = _safely(worker, worker.step)
+        busy = _safely(worker, lambda: worker.step(left))
         failures = failures + 1 if busy is None else 0
         if not busy:
             wake.wait(pause(failures) if failures else INTERVAL_SECONDS)

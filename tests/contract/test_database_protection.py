@@ -1,6 +1,8 @@
 """Backups of databases by the data API, and databases made from them: everything but the containers is real."""
 
+import threading
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,9 @@ from sqlalchemy import select, update
 
 from dynoform.addons.engine import JobState
 from dynoform.api.services import Services
+from dynoform.domain import data_services
 from dynoform.errors import UnavailableError
+from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import AddonChange, Database, now
 from tests.contract.test_databases import config, create, place, work_through
@@ -245,3 +249,31 @@ class Told:
     def line(self, app_id: uuid.UUID, source: str, process: str, message: str) -> None:
         if process == "heroku-postgresql":
             self._told.append((source, process, message))
+
+
+def test_a_place_of_backups_that_is_silent_holds_up_no_other_database(
+    client: httpx.Client, app: str, place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread of two leaves looks at backups alone."""
+    first, second, third = (create(client) for _ in range(3))
+    work_through(place, store)
+    heard, run = threading.Event(), place.engine.run
+
+    def silent(service: str, argv: Sequence[str], stdin: str, user: str) -> str:
+        if argv[:2] == ["/opt/dynoform/protect", "state"]:
+            heard.wait(30)
+        return run(service, argv, stdin, user)
+
+    monkeypatch.setattr(place.engine, "run", silent)
+    with store.transaction() as session:
+        of_two = Database.addon_id.in_([uuid.UUID(first["id"]), uuid.UUID(second["id"])])
+        session.execute(update(Database).where(of_two).values(look_at=now() - timedelta(seconds=1)))
+        databases.enqueue_due(session)
+    client.post(f"/data/maintenances/v1/{third['id']}/run").raise_for_status()
+    assert place.worker.step((data_services.PROTECT,)) and not place.worker.step((data_services.PROTECT,))
+    assert client.get(f"/data/maintenances/v1/{third['id']}").json()["status"] == "completed"
+    with store.transaction() as session:
+        pending = session.scalars(select(AddonChange.action).where(AddonChange.status == "pending")).all()
+    assert pending == [data_services.PROTECT] * 2
+    heard.set()
+    work_through(place, store)
