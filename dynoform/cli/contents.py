@@ -30,8 +30,8 @@ _INDEX = ("./backup/db/backup.info", "./backup/db/backup.info.copy")
 _PARTS = (_INDEX, ("--exclude=./backup/db/backup.info*", "--exclude=./archive", "."), ("./archive",))
 """Of a repository that is written meanwhile: its index, then the backups that this lists, then the WAL they need."""
 _REDIS_HOME = "/var/lib/valkey"
-_SNAPSHOT = ("./dump.rdb", "./valkey.conf")
-"""Of a Redis' volume: all that it had at one moment, and the settings that were made while it ran."""
+_SNAPSHOT = ("--no-recursion", ".", "./dump.rdb", "./valkey.conf")
+"""Of a Redis' volume: whose it is, all that it had at one moment, and the settings that were made while it ran."""
 _FIRST = re.compile(r"addon-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """How its volume is called, without the stack; those of a group's other members have a number behind that."""
 _SAVE_SECONDS = 600
