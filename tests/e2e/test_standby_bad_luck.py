@@ -4,11 +4,13 @@ In no case is a row lost that was acknowledged, or a read older than an answer: 
 """
 
 import asyncio
+import io
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
@@ -23,6 +25,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.chaos, pytest.mark.timeout(1800)]
 APP = "standby-chaos"
 BEHIND_MIB, ALONE_SECONDS = 256, 30
 STORM = 400
+SKEW = {"LD_PRELOAD": "/usr/lib/libfaketime.so.1", "FAKETIME": "+1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+AHEAD = r"""FROM {image}
+USER root
+RUN apt-get update -qq && cd /tmp && apt-get download -qq libfaketime && dpkg-deb -x libfaketime_*.deb / \
+ && ln -s /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/
+USER postgres
+"""
+"""Not installed: apt would have the packages back that the image does without."""
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +258,41 @@ def test_a_transaction_that_is_under_way_ends_with_its_primary_and_leaves_nothin
     with capsys.disabled():
         print(f"\n{'handed over' if planned else 'killed'} during long transactions: {outage:.1f} s; ", end="")
     assert outage < (5 if planned else 15)
+
+
+def test_a_standby_whose_clock_is_an_hour_ahead_takes_over_and_gives_back(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = servers.primary()
+    with ahead(servers, 3 - old):
+        servers.wait_ready(120)
+        began = time.monotonic()
+        with servers.killed(old):
+            outage = taken_over(writer, servers, old, began)
+            with connect(writer.url) as database:
+                (clock,) = database.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone() or (0,)
+        assert 3500 < float(clock) - time.time() < 3700
+        servers.wait_ready(120)
+        again = time.monotonic()
+        assert servers.ask(3 - old, "switchover") is not None
+        back = taken_over(writer, servers, 3 - old, again)
+    with capsys.disabled():
+        print(f"\nthe clock of the standby an hour ahead: {outage:.1f} s, handed back within {back:.1f} s; ", end="")
+    assert outage < 15 and back < 5
+
+
+@contextmanager
+def ahead(servers: Servers, number: int) -> Iterator[None]:
+    """A server whose processes take it to be an hour later, for the length of the block."""
+    service = servers.engine.services.get(f"{servers.service}-{number}")
+    image = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    recipe, tag = io.BytesIO(AHEAD.format(image=image).encode()), "dynoform/postgres-ha:ahead"
+    servers.engine.images.build(fileobj=recipe, tag=tag, rm=True)
+    update = ["docker", "service", "update", "--quiet", "--no-resolve-image"]
+    adds = [word for name, value in SKEW.items() for word in ("--env-add", f"{name}={value}")]
+    subprocess.run([*update, "--image", tag, *adds, service.name], check=True, timeout=180)
+    try:
+        yield
+    finally:
+        removes = [word for name in SKEW for word in ("--env-rm", name)]
+        subprocess.run([*update, "--image", image, *removes, service.name], check=True, timeout=180)
