@@ -164,6 +164,7 @@ class PostgresHA(pulumi.ComponentResource):
                 "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"https://{part.second}",
                 "ETCD_INITIAL_CLUSTER": ",".join(peers),
                 "ETCD_INITIAL_CLUSTER_TOKEN": args.noun,
+                "ETCD_OTHERS": " ".join(each.first for each in args.voters if each != part),
             },
             mounts=[self._data(noun, part)],
             ports={ETCD_PORT: part.ports[0], PEER_PORT: part.ports[1]},

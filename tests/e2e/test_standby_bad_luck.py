@@ -5,6 +5,7 @@ In no case is a row lost that was acknowledged, or a read older than an answer: 
 
 import asyncio
 import io
+import json
 import subprocess
 import time
 from collections import Counter
@@ -19,12 +20,13 @@ import pytest
 from tests.acknowledged import Found, Writer, connect
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_database_protection import look
-from tests.standby import Servers
+from tests.standby import SERVICE, Servers
 
 pytestmark = [pytest.mark.engine, pytest.mark.chaos, pytest.mark.timeout(1800)]
 APP = "standby-chaos"
 BEHIND_MIB, ALONE_SECONDS = 256, 30
 STORM = 400
+_CURL = "cd /run/secrets && curl --silent --cacert members.crt --cert member.crt --key member.key"
 SKEW = {"LD_PRELOAD": "/usr/lib/libfaketime.so.1", "FAKETIME": "+1h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 AHEAD = r"""FROM {image}
 USER root
@@ -139,6 +141,33 @@ def test_etcd_without_a_quorum_stops_nobody_who_hears_the_other(
     assert without < 5
     with capsys.disabled():
         print(f"\netcd without a quorum for 30 s: {without:.1f} s; ", end="")
+
+
+def test_a_member_of_etcd_that_lost_its_data_is_let_in_again_and_counts(
+    writer: Writer, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, lost = voters(servers), f"{servers.service}-etcd-3"
+    with servers.killed("etcd-3"):
+        for each in servers.engine.containers.list(all=True, filters={"label": f"{SERVICE}={lost}"}):
+            each.remove(force=True)
+        servers.engine.volumes.get(lost).remove()
+    eventually(lambda: voters(servers).keys() - before.keys() and all(voters(servers).values()), 60, "it is let in")
+    assert len(voters(servers)) == 3
+    old, began = servers.primary(), time.monotonic()
+    with servers.killed(old, "etcd-1"):
+        outage = taken_over(writer, servers, old, began)
+    with capsys.disabled():
+        print(
+            f"\nprimary killed, and with it a member of etcd, of which another one had lost all: {outage:.1f} s; ",
+            end="",
+        )
+
+
+def voters(servers: Servers) -> dict[str, bool]:
+    """Id of each member of etcd, as one of them knows it → whether it has begun."""
+    words = f'{_CURL} --data "{{}}" "$ETCD_ADVERTISE_CLIENT_URLS/v3/cluster/member/list"'
+    _, said = servers.container("etcd-2").exec_run(["bash", "-c", words])
+    return {each["ID"]: bool(each.get("clientURLs")) for each in json.loads(said)["members"]}
 
 
 def test_parts_that_somebody_removed_come_back_with_their_data(
