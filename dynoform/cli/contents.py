@@ -30,8 +30,8 @@ _INDEX = ("./backup/db/backup.info", "./backup/db/backup.info.copy")
 _PARTS = (_INDEX, ("--exclude=./backup/db/backup.info*", "--exclude=./archive", "."), ("./archive",))
 """Of a repository that is written meanwhile: its index, then the backups that this lists, then the WAL they need."""
 _REDIS_HOME = "/var/lib/valkey"
-_SNAPSHOT = ("--no-recursion", ".", "./dump.rdb", "./valkey.conf")
-"""Of a Redis' volume: whose it is, all that it had at one moment, and the settings that were made while it ran."""
+_SNAPSHOT = ("./dump.rdb", "./valkey.conf")
+"""Of a Redis' volume: all that it had at one moment, and the settings that were made while it ran."""
 _FIRST = re.compile(r"addon-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """How its volume is called, without the stack; those of a group's other members have a number behind that."""
 _SAVE_SECONDS = 600
@@ -94,9 +94,15 @@ def read(engine: Engine, stack: str, volume: str, part: Sequence[str]) -> Iterat
 
 def write(engine: Engine, stack: str, volume: dict[str, Any], content: Iterable[bytes]) -> None:
     """Put such a part into a volume, which is made if it is not there."""
-    engine.client.api.create_volume(volume["name"], labels=volume["labels"])
-    with _beside(engine, stack, volume["name"], "rw", ["true"]) as container:
-        engine.client.api.put_archive(container, _PLACE, content)
+    api = engine.client.api
+    api.create_volume(volume["name"], labels=volume["labels"])
+    # The directory of a volume that is new is root's, whatever the content says.
+    owner = ["chown", f"--reference={_PLACE}/{_SNAPSHOT[0]}", _PLACE] if "redis" in volume else ["true"]
+    with _beside(engine, stack, volume["name"], "rw", owner) as container:
+        api.put_archive(container, _PLACE, content)
+        api.start(container)
+        if code := int(api.wait(container)["StatusCode"]):
+            raise DynoformError(f"volume {volume['name']}", f"has no owner: exit code {code}", "run it again")
 
 
 def schema(engine: Engine, stack: str) -> str:
@@ -273,7 +279,7 @@ def _beside(engine: Engine, stack: str, volume: str, mode: str, words: Sequence[
         binds={volume: {"bind": _PLACE, "mode": mode}},
         network_mode="none",
         cap_drop=["ALL"],
-        cap_add=["DAC_READ_SEARCH"],
+        cap_add=["DAC_READ_SEARCH", *(["CHOWN"] if mode == "rw" else [])],
         security_opt=["no-new-privileges"],
         log_config={"Type": "none"},
     )
