@@ -24,8 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a test that no run would find: the engine's are looked for in some folders, and nothing else is."""
     for item in items:
         is_there = any(CHECKOUT / folder in item.path.parents for folder in OF_ENGINE)
-        if is_there != any(item.get_closest_marker(name) for name in ("engine", "machine")):
+        if is_there != any(item.get_closest_marker(name) for name in ("engine", "machine", "bench")):
             where = "outside" if is_there else "in"
             raise pytest.UsageError(
-                f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or is not marked as the engine's"
+                f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or is not marked as the engine's or a measurement"
             )
