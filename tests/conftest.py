@@ -27,5 +27,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_there != any(item.get_closest_marker(name) for name in ("engine", "machine", "bench")):
             where = "outside" if is_there else "in"
             raise pytest.UsageError(
-                f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or is not marked as the engine's or a measurement"
+                f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or lacks its mark (engine, bench)"
             )
