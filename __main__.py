@@ -112,7 +112,7 @@ if fleet.spread:
     if fleet.has_builders:
         shared |= {noun: images[noun] for noun in ("stack-13", "stack-13-build")}
     if fleet.has_data_hosts:
-        shared |= {noun: images[noun] for noun in ("postgres-ha", "valkey")}
+        shared |= {noun: images[noun] for noun in ("postgres-ha", "valkey", "kafka")}
     everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
 postgres = Postgres(
     f"{stack}-postgres",
@@ -190,7 +190,7 @@ control_plane = ControlPlane(
         addons_image=images["addons"],
         postgres_image=images["postgres"],
         valkey_image=(everywhere if fleet.has_data_hosts else images)["valkey"],
-        kafka_image=images["kafka"],
+        kafka_image=(everywhere if fleet.has_data_hosts else images)["kafka"],
         postgres_ha_image=(everywhere if fleet.has_data_hosts else images)["postgres-ha"],
         network_id=runtime.platform_network_id,
         api_port=ports.api,

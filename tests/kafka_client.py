@@ -33,6 +33,13 @@ def topics(client: Mapping[str, Any]) -> set[str]:
     return set(AdminClient(dict(client)).list_topics(timeout=10).topics)
 
 
+def leaders(client: Mapping[str, Any], topic: str) -> dict[int, int]:
+    """Each partition of a topic → the number of its leader; none while one of them is not in sync everywhere."""
+    found = AdminClient(dict(client)).list_topics(topic, timeout=10).topics[topic].partitions
+    whole = all({*each.isrs} == {*each.replicas} for each in found.values())
+    return {number: each.leader for number, each in found.items()} if whole else {}
+
+
 def send(client: Mapping[str, Any], topic: str, *values: str, key: str | None = None) -> None:
     """Produce messages; each is acknowledged by all that have to. Raises ``KafkaException`` with the refusal."""
     refused: list[KafkaError] = []

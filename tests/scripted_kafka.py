@@ -14,6 +14,7 @@ from dynoform.addons.queue import Surroundings
 from dynoform.addons.worker import Worker
 from dynoform.api.services import Services
 from dynoform.domain import data_services
+from dynoform.domain.data_hosts import DataHost
 from dynoform.errors import UnavailableError
 from dynoform.store.addon_services import register_own
 from tests.local_databases import Made
@@ -34,10 +35,15 @@ class ScriptedKafka:
     waited: list[tuple[str, list[str]]] = field(default_factory=list)
     published: set[int] = field(default_factory=set)
     images: dict[str, str] = field(default_factory=dict)
+    hosts: list[DataHost] = field(default_factory=list)
+    """The swarm's."""
     rates: dict[str, float] = field(default_factory=lambda: {"MessagesInPerSec": 1.5, "BytesInPerSec": 2048.0})
 
     def network_id(self, name: str) -> str:
         return f"{name}-id"
+
+    def data_hosts(self) -> list[DataHost]:
+        return self.hosts
 
     def published_ports(self) -> set[int]:
         return self.published

@@ -7,9 +7,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import PARTS_LABEL, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
-from components.volume import stack_volume
+from components.volume import data_mount
 
 BROKER_PORT, CONTROLLER_PORT = 9092, 9093
 """In the container."""
@@ -27,14 +27,14 @@ class Broker:
         address: the host's address, where its ports are published; clients and the other brokers reach it there.
         port, controller_port: published ports, of the broker and of the controller in it.
         image: image with tag.
-        constraints: what the host has to be, in Swarm's words; none for any.
+        host: name of the host, if that is not the platform's.
     """
 
     address: str
     port: int
     controller_port: int
     image: pulumi.Input[str]
-    constraints: Sequence[str] = ()
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class KafkaArgs:
         authority: ``cert_pem`` and ``key_pem`` of the cluster's own authority: whoever has a certificate of it may
             connect, and may do what the cluster's access control lists say.
         memory_mib: hard limit of a broker, ``heap_mib`` what Java keeps its objects in.
+        constraints: what the host has to be that brokers are on of which no ``host`` is said; none for any.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
     """
@@ -63,6 +64,7 @@ class KafkaArgs:
     authority: Mapping[str, pulumi.Input[str]]
     memory_mib: int = 512
     heap_mib: int = 192
+    constraints: Sequence[str] = ()
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,10 +87,15 @@ class Kafka(pulumi.ComponentResource):
         self, number: int, broker: Broker, trusted: SecretFile, before: Sequence[pulumi.Resource]
     ) -> docker.Service:
         args, name, noun = self._args, f"{self._name}-{number}", f"{self._args.noun}-{number}"
-        volume = stack_volume(f"{name}-data", args.stack, noun, self, keep=args.keep, labels=args.labels)
+        path = "/var/lib/kafka"
+        data = data_mount(
+            f"{name}-data", args.stack, noun, path, self, host=broker.host, keep=args.keep, labels=args.labels
+        )
         shown = ServerCertificate(
             name, args.stack, broker.address, args.authority, USER, args.labels, self, client_name=SUPERUSER
         )
+        # Of a single one that is lost there is none at all.
+        parts = {PARTS_LABEL: str(len(args.brokers))} if len(args.brokers) > 1 else {}
         voters = [f"{index}@{each.address}:{each.controller_port}" for index, each in enumerate(args.brokers, start=1)]
         spec = ServiceSpec(
             stack=args.stack,
@@ -103,14 +110,14 @@ class Kafka(pulumi.ComponentResource):
                 "KAFKA_HEAP_MIB": str(args.heap_mib),
             },
             secrets=[*shown.files, trusted],
-            mounts=[Mount(volume.name, "/var/lib/kafka")],
+            mounts=[data],
             ports={BROKER_PORT: broker.port, CONTROLLER_PORT: broker.controller_port},
             scratch=("/tmp", "/run/kafka"),  # noqa: S108 - private to the container
             memory_mib=args.memory_mib,
             # Time to hand over what it leads.
             stop_grace="30s",
-            constraints=broker.constraints,
-            labels=args.labels,
+            constraints=[f"node.hostname=={broker.host}"] if broker.host else args.constraints,
+            labels={**args.labels, **parts},
         )
         options = pulumi.ResourceOptions(parent=self, depends_on=before)
         return docker.Service(f"{name}-service", service_args(spec), opts=options)

@@ -1,8 +1,9 @@
 """The provider of ``heroku-kafka``: Kafka 4, a cluster of an add-on's own, or a part of one that all tenants share.
 
-Clients show a certificate of their cluster's own authority; what its name may do is in the cluster's access control
-lists, which a rotation changes. Topics, groups, users and limits are managed by a program in the brokers' image, which
-is run in a broker's container as the broker itself: no administrator is on the network, and no client library is here.
+Brokers of a cluster are on several hosts where some are marked for data. Clients show a certificate of their cluster's
+own authority; what its name may do is in the cluster's access control lists, which a rotation changes. Topics, groups,
+users and limits are managed by a program in the brokers' image, which is run in the container of a broker on the
+platform's host, as the broker itself: no administrator is on the network, and no client library is here.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from typing import Any
 from dynoform.addons import client_certificates
 from dynoform.addons.databases import Place
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_services, kafka
+from dynoform.domain import data_hosts, data_services, kafka
+from dynoform.domain.data_hosts import Hosts
 from dynoform.domain.kafka import KafkaPlan
 from dynoform.errors import UnavailableError
 from dynoform.store import databases
@@ -52,6 +54,18 @@ class Cluster:
     """Those that work."""
     ended: tuple[str, ...]
     """Those whose time is over."""
+    hosts: Hosts = ()
+    """Where each broker is, None for the platform's host; nothing where all are there."""
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """The brokers that programs can be run beside: those on the platform's host, where the first one always is."""
+        return tuple(number for number in range(1, len(self.ports) + 1) if not self.hosts or not self.hosts[number - 1])
+
+    def brokers(self, platform: str) -> list[tuple[str, int]]:
+        """Address and port of each; ``platform`` is the address of the platform's host."""
+        hosts = self.hosts or (None,) * len(self.ports)
+        return [(host[1] if host else platform, port) for host, (port, _) in zip(hosts, self.ports, strict=True)]
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -104,7 +118,9 @@ class KafkaProvider:
                 self._ask(known, {"do": "wipe", "prefix": known.prefix, "users": [*known.users, *known.ended]})
                 return Answer()
             self._place.stacks.destroy(str(known.id), self._instance(known), again=wanted.attempt > 1)
+            left = [(host[0], self._service(known, number)) for number, host in enumerate(known.hosts, start=1) if host]
             with self._place.store.transaction() as session:
+                databases.leave_volumes(session, left)
                 if found := session.get(KafkaCluster, known.id):
                     session.delete(found)
         return Answer()
@@ -142,11 +158,22 @@ class KafkaProvider:
             self._see_to_users(known, plan)
             self._place.forget(wanted, known.ended)
             return Answer()
+        lost = bool(details.get("lost"))
         with self._alone(plan):
-            self._up(wanted, known, again=bool(details.get("lost")))
+            if lost and any(known.hosts) and not any(self._images(known)):
+                self._rehost(known)
+                known = self._known(wanted)
+            self._up(wanted, known, again=lost)
         with self._place.store.transaction() as session:
             session.get_one(KafkaCluster, known.id).maintained_at = now(session)
-        return Answer()
+        # Where it has other hosts, it has other addresses.
+        return Answer(config=self._config(known) if lost else None)
+
+    def _rehost(self, known: Cluster) -> None:
+        """Have a cluster that lost all it had find other hosts, where the swarm does not know those that it was on."""
+        hosts = self._place.hosts(data_hosts.choose_three, known.hosts)
+        with self._place.store.transaction() as session:
+            session.get_one(KafkaCluster, known.id).hosts = store.written(hosts)
 
     def _configure(self, wanted: Resource, known: Cluster, plan: KafkaPlan, details: Mapping[str, Any]) -> None:
         """Make, change or destroy a topic or a consumer group."""
@@ -174,7 +201,7 @@ class KafkaProvider:
         """What the cluster says of itself and of the add-on's topics and groups."""
         number, told = self._ask_any(known, {"do": "describe", "prefix": known.prefix})
         rates = [told.pop("rates")]
-        for other in range(1, len(known.ports) + 1):
+        for other in known.beside:
             if other != number:
                 with contextlib.suppress(UnavailableError):  # one that is away counts nothing
                     rates.append(self._ask_one(known, other, {"do": "rates", "prefix": known.prefix}))
@@ -190,21 +217,22 @@ class KafkaProvider:
         """Kill a broker; its number."""
         if plan.is_shared:
             raise RefusedError("A cluster that others use, too, cannot be made to fail")
-        number = random.randint(1, len(known.ports))  # noqa: S311 - whichever
+        number = random.choice(known.beside)  # noqa: S311 - whichever
         self._place.engine.kill(self._service(known, number))
         return number
 
     def _known(self, wanted: Resource, brokers: int = 1) -> Cluster:
         """The add-on's cluster; its place, its authority and the first credential are made when there are none."""
         place, plan = self._place, kafka.plan(wanted.plan)
+        cluster_id = store.SHARED if plan.is_shared else wanted.uuid
         ports = place.engine.published_ports()
+        hosts = place.hosts(data_hosts.choose_three) if brokers > 1 and not self._is_placed(cluster_id) else ()
         with place.store.transaction() as session:
-            cluster_id = store.SHARED if plan.is_shared else wanted.uuid
 
             def authority() -> dict[str, str]:
                 return client_certificates.new_authority(f"Kafka {cluster_id}")
 
-            found = store.place(session, place.vault, cluster_id, brokers, ports, authority)
+            found = store.place(session, place.vault, cluster_id, brokers, ports, authority, hosts)
             signs = store.authority(place.vault, found)
             used = databases.credential(session, place.vault, wanted.uuid, _secret(signs))
             return Cluster(
@@ -215,12 +243,17 @@ class KafkaProvider:
                 client=databases.password(place.vault, used),
                 users=tuple(each.username for each in databases.all_credentials(session, wanted.uuid)),
                 ended=tuple(each.username for each in databases.ended(session, wanted.uuid)),
+                hosts=tuple((str(each[0]), str(each[1])) if each else None for each in found.hosts or ()),
             )
+
+    def _is_placed(self, cluster_id: uuid.UUID) -> bool:
+        with self._place.store.transaction() as session:
+            return session.get(KafkaCluster, cluster_id) is not None
 
     def _config(self, known: Cluster) -> dict[str, str]:
         key, certificate = client_certificates.parts(known.client)
         found = {
-            "KAFKA_URL": kafka.url(self._place.configuration.data_address, [port for port, _ in known.ports]),
+            "KAFKA_URL": kafka.url(known.brokers(self._place.configuration.data_address)),
             "KAFKA_TRUSTED_CERT": known.authority["cert_pem"],
             "KAFKA_CLIENT_CERT": certificate,
             "KAFKA_CLIENT_CERT_KEY": key,
@@ -237,10 +270,14 @@ class KafkaProvider:
         Those that run get another image one by one, each once the cluster is whole again.
         """
         count, image = len(known.ports), self._place.configuration.kafka_image
-        present = [self._place.engine.image(self._service(known, number)) for number in range(1, count + 1)]
-        for images in data_services.one_by_one(present, image):
+        for images in data_services.one_by_one(self._images(known), image):
             self._place.stacks.up(str(known.id), self._instance(known, images), again=again or wanted.attempt > 1)
             self._place.engine.wait(self._service(known, 1), [*_ADMIN, "ready", str(count)], _USER)
+
+    def _images(self, known: Cluster) -> list[str]:
+        """What each broker runs from; empty where there is none."""
+        engine = self._place.engine
+        return [engine.image(self._service(known, number)) for number in range(1, len(known.ports) + 1)]
 
     def _answers(self, known: Cluster) -> bool:
         try:
@@ -255,7 +292,7 @@ class KafkaProvider:
     def _ask_any(self, known: Cluster, asked: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """What the first broker answers that does, with its number. Raises ``UnavailableError`` where none does."""
         refusal: UnavailableError | None = None
-        for number in range(1, len(known.ports) + 1):
+        for number in known.beside:
             try:
                 return number, self._ask_one(known, number, asked)
             except UnavailableError as error:
@@ -276,7 +313,9 @@ class KafkaProvider:
     def _instance(self, known: Cluster, images: Sequence[str] = ()) -> dict[str, Any]:
         """What ``components/addons/instance`` is told; ``images`` are the brokers'."""
         configuration = self._place.configuration
+        elsewhere = {"hosts": list(known.hosts)} if any(known.hosts) else {}
         return {
+            **elsewhere,
             "stack": configuration.stack,
             "addon": str(known.id),
             "service": data_services.KAFKA,

@@ -136,9 +136,9 @@ def cluster_name(cluster_id: uuid.UUID) -> str:
     return base64.urlsafe_b64encode(cluster_id.bytes).decode().rstrip("=")
 
 
-def url(host: str, ports: Sequence[int]) -> str:
+def url(brokers: Sequence[tuple[str, int]]) -> str:
     """Where clients find the brokers, as Heroku writes it."""
-    return ",".join(f"kafka+ssl://{host}:{port}" for port in ports)
+    return ",".join(f"kafka+ssl://{host}:{port}" for host, port in brokers)
 
 
 def full_name(name: str, before: str) -> str:

@@ -42,7 +42,8 @@ def check(members: Iterable[Member], placed: Iterable[Placed], declared: Mapping
         if each.databases and each.address not in declared:
             why = f"has data of add-on {', '.join(sorted(each.databases))}, which do not move to another host"
             next_step = (
-                "copy such a database (heroku addons:create --fork) and destroy it first, or leave the host's line"
+                "copy such a database (heroku addons:create --fork; of Kafka, make another cluster) and destroy it "
+                "first, or leave the host's line"
             )
             raise ConflictError(f"host {each.host.name}", why, next_step)
     known = {each.address for each in members}

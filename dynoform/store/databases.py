@@ -87,8 +87,8 @@ def taken_ports(session: Session) -> set[int]:
 
 
 def standbys(session: Session) -> dict[str, int]:
-    """Host → how many databases have a member there, of hosts besides the platform's."""
-    found = session.scalars(select(Database.member_hosts)).all()
+    """Host → how many databases and clusters have a member there, of hosts besides the platform's."""
+    found = [*session.scalars(select(Database.member_hosts)), *session.scalars(select(KafkaCluster.hosts))]
     redises = session.scalars(select(RedisMember.host)).all()  # of each no two on one of these
     names = [name for hosts in found for name in {each[0] for each in hosts or () if each}]
     return dict(Counter([*names, *(host[0] for host in redises if host)]))

@@ -1,12 +1,13 @@
 """Kafka clusters in the store: where their brokers are, their authority, and who uses the one that is shared."""
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlalchemy import false, or_, select
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services
+from dynoform.domain.data_hosts import Place
 from dynoform.store import databases
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
@@ -23,10 +24,13 @@ def place(
     brokers: int,
     published: Collection[int],
     authority: Callable[[], Mapping[str, str]],
+    hosts: Sequence[Place | None] = (),
 ) -> KafkaCluster:
     """The cluster, which gets its ports and an ``authority`` when there is none; ``published`` are others' ports.
 
-    ``brokers`` is how many it gets then. Raises ``ConflictError`` when all ports are taken.
+    ``brokers`` is how many it gets then, ``hosts`` where each is, if some are not on the platform's host.
+
+    Raises ``ConflictError`` when all ports are taken.
     """
     found = session.get(KafkaCluster, cluster_id)
     if found is None:
@@ -42,11 +46,17 @@ def place(
             id=cluster_id,
             addon_id=None if cluster_id == SHARED else cluster_id,
             ports=ports,
+            hosts=written(hosts),
             ciphertext=vault.encrypt(cluster_id, dict(authority())),
         )
         session.add(found)
         session.flush()
     return found
+
+
+def written(hosts: Sequence[Place | None]) -> list[list[str] | None] | None:
+    """Where brokers are, as it is kept."""
+    return [list(each) if each else None for each in hosts] or None
 
 
 def authority(vault: Vault, found: KafkaCluster) -> dict[str, str]:

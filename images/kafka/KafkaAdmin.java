@@ -7,8 +7,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
@@ -312,30 +314,42 @@ public final class KafkaAdmin {
     }
   }
 
-  /** Each partition keeps those that it has, and gets others after them, in turn. */
+  /** Each partition keeps those that it has, and gets others after them. */
   private void replicate(String name, int wanted) throws Exception {
-    List<Integer> nodes = admin.describeCluster().nodes().get().stream().map(Node::id).sorted().toList();
+    List<Node> nodes = admin.describeCluster().nodes().get().stream().sorted(Comparator.comparingInt(Node::id)).toList();
     if (wanted > nodes.size()) {
       throw new ExecutionException(new InvalidReplicationFactorException("only " + nodes.size() + " brokers are there"));
     }
     Map<TopicPartition, Optional<NewPartitionReassignment>> moves = new TreeMap<>((a, b) -> a.partition() - b.partition());
     for (TopicPartitionInfo each : admin.describeTopics(Set.of(name)).allTopicNames().get().get(name).partitions()) {
-      List<Integer> replicas = new ArrayList<>(each.replicas().stream().map(Node::id).toList());
+      List<Node> replicas = new ArrayList<>(each.replicas());
       if (replicas.size() == wanted) {
         continue;
       }
-      for (int index = 0; replicas.size() < wanted; index++) {
-        int node = nodes.get((each.partition() + index) % nodes.size());
-        if (!replicas.contains(node)) {
-          replicas.add(node);
-        }
+      while (replicas.size() < wanted) {
+        replicas.add(next(nodes, replicas, each.partition()));
       }
-      List<Integer> kept = List.copyOf(replicas.subList(0, wanted));
+      List<Integer> kept = replicas.subList(0, wanted).stream().map(Node::id).toList();
       moves.put(new TopicPartition(name, each.partition()), Optional.of(new NewPartitionReassignment(kept)));
     }
     if (!moves.isEmpty()) {
       admin.alterPartitionReassignments(moves).all().get();
     }
+  }
+
+  /** Who gets one more replica of a partition: in turn, but of those where the fewest others are lost with it. */
+  private static Node next(List<Node> nodes, List<Node> replicas, int partition) {
+    Node found = null;
+    long fewest = Long.MAX_VALUE;
+    for (int index = 0; index < nodes.size(); index++) {
+      Node node = nodes.get((partition + index) % nodes.size());
+      long beside = replicas.stream().filter(each -> Objects.equals(each.rack(), node.rack())).count();
+      if (beside < fewest && replicas.stream().noneMatch(each -> each.id() == node.id())) {
+        found = node;
+        fewest = beside;
+      }
+    }
+    return found;
   }
 
   /** Let users have a group: of a tenant's, only those are there that were made so. */

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "[secret]"
 SECRETS = ("dynoform:acmeAccountKey", "dynoform:backupRepositoryKey")
 """What of a configuration is encrypted."""
+DATA = ("postgres-ha", "valkey", "kafka")
+"""Images of what may be on hosts that are marked for data."""
 IMAGE = re.compile(r"^(dynoform/[a-z0-9-]+):[0-9a-f]{12}$")
 FACTS = {
     "docker_root": "/var/lib/docker",
@@ -30,7 +32,7 @@ FACTS = {
     "platform_network_id": "platform-network-id",
     "images": {
         noun: f"10.0.0.1:7400/platform/{noun}:0123456789ab"
-        for noun in ("router", "log-agent", "control-plane", "postgres-ha", "valkey", "stack-13", "stack-13-build")
+        for noun in ("router", "log-agent", "control-plane", "stack-13", "stack-13-build", *DATA)
     },
     "base_image": "dynoform/debian:13-0123456789ab",
 }

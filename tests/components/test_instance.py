@@ -317,6 +317,45 @@ def test_brokers_are_voters_at_ports_of_their_own_and_restart_one_after_the_othe
     assert {(each["commonName"], each["client"]) for each in certificates} == {("broker", True)}
 
 
+def kafka_on_three_hosts() -> dict[str, Any]:
+    """What is told of a cluster whose brokers are on three hosts."""
+    hosts = [None, ["two", "10.0.0.2"], ["three", "10.0.0.3"]]
+    return {**kafka(3), "constraints": ["a-constraint"], "hosts": hosts}
+
+
+def test_a_kafka_on_three_hosts_is_what_was_recorded(
+    instance: Declare, same_as_recorded: Callable[[str, Any], None]
+) -> None:
+    same_as_recorded("instance_kafka_far", instance(kafka_on_three_hosts()))
+
+
+def test_brokers_on_other_hosts_are_pinned_there_and_known_by_the_addresses_there(instance: Declare) -> None:
+    declared, own = instance(kafka_on_three_hosts()), f"local_addon-{ADDON}"
+    services = [each["inputs"] for each in declared if each["type"].endswith("Service")]
+    specs = {each["name"].removeprefix(own): each["taskSpec"] for each in services}
+    pinned = {name: each["placement"]["constraints"] for name, each in specs.items()}
+    assert pinned == {"-1": ["a-constraint"], "-2": ["node.hostname==two"], "-3": ["node.hostname==three"]}
+    told = [each["containerSpec"]["env"] for each in specs.values()]
+    assert {each["KAFKA_VOTERS"] for each in told} == {"1@172.29.0.1:15001,2@10.0.0.2:15003,3@10.0.0.3:15005"}
+    addresses = ["172.29.0.1:15000", "10.0.0.2:15002", "10.0.0.3:15004"]
+    assert [each["KAFKA_ADVERTISED"] for each in told] == addresses
+    certificates = [each["inputs"] for each in declared if each["type"].endswith(":Certificate")]
+    assert [f"{each['ipAddresses'][0]}" for each in certificates] == [each.partition(":")[0] for each in addresses]
+    assert [each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")] == [f"{own}-1"]
+    for number in (2, 3):
+        mounts = specs[f"-{number}"]["containerSpec"]["mounts"]
+        (mount,) = [each for each in mounts if each["type"] == "volume"]
+        labels = {each["label"]: each["value"] for each in mount["volumeOptions"]["labels"]}
+        assert (mount["source"], labels["dynoform.addon"]) == (f"{own}-{number}", ADDON)
+
+
+def test_of_several_brokers_one_that_is_lost_is_missed(instance: Declare) -> None:
+    for count, parts in ((1, None), (3, "3")):
+        services = [each["inputs"] for each in instance(kafka(count)) if each["type"].endswith("Service")]
+        labels = [{label["label"]: label["value"] for label in each["labels"]} for each in services]
+        assert [each.get("dynoform.addon.parts") for each in labels] == [parts] * count
+
+
 @pytest.mark.parametrize("service", ["heroku-postgresql", "heroku-redis"])
 def test_all_that_an_addon_has_bears_its_id_and_goes_with_it(instance: Declare, service: str) -> None:
     declared = instance({**TOLD, "service": service})

@@ -217,8 +217,8 @@ def test_standbys_are_on_the_hosts_that_are_marked_with_images_that_these_can_ge
     for found, shared in ((declared, True), (spread, False)):
         (worker,) = [each for each in services(found) if each["name"] == "local_databases"]
         told = worker["taskSpec"]["containerSpec"]["env"]
-        images = [told[f"DYNOFORM_{noun}_IMAGE"] for noun in ("POSTGRES_HA", "VALKEY")]
-        assert [image.startswith("10.0.0.1:") for image in images] == [shared] * 2, images
+        images = [told[f"DYNOFORM_{noun}_IMAGE"] for noun in ("POSTGRES_HA", "VALKEY", "KAFKA")]
+        assert [image.startswith("10.0.0.1:") for image in images] == [shared] * 3, images
 
 
 def test_the_api_alone_is_told_where_certificates_come_from(

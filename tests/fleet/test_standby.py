@@ -1,7 +1,9 @@
-"""A database with its standby on another host, and a Redis with its members on three, on a stack made from settings
-alone: the host with the primary is lost, and nothing that was acknowledged; of a Redis, nothing that a replica had.
+"""A database with its standby on another host, a Redis with its members and a Kafka with its brokers on three, on a
+stack made from settings alone: the host with the primary, or with leaders of partitions, is lost, and nothing that was
+acknowledged; of a Redis, nothing that a replica had.
 """
 
+import contextlib
 import json
 import ssl
 import time
@@ -9,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from confluent_kafka import KafkaException
 
+from tests import kafka_client
 from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import Run, eventually
 from tests.fleet.hosts import GATEWAY, Fleet, FleetHost
@@ -28,6 +33,12 @@ SERVICE = "com.docker.swarm.service.name"
 FAILOVER_SECONDS, HAND_OVER_SECONDS = 30.0, 15.0
 REDIS_SECONDS = 6.0
 """For which a Redis may acknowledge nothing on a busy machine; it is about two on a quiet one."""
+KAFKA_SECONDS = 8.0
+"""For which a partition may acknowledge nothing."""
+RATE, TOPIC, AWAY_SECONDS = 1000, "load", 20
+PATIENCE: dict[str, Any] = {"socket.timeout.ms": 3000}
+"""How long a client waits for a broker's answer: a host that is lost does not say that it is."""
+KAFKA = "/data/kafka/v0/clusters"
 
 
 class OfThree(Operator):
@@ -115,6 +126,22 @@ class Members(Parts):
         return found[0] if len(found) == 1 and "min_slaves_good_slaves:2" in said[found[0]] else 0
 
 
+class Brokers(Parts):
+    """Those of a Kafka."""
+
+    def images(self) -> list[str]:
+        """What each is to run from."""
+        names = [f"{self.service}-{number}" for number in (1, 2, 3)]
+        shown = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
+        return self.fleet["host1"].docker("service", "inspect", "--format", shown, *names).split()
+
+    def lose_disk(self, number: int) -> None:
+        """End one at once, with all that it has."""
+        host = self.host(number)
+        data = host.docker("volume", "inspect", "--format", "{{.Mountpoint}}", f"{self.service}-{number}")
+        host.run("sh", "-c", f"docker kill {self._containers(host, number)} && rm -rf {data}/data")
+
+
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfThree]:
     made = OfThree(fleet, tmp_path_factory.mktemp("operator"))
@@ -129,7 +156,8 @@ def first(operator: OfThree) -> Run:
     done = operator.up()
     assert done.code == 0, f"{done.out}\n{done.err}"
     rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
-    operator.fleet["host1"].run("nft", *rule.split())
+    for host in operator.fleet.hosts.values():
+        host.run("nft", *rule.split())
     return done
 
 
@@ -164,6 +192,48 @@ def members(operator: OfThree, redis: str) -> Members:
     made = Members(operator.fleet, f"{STACK}_addon-{redis}")
     eventually(made.primary, 120, "both replicas keep up")
     return made
+
+
+@pytest.fixture(scope="module")
+def kafka(operator: OfThree, app: str) -> str:
+    """The id of a cluster of three brokers, with a topic."""
+    made = provisioned(operator, "standard-0", service="heroku-kafka", config={"brokers": "3"})
+    topic = {"name": TOPIC, "partition_count": "6", "retention_time_ms": 86_400_000}
+    operator.api("POST", f"{KAFKA}/{made}/topics", json={"topic": topic})
+    return made
+
+
+@pytest.fixture(scope="module")
+def brokers(operator: OfThree, kafka: str) -> Brokers:
+    made = Brokers(operator.fleet, f"{STACK}_addon-{kafka}")
+    eventually(lambda: in_sync(operator), 60, "all replicas are in sync")
+    return made
+
+
+def client(operator: OfThree) -> dict[str, Any]:
+    """What a client of the Kafka has, by the app's config vars."""
+    return kafka_client.settings(operator.api("GET", f"/apps/{APP}/config-vars").json(), **PATIENCE)
+
+
+def in_sync(operator: OfThree) -> bool:
+    """Whether all replicas are, and each broker leads."""
+    with contextlib.suppress(KafkaException):
+        return {*kafka_client.leaders(client(operator), TOPIC).values()} == {1, 2, 3}
+    return False
+
+
+@contextlib.contextmanager
+def newer(operator: OfThree, brokers: Brokers) -> Iterator[str]:
+    """The process of databases takes Kafka's image for another one by this name for the length of the block."""
+    present, name = brokers.images()[0], "dynoform/kafka:newer"
+    for host in operator.fleet.hosts.values():
+        host.docker("tag", present, name)
+    update = ("service", "update", "--quiet", "--no-resolve-image", "--env-add")
+    for image in (name, present):
+        variable = f"DYNOFORM_KAFKA_IMAGE={image}"
+        operator.fleet["host1"].docker(*update, variable, f"{STACK}_databases", seconds=120)
+        if image == name:
+            yield name
 
 
 def provisioned(operator: OfThree, plan: str, service: str = "heroku-postgresql", **more: Any) -> str:
@@ -319,8 +389,91 @@ def test_nothing_of_a_destroyed_redis_is_left_on_any_host(operator: OfThree, red
     eventually(lambda: not members.left(redis), 180, "nothing is left")
 
 
-def test_a_purge_takes_what_databases_have_on_all_hosts(operator: OfThree, first: Run) -> None:
+def test_the_brokers_of_a_kafka_are_on_three_hosts_and_clients_know_each_by_its_own(
+    operator: OfThree, kafka: str, brokers: Brokers
+) -> None:
+    hosts = [brokers.host(number) for number in (1, 2, 3)]
+    assert hosts[0].name == "host1" and {host.name for host in hosts} == set(HOSTS)
+    addresses = [urlsplit(each).hostname for each in url(operator, "KAFKA_URL").split(",")]
+    assert addresses == [host.address for host in hosts]
+    assert operator.api("GET", f"{KAFKA}/{kafka}").json()["state"]["message"] == "available"
+
+
+@pytest.mark.chaos
+def test_the_host_with_leaders_of_a_kafka_is_lost_and_nothing_that_was_acknowledged(
+    operator: OfThree, kafka: str, brokers: Brokers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = client(operator)
+    number = next(each for each in kafka_client.leaders(mine, TOPIC).values() if each > 1)
+    host = brokers.host(number)
+    with kafka_client.load(mine, TOPIC, RATE) as sent:
+        eventually(lambda: len(sent.acknowledged) > 5 * RATE, 60, "messages are acknowledged")
+        host.kill()
+        time.sleep(AWAY_SECONDS)
+        # All that is asked of a cluster is, meanwhile.
+        assert operator.api("GET", f"{KAFKA}/{kafka}").json()["state"]["message"] == "available, 2 of 3 brokers"
+        made = {"topic": {"name": "meanwhile", "partition_count": "1", "retention_time_ms": 86_400_000}}
+        operator.api("POST", f"{KAFKA}/{kafka}/topics", json=made)
+        operator.api("POST", f"{KAFKA}/{kafka}/rotate-credentials")
+        host.boot()
+        eventually(lambda: in_sync(operator), 240, "the host is back, and all replicas are in sync")
+    lost, twice = sent.compare(mine, TOPIC)
+    with capsys.disabled():
+        print(
+            f"\n{host.name} lost: a partition acknowledged nothing for {sent.pause:.1f} s; {len(sent.acknowledged)} "
+            f"acknowledged, {sent.refused} refused, {lost} lost, {twice} twice"
+        )
+    kafka_client.send(client(operator), "meanwhile", "by the new certificate")
+    assert (lost, twice, sent.refused) == (0, 0, 0)
+    assert sent.pause < KAFKA_SECONDS
+
+
+@pytest.mark.chaos
+def test_a_broker_that_comes_back_without_its_disk_or_its_service_gets_all_from_the_others(
+    operator: OfThree, kafka: str, brokers: Brokers
+) -> None:
+    with kafka_client.load(client(operator), "meanwhile", RATE) as sent:
+        eventually(lambda: len(sent.acknowledged) > RATE, 60, "messages are acknowledged")
+        brokers.lose_disk(3)
+        time.sleep(5)
+        eventually(lambda: in_sync(operator), 180, "what it had it has again")
+        operator.fleet["host1"].docker("service", "rm", f"{brokers.service}-2")
+        time.sleep(5)
+        assert "2 of 3" in operator.api("GET", f"{KAFKA}/{kafka}").json()["state"]["message"]  # the worker is at work
+        eventually(lambda: in_sync(operator), 180, "the service is there again")
+    assert (sent.refused, *sent.compare(client(operator), "meanwhile")[:1]) == (0, 0)
+
+
+@pytest.mark.chaos
+def test_brokers_on_three_hosts_are_upgraded_one_by_one_and_lose_nothing(
+    operator: OfThree, kafka: str, brokers: Brokers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = {"name": "upgrade", "partition_count": "3", "retention_time_ms": 86_400_000}
+    operator.api("POST", f"{KAFKA}/{kafka}/topics", json={"topic": topic})
+    with newer(operator, brokers) as image, kafka_client.load(client(operator), "upgrade", RATE) as sent:
+        began = time.monotonic()
+        operator.api("PUT", f"{KAFKA}/{kafka}/upgrade", json={"version": "4.3"})
+        eventually(lambda: brokers.images() == [image] * 3, 300, "all brokers run from the newer image")
+        waits = f"{KAFKA}/{kafka}/wait_status"
+        eventually(lambda: not operator.api("GET", waits).json()["waiting?"], 120, "the cluster is whole")
+        seconds = time.monotonic() - began
+    lost, twice = sent.compare(client(operator), "upgrade")
+    with capsys.disabled():
+        print(
+            f"\nkafka:upgrade on three hosts: {seconds:.0f} s, {len(sent.acknowledged)} acknowledged, {sent.refused} "
+            f"refused, {lost} lost, {twice} twice, longest pause {sent.pause:.1f} s"
+        )
+    assert (lost, twice, sent.refused) == (0, 0, 0)
+
+
+def test_nothing_of_a_destroyed_kafka_is_left_on_any_host(operator: OfThree, kafka: str, brokers: Brokers) -> None:
+    operator.api("DELETE", f"/apps/{APP}/addons/{kafka}")
+    eventually(lambda: not brokers.left(kafka), 180, "nothing is left")
+
+
+def test_a_purge_takes_what_databases_have_on_all_hosts(operator: OfThree, app: str) -> None:
     provisioned(operator, "premium-0")
+    provisioned(operator, "standard-0", service="heroku-kafka", config={"brokers": "3"})
     gone = operator.dynoform("down", "--purge", "--yes")
     assert gone.code == 0, f"{gone.out}\n{gone.err}"
     own = ("volume", "ls", "--quiet", "--filter", "name=_addon-")

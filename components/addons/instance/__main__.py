@@ -117,18 +117,22 @@ class Instance(pulumi.ComponentResource):
 
     def _kafka(self) -> None:
         told = self._told
+        hosts = [each or ("", told["address"]) for each in told.get("hosts") or [None] * len(told["ports"])]
         args = kafka.KafkaArgs(
             stack=told["stack"],
             noun=f"addon-{told['addon']}",
             network_id=told["network"],
             cluster_id=told["cluster_id"],
             brokers=[
-                kafka.Broker(told["address"], port, controller_port, image, told["constraints"])
-                for (port, controller_port), image in zip(told["ports"], told["images"], strict=True)
+                kafka.Broker(address, port, controller_port, image, host)
+                for (port, controller_port), image, (host, address) in zip(
+                    told["ports"], told["images"], hosts, strict=True
+                )
             ],
             authority=self._authority(),
             memory_mib=told["memory_mib"],
             heap_mib=told["heap_mib"],
+            constraints=told["constraints"],
             keep=False,
             labels=self._labels,
         )

@@ -20,6 +20,8 @@ class KafkaCluster(Base):
     """Whose it is; None for the one that is shared."""
     ports: Mapped[list[Any]]
     """For each broker: its port, and its controller's."""
+    hosts: Mapped[list[Any] | None]
+    """Name and address of each broker's host, None for the platform's; nothing where all are there."""
     ciphertext: Mapped[bytes]
     """The authority of all who may connect: certificate and key, encrypted."""
     maintained_at: Mapped[datetime] = mapped_column(default=now)

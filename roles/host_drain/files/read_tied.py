@@ -57,7 +57,8 @@ def tied(
 ) -> list[dict[str, Any]]:
     """Of each its name, why, whether it ``runs`` now, and whether the ``whole`` of it stands still without the node.
 
-    An add-on does with the part that its clients are led to, which is called as it is, the others after it.
+    An add-on does with the part that its clients are led to; one that has all its parts for that, as brokers are, with
+    more than half of them.
 
     Parameters:
         own: the node's id.
@@ -80,18 +81,30 @@ def tied(
     return [
         {
             "name": name,
-            "why": why(mine, len(parts[name])),
+            "why": why(mine, parts[name]),
             "runs": all(running.get(part["Spec"]["Name"], False) for part in mine),
-            "whole": min(parts[name], key=len) in {part["Spec"]["Name"] for part in mine},
+            "whole": stands_still({part["Spec"]["Name"] for part in mine}, parts[name]),
         }
         for name, mine in sorted(found.items())
     ]
 
 
-def why(parts: list[Described], count: int) -> str:
-    """Why it cannot run elsewhere; ``count`` is of how many parts it is."""
-    if len(parts) < count:
-        return "its address is here"
+def led_to(names: list[str]) -> str | None:
+    """The part that clients are led to, which is called as the add-on is, the others after it; None for all of them."""
+    first = min(names, key=len)
+    return first if all(name == first or name.startswith(f"{first}-") for name in names) else None
+
+
+def stands_still(here: set[str], names: list[str]) -> bool:
+    """Whether all that consists of the parts ``names`` does without those that are ``here``."""
+    first = led_to(names)
+    return first in here if first else 2 * len(here) > len(names)
+
+
+def why(parts: list[Described], names: list[str]) -> str:
+    """Why it cannot run elsewhere; ``names`` are all parts that it has."""
+    if len(parts) < len(names):
+        return "its address is here" if led_to(names) else f"{len(parts)} of its {len(names)} parts are here"
     mounts = [mount for part in parts for mount in part["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or ()]
     if not any(mount.get("Type") == "volume" for mount in mounts):
         return "it is to run here alone"

@@ -16,15 +16,16 @@ from dynoform.addons.kafka import KafkaProvider
 from dynoform.addons.provider import RefusedError, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import addons, data_services, kafka
+from dynoform.domain.data_hosts import DataHost
 from dynoform.errors import InvalidInputError, UnavailableError
-from dynoform.store import accounts
+from dynoform.store import accounts, databases
 from dynoform.store import kafka as store_kafka
 from dynoform.store.addon_services import find_plan, register_own
 from dynoform.store.addons import create
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import Addon, AddonChange, DatabaseCredential, KafkaCluster, now
+from dynoform.store.tables import Addon, AddonChange, DatabaseCredential, KafkaCluster, LeftVolume, now
 from tests.local_databases import Made
 from tests.scripted_kafka import ScriptedKafka
 from tests.store_fixtures import configuration, migrated, store
@@ -313,6 +314,86 @@ def test_a_new_image_comes_broker_by_broker_and_a_change_that_was_killed_goes_on
     before = len(told)
     ask(provider, wanted, data_services.MAINTAIN, old=True)
     assert [each["images"] for each in told[before:]] == [["kafka:2", "kafka:2", "kafka:1"], ["kafka:2"] * 3]
+
+
+ONE, TWO, THREE, FOUR = (
+    DataHost(name, f"10.0.0.{number}", platform=number == 1, marked=number > 1)
+    for number, name in enumerate(("one", "two", "three", "four"), start=1)
+)
+THREE_HOSTS = [None, ("three", "10.0.0.3"), ("two", "10.0.0.2")]
+
+
+def test_brokers_are_on_hosts_that_are_marked_each_known_by_its_own_address_and_leave_nothing_there(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made, store: Store
+) -> None:
+    brokers.hosts = [ONE, TWO, replace(THREE, zone="b")]
+    wanted = order("standard-0", brokers="3")
+    own = provider._place.configuration.data_address
+    urls = (provider.provision(wanted).config or {})["KAFKA_URL"].split(",")
+    assert urls == [f"kafka+ssl://{own}:15000", "kafka+ssl://10.0.0.3:15002", "kafka+ssl://10.0.0.2:15004"]
+    assert made.told[-1]["hosts"] == THREE_HOSTS
+    with store.transaction() as session:
+        assert databases.standbys(session) == {"two": 1, "three": 1}
+    brokers.hosts = [ONE, TWO, replace(THREE, ready=False), FOUR]
+    ask(provider, wanted, data_services.MAINTAIN, old=True)
+    assert made.told[-1]["hosts"] == THREE_HOSTS, "they stay where they are"
+    provider.deprovision(wanted)
+    own = f"local_addon-{wanted.uuid}"
+    with store.transaction() as session:
+        left = {(each.host, each.name) for each in session.scalars(select(LeftVolume))}
+        assert left == {("three", f"{own}-2"), ("two", f"{own}-3")}
+        assert databases.standbys(session) == {}
+
+
+def test_a_single_broker_and_what_tenants_share_are_on_the_platforms_host(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made
+) -> None:
+    brokers.hosts = [ONE, TWO, THREE]
+    for plan in ("standard-0", "basic-0"):
+        provider.provision(order(plan))
+        assert "hosts" not in made.told[-1]
+
+
+def test_programs_are_run_beside_brokers_on_the_platforms_host_alone(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka
+) -> None:
+    brokers.hosts = [ONE, TWO, THREE]
+    wanted = order("standard-0", brokers="3")
+    provider.provision(wanted)
+    first = f"local_addon-{wanted.uuid}-1"
+    for _ in range(9):
+        assert ask(provider, wanted, data_services.FAIL).result == {"broker": 1}
+    ask(provider, wanted, data_services.INSPECT)
+    assert {service for service, _ in brokers.asked} == {first} == set(brokers.killed)
+
+
+def test_what_is_left_of_a_cluster_stays_and_all_that_was_lost_is_where_there_are_hosts(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made
+) -> None:
+    brokers.hosts = [ONE, TWO, replace(THREE, zone="b")]
+    wanted = order("standard-0", brokers="3")
+    before = provider.provision(wanted).config
+    assert ask(provider, wanted, data_services.MAINTAIN, lost=True).config == before
+    assert (made.told[-1]["hosts"], made.again[-1]) == (THREE_HOSTS, True), "there are those hosts"
+    brokers.hosts = [ONE, FOUR]
+    brokers.images = {f"local_addon-{wanted.uuid}-1": "kafka:1"}
+    ask(provider, wanted, data_services.MAINTAIN, lost=True)
+    assert made.told[-1]["hosts"] == THREE_HOSTS, "the others would have nobody to get their data from"
+    brokers.images = {}
+    found = ask(provider, wanted, data_services.MAINTAIN, lost=True).config
+    assert made.told[-1]["hosts"] == [None, ("four", "10.0.0.4"), None]
+    assert "10.0.0.4" in found["KAFKA_URL"] and "10.0.0.3" not in found["KAFKA_URL"]
+
+
+def test_a_cluster_from_before_stays_where_it_is(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made
+) -> None:
+    wanted = order("standard-0", brokers="3")
+    provider.provision(wanted)
+    brokers.hosts = [ONE, TWO, THREE]
+    for details in ({"old": True}, {"lost": True}):
+        ask(provider, wanted, data_services.MAINTAIN, **details)
+        assert "hosts" not in made.told[-1]
 
 
 def test_nothing_that_is_printed_has_a_key(provider: KafkaProvider, order: Order, store: Store) -> None:

@@ -46,7 +46,8 @@ def test_no_tenants_prefix_is_the_beginning_of_anothers() -> None:
 
 def test_a_cluster_is_named_and_found() -> None:
     assert kafka.cluster_name(uuid.UUID(int=0)) == "A" * 22
-    assert kafka.url("172.29.0.1", [15000, 15002]) == "kafka+ssl://172.29.0.1:15000,kafka+ssl://172.29.0.1:15002"
+    brokers = [("172.29.0.1", 15000), ("10.0.0.2", 15002)]
+    assert kafka.url(brokers) == "kafka+ssl://172.29.0.1:15000,kafka+ssl://10.0.0.2:15002"
 
 
 def test_a_tenant_may_leave_its_prefix_out() -> None:

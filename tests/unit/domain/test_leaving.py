@@ -97,6 +97,6 @@ def test_a_host_with_data_of_a_database_stays() -> None:
     hosts[2] = replace(hosts[2], databases=("8d", "4f"))
     assert refusal(hosts, [], declared(hosts[:2])) == (
         "host three: has data of add-on 4f, 8d, which do not move to another host — copy such a database "
-        "(heroku addons:create --fork) and destroy it first, or leave the host's line"
+        "(heroku addons:create --fork; of Kafka, make another cluster) and destroy it first, or leave the host's line"
     )
     check(hosts, [], declared(hosts), "10.0.0.1")
