@@ -199,7 +199,9 @@ class KafkaProvider:
 
     def _inspect(self, known: Cluster) -> dict[str, Any]:
         """What the cluster says of itself and of the add-on's topics and groups."""
-        number, told = self._ask_any(known, {"do": "describe", "prefix": known.prefix})
+        # Counters are beside their brokers: where some are out of reach, the program counts what came to all.
+        everywhere = any(known.hosts)
+        number, told = self._ask_any(known, {"do": "describe", "prefix": known.prefix, "everywhere": everywhere})
         rates = [told.pop("rates")]
         for other in known.beside:
             if other != number:
@@ -208,7 +210,8 @@ class KafkaProvider:
         for topic in told["topics"]:
             mine = [each.get(topic["name"], {}) for each in rates]
             for name, rate in _RATES.items():
-                topic[name] = round(sum(each.get(rate, 0.0) for each in mine), 1)
+                counted = mine[:1] if everywhere and rate != _OUT else mine
+                topic[name] = round(sum(each.get(rate, 0.0) for each in counted), 1)
             topic["name"] = topic["name"].removeprefix(known.prefix)
         told["groups"] = [each.removeprefix(known.prefix) for each in told["groups"]]
         return {**told, "nodes": len(known.ports)}
@@ -337,10 +340,11 @@ class KafkaProvider:
             yield
 
 
+_OUT = "BytesOutPerSec"
 _RATES = {
     "messages_in_per_second": "MessagesInPerSec",
     "bytes_in_per_second": "BytesInPerSec",
-    "bytes_out_per_second": "BytesOutPerSec",
+    "bytes_out_per_second": _OUT,
 }
 
 

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -32,6 +33,7 @@ import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.LogDirDescription;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.ReplicaInfo;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.common.Node;
@@ -74,6 +76,7 @@ public final class KafkaAdmin {
   private static final String TIMEOUT_MS = "15000";
   private static final long READY_MS = 45_000;
   private static final long LOOK_MS = 200;
+  private static final long SECONDS = 60;
   private static final Set<Class<?>> REFUSALS =
       Set.of(
           GroupNotEmptyException.class,
@@ -139,7 +142,7 @@ public final class KafkaAdmin {
     switch (asked.path("do").asText()) {
       case "ready" -> ready(asked.get("brokers").asInt());
       case "describe" -> {
-        return describe(asked.path("prefix").asText());
+        return describe(asked.path("prefix").asText(), asked.path("everywhere").asBoolean());
       }
       case "rates" -> {
         return rates(asked.path("prefix").asText());
@@ -178,14 +181,16 @@ public final class KafkaAdmin {
         .allMatch(partition -> partition.leader() != null && partition.isr().size() == partition.replicas().size());
   }
 
-  private ObjectNode describe(String prefix) throws Exception {
+  /** "everywhere": some nodes' counters are out of reach, and what comes is counted without them. */
+  private ObjectNode describe(String prefix, boolean everywhere) throws Exception {
     Collection<Node> nodes = admin.describeCluster().nodes().get();
+    Map<TopicPartition, List<Long>> sizes = sizes(nodes, prefix);
     Set<String> names =
         admin.listTopics().names().get().stream().filter(name -> name.startsWith(prefix)).collect(Collectors.toCollection(TreeSet::new));
     Map<String, TopicDescription> topics = new TreeMap<>(admin.describeTopics(names).allTopicNames().get());
     Map<ConfigResource, Config> configs = admin.describeConfigs(names.stream().map(KafkaAdmin::topic).toList()).all().get();
     ObjectNode found = JSON.createObjectNode();
-    found.put("version", AppInfoParser.getVersion()).put("brokers", nodes.size()).put("bytes", bytes(nodes, prefix));
+    found.put("version", AppInfoParser.getVersion()).put("brokers", nodes.size()).put("bytes", sizes.values().stream().flatMap(List::stream).mapToLong(Long::longValue).sum());
     ArrayNode shown = found.putArray("topics");
     for (TopicDescription each : topics.values()) {
       ObjectNode one = shown.addObject().put("name", each.name()).put("partitions", each.partitions().size());
@@ -203,21 +208,62 @@ public final class KafkaAdmin {
       }
     }
     all.forEach(groups::add);
-    found.set("rates", rates(prefix));
+    ObjectNode rates = rates(prefix);
+    if (everywhere) {
+      arrived(topics.values(), sizes, rates);
+    }
+    found.set("rates", rates);
     return found;
   }
 
-  private long bytes(Collection<Node> nodes, String prefix) throws Exception {
-    long sum = 0;
+  /** Of each partition below a prefix, how large its replicas are. */
+  private Map<TopicPartition, List<Long>> sizes(Collection<Node> nodes, String prefix) throws Exception {
+    Map<TopicPartition, List<Long>> found = new HashMap<>();
     List<Integer> ids = nodes.stream().map(Node::id).toList();
     for (Map<String, LogDirDescription> dirs : admin.describeLogDirs(ids).allDescriptions().get().values()) {
       for (LogDirDescription dir : dirs.values()) {
         for (Map.Entry<TopicPartition, ReplicaInfo> each : dir.replicaInfos().entrySet()) {
-          sum += each.getKey().topic().startsWith(prefix) ? each.getValue().size() : 0;
+          if (each.getKey().topic().startsWith(prefix)) {
+            found.computeIfAbsent(each.getKey(), key -> new ArrayList<>()).add(each.getValue().size());
+          }
         }
       }
     }
-    return sum;
+    return found;
+  }
+
+  /** Of all nodes, by offsets: what came a second, over the last minute. Bytes go by how large a partition's messages are. */
+  private void arrived(Collection<TopicDescription> topics, Map<TopicPartition, List<Long>> sizes, ObjectNode rates)
+      throws Exception {
+    List<TopicPartition> led = new ArrayList<>();
+    for (TopicDescription topic : topics) {
+      for (TopicPartitionInfo each : topic.partitions()) {
+        if (each.leader() != null && !each.leader().isEmpty()) {
+          led.add(new TopicPartition(topic.name(), each.partition()));
+        }
+      }
+    }
+    Map<TopicPartition, Long> ends = offsets(led, OffsetSpec.latest());
+    Map<TopicPartition, Long> starts = offsets(led, OffsetSpec.earliest());
+    Map<TopicPartition, Long> before = offsets(led, OffsetSpec.forTimestamp(System.currentTimeMillis() - 1000 * SECONDS));
+    Map<String, double[]> sums = new TreeMap<>();
+    for (TopicPartition each : led) {
+      long end = ends.get(each);
+      // Where nothing came since then, there is no such offset.
+      double messages = before.get(each) < 0 ? 0 : (double) Math.max(end - before.get(each), 0) / SECONDS;
+      long size = sizes.getOrDefault(each, List.of()).stream().mapToLong(Long::longValue).max().orElse(0);
+      double[] sum = sums.computeIfAbsent(each.topic(), name -> new double[2]);
+      sum[0] += messages;
+      sum[1] += messages * size / Math.max(end - starts.get(each), 1);
+    }
+    sums.forEach((topic, sum) -> rates.withObjectProperty(topic).put("MessagesInPerSec", sum[0]).put("BytesInPerSec", sum[1]));
+  }
+
+  private Map<TopicPartition, Long> offsets(List<TopicPartition> partitions, OffsetSpec which) throws Exception {
+    Map<TopicPartition, OffsetSpec> asked = partitions.stream().collect(Collectors.toMap(each -> each, each -> which));
+    Map<TopicPartition, Long> found = new HashMap<>();
+    admin.listOffsets(asked).all().get().forEach((each, told) -> found.put(each, told.offset()));
+    return found;
   }
 
   /** Of this node: topic → what came and went a second, over the last minute. */

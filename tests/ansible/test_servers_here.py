@@ -1,4 +1,4 @@
-"""What the role host_drain says of databases that have a server on a host, by what Patroni says of them."""
+"""What the role host_drain says of databases that have a server on a host, by what these say of themselves."""
 
 import json
 from types import ModuleType
@@ -52,3 +52,22 @@ def test_a_server_that_says_nothing_may_be_primary(module: ModuleType, said: str
 def test_one_whose_servers_are_all_here_is_not_told(module: ModuleType) -> None:
     told = {**TOLD, "MEMBER_OTHERS": "10.0.0.2:15002"}
     assert module.stands(SERVICE, told, json.dumps({"members": [LEADER, READY]})) is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "count"), [(("10.0.0.1", "10.0.0.2", "10.0.0.3"), 3), (("10.0.0.1", "10.0.0.2", "10.0.0.1"), 3),
+                         (("10.0.0.1",) * 3, 0), (("10.0.0.1",), 0)],
+)  # fmt: skip
+def test_brokers_are_asked_that_have_others_elsewhere(module: ModuleType, hosts: tuple[str, ...], count: int) -> None:
+    voters = ",".join(f"{number}@{host}:15001" for number, host in enumerate(hosts, start=1))
+    assert module.voters({"KAFKA_VOTERS": voters}) == count
+
+
+@pytest.mark.parametrize(
+    ("ready", "standby"), [(True, ""), (False, "not all its brokers are there, or one of them is behind")]
+)
+def test_no_leader_of_a_kafka_has_to_be_moved_but_replicas_have_to_be_in_sync(
+    module: ModuleType, ready: bool, standby: str
+) -> None:
+    found = module.follows(SERVICE, ready)
+    assert (found["name"], found["primary"], found["standby"]) == ("add-on 7c41-b2", False, standby)

@@ -1,6 +1,7 @@
 """Reads how databases stand that have a server on this host and another one elsewhere, and prints them as JSON.
 
-Changes nothing. Asked on the host itself: each server says how all of them stand. Argument: the docker client.
+Changes nothing. Asked on the host itself: each server says how all of them stand. So does a broker of a Kafka that has
+others elsewhere. Argument: the docker client.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 SECONDS = 60
 SERVICE = "com.docker.swarm.service.name"
 STATE = ("/opt/dynoform/ha", "state")
+READY = ("timeout", "10", "/opt/dynoform/kafka-admin", "ready")
 MIB = 2**20
 Described = Mapping[str, Any]
 
@@ -51,7 +53,7 @@ def stands(service: str, told: Mapping[str, str], said: str | None) -> dict[str,
     here, elsewhere = hosts(told)
     if not elsewhere:
         return None
-    name = f"add-on {service.rpartition('addon-')[2].rpartition('-')[0]}"
+    name = called(service)
     members = known(said)
     leaders = [each["name"] for each in members if each.get("role") == "leader"]
     primary = not leaders or told["MEMBER_NAME"] in leaders
@@ -62,6 +64,23 @@ def stands(service: str, told: Mapping[str, str], said: str | None) -> dict[str,
         standby = "its servers do not say which of them is primary"
     why = standby or f"its standby at {where} has not taken over"
     return {"name": name, "primary": primary, "standby": standby, "told": f"{name}: {why}"}
+
+
+def called(service: str) -> str:
+    """What a person calls the add-on that has a service, one of several."""
+    return f"add-on {service.rpartition('addon-')[2].rpartition('-')[0]}"
+
+
+def voters(told: Mapping[str, str]) -> int:
+    """Of how many brokers a broker's cluster is, as it was told; 0 where all are on this host."""
+    addresses = [each.partition("@")[2].rpartition(":")[0] for each in told["KAFKA_VOTERS"].split(",")]
+    return len(addresses) if len({*addresses}) > 1 else 0
+
+
+def follows(service: str, ready: bool) -> dict[str, Any]:
+    """How a cluster stands: leaders of partitions move by themselves, replicas have to be in sync for that."""
+    name, why = called(service), "not all its brokers are there, or one of them is behind"
+    return {"name": name, "primary": False, "standby": "" if ready else why, "told": f"{name}: {why}"}
 
 
 def known(said: str | None) -> list[Described]:
@@ -93,6 +112,9 @@ def main() -> None:
         if "MEMBER_POSTGRES" in told and "MEMBER_NAME" in told:
             said = ask("exec", "--user", "postgres", container["Id"], *STATE)
             found.append(stands(container["Config"]["Labels"][SERVICE], told, said))
+        if "KAFKA_VOTERS" in told and (count := voters(told)):
+            ready = ask("exec", container["Id"], *READY, str(count)) is not None
+            found.append(follows(container["Config"]["Labels"][SERVICE], ready))
     print(json.dumps(sorted((each for each in found if each), key=lambda each: each["name"])))
 
 

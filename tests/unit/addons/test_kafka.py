@@ -367,6 +367,18 @@ def test_programs_are_run_beside_brokers_on_the_platforms_host_alone(
     assert {service for service, _ in brokers.asked} == {first} == set(brokers.killed)
 
 
+def test_what_comes_to_brokers_elsewhere_is_told_by_one_and_what_goes_is_counted_beside_each(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka
+) -> None:
+    brokers.hosts, brokers.rates = [ONE, TWO], {"MessagesInPerSec": 30.0, "BytesOutPerSec": 8.0}
+    wanted = order("standard-0", brokers="3")
+    provider.provision(wanted)
+    configure(provider, wanted, kafka.CREATE_TOPIC, name="orders", retention_time_ms=kafka.DAY_MS)
+    (topic,) = ask(provider, wanted, data_services.INSPECT).result["topics"]
+    assert brokers.did("describe")[-1]["everywhere"] is True
+    assert (topic["messages_in_per_second"], topic["bytes_out_per_second"]) == (30.0, 16.0), "two are beside each other"
+
+
 def test_what_is_left_of_a_cluster_stays_and_all_that_was_lost_is_where_there_are_hosts(
     provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made
 ) -> None:
