@@ -27,7 +27,7 @@ class HostArgs:
         zone: what fails together with it.
         runtime: whose dynos it runs.
         builder: whether apps are built on it.
-        data: whether standbys of databases and replicas of Redises may be on it.
+        data: whether standbys of databases, replicas of Redises and brokers of Kafkas may be on it.
         joins: the host whose swarm it joins; None for the one that makes the swarm.
     """
 
@@ -167,7 +167,7 @@ class Fleet(pulumi.ComponentResource):
 
     @property
     def has_data_hosts(self) -> bool:
-        """Whether a host besides the platform's may have standbys of databases and replicas of Redises."""
+        """Whether a host besides the platform's may have standbys, replicas and brokers of add-ons."""
         return any(host.args.data for host in self.hosts[1:])
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from confluent_kafka import KafkaException
 
@@ -220,8 +221,8 @@ def client(operator: OfThree) -> dict[str, Any]:
 
 
 def in_sync(operator: OfThree) -> bool:
-    """Whether all replicas of the topic are."""
-    with contextlib.suppress(KafkaException):
+    """Whether all replicas of the topic are, by the config vars that the API tells."""
+    with contextlib.suppress(KafkaException, httpx.HTTPError):
         return bool(kafka_client.leaders(client(operator), TOPIC))
     return False
 
@@ -487,6 +488,28 @@ def test_brokers_on_three_hosts_are_upgraded_one_by_one_and_lose_nothing(
         )
     assert (lost, twice, sent.refused) == (0, 0, 0)
     assert RATE / 2 < rate < RATE * 2, "of all brokers, over the last minute"
+
+
+@pytest.mark.chaos
+def test_brokers_on_other_hosts_go_on_without_the_platform(
+    operator: OfThree, kafka: str, brokers: Brokers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_topic(operator, kafka, "alone")
+    mine, host = client(operator), brokers.host(1)
+    with kafka_client.load(mine, "alone", RATE) as sent:
+        eventually(lambda: len(sent.acknowledged) > 5 * RATE, 60, "messages are acknowledged")
+        host.kill()
+        time.sleep(AWAY_SECONDS)
+        host.boot()
+        eventually(lambda: in_sync(operator), 300, "the host is back, and all replicas are in sync")
+    lost, twice = sent.compare(mine, "alone")
+    with capsys.disabled():
+        print(
+            f"\n{host.name}, the platform's, lost: a partition acknowledged nothing for {sent.pause:.1f} s; "
+            f"{len(sent.acknowledged)} acknowledged, {sent.refused} refused, {lost} lost, {twice} twice"
+        )
+    assert (lost, twice, sent.refused) == (0, 0, 0)
+    assert sent.pause < KAFKA_SECONDS
 
 
 def test_nothing_of_a_destroyed_kafka_is_left_on_any_host(operator: OfThree, kafka: str, brokers: Brokers) -> None:
