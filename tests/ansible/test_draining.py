@@ -111,7 +111,7 @@ def test_a_standby_elsewhere_takes_over_before_the_host_goes_and_the_next_one_wa
     assert back.returncode != 0
     assert (
         "two: takes dynos again, and after 2 s not all standbys could take over: add-on 7c: its standby at two is "
-        "5 MiB behind — drain no other host before they could: see 'heroku pg:info', "
+        "5 MiB behind — drain no other host before they could: see 'heroku pg:info' or 'heroku kafka:info', "
         "and 'docker service ps NAME' on a manager"
     ) in " ".join(back.stdout.split())
 
