@@ -153,12 +153,10 @@ def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def first(operator: OfThree) -> Run:
-    """The run that made all of it. This machine is let in to databases, as a host of the operator's would be."""
+    """The run that made all of it."""
     done = operator.up()
     assert done.code == 0, f"{done.out}\n{done.err}"
-    rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
-    for host in operator.fleet.hosts.values():
-        host.run("nft", *rule.split())
+    let_in(operator.fleet["host1"])
     return done
 
 
@@ -206,6 +204,8 @@ def kafka(operator: OfThree, app: str) -> str:
 @pytest.fixture(scope="module")
 def brokers(operator: OfThree, kafka: str) -> Brokers:
     made = Brokers(operator.fleet, f"{STACK}_addon-{kafka}")
+    for host in operator.fleet.hosts.values():
+        let_in(host)
     eventually(lambda: in_sync(operator), 60, "all replicas are in sync")
     return made
 
@@ -233,12 +233,22 @@ def newer(operator: OfThree, brokers: Brokers) -> Iterator[str]:
     present, name = brokers.images()[0], "dynoform/kafka:newer"
     for host in operator.fleet.hosts.values():
         host.docker("tag", present, name)
-    update = ("service", "update", "--quiet", "--no-resolve-image", "--env-add")
-    for image in (name, present):
-        variable = f"DYNOFORM_KAFKA_IMAGE={image}"
-        operator.fleet["host1"].docker(*update, variable, f"{STACK}_databases", seconds=120)
-        if image == name:
-            yield name
+
+    def tell(image: str) -> None:
+        words = ("service", "update", "--quiet", "--no-resolve-image", "--env-add", f"DYNOFORM_KAFKA_IMAGE={image}")
+        operator.fleet["host1"].docker(*words, f"{STACK}_databases", seconds=120)
+
+    tell(name)
+    try:
+        yield name
+    finally:
+        tell(present)
+
+
+def let_in(host: FleetHost) -> None:
+    """Have a host let this machine in to add-ons until it boots, as a host of the operator's would be."""
+    rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
+    host.run("nft", *rule.split())
 
 
 def provisioned(operator: OfThree, plan: str, service: str = "heroku-postgresql", **more: Any) -> str:
@@ -420,6 +430,7 @@ def test_the_host_with_leaders_of_a_kafka_is_lost_and_nothing_that_was_acknowled
         make_topic(operator, kafka, "meanwhile")
         operator.api("POST", f"{KAFKA}/{kafka}/rotate-credentials")
         host.boot()
+        let_in(host)
         eventually(lambda: in_sync(operator), 240, "the host is back, and all replicas are in sync")
     lost, twice = sent.compare(mine, TOPIC)
     with capsys.disabled():
@@ -475,7 +486,7 @@ def test_brokers_on_three_hosts_are_upgraded_one_by_one_and_lose_nothing(
     with newer(operator, brokers) as image, kafka_client.load(client(operator), "upgrade", RATE) as sent:
         began = time.monotonic()
         operator.api("PUT", f"{KAFKA}/{kafka}/upgrade", json={"version": "4.3"})
-        eventually(lambda: brokers.images() == [image] * 3, 300, "all brokers run from the newer image")
+        eventually(lambda: brokers.images() == [image] * 3, 500, "all brokers run from the newer image")
         waits = f"{KAFKA}/{kafka}/wait_status"
         eventually(lambda: not operator.api("GET", waits).json()["waiting?"], 120, "the cluster is whole")
         seconds = time.monotonic() - began
@@ -501,6 +512,7 @@ def test_brokers_on_other_hosts_go_on_without_the_platform(
         host.kill()
         time.sleep(AWAY_SECONDS)
         host.boot()
+        let_in(host)
         eventually(lambda: in_sync(operator), 300, "the host is back, and all replicas are in sync")
     lost, twice = sent.compare(mine, "alone")
     with capsys.disabled():
