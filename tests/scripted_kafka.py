@@ -46,6 +46,9 @@ class ScriptedKafka:
         assert user == "kafka"
         self.waited.append((service, list(argv)))
 
+    def leads(self, service: str) -> bool:
+        raise AssertionError("Kafka is on the platform's host")
+
     def kill(self, service: str) -> None:
         self.killed.append(service)
 

@@ -65,6 +65,9 @@ class Scripted:
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         self.waited.append(list(argv))
 
+    def leads(self, service: str) -> bool:
+        return True
+
     def kill(self, service: str) -> None:
         raise AssertionError("Valkey is not killed")
 
