@@ -351,7 +351,7 @@ def test_dynos_of_each_host_find_a_database_at_their_own_host(operator: OfThree,
     assert found.hostname == DYNO_GATEWAY
     assert servers.hosts("address") == {"host2", "host3"}
     target = f"host={DYNO_GATEWAY} port={found.port} user={found.username} dbname={found.path[1:]}"
-    verified = f"sslmode=verify-full sslrootcert={SECRETS}/authority.crt sslcert=none"
+    verified = f"sslmode=verify-full sslrootcert={SECRETS}/authority.crt"
     script = f"PGPASSWORD={found.password} psql -X -A -t -d '{target} {verified}' -c 'SELECT 1'"
     for number in (1, 2):
         assert servers.does(servers.host(number), number, script) == (0, "1"), "in a dyno's place"
