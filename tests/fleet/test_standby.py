@@ -80,9 +80,9 @@ class Parts:
 
     def does(self, host: FleetHost, noun: object, script: str) -> tuple[int, str]:
         """How a shell's script ends beside a part on a host, and what it says."""
-        words = ("exec", self._containers(host, noun), "sh", "-c", f"( {script} ) 2>&1; echo $?")
+        words = ("exec", self._containers(host, noun), "sh", "-c", f"( {script} ) 2>&1; printf '\\n%s' $?")
         *said, code = host.docker(*words).splitlines()
-        return int(code), "\n".join(said)
+        return int(code), "\n".join(said).strip()
 
     def stop(self, noun: object) -> None:
         """Have a part end as for another image; Swarm starts it again."""
