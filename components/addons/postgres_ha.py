@@ -160,7 +160,7 @@ class PostgresHA(pulumi.ComponentResource):
         """What servers trust addresses by, and what addresses have: no certificate of the set's own authority."""
         signs = CertificateAuthority(
             f"{self._name}-addresses",
-            CertificateAuthorityArgs(common_name=f"Addresses of PostgreSQL {self._args.noun}"),
+            CertificateAuthorityArgs(common_name=f"Address of {self._args.noun}"),
             self._own,
         )
         certificate = CertificateArgs(
