@@ -211,6 +211,11 @@ def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their
     assert volumes == {f"{own}-backups", *(f"{own}-{noun}" for noun in ("1", "2", "etcd-1", "etcd-2", "etcd-3"))}
 
 
+def test_names_in_certificates_are_no_longer_than_x509_allows(instance: Declare) -> None:
+    names = [str(each["inputs"]["commonName"]) for each in instance(premium()) if "Certificate" in each["type"]]
+    assert len(names) == 5 and max(len(each) for each in names) <= 64
+
+
 def far() -> dict[str, Any]:
     """What is told of a database with its standby on another host, and etcd on three."""
     second, third = ["two", "10.0.0.2"], ["three", "10.0.0.3"]
