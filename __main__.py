@@ -88,6 +88,7 @@ environment: dict[str, pulumi.Input[str]] = {
     "DYNOFORM_EXEC_ADDRESS": settings.exec_address,
     "DYNOFORM_DYNO_NETWORK": f"{stack}_dynos",
     "DYNOFORM_DATA_ADDRESS": settings.data_address,
+    "DYNOFORM_DYNO_GATEWAY": settings.dyno_gateway,
 }
 if settings.old_stacks:
     environment["DYNOFORM_OLD_STACKS"] = settings.old_stacks

@@ -92,6 +92,14 @@ class ServiceSpec:
     filed: Mapping[str, str] = field(default_factory=dict)
 
 
+def everywhere_else(constraints: Sequence[str]) -> list[str]:
+    """What hosts have to be, in Swarm's words, so that they are all but those that meet the one constraint given."""
+    (only,) = constraints
+    name, equal, value = only.partition("==")
+    assert equal, f"{only}: is no equality"  # noqa: S101 - of the stack's own making
+    return [f"{name}!={value}"]
+
+
 def service_args(spec: ServiceSpec) -> docker.ServiceArgs:
     """Arguments of a ``pulumi_docker.Service`` for a platform service.
 

@@ -141,7 +141,7 @@ class Settings:
 
     @property
     def data_address(self) -> str:
-        """Where databases that are add-ons are reached, by dynos and by the operator's machine alike."""
+        """Where the platform's host has the ports of add-ons, for dynos and for the operator's machine alike."""
         return self.platform_address if self.machines else self.dyno_gateway
 
     @property

@@ -84,7 +84,9 @@ class Configuration:
     slug_bytes: int = slugs.BYTES
     """Largest slug, compressed."""
     data_address: str = ""
-    """Where databases that are add-ons are reached: the same for dynos and for the operator's machine."""
+    """Where the platform's host has the ports of databases that are add-ons, for dynos and the operator's machine."""
+    dyno_gateway: str = ""
+    """Where dynos reach their own host, whichever that is."""
     data_constraints: tuple[str, ...] = ()
     """What the host has to be that has their data, in Swarm's words."""
     postgres_image: str = ""
@@ -147,6 +149,7 @@ class Configuration:
             build_seconds=read.count("BUILD_SECONDS", builds.SECONDS),
             slug_bytes=read.count("SLUG_BYTES", slugs.BYTES),
             data_address=read.text("DATA_ADDRESS", ""),
+            dyno_gateway=read.text("DYNO_GATEWAY", ""),
             data_constraints=tuple(read.text("DATA_CONSTRAINTS", "").split()),
             postgres_image=read.text("POSTGRES_IMAGE", ""),
             valkey_image=read.text("VALKEY_IMAGE", ""),
@@ -168,6 +171,10 @@ class Configuration:
     def _api_host(self) -> str:
         # Heroku's CLI takes a host only when its name contains "localhost" (or is Heroku's own).
         return "localhost" if self.domain == "localhost" else f"api.localhost.{self.domain}"
+
+    def database_address(self, *, everywhere: bool) -> str:
+        """Where a database's clients find it that is led to on each host, or on the platform's alone."""
+        return self.dyno_gateway if everywhere else self.data_address
 
     def web_url(self, app_name: str) -> str:
         """Where an app answers over plain http, with the trailing slash that Heroku shows."""

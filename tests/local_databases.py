@@ -93,6 +93,10 @@ class LocalEngine:
 
     hosts: list[DataHost] = field(default_factory=list)
     """The swarm's."""
+    reaches_all: bool = True
+    """Whether what is to run on all hosts does."""
+    led: list[str] = field(default_factory=list)
+    """Of which services that was asked."""
 
     def data_hosts(self) -> list[DataHost]:
         return self.hosts
@@ -136,6 +140,10 @@ class LocalEngine:
 
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         return
+
+    def leads(self, service: str) -> bool:
+        self.led.append(service)
+        return self.reaches_all
 
     def kill(self, service: str) -> None:
         raise AssertionError("there is no container here")

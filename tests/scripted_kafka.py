@@ -52,6 +52,9 @@ class ScriptedKafka:
         assert user == "kafka"
         self.waited.append((service, list(argv)))
 
+    def leads(self, service: str) -> bool:
+        raise AssertionError("no part of a Kafka is led to")
+
     def kill(self, service: str) -> None:
         self.killed.append(service)
 

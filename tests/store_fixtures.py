@@ -34,6 +34,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configur
                 "DYNOFORM_BACKUPS": str(tmp_path_factory.mktemp("backups")),
                 "DYNOFORM_PLATFORM_ADDRESS": "127.0.0.1",
                 "DYNOFORM_DATA_ADDRESS": "172.29.0.1",
+                "DYNOFORM_DYNO_GATEWAY": "172.29.96.1",
                 "DYNOFORM_EMAIL": EMAIL,
             }
         )

@@ -1,11 +1,12 @@
 """PostgreSQL with a standby: two servers, etcd that says which of them is the primary, and one address of both.
 
 Servers and members of etcd may be on other hosts. One more service has the repository of backups there is then, for
-servers that do not have its volume, and is where programs are run beside those.
+servers that do not have its volume, and is where programs are run beside those; and another one has the address on
+each other host, for the clients there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_docker as docker
@@ -13,7 +14,14 @@ import pulumi_docker as docker
 from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, USER
 from components.addons.server_certificate import ServerCertificate
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
-from components.platform_service import PARTS_LABEL, Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import (
+    PARTS_LABEL,
+    Mount,
+    SecretFile,
+    ServiceSpec,
+    everywhere_else,
+    service_args,
+)
 from components.secret import swarm_secret
 from components.volume import data_mount, stack_volume
 
@@ -21,6 +29,8 @@ REST_PORT, ETCD_PORT, PEER_PORT, SHELL_PORT = 8008, 2379, 2380, 2222
 """In the containers."""
 MEMBER = "member"
 """Whom the certificate of all that belongs to the set names: the image lets it do everything."""
+ADDRESS = "address"
+"""Whom the certificate of addresses names, which ask servers who is primary, and may do nothing else."""
 _DATA = "/var/lib/postgresql"
 _ETCD_MIB, _ADDRESS_MIB, _REPOSITORY_MIB = 96, 64, 64
 
@@ -62,6 +72,7 @@ class PostgresHAArgs:
         network_id: engine id of the bridge that all of it joins.
         address: the host's address, where the ports of all are published that are on no other.
         port: where clients find the primary, whichever that is.
+        everywhere: whether clients find it on each other host, too; ``constraints`` names the one that they are not.
         servers, voters: where the servers and the members of etcd are. The first server is on no other host.
         shells: where some are on other hosts, published ports of two SSH servers: beside the repository, and beside the
             second server.
@@ -91,6 +102,7 @@ class PostgresHAArgs:
     cache_mib: int
     connections: int
     elsewhere: bool = False
+    everywhere: bool = False
     shells: Sequence[int] = ()
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +110,10 @@ class PostgresHAArgs:
 
 
 class PostgresHA(pulumi.ComponentResource):
-    """A primary, and a standby that has all that was acknowledged. Their parts trust an authority of their own."""
+    """A primary, and a standby that has all that was acknowledged. Their parts trust an authority of their own.
+
+    What is on hosts that clients alone are on has a certificate of another one, which Patroni's REST API trusts, too.
+    """
 
     def __init__(self, name: str, args: PostgresHAArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:PostgresHA", name, None, opts)
@@ -106,9 +121,11 @@ class PostgresHA(pulumi.ComponentResource):
         self._args = args
         self._own = pulumi.ResourceOptions(parent=self)
         self._identity = self._issue()
+        asks, self._asker = self._issue_address()
         backups = stack_volume(f"{name}-backups", args.stack, f"{args.noun}-backups", self, labels=args.labels)
         repository = self._file(REPOSITORY, "repository", args.repository)
-        shown = [*args.certificate.files, self._file("authority.crt", "authority-crt", args.authority), repository]
+        authority = self._file("authority.crt", "authority-crt", args.authority)
+        shown = [*args.certificate.files, authority, repository, asks]
         # One after the other: a change restarts no two of them at once.
         before: list[pulumi.Resource] = []
         for number, part in enumerate(args.voters, start=1):
@@ -116,7 +133,8 @@ class PostgresHA(pulumi.ComponentResource):
         before = [self._repository(backups)] if args.shells else []
         for number, part in enumerate(args.servers, start=1):
             before = [self._server(number, part, backups, shown, before)]
-        self._front()
+        # Servers let it ask by the time that it does.
+        self._front(before)
         self.register_outputs({})
 
     def _issue(self) -> Sequence[SecretFile]:
@@ -136,6 +154,24 @@ class PostgresHA(pulumi.ComponentResource):
             self._file("members.crt", "members-crt", signs.cert_pem),
             self._file("member.crt", "member-crt", shown.cert_pem),
             self._file("member.key", "member-key", shown.key_pem),
+        ]
+
+    def _issue_address(self) -> tuple[SecretFile, Sequence[SecretFile]]:
+        """What servers trust addresses by, and what addresses have: no certificate of the set's own authority."""
+        signs = CertificateAuthority(
+            f"{self._name}-addresses",
+            CertificateAuthorityArgs(common_name=f"Address of {self._args.noun}"),
+            self._own,
+        )
+        certificate = CertificateArgs(
+            common_name=ADDRESS, ca_cert_pem=signs.cert_pem, ca_key_pem=signs.key_pem, client=True
+        )
+        shown = Certificate(f"{self._name}-address", certificate, self._own)
+        trusts, *_ = self._identity
+        return self._file("addresses.crt", "addresses-crt", signs.cert_pem), [
+            trusts,
+            self._file("address.crt", "address-crt", shown.cert_pem),
+            self._file("address.key", "address-key", shown.key_pem),
         ]
 
     @property
@@ -231,17 +267,22 @@ class PostgresHA(pulumi.ComponentResource):
         )
         return self._service("repository", spec, [])
 
-    def _front(self) -> docker.Service:
+    def _front(self, before: Sequence[pulumi.Resource]) -> None:
+        """The address: a service for one host, and one for all others. Swarm would change neither into the other."""
         args = self._args
         members = [f"member-{number}={part.first}:{part.ports[1]}" for number, part in enumerate(args.servers, start=1)]
-        spec = self._spec(
+        here = self._spec(
             "",
             command=["/opt/dynoform/address"],
             environment={"ADDRESS_MEMBERS": " ".join(members), "ADDRESS_CONNECTIONS": str(args.connections)},
             ports={PORT: args.port},
             memory_mib=_ADDRESS_MIB,
+            identity=self._asker,
         )
-        return self._service("address", spec, [])
+        self._service("address", here, before)
+        if args.everywhere:
+            noun, others = f"{args.noun}-{ADDRESS}", everywhere_else(args.constraints)
+            self._service("addresses", replace(here, noun=noun, everywhere=True, constraints=others), before)
 
     def _spec(
         self,
@@ -256,10 +297,14 @@ class PostgresHA(pulumi.ComponentResource):
         stop_grace: str = "10s",
         filed: Mapping[str, str] | None = None,
         host: str = "",
+        identity: Sequence[SecretFile] | None = None,
     ) -> ServiceSpec:
-        """What all of it has alike; ``noun`` is empty for the one that is called as the database is."""
+        """What all of it has alike; ``noun`` is empty for the one that is called as the database is.
+
+        ``identity`` is of one that is not a member of the set.
+        """
         args = self._args
-        parts = str(len(self._parts) + (2 if args.shells else 1))
+        parts = str(len(self._parts) + 1 + bool(args.shells) + args.everywhere)
         return ServiceSpec(
             stack=args.stack,
             noun=f"{args.noun}-{noun}" if noun else args.noun,
@@ -267,7 +312,7 @@ class PostgresHA(pulumi.ComponentResource):
             network_id=args.network_id,
             command=command,
             environment=environment,
-            secrets=[*self._identity, *secrets],
+            secrets=[*(self._identity if identity is None else identity), *secrets],
             mounts=mounts,
             ports=ports,
             scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container

@@ -1,13 +1,13 @@
 """Valkey as the platform runs it for add-ons: the Redis of Heroku's users."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_docker as docker
 
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, everywhere_else, service_args
 from components.secret import swarm_secret
 from components.volume import data_mount
 
@@ -15,6 +15,8 @@ PORT, SENTINEL_PORT = 6379, 26379
 """In the container."""
 USER = "803"
 """The image's user."""
+ADDRESS = "address"
+"""How what leads clients to the primary is called on all hosts but the platform's, after the group."""
 FRONT = "/opt/dynoform/front"
 FRONT_MIB = 64
 OWN_CONNECTIONS = 16
@@ -47,12 +49,17 @@ class Group:
         members: where they are, the first one on no other host; an odd number of them, as a majority chooses the
             primary. With none, nothing but what leads clients to the primary is there: data are left alone.
         password: what they know each other by.
+        look_password: of who may ask each of them whether it is the primary, and nothing else.
         authority_pem: the certificate of the authority that has signed theirs.
+        everywhere: whether clients are led to the primary on each other host, too; ``constraints`` names the one that
+            they are not.
     """
 
     members: Sequence[Member]
     password: pulumi.Input[str]
+    look_password: pulumi.Input[str]
     authority_pem: pulumi.Input[str]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,10 @@ class Valkey(pulumi.ComponentResource):
         args, name = self._args, self._name
         known = [f"{each.address}:{each.port}:{each.sentinel_port}" for each in group.members]
         members = {"VALKEY_MEMBERS": " ".join(known)}
-        secrets = [
-            SecretFile("members", swarm_secret(f"{name}-members", args.stack, group.password, self, args.labels), USER),
-            SecretFile("ca.crt", swarm_secret(f"{name}-ca", args.stack, group.authority_pem, self, args.labels), USER),
-        ]
+        knows, looks = self._file("members", group.password), self._file("look", group.look_password)
+        trusts = self._file("ca.crt", group.authority_pem, "ca")
+        secrets = [knows, trusts]
+        # Who looks after the group does so from here: it has the members' password, on a host that has a member.
         front = self._spec(args.image, FRONT_MIB, command=[FRONT], ports={PORT: args.port}, secrets=secrets)
         front.environment.update(members)
         # It had the first one's data, where it was the only server. Then one after the other: a change restarts no two.
@@ -122,13 +129,22 @@ class Valkey(pulumi.ComponentResource):
                 noun=f"{args.noun}-{number}",
                 ports={PORT: each.port, SENTINEL_PORT: each.sentinel_port},
                 mounts=[first if number == 1 else self._data(f"-{number}", each.host)],
-                secrets=[*args.certificate.files, *secrets],
+                secrets=[*args.certificate.files, *secrets, looks],
                 host=each.host,
             )
             spec.environment.update(
                 members, VALKEY_NUMBER=str(number), VALKEY_MAXCLIENTS=str(args.connections + OWN_CONNECTIONS)
             )
             before = [self._service(f"{name}-{number}", spec, before)]
+        if group.everywhere:
+            noun, others = f"{args.noun}-{ADDRESS}", everywhere_else(args.constraints)
+            spec = replace(front, noun=noun, everywhere=True, constraints=others, secrets=[looks, trusts])
+            self._service(f"{name}-{ADDRESS}", spec, before)
+
+    def _file(self, file_name: str, value: pulumi.Input[str], noun: str = "") -> SecretFile:
+        args = self._args
+        secret = swarm_secret(f"{self._name}-{noun or file_name}", args.stack, value, self, args.labels)
+        return SecretFile(file_name, secret, USER)
 
     def _data(self, ending: str = "", host: str = "") -> Mount:
         args, name = self._args, f"{self._name}{ending}-data"

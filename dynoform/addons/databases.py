@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from dynoform.addons import postgres_ha
-from dynoform.addons.engine import Job, JobState
+from dynoform.addons.engine import ADDRESS, Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import backup_repositories, data_hosts, data_limits, data_services, protection
@@ -44,6 +44,9 @@ class Containers(Protocol):
 
     def wait(self, service: str, argv: "list[str]", user: str) -> None:
         """Until a program succeeds."""
+
+    def leads(self, service: str) -> bool:
+        """Whether a service runs on all hosts but the platform's; waits for it."""
 
     def kill(self, service: str) -> None:
         """End a container at once."""
@@ -92,8 +95,8 @@ class Known:
     """User → the named credential that it belongs to; others are the default one's, or a data link's."""
     in_use: Mapping[str, str] = field(default_factory=dict)
     """Credential → the user in use."""
-    pool_port: int | None = None
-    """Where its connection pool is, which has the database's users."""
+    pool: tuple[str, int] | None = None
+    """Address and port of its connection pool, which has the database's users."""
     settings: Mapping[str, Any] | None = None
     """What its users have set."""
 
@@ -111,10 +114,10 @@ class Known:
         """Whom a user acts as: a named credential's is a role called so, the default one's is the owner."""
         return self.acts.get(user, self.owner)
 
-    def url(self, user: str, port: int | None = None) -> str:
-        """``postgres://…`` of one of ``users``; ``port`` is another than the server's."""
-        password, port = self.users[user], port or self.access.port
-        return replace(self.access, user=user, password=password, port=port).postgres_url
+    def url(self, user: str, pool: tuple[str, int] | None = None) -> str:
+        """``postgres://…`` of one of ``users``, by its ``pool`` where that is said."""
+        host, port = pool or (self.access.host, self.access.port)
+        return replace(self.access, host=host, port=port, user=user, password=self.users[user]).postgres_url
 
 
 @dataclass(frozen=True)
@@ -270,7 +273,7 @@ class Place:
                 raise NotFoundError("The database to link to was destroyed meanwhile", resource="add_on")
             used = databases.link(session, self.vault, wanted.uuid, target, name)
             other = replace(wanted, uuid=target.id, name=target.name, plan=target.plan.name, app_id=target.app_id)
-            address = self.configuration.data_address
+            address = self._address(found)
             return other, Access(address, found.port, used.username, self._password(used), found.name)
 
     def unlink(self, wanted: Resource, name: str | None = None) -> None:
@@ -380,7 +383,7 @@ class Place:
             found = session.get(Database, addon_id)
             if found is None:
                 raise NotFoundError("The database to follow was destroyed meanwhile", resource="add_on")
-            return Access(self.configuration.data_address, found.port, "", "", found.name)
+            return Access(self._address(found), found.port, "", "", found.name)
 
     def tell_followers(self, wanted: Resource) -> None:
         """Have followers' apps get the credential that is in use now."""
@@ -424,8 +427,22 @@ class Place:
 
         ``more`` is what this service's component is told besides.
         """
-        told = self._instance(wanted, port, image, plan) | dict(more or {})
+        told, gateway = self._instance(wanted, port, image, plan) | dict(more or {}), self.configuration.dyno_gateway
+        is_spread = bool(gateway and told.get("hosts"))
+        if is_spread:
+            told["gateway"] = gateway
+        else:
+            self._lead(wanted, everywhere=False)  # nobody is told of what is about to go
         self.stacks.up(str(wanted.uuid), told, again=again or wanted.attempt > 1)
+        # A host that is in trouble is not waited for by all others: they are told at the next occasion.
+        if is_spread and self.engine.leads(f"{self.service(wanted.uuid)}{ADDRESS}"):
+            self._lead(wanted, everywhere=True)
+
+    def _lead(self, wanted: Resource, *, everywhere: bool) -> None:
+        """Remember where clients are to find it from now on."""
+        with self.store.transaction() as session:
+            if (found := session.get(Database, wanted.uuid)) is not None:
+                found.everywhere = everywhere
 
     def destroy(self, wanted: Resource, image: str, plan: DataPlan) -> None:
         """Take away the add-on's service and its data."""
@@ -467,19 +484,22 @@ class Place:
         return Known(
             name=found.name,
             owner=found.owner,
-            access=Access(self.configuration.data_address, found.port, used.username, users[used.username], found.name),
+            access=Access(self._address(found), found.port, used.username, users[used.username], found.name),
             users=users,
             ended=tuple(each.username for each in ended),
             acts={each.username: each.name for each in (*works, *ended) if is_named(each.name)},
             in_use={
                 each.name: each.username for each in works if each.ends_at is None and not each.name.startswith(LINK)
             },
-            pool_port=found.pool_port,
+            pool=(self.configuration.data_address, found.pool_port) if found.pool_port else None,
             settings=found.settings,
             leader=found.leader_id,
             members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),
             hosts=tuple((str(each[0]), str(each[1])) if each else None for each in found.member_hosts or ()),
         )
+
+    def _address(self, found: Database) -> str:
+        return self.configuration.database_address(everywhere=found.everywhere)
 
     def _password(self, found: DatabaseCredential) -> str:
         return databases.password(self.vault, found)

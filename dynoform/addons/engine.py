@@ -24,6 +24,8 @@ _AT = "/opt/dynoform/at"
 """There, what runs a program beside a server of that database that is on another host."""
 POOL = "-pool"
 """How the services of connection pools are called, after their databases'."""
+ADDRESS = "-address"
+"""How the services are called that lead clients to databases on all hosts but the platform's, after those databases."""
 PARTS_LABEL = "dynoform.addon.parts"
 """On services of an add-on that has several: how many."""
 SERVICE_LABEL = "com.docker.swarm.service.name"
@@ -151,6 +153,23 @@ class Engine:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_SECONDS)
+
+    def leads(self, service: str) -> bool:
+        """Whether a service runs on all hosts that are ready, but the platform's; it is waited for, a minute."""
+        until = time.monotonic() + _READY_SECONDS
+        while not self._leads(service):
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _leads(self, service: str) -> bool:
+        with _explained(f"look where {service} runs"):
+            nodes = self._client.nodes()
+            tasks = self._client.tasks(filters={"service": service, "desired-state": "running"})
+        runs = {task.get("NodeID") for task in tasks if task["Status"]["State"] == "running"}
+        hosts = {node["ID"]: swarm_nodes.data_host(node, self._stack) for node in nodes}
+        return runs >= {name for name, host in hosts.items() if host.ready and not host.platform}
 
     def kill(self, service: str) -> None:
         """End the container of a service at once, as a crash does; Swarm starts another."""

@@ -84,7 +84,7 @@ class PostgresProvider(DatabaseProvider):
         self._sql(wanted, "postgres", _database(known, plan))
         self._sql(wanted, known.name, _users(known) + (_left_over(known) if source else ""))
         return Answer(
-            config={"DATABASE_URL": known.access.postgres_url},
+            config={"DATABASE_URL": self._place.known(wanted).access.postgres_url},
             provider_id=str(wanted.uuid),
             message="The database is there. Its connections are encrypted, also from outside: heroku pg:psql",
         )
@@ -191,8 +191,8 @@ class PostgresProvider(DatabaseProvider):
             database_credentials.namespace(name): {"DATABASE_URL": known.url(user)}
             for name, user in known.in_use.items()
         }
-        default, port = known.in_use[data_services.DEFAULT], known.pool_port
-        pooled = {"DATABASE_URL": known.url(default, port)} if port else {}
+        default = known.in_use[data_services.DEFAULT]
+        pooled = {"DATABASE_URL": known.url(default, known.pool)} if known.pool else {}
         return Answer(config=named.pop(""), named={**named, database_credentials.POOLING: pooled})
 
     def _link(self, wanted: Resource, details: Mapping[str, Any]) -> Answer:
@@ -223,7 +223,7 @@ class PostgresProvider(DatabaseProvider):
         self._up(wanted, known)
         if pool is not None:
             self._place.engine.wait(f"{self._place.service(wanted.uuid)}{POOL}", _POOL_READY, _SUPERUSER)
-        return Answer(named=self._told(self._place.known(wanted)).named)
+        return self._told(self._place.known(wanted))
 
     @property
     def image(self) -> str:
@@ -314,7 +314,7 @@ class PostgresProvider(DatabaseProvider):
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
             super()._maintain(wanted, lost=lost)
-            return Answer(named=self._told(self._place.known(wanted)).named)
+            return self._told(self._place.known(wanted))
         known = self._place.known(wanted)
         if known.leader is not None:
             if not self._followed(wanted, known):
@@ -328,7 +328,7 @@ class PostgresProvider(DatabaseProvider):
         self._ready(wanted)
         self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
         self._place.maintained(wanted)
-        return Answer()
+        return self._told(self._place.known(wanted))
 
     def _is_there(self, wanted: Resource) -> bool:
         """Whether one of several servers has its data still, which are used then; all of them run again."""
@@ -458,8 +458,10 @@ class PostgresProvider(DatabaseProvider):
 
     def _protect(self, wanted: Resource) -> Answer:
         """See how the repository is, and have a backup begun that is due."""
+        told = Answer()
         try:
-            self._tell(wanted)
+            if self._tell(wanted):
+                told = self._told(self._place.known(wanted))
             service = self._place.server(wanted.uuid)
             seen = protection.read(self._place.engine.run(service, [*_PROTECT, "state"], "", _SUPERUSER))
             before = protection.at(self._place.repository_at(wanted.uuid), self._place.last_look(wanted), seen.now)
@@ -470,9 +472,9 @@ class PostgresProvider(DatabaseProvider):
             drill, usage = self._drill(wanted, seen), self._limit(wanted, seen)
         except UnavailableError as error:
             # Nothing else waits for this: it is looked at again soon.
-            return Answer(lines=self._place.looked(wanted, None, why=str(error)))
+            return replace(told, lines=self._place.looked(wanted, None, why=str(error)))
         runs = seen.runs or kind is not None
-        return Answer(lines=self._place.looked(wanted, seen, runs=runs, drill=drill, usage=usage))
+        return replace(told, lines=self._place.looked(wanted, seen, runs=runs, drill=drill, usage=usage))
 
     def _hand_over(self, wanted: Resource, known: Known) -> Answer:
         """Have the standby take over where the primary's host is drained. It is asked for again while that is so."""
@@ -484,12 +486,17 @@ class PostgresProvider(DatabaseProvider):
             raise RefusedError(str(error)) from None  # nothing else waits for this
         return Answer(lines=[standby.handed_over(wanted.name)] if done else ())
 
-    def _tell(self, wanted: Resource) -> None:
-        """Have its server know where its repository is to be, and what opens that: either may be another by now."""
+    def _tell(self, wanted: Resource) -> bool:
+        """Have its server know where its repository is to be, and what opens that: either may be another by now.
+
+        Returns whether it was made anew.
+        """
         told = self._place.repository(wanted.uuid, self._plan(wanted))
         knows = self._place.engine.run(self._place.server(wanted.uuid), _TOLD, "", _SUPERUSER)
-        if knows.split()[0] != hashlib.sha256(told.encode()).hexdigest():
-            self._up(wanted, self._place.known(wanted))
+        if knows.split()[0] == hashlib.sha256(told.encode()).hexdigest():
+            return False
+        self._up(wanted, self._place.known(wanted))
+        return True
 
     def _limit(self, wanted: Resource, seen: Seen) -> Usage:
         """How much there is of what the plan allows; INSERT is taken from all where it is too much, and given back."""

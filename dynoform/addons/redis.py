@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dynoform.addons.databases import DatabaseProvider, Known, Place
@@ -56,8 +57,8 @@ class RedisProvider(DatabaseProvider):
         self._up(wanted, known)
         if settings:
             self._everywhere(wanted, _configure(settings))
-        return Answer(
-            config={"REDIS_URL": known.access.redis_url},
+        return replace(
+            self._told_clients(wanted),
             provider_id=str(wanted.uuid),
             message="The store is there. Its connections are encrypted: heroku redis:cli",
         )
@@ -72,7 +73,7 @@ class RedisProvider(DatabaseProvider):
         self._up(wanted, self._place.known(wanted))
         # Members that are new do not know them.
         self._everywhere(wanted, _configure(self._settings(wanted)))
-        return Answer()
+        return self._told_clients(wanted)
 
     def deprovision(self, wanted: Resource) -> Answer:
         """A last snapshot is made; then the servers go, and their data."""
@@ -88,7 +89,7 @@ class RedisProvider(DatabaseProvider):
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
             self._everywhere(wanted, _passwords(known))
-            return Answer(config={"REDIS_URL": known.access.redis_url})
+            return self._told_clients(wanted)
         if operation == data_services.CONFIGURE:
             self._everywhere(wanted, _configure({name: str(value) for name, value in details.items()}))
             return Answer(result=self._settings(wanted))
@@ -100,15 +101,20 @@ class RedisProvider(DatabaseProvider):
         if operation == data_services.MAINTAIN and details.get("old"):
             self._up(wanted, self._place.known(wanted))
             self._place.maintained(wanted)
-            return Answer()
+            return self._told_clients(wanted)
         if operation == data_services.MAINTAIN:
-            return self._maintain(wanted, lost=bool(details.get("lost")))
+            self._maintain(wanted, lost=bool(details.get("lost")))
+            return self._told_clients(wanted)
         raise RefusedError(f"{wanted.service} cannot do {operation}")
 
     @property
     def image(self) -> str:
         """Valkey's."""
         return self._place.configuration.valkey_image
+
+    def _told_clients(self, wanted: Resource) -> Answer:
+        """What attachments have; where it is found may have changed with where its members are."""
+        return Answer(config={"REDIS_URL": self._place.known(wanted).access.redis_url})
 
     def _inspect(self, wanted: Resource) -> dict[str, Any]:
         """What the primary says of itself, and how many replicas keep up."""
@@ -197,12 +203,14 @@ class RedisProvider(DatabaseProvider):
 
     def _more(self, wanted: Resource, members: Members, images: Sequence[str]) -> dict[str, Any]:
         """What the component is told of a group besides."""
-        password = hmac.digest(self._key, b"members of " + wanted.uuid.bytes, "sha256").hex()
+        shows = (b"members of ", b"looks at ")
+        password, looks = (hmac.digest(self._key, each + wanted.uuid.bytes, "sha256").hex() for each in shows)
         shown = list(images) or [self.image] * len(members)
         told = {
             "members": [[each.port, each.sentinel_port] for each in members],
             "images": shown,
             "password": password,
+            "look_password": looks,
         }
         if any(each.host for each in members):
             told["hosts"] = [each.host for each in members]

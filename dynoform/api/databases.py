@@ -94,7 +94,12 @@ def does_not_answer() -> NoReturn:
 def access(services: Services, found: Database, used: DatabaseCredential) -> Access:
     """How clients get in by a credential."""
     secret = store.password(services.vault, used)
-    return Access(services.configuration.data_address, found.port, used.username, secret, found.name)
+    return Access(address(services, found), found.port, used.username, secret, found.name)
+
+
+def address(services: Services, found: Database) -> str:
+    """Where clients find a database."""
+    return services.configuration.database_address(everywhere=found.everywhere)
 
 
 def reach(session: Session, caller: Account, addon: Addon) -> frozenset[str] | None:

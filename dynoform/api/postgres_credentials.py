@@ -196,7 +196,7 @@ def _show(services: Services, session: Session, addon: Addon, name: str) -> Cred
     return {
         "credentials": users,
         "database": found.name,
-        "host": services.configuration.data_address,
+        "host": databases.address(services, found),
         "name": name,
         "port": found.port,
         "state": "active" if len(users) == 1 else "rotating",

@@ -1,8 +1,8 @@
 """On which hosts the members of a database with a standby are, or of a Redis with HA. Pure.
 
-The first server is always on the platform's host: its add-ons' addresses and the repositories of backups are there, so
-that a database that has both servers elsewhere would outlive no more. The standby is on another one. Of what there are
-three, members of etcd or of a Redis, each is on a host of its own, as far as there are so many.
+The first server is always on the platform's host, where repositories of backups and restores are. The standby is on
+another one. Of what there are three, members of etcd or of a Redis, each is on a host of its own, as far as there are
+so many.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,6 +66,6 @@ def choose_three(hosts: Sequence[DataHost], standbys: Mapping[str, int]) -> Host
         raise UnavailableError(f"hosts for standbys ({names})", "none of them is ready", "it is tried again")
     ready.sort(key=lambda host: (host.zone in zones, standbys.get(host.name, 0), host.name))
     second = (ready[0].name, ready[0].address)
-    # Of two hosts the platform's has two members: without it there is no address, whatever the others agree on.
+    # Of two hosts the platform's has two members: without it, nothing is backed up or changed in any case.
     third = next(((host.name, host.address) for host in ready[1:]), None)
     return None, second, third

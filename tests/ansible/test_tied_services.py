@@ -51,13 +51,20 @@ def test_a_node_that_takes_nothing_is_no_other_one(module: ModuleType, away: dic
 
 
 @pytest.mark.parametrize(
-    ("host", "why", "whole"),
-    [("one", "its address is here", True), ("two", "its address is here", False), ("three", "", None)],
+    ("host", "everywhere", "why", "whole"),
+    [
+        ("one", False, "its address is here", True),
+        ("two", False, "its address is here", False),
+        ("three", False, "", None),
+        ("one", True, "its address is here", False),
+    ],
 )
-def test_an_add_on_stands_still_with_the_part_that_its_clients_are_led_to(
-    module: ModuleType, host: str, why: str, whole: bool | None
+def test_an_add_on_stands_still_with_the_part_that_its_clients_are_led_to_if_they_are_not_on_every_host(
+    module: ModuleType, host: str, everywhere: bool, why: str, whole: bool | None
 ) -> None:
-    told = of_parts(module, host, {"db": "one", "db-1": "one", "db-2": "two"})
+    told = of_parts(
+        module, host, {"db": "one", "db-1": "one", "db-2": "two"} | ({"db-address": ""} if everywhere else {})
+    )
     assert told == ([("add-on 7c", why, whole)] if why else [])
 
 
@@ -76,7 +83,7 @@ def of_parts(module: ModuleType, host: str, parts: dict[str, str]) -> list[tuple
     """What is told of a host where there are an add-on's parts, each on one of three."""
     services = []
     for name, at in parts.items():
-        made = service(f"node.hostname=={at}")
+        made = service(f"node.hostname=={at}") if at else service("node.hostname!=one", mode="Global")
         services.append(
             {**made, "ID": name, "Spec": {**made["Spec"], "Name": name, "Labels": {"dynoform.addon": "7c"}}}
         )

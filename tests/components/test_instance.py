@@ -23,6 +23,8 @@ TOLD: dict[str, Any] = {
     "restored": False,
     "authority": {"cert_pem": "a-certificate", "key_pem": "a-key"},
 }
+PLATFORM, OTHERS = "node.labels.dynoform.local.platform==true", "node.labels.dynoform.local.platform!=true"
+GATEWAY = "172.29.96.1"
 Declare = Callable[[dict[str, Any]], list[dict[str, Any]]]
 
 
@@ -79,7 +81,7 @@ def redis_group(members: int) -> dict[str, Any]:
     """What is told of a Redis with HA."""
     ports = [[15001 + 2 * index, 15002 + 2 * index] for index in range(members)]
     images = ["dynoform/valkey:0123456789ab"] * members
-    more = {"members": ports, "images": images, "password": "what members know each other by"}
+    more = {"members": ports, "images": images, "password": "what members know each other by", "look_password": "look"}
     return {**TOLD, **more, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab", "memory_mib": 196}
 
 
@@ -91,8 +93,9 @@ def redis_on_three_hosts() -> dict[str, Any]:
     """What is told of a Redis with HA whose members are on three hosts."""
     return {
         **redis_group(3),
-        "constraints": ["a-constraint"],
+        "constraints": [PLATFORM],
         "hosts": [None, ["two", "10.0.0.2"], ["three", "10.0.0.3"]],
+        "gateway": GATEWAY,
     }
 
 
@@ -110,8 +113,8 @@ def test_members_of_a_redis_on_other_hosts_are_pinned_there_with_volumes_that_ar
         if each["type"].endswith("Service")
     }
     pinned = {name: each["placement"]["constraints"] for name, each in services.items()}
-    two, three, here = ["node.hostname==two"], ["node.hostname==three"], ["a-constraint"]
-    assert pinned == {"": here, "-1": here, "-2": two, "-3": three}
+    two, three, here = ["node.hostname==two"], ["node.hostname==three"], [PLATFORM]
+    assert pinned == {"": here, "-address": [OTHERS], "-1": here, "-2": two, "-3": three}
     environment = services[""]["containerSpec"]["env"]
     assert environment["VALKEY_MEMBERS"] == "172.29.0.1:15001:15002 10.0.0.2:15003:15004 10.0.0.3:15005:15006"
     made = [each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")]
@@ -121,7 +124,7 @@ def test_members_of_a_redis_on_other_hosts_are_pinned_there_with_volumes_that_ar
         labels = {each["label"]: each["value"] for each in mount["volumeOptions"]["labels"]}
         assert (mount["source"], labels["dynoform.addon"]) == (f"{own}-{number}", ADDON)
     (certificate,) = [each["inputs"] for each in declared if each["type"].endswith(":Certificate")]
-    assert {"10.0.0.2", "10.0.0.3"} <= set(certificate["ipAddresses"])
+    assert {"10.0.0.2", "10.0.0.3", GATEWAY} <= set(certificate["ipAddresses"])
 
 
 def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: Declare) -> None:
@@ -152,6 +155,8 @@ def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: De
         assert told["VALKEY_MEMBERS"] == "172.29.0.1:15001:15002 172.29.0.1:15003:15004 172.29.0.1:15005:15006"
         ports = [(each["targetPort"], each["publishedPort"]) for each in member["endpointSpec"]["ports"]]
         assert ports == [(6379, 14999 + 2 * number), (26379, 15000 + 2 * number)]
+        files = {each["fileName"] for each in member["taskSpec"]["containerSpec"]["secrets"]}
+        assert files == {"members", "look", "ca.crt", "server.crt", "server.key"}
     assert "what members know each other by" not in str(group)
 
 
@@ -185,7 +190,10 @@ def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their
     for each in services.values():
         container = each["taskSpec"]["containerSpec"]
         assert (container["readOnly"], container["capDrops"], container.get("capAdds")) == (True, ["ALL"], None)
-        assert {"members.crt", "member.crt", "member.key"} <= {secret["fileName"] for secret in container["secrets"]}
+        files = {secret["fileName"] for secret in container["secrets"]}
+        shown = {"address.crt", "address.key"} if each is services[own] else {"member.crt", "member.key"}
+        assert {"members.crt"} | shown <= files, "clients are led by who is no member"
+        assert not files & ({"member.key", "address.key"} - shown)
         labels = {label["label"]: label["value"] for label in each["labels"]}
         assert labels == {"dynoform.stack": "local", "dynoform.addon": ADDON, "dynoform.addon.parts": "6"}
     first, second = (services[f"{own}-{number}"]["taskSpec"]["containerSpec"] for number in (1, 2))
@@ -197,16 +205,22 @@ def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their
     front = services[own]["taskSpec"]["containerSpec"]
     assert front["env"]["ADDRESS_MEMBERS"] == "member-1=172.29.0.1:15001:15002 member-2=172.29.0.1:15003:15004"
     certificates = [each["inputs"] for each in declared if each["type"].endswith("Certificate")]
-    assert {(each["commonName"], each["client"]) for each in certificates} == {("172.29.0.1", False), ("member", True)}
+    shown = {("172.29.0.1", False), ("member", True), ("address", True)}
+    assert {(each["commonName"], each["client"]) for each in certificates} == shown
     volumes = {each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
     assert volumes == {f"{own}-backups", *(f"{own}-{noun}" for noun in ("1", "2", "etcd-1", "etcd-2", "etcd-3"))}
+
+
+def test_names_in_certificates_are_no_longer_than_x509_allows(instance: Declare) -> None:
+    names = [str(each["inputs"]["commonName"]) for each in instance(premium()) if "Certificate" in each["type"]]
+    assert len(names) == 5 and max(len(each) for each in names) <= 64
 
 
 def far() -> dict[str, Any]:
     """What is told of a database with its standby on another host, and etcd on three."""
     second, third = ["two", "10.0.0.2"], ["three", "10.0.0.3"]
     hosts = [None, second, None, second, third]
-    return {**premium(), "constraints": ["a-constraint"], "hosts": hosts, "shells": [15011, 15012]}
+    return {**premium(), "constraints": [PLATFORM], "hosts": hosts, "shells": [15011, 15012], "gateway": GATEWAY}
 
 
 def test_a_postgres_with_its_standby_on_another_host_is_what_was_recorded(
@@ -224,9 +238,10 @@ def test_members_on_other_hosts_are_pinned_there_and_known_by_those_hosts_addres
         if each["type"].endswith("Service")
     }
     pinned = {name: each["taskSpec"]["placement"]["constraints"] for name, each in services.items()}
-    two, three, here = ["node.hostname==two"], ["node.hostname==three"], ["a-constraint"]
+    two, three, here = ["node.hostname==two"], ["node.hostname==three"], [PLATFORM]
     assert pinned == {
         "": here,
+        "-address": [OTHERS],
         "-repository": here,
         "-1": here,
         "-etcd-1": here,
@@ -242,7 +257,27 @@ def test_members_on_other_hosts_are_pinned_there_and_known_by_those_hosts_addres
     assert told["-2"]["MEMBER_REPOSITORY"] == "172.29.0.1:15011" and "MEMBER_REPOSITORY" not in told["-1"]
     certificates = {each["inputs"]["commonName"]: each["inputs"] for each in declared if "Certificate" in each["type"]}
     assert certificates["member"]["ipAddresses"] == ["172.29.0.1", "10.0.0.2", "10.0.0.3"]
-    assert certificates["172.29.0.1"]["ipAddresses"] == ["172.29.0.1", "10.0.0.2", "10.0.0.3"]
+    assert certificates["172.29.0.1"]["ipAddresses"] == ["172.29.0.1", "10.0.0.2", "10.0.0.3", GATEWAY]
+
+
+@pytest.mark.parametrize("told", ["postgres", "redis"])
+def test_one_on_several_hosts_is_found_on_each_at_the_same_port_by_who_may_look_and_nothing_else(
+    instance: Declare, told: str
+) -> None:
+    declared = instance(far() if told == "postgres" else redis_on_three_hosts())
+    own = f"local_addon-{ADDON}"
+    services = {each["inputs"]["name"]: each["inputs"] for each in declared if each["type"].endswith("Service")}
+    here, elsewhere = services[own], services[f"{own}-address"]
+    assert "global" in elsewhere["mode"] and "replicated" in here["mode"]
+    assert elsewhere["endpointSpec"] == here["endpointSpec"], "the same port on each host"
+    (port,) = elsewhere["endpointSpec"]["ports"]
+    assert (port["publishedPort"], port["publishMode"]) == (15000, "host")
+    ours, theirs = (each["taskSpec"]["containerSpec"] for each in (here, elsewhere))
+    assert theirs["env"] == ours["env"] and not [each for each in theirs["mounts"] if each["type"] == "volume"]
+    files = {secret["fileName"] for secret in theirs["secrets"]}
+    assert files == ({"members.crt", "address.crt", "address.key"} if told == "postgres" else {"look", "ca.crt"})
+    parts = {label["value"] for each in services.values() for label in each["labels"] if "parts" in label["label"]}
+    assert parts == ({str(len(services))} if told == "postgres" else set())
 
 
 def test_volumes_on_other_hosts_are_made_there_and_found_by_their_labels(instance: Declare) -> None:

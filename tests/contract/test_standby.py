@@ -18,6 +18,7 @@ from dynoform.store import databases, hosts
 from dynoform.store.session import Store
 from dynoform.store.tables import AddonChange, Database, LeftVolume, now
 from tests.contract.addon_fixtures import at_work
+from tests.contract.test_database_pools import attach, newest
 from tests.contract.test_database_protection import look
 from tests.contract.test_databases import config, work_through
 from tests.local_databases import Local, clean, local
@@ -110,6 +111,70 @@ def test_its_standby_is_on_another_host_where_one_is_marked_and_what_it_has_ther
     with store.transaction() as session:
         left = {(each.host, each.name) for each in session.scalars(select(LeftVolume))}
     assert left == {("three", f"{own}-2"), ("three", f"{own}-etcd-2"), ("two", f"{own}-etcd-3")}
+
+
+SPREAD = [DataHost("one", "10.0.0.1", platform=True), DataHost("two", "10.0.0.2", marked=True)]
+
+
+def releases(client: httpx.Client) -> list[str]:
+    """What the app's releases are called."""
+    return [each["description"] for each in client.get("/apps/myapp/releases").raise_for_status().json()]
+
+
+def test_apps_find_one_on_several_hosts_at_their_own_host(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    place.engine.hosts = SPREAD
+    made = create(client).raise_for_status().json()
+    own = f"local_addon-{made['id']}"
+    assert "@172.29.96.1:15000/d" in config(client)["DATABASE_URL"]
+    assert place.engine.led == [f"{own}-address"], "once it is there on each"
+    (instance,) = place.made.instances.values()
+    assert (instance["gateway"], instance["address"]) == ("172.29.96.1", "172.29.0.1")
+    shown = client.get(f"/postgres/v0/databases/{made['id']}/credentials/default").raise_for_status().json()
+    assert (shown["host"], shown["port"]) == ("172.29.96.1", 15000)
+    attach(client, made).raise_for_status()
+    assert "@172.29.0.1:15013/d" in config(client)["DATABASE_CONNECTION_POOL_URL"], "its pool is on the platform's host"
+    before = releases(client)
+    with store.transaction() as session:
+        session.execute(update(Database).values(maintenance_at=now() - timedelta(minutes=1)))
+    work_through(place, store)
+    assert releases(client) == before, "nothing has changed"
+
+
+def test_one_that_cannot_be_on_each_host_yet_is_told_as_on_the_platforms_until_it_is_and_that_is_a_release(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    place.engine.hosts, place.engine.reaches_all = SPREAD, False
+    create(client).raise_for_status()
+    before = config(client)["DATABASE_URL"]
+    assert "@172.29.0.1:15000/d" in before
+
+    def maintained() -> str:
+        with store.transaction() as session:
+            session.execute(update(Database).values(maintenance_at=now() - timedelta(minutes=1)))
+        work_through(place, store)
+        return config(client)["DATABASE_URL"]
+
+    assert maintained() == before
+    place.engine.reaches_all = True
+    assert maintained() == before.replace("@172.29.0.1:", "@172.29.96.1:")
+    assert newest(client) == "Update DATABASE_URL by heroku-postgresql"
+    place.engine.reaches_all = False
+    assert "@172.29.96.1:" in maintained(), "a host in trouble takes it from no other"
+
+
+def test_one_whose_hosts_are_gone_is_found_on_the_platforms_again(
+    client: httpx.Client, app: str, place: Local, store: Store
+) -> None:
+    place.engine.hosts = SPREAD
+    create(client).raise_for_status()
+    place.engine.hosts = SPREAD[:1]
+    with store.transaction() as session:
+        assert databases.enqueue_due(session, running=set()) == 1
+    work_through(place, store)
+    assert "gateway" not in place.made.told[-1]
+    assert "@172.29.0.1:15000/d" in config(client)["DATABASE_URL"]
 
 
 def test_one_that_lost_all_finds_other_hosts_where_the_swarm_does_not_know_its_own(

@@ -1,19 +1,21 @@
 """A database with its standby on another host, a Redis with its members and a Kafka with its brokers on three, on a
-stack made from settings alone: the host with the primary, or with leaders of partitions, is lost, and nothing that was
-acknowledged; of a Redis, nothing that a replica had.
+stack made from settings alone: the host with the primary, or with leaders of partitions, is lost, or the platform's,
+and nothing that was acknowledged; of a Redis, nothing that a replica had. Dynos of other hosts go on by the address
+that they know.
 """
 
-import contextlib
 import json
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from confluent_kafka import KafkaException
 
@@ -23,7 +25,7 @@ from tests.e2e.conftest import Run, eventually
 from tests.fleet.hosts import GATEWAY, Fleet, FleetHost
 from tests.fleet.inventory import Inventory, told
 from tests.fleet.test_up import STACK, Operator
-from tests.redis_client import writing
+from tests.redis_client import RefusedError, ask, writing
 from tests.redis_group import ADMIN
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
@@ -32,6 +34,9 @@ APP = "kept"
 HA = "/opt/dynoform/ha"
 SERVICE = "com.docker.swarm.service.name"
 FAILOVER_SECONDS, HAND_OVER_SECONDS = 30.0, 15.0
+DYNO_GATEWAY = "172.29.96.1"
+RELAY, RELAY_PORT = f"{STACK}_test-relay", 19000
+SECRETS = "/run/secrets"
 REDIS_SECONDS = 6.0
 """For which a Redis may acknowledge nothing on a busy machine; it is about two on a quiet one."""
 KAFKA_SECONDS = 8.0
@@ -73,6 +78,22 @@ class Parts:
                 return host.docker("exec", "--user", user, container, *words, check=False)
         return ""
 
+    def image(self, noun: object) -> str:
+        """What a part runs from."""
+        return self.fleet["host1"].docker(
+            "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", f"{self.service}-{noun}"
+        )
+
+    def hosts(self, noun: object) -> set[str]:
+        """The hosts on which there is one of these."""
+        return {name for name, host in self.fleet.hosts.items() if host.runs() and self._containers(host, noun)}
+
+    def does(self, host: FleetHost, noun: object, script: str) -> tuple[int, str]:
+        """How a shell's script ends beside a part on a host, and what it says."""
+        words = ("exec", self._containers(host, noun), "sh", "-c", f"( {script} ) 2>&1; printf '\\n%s' $?")
+        *said, code = host.docker(*words).splitlines()
+        return int(code), "\n".join(said).strip()
+
     def stop(self, noun: object) -> None:
         """Have a part end as for another image; Swarm starts it again."""
         host = self.host(noun)
@@ -112,9 +133,14 @@ class Servers(Parts):
 
     def have_primary_elsewhere(self) -> None:
         """Have the primary on another host than the platform's."""
-        if not self.are(2):
-            assert self.ask(1, "switchover")
-            eventually(lambda: self.are(2), 60, "the server on another host is primary")
+        self.have_primary(2)
+
+    def have_primary(self, number: int) -> None:
+        """Have this one be primary."""
+        if not self.are(number):
+            eventually(lambda: self.are(3 - number), 60, "the other one can take over")
+            assert self.ask(3 - number, "switchover")
+            eventually(lambda: self.are(number), 60, f"server {number} is primary")
 
 
 class Members(Parts):
@@ -158,6 +184,12 @@ def first(operator: OfThree) -> Run:
     assert done.code == 0, f"{done.out}\n{done.err}"
     let_in(operator.fleet["host1"])
     return done
+
+
+def let_in(host: FleetHost) -> None:
+    """Have a host let this machine in, until it boots again."""
+    rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
+    host.run("nft", *rule.split())
 
 
 @pytest.fixture(scope="module")
@@ -222,12 +254,12 @@ def client(operator: OfThree) -> dict[str, Any]:
 
 def in_sync(operator: OfThree) -> bool:
     """Whether all replicas of the topic are, by the config vars that the API tells."""
-    with contextlib.suppress(KafkaException, httpx.HTTPError):
+    with suppress(KafkaException, httpx.HTTPError):
         return bool(kafka_client.leaders(client(operator), TOPIC))
     return False
 
 
-@contextlib.contextmanager
+@contextmanager
 def newer(operator: OfThree, brokers: Brokers) -> Iterator[str]:
     """The process of databases takes Kafka's image for another one by this name for the length of the block."""
     present, name = brokers.images()[0], "dynoform/kafka:newer"
@@ -245,12 +277,6 @@ def newer(operator: OfThree, brokers: Brokers) -> Iterator[str]:
         tell(present)
 
 
-def let_in(host: FleetHost) -> None:
-    """Have a host let this machine in to add-ons until it boots, as a host of the operator's would be."""
-    rule = f"insert rule inet dynoform_{STACK} from_outside ip saddr {GATEWAY} accept"
-    host.run("nft", *rule.split())
-
-
 def provisioned(operator: OfThree, plan: str, service: str = "heroku-postgresql", **more: Any) -> str:
     """Make a database and wait for it; its id."""
     body = {"plan": f"{service}:{plan}", **more}
@@ -261,7 +287,50 @@ def provisioned(operator: OfThree, plan: str, service: str = "heroku-postgresql"
 
 
 def url(operator: OfThree, name: str = "DATABASE_URL") -> str:
+    """Where apps find it."""
     return str(operator.api("GET", f"/apps/{APP}/config-vars").json()[name])
+
+
+def outside(operator: OfThree, name: str = "DATABASE_URL") -> str:
+    """Where this machine finds the same: on the platform's host, which lets it in."""
+    return url(operator, name).replace(f"@{DYNO_GATEWAY}:", f"@{operator.fleet['host1'].address}:")
+
+
+@contextmanager
+def as_dynos_of(host: FleetHost, parts: Parts, url: str) -> Iterator[str]:
+    """The URL of the same by way of a container where a host's dynos are, which goes where they go."""
+    first, where, image = parts.fleet["host1"], urlsplit(url), parts.image("address")
+    lines = (
+        "defaults", "mode tcp", "timeout connect 3s", "timeout client 1h", "timeout server 1h",
+        "listen relay", "bind :9000", f"server there {where.hostname}:{where.port}",
+    )  # fmt: skip
+    script = "".join(f"echo '{line}'; " for line in lines)
+    first.docker(
+        *("service", "create", "--detach", "--no-resolve-image", "--name", RELAY, "--endpoint-mode", "dnsrr"),
+        *("--network", f"{STACK}_dynos", "--publish", f"mode=host,target=9000,published={RELAY_PORT}"),
+        *("--constraint", f"node.hostname=={host.name}", "--entrypoint", "sh", image),
+        *("-c", f"{{ {script} }} >/tmp/relay.cfg; exec haproxy -db -f /tmp/relay.cfg"),
+    )
+    let_in(host)
+    try:
+        yield url.replace(f"@{where.hostname}:{where.port}", f"@{host.address}:{RELAY_PORT}")
+    finally:
+        first.docker("service", "rm", RELAY, check=False)
+
+
+def answers(url: str) -> bool:
+    try:
+        with connect(url) as database:
+            return database.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.Error:
+        return False
+
+
+def serves(url: str, trust: ssl.SSLContext) -> bool:
+    try:
+        return bool(ask(url, trust, "PING") == "PONG")
+    except (OSError, RefusedError):
+        return False
 
 
 def info(operator: OfThree, addon: str, path: str = "/client/v11/databases") -> dict[str, str]:
@@ -291,17 +360,17 @@ def test_the_standby_is_on_another_host_and_etcd_on_three(operator: OfThree, add
 def test_all_that_is_done_to_a_database_is_done_where_its_primary_is(
     operator: OfThree, addon: str, servers: Servers
 ) -> None:
-    with connect(url(operator)) as database:
+    with connect(outside(operator)) as database:
         database.execute("CREATE TABLE kept AS SELECT 1 AS number")
     servers.have_primary_elsewhere()
     operator.api("POST", f"/postgres/v0/databases/{addon}/credentials_rotation", json={})
-    with connect(url(operator)) as database:
+    with connect(outside(operator)) as database:
         database.execute("INSERT INTO kept VALUES (2)")
     eventually(lambda: protected(operator, addon), 120, "its repository is on the platform's host")
     # What was written last has to be in the repository, where only the primary can bring it.
     more: dict[str, Any] = {"config": {"fork": "DATABASE"}, "attachment": {"name": "COPY"}}
     copy = provisioned(operator, "standard-0", **more)
-    with connect(url(operator, "COPY_URL")) as database:
+    with connect(outside(operator, "COPY_URL")) as database:
         assert database.execute("SELECT number FROM kept ORDER BY 1").fetchall() == [(1,), (2,)]
     operator.api("DELETE", f"/apps/{APP}/addons/{copy}")
 
@@ -311,7 +380,7 @@ def test_its_standby_takes_over_before_the_host_with_the_primary_is_drained(
 ) -> None:
     servers.have_primary_elsewhere()
     name, inventory = servers.host(2).name, Inventory(operator.fleet, tmp_path)
-    with Writer(url(operator)) as writer:
+    with Writer(outside(operator)) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
         began = time.monotonic()
         drained = inventory.play("drain_host", "--limit", name)
@@ -337,7 +406,7 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 ) -> None:
     servers.have_primary_elsewhere()
     host, before = servers.host(2), url(operator)
-    with Writer(before) as writer:
+    with Writer(outside(operator)) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
         killed = time.monotonic()
         host.kill()
@@ -355,6 +424,75 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
     assert info(operator, addon)["Standby"] == "Has all that is acknowledged, on another host"
 
 
+def test_dynos_of_each_host_find_a_database_at_their_own_host(operator: OfThree, addon: str, servers: Servers) -> None:
+    found = urlsplit(url(operator))
+    assert found.hostname == DYNO_GATEWAY
+    assert servers.hosts("address") == {"host2", "host3"}
+    target = f"host={DYNO_GATEWAY} port={found.port} user={found.username} dbname={found.path[1:]}"
+    verified = f"sslmode=verify-full sslrootcert={SECRETS}/authority.crt"
+    script = f"PGPASSWORD={found.password} psql -X -A -t -d '{target} {verified}' -c 'SELECT 1'"
+    for number in (1, 2):
+        assert servers.does(servers.host(number), number, script) == (0, "1"), "in a dyno's place"
+    shown = operator.api("GET", f"/postgres/v0/databases/{addon}/credentials/default").json()
+    assert (shown["host"], shown["port"]) == (DYNO_GATEWAY, found.port)
+
+
+def test_what_leads_dynos_to_a_database_may_ask_who_is_primary_and_nothing_else(
+    operator: OfThree, addon: str, servers: Servers
+) -> None:
+    host = operator.fleet["host3"]
+    script = "printf '%s\n' \"$ADDRESS_MEMBERS\"; ls " + SECRETS
+    _, said = servers.does(host, "address", script)
+    members, *files = said.splitlines()
+    assert files == ["address.crt", "address.key", "members.crt"]
+    server = members.split()[0].partition("=")[2].split(":")
+    shown = f"--cacert {SECRETS}/members.crt --cert {SECRETS}/address.crt --key {SECRETS}/address.key"
+    curl = f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 10 {shown}"
+    rest = f"https://{server[0]}:{server[2]}"
+    assert servers.does(host, "address", f"{curl} {rest}/cluster") == (0, "200")
+    for method, path in (("POST", "switchover"), ("POST", "restart"), ("PATCH", "config"), ("DELETE", "switchover")):
+        refused = servers.does(host, "address", f"{curl} -X {method} -d '{{}}' {rest}/{path}")
+        assert refused == (0, "401"), f"{method} {path}"
+    etcd = servers.run(1, "postgres", "printenv", "MEMBER_ETCD").split()[0]
+    code, said = servers.does(host, "address", f"{curl} https://{etcd}/version")
+    assert (code != 0, said) == (True, "000")
+    own = shown.replace("address.", "member.")
+    assert servers.does(servers.host(1), 1, f"curl -s --max-time 10 {own} https://{etcd}/version")[0] == 0
+    target = f"host={server[0]} port={server[1]} user=postgres dbname=postgres"
+    identity = f"sslmode=require sslcert={SECRETS}/address.crt sslkey={SECRETS}/address.key"
+    code, said = servers.does(host, "address", f"psql -X -d '{target} {identity}' -c 'SELECT 1'")
+    assert code != 0 and ("certificate" in said or "unknown ca" in said), said
+
+
+@pytest.mark.chaos
+def test_the_platforms_host_is_lost_and_dynos_elsewhere_write_on_at_the_same_address(
+    operator: OfThree, addon: str, servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers.have_primary(1)
+    platform, before = operator.fleet["host1"], url(operator)
+    (other,) = set(HOSTS) - {"host1", servers.host(2).name}
+    with as_dynos_of(operator.fleet[other], servers, before) as there:
+        eventually(lambda: answers(there), 60, f"a container where dynos of {other} are gets to it")
+        with Writer(there) as writer:
+            eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
+            killed = time.monotonic()
+            platform.kill()
+            eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
+            outage = writer.outage(killed)
+            time.sleep(10)
+            assert writer.goes_on(time.monotonic() - 3), "without the platform's host"
+            platform.boot()
+            eventually(lambda: servers.are(2), 300, "the host is back, and what was primary there is the standby")
+            eventually(lambda: url(operator) == before, 120, "the platform answers, and apps have the same config var")
+        found = writer.compare()
+    let_in(platform)
+    with capsys.disabled():
+        print(f"\nhost1 lost: {outage:.1f} s without an answer to {other}, {found.acknowledged} acknowledged, {found}")
+    assert (found.lost, found.stale) == ([], [])
+    assert outage < FAILOVER_SECONDS
+    eventually(lambda: info(operator, addon).get("HA Status") == "Available", 60, "all is whole")
+
+
 def test_nothing_of_a_destroyed_database_is_left_on_any_host(operator: OfThree, addon: str, servers: Servers) -> None:
     operator.api("DELETE", f"/apps/{APP}/addons/{addon}")
     eventually(lambda: not servers.left(addon), 180, "nothing is left")
@@ -369,14 +507,14 @@ def test_the_members_of_a_redis_are_on_three_hosts(members: Members) -> None:
 def test_the_host_with_a_redis_primary_is_lost_and_nothing_that_a_replica_had(
     operator: OfThree, redis: str, members: Members, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = url(operator, "REDIS_URL")
-    trust = ssl.create_default_context(cafile=operator.environment["DYNOFORM_CA"])
+    before, trust = url(operator, "REDIS_URL"), trusted(operator)
+    from_here = outside(operator, "REDIS_URL")
     if members.primary() == 1:
         members.stop(1)
         eventually(lambda: members.primary() > 1, 90, "the primary is on another host than the platform's")
     primary = members.primary()
     host = members.host(primary)
-    with writing(before, trust, "plain") as plain, writing(before, trust, "safe", waits=True) as safe:
+    with writing(from_here, trust, "plain") as plain, writing(from_here, trust, "safe", waits=True) as safe:
         eventually(lambda: min(len(plain.acknowledged), len(safe.acknowledged)) > 100, 60, "writes are acknowledged")
         killed = time.monotonic()
         host.kill()
@@ -387,11 +525,70 @@ def test_the_host_with_a_redis_primary_is_lost_and_nothing_that_a_replica_had(
     assert members.primary() != primary
     assert url(operator, "REDIS_URL") == before
     assert info(operator, redis, "/redis/v0/databases")["HA Status"] == "Available"
-    (lost, twice), (safe_lost, safe_twice) = plain.compare(before, trust), safe.compare(before, trust)
+    (lost, twice), (safe_lost, safe_twice) = plain.compare(from_here, trust), safe.compare(from_here, trust)
     outages = plain.outage(killed), safe.outage(killed)
     with capsys.disabled():
         print(
             f"\n{host.name} lost: nothing acknowledged for {outages[0]:.1f} s ({outages[1]:.1f} s with WAIT); "
+            f"{lost} of {len(plain.acknowledged)} lost ({safe_lost} of {len(safe.acknowledged)} with WAIT); "
+            f"refused: {sorted({each[:60] for each in plain.refused + safe.refused})}"
+        )
+    assert (twice, safe_lost, safe_twice) == (0, 0, 0)
+    assert max(outages) < REDIS_SECONDS
+
+
+def trusted(operator: OfThree) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=operator.environment["DYNOFORM_CA"])
+
+
+def test_what_leads_dynos_to_a_redis_may_ask_who_is_primary_and_nothing_else(
+    operator: OfThree, redis: str, members: Members
+) -> None:
+    assert urlsplit(url(operator, "REDIS_URL")).hostname == DYNO_GATEWAY
+    assert members.hosts("address") == {"host2", "host3"}
+    host = operator.fleet["host3"]
+    assert members.does(host, "address", f"ls {SECRETS}") == (0, "ca.crt\nlook")
+    address, port, _ = members.run(1, "valkey", "printenv", "VALKEY_MEMBERS").split()[0].split(":")
+    client = f"REDISCLI_AUTH=$(cat {SECRETS}/look) valkey-cli -e --tls --cacert {SECRETS}/ca.crt --no-auth-warning"
+    client = f"{client} -h {address} -p {port} --user look"
+    code, said = members.does(host, "address", f"{client} INFO replication")
+    assert code == 0 and "role:" in said
+    for words in ("CONFIG GET dir", "GET plain", "REPLICAOF NO ONE", "ACL LIST", "CLIENT LIST", "FLUSHALL", "FAILOVER"):
+        code, said = members.does(host, "address", f"{client} {words}")
+        assert code != 0 and "NOPERM" in said, words
+    assert members.primary()
+
+
+@pytest.mark.chaos
+def test_the_platforms_host_is_lost_and_dynos_elsewhere_write_on_to_a_redis(
+    operator: OfThree, redis: str, members: Members, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, trust, platform = url(operator, "REDIS_URL"), trusted(operator), operator.fleet["host1"]
+    if members.primary() != 1:
+        members.run(1, "valkey", ADMIN, "CONFIG", "SET", "replica-priority", "1")
+        time.sleep(12)  # Sentinels hear of it
+        members.stop(members.primary())
+        eventually(lambda: members.primary() == 1, 90, "the primary is on the platform's host")
+    with as_dynos_of(operator.fleet["host3"], members, before) as there:
+        eventually(lambda: serves(there, trust), 60, "a container where dynos are gets to it")
+        with writing(there, trust, "of dynos") as plain, writing(there, trust, "kept", waits=True) as safe:
+            eventually(
+                lambda: min(len(each.acknowledged) for each in (plain, safe)) > 100, 60, "writes are acknowledged"
+            )
+            killed = time.monotonic()
+            platform.kill()
+            time.sleep(15)
+            platform.boot()
+            eventually(members.primary, 240, "the host is back, and its member a replica")
+            time.sleep(3)
+        (lost, twice), (safe_lost, safe_twice) = plain.compare(there, trust), safe.compare(there, trust)
+    let_in(platform)
+    assert members.primary() != 1
+    eventually(lambda: url(operator, "REDIS_URL") == before, 120, "the platform answers")
+    outages = plain.outage(killed), safe.outage(killed)
+    with capsys.disabled():
+        print(
+            f"\nhost1 lost: nothing acknowledged to host3 for {outages[0]:.1f} s ({outages[1]:.1f} s with WAIT); "
             f"{lost} of {len(plain.acknowledged)} lost ({safe_lost} of {len(safe.acknowledged)} with WAIT); "
             f"refused: {sorted({each[:60] for each in plain.refused + safe.refused})}"
         )

@@ -32,6 +32,8 @@ class Instance(pulumi.ComponentResource):
 
     def _certificate(self, uid: str) -> ServerCertificate:
         told, others = self._told, [address for _, address in dict.fromkeys(self._hosts())]
+        if self._gateway:
+            others.append(self._gateway)
         return ServerCertificate(
             self._name, told["stack"], told["address"], self._authority(), uid, self._labels, self, others=others
         )
@@ -39,6 +41,11 @@ class Instance(pulumi.ComponentResource):
     def _hosts(self) -> list[tuple[str, str]]:
         """Name and address of those besides the platform's on which there are parts of it."""
         return [(each[0], each[1]) for each in self._told.get("hosts") or () if each]
+
+    @property
+    def _gateway(self) -> str:
+        """Where clients find it on whichever host they are; empty where it is found on the platform's alone."""
+        return str(self._told.get("gateway") or "")
 
     def _authority(self) -> dict[str, pulumi.Input[str]]:
         told = self._told["authority"]
@@ -78,7 +85,7 @@ class Instance(pulumi.ComponentResource):
         ]
         count = len(told["servers"])
         own |= {"servers": parts[:count], "voters": parts[count:], "authority": told["authority"]["cert_pem"]}
-        own["shells"] = told.get("shells") or ()
+        own |= {"shells": told.get("shells") or (), "everywhere": bool(self._gateway)}
         args = postgres_ha.PostgresHAArgs(**same, **own)
         postgres_ha.PostgresHA(self._name, args, pulumi.ResourceOptions(parent=self))
 
@@ -111,7 +118,13 @@ class Instance(pulumi.ComponentResource):
                     told["members"], told["images"], hosts, strict=True
                 )
             ]
-            group = valkey.Group(members, pulumi.Output.secret(told["password"]), told["authority"]["cert_pem"])
+            group = valkey.Group(
+                members,
+                pulumi.Output.secret(told["password"]),
+                pulumi.Output.secret(told["look_password"]),
+                told["authority"]["cert_pem"],
+                everywhere=bool(self._gateway),
+            )
         args = valkey.ValkeyArgs(**self._common(valkey.USER), data_mib=told["cache_mib"], group=group)
         valkey.Valkey(self._name, args, pulumi.ResourceOptions(parent=self))
 

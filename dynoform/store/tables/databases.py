@@ -40,6 +40,8 @@ class Database(Base):
     """
     member_hosts: Mapped[list[Any] | None]
     """Name and address of the host of each member, None for the platform's; None where all are there."""
+    everywhere: Mapped[bool] = mapped_column(default=False)
+    """Whether clients are led to it on each host, and are told so; on the platform's alone otherwise."""
     leader_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("addons.id", ondelete="SET NULL"))
     """Of a follower: the add-on whose database it follows, whose credentials it has."""
     replication: Mapped[bytes | None]

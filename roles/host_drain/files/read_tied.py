@@ -57,8 +57,8 @@ def tied(
 ) -> list[dict[str, Any]]:
     """Of each its name, why, whether it ``runs`` now, and whether the ``whole`` of it stands still without the node.
 
-    An add-on does with the part that its clients are led to; one that has all its parts for that, as brokers are, with
-    more than half of them.
+    An add-on does with the part that its clients are led to, but not one whose clients are led to it on every host; one
+    that has all its parts for that, as brokers are, does with more than half of them.
 
     Parameters:
         own: the node's id.
@@ -70,20 +70,22 @@ def tied(
     others = [node for node in known if node["ID"] != own and takes(node)]
     found: dict[str, list[Described]] = {}
     parts: dict[str, list[str]] = {}
+    everywhere: set[str] = set()
     for service in services:
         spec = service["Spec"]
         addon = (spec.get("Labels") or {}).get(ADDON)
         name = f"add-on {addon}" if addon else spec["Name"]
         parts.setdefault(name, []).append(spec["Name"])
-        alone = fits(here, service) and not any(fits(node, service) for node in others)
-        if alone and "Global" not in (spec.get("Mode") or {}):
+        if "Global" in (spec.get("Mode") or {}):
+            everywhere.add(name)
+        elif fits(here, service) and not any(fits(node, service) for node in others):
             found.setdefault(name, []).append(service)
     return [
         {
             "name": name,
             "why": why(mine, parts[name]),
             "runs": all(running.get(part["Spec"]["Name"], False) for part in mine),
-            "whole": stands_still({part["Spec"]["Name"] for part in mine}, parts[name]),
+            "whole": name not in everywhere and stands_still({part["Spec"]["Name"] for part in mine}, parts[name]),
         }
         for name, mine in sorted(found.items())
     ]

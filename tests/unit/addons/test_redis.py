@@ -65,6 +65,9 @@ class Scripted:
     def wait(self, service: str, argv: Sequence[str], user: str) -> None:
         self.waited.append(list(argv))
 
+    def leads(self, service: str) -> bool:
+        return True
+
     def kill(self, service: str) -> None:
         raise AssertionError("Valkey is not killed")
 
@@ -304,6 +307,28 @@ def test_members_are_on_hosts_that_are_marked_and_leave_nothing_there(
     assert left(store) == set(), "what is used again is not removed"
     provider.deprovision(premium)
     assert left(store) == {("four", "-2")}
+
+
+def test_a_group_on_several_hosts_is_found_on_each_and_one_server_on_the_platforms(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made
+) -> None:
+    scripted.hosts = [ONE, TWO, THREE]
+    single = (provider.provision(wanted).config or {})["REDIS_URL"]
+    spread = single.replace("@172.29.0.1:", "@172.29.96.1:")
+    assert "gateway" not in made.told[-1] and spread != single
+    assert provider.change_plan(premium).config == {"REDIS_URL": spread}
+    assert made.told[-1]["gateway"] == "172.29.96.1"
+    assert ask(provider, premium, data_services.MAINTAIN, old=True).config == {"REDIS_URL": spread}
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    assert provider.change_plan(replace(wanted, attempt=2)).config == {"REDIS_URL": single}
+    told = made.told[-1]
+    assert "gateway" not in told and "look_password" not in told
+
+
+def test_who_may_look_at_members_is_none_of_them(provider: RedisProvider, premium: Resource, made: Made) -> None:
+    provider.provision(premium)
+    passwords = {made.told[-1][name] for name in ("password", "look_password")}
+    assert {len(each) for each in passwords} == {64} and len(passwords) == 2
 
 
 def test_statistics_are_reset_at_each_member(provider: RedisProvider, premium: Resource, scripted: Scripted) -> None:

@@ -1,0 +1,56 @@
+"""On which hosts a service that leads clients to a database has to run before they are told of it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dynoform.addons import engine as module
+from dynoform.addons.engine import Engine
+
+
+def node(name: str, state: str = "ready", availability: str = "active", **labels: str) -> dict[str, Any]:
+    known = {label.replace("__", "."): text for label, text in labels.items()}
+    return {
+        "ID": f"id-{name}",
+        "Description": {"Hostname": name},
+        "Status": {"State": state},
+        "Spec": {"Availability": availability, "Labels": known},
+    }
+
+
+class Api:
+    """The engine's client, as far as it is asked."""
+
+    def __init__(self, *states: tuple[str, str]) -> None:
+        self.states = states
+        """Host and state of each task."""
+        self.asked: list[dict[str, str]] = []
+
+    def nodes(self) -> list[dict[str, Any]]:
+        away = node("three", state="down"), node("four", availability="drain"), node("five", availability="pause")
+        return [node("one", dynoform__local__platform="true"), node("two"), node("six"), *away]
+
+    def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        self.asked.append(filters)
+        return [{"NodeID": f"id-{host}", "Status": {"State": state}} for host, state in self.states]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([("two", "running"), ("six", "running")], True),
+        ([("two", "running"), ("six", "running"), ("three", "running")], True),
+        ([("two", "running"), ("six", "starting")], False),
+        ([("one", "running"), ("two", "running")], False),
+        ([], False),
+    ],
+)
+def test_clients_are_led_once_it_runs_on_all_hosts_that_are_ready_but_the_platforms(
+    monkeypatch: pytest.MonkeyPatch, states: list[tuple[str, str]], expected: bool
+) -> None:
+    api = Api(*states)
+    monkeypatch.setattr("docker.from_env", lambda timeout: SimpleNamespace(api=api))
+    monkeypatch.setattr(module, "_READY_SECONDS", 0.0)
+    assert Engine("local").leads("local_addon-1-address") is expected
+    assert api.asked[0] == {"service": "local_addon-1-address", "desired-state": "running"}
