@@ -42,6 +42,11 @@ class Instance(pulumi.ComponentResource):
         """Name and address of those besides the platform's on which there are parts of it."""
         return [(each[0], each[1]) for each in self._told.get("hosts") or () if each]
 
+    def _places(self, count: int) -> list[tuple[str, str]]:
+        """The same of each of its parts, of which there are so many; no name for the platform's."""
+        told = self._told
+        return [(each[0], each[1]) if each else ("", told["address"]) for each in told.get("hosts") or [None] * count]
+
     @property
     def _gateway(self) -> str:
         """Where clients find it on whichever host they are; empty where it is found on the platform's alone."""
@@ -78,11 +83,8 @@ class Instance(pulumi.ComponentResource):
     def _postgres_ha(self, common: dict[str, Any], own: dict[str, Any]) -> None:
         told, same = self._told, {name: value for name, value in common.items() if name != "keep"}
         members = [*told["servers"], *told["voters"]]
-        hosts = told.get("hosts") or [None] * len(members)
-        parts = [
-            postgres_ha.Part(ports, host[1], host[0]) if host else postgres_ha.Part(ports, told["address"])
-            for ports, host in zip(members, hosts, strict=True)
-        ]
+        places = self._places(len(members))
+        parts = [postgres_ha.Part(ports, address, host) for ports, (host, address) in zip(members, places, strict=True)]
         count = len(told["servers"])
         own |= {"servers": parts[:count], "voters": parts[count:], "authority": told["authority"]["cert_pem"]}
         own |= {"shells": told.get("shells") or (), "everywhere": bool(self._gateway)}
@@ -111,11 +113,10 @@ class Instance(pulumi.ComponentResource):
     def _valkey(self) -> None:
         told, group = self._told, None
         if "members" in told:
-            hosts = [each or ("", told["address"]) for each in told.get("hosts") or [None] * len(told["members"])]
             members = [
                 valkey.Member(address, port, sentinel_port, image, host)
                 for (port, sentinel_port), image, (host, address) in zip(
-                    told["members"], told["images"], hosts, strict=True
+                    told["members"], told["images"], self._places(len(told["members"])), strict=True
                 )
             ]
             group = valkey.Group(
@@ -130,7 +131,6 @@ class Instance(pulumi.ComponentResource):
 
     def _kafka(self) -> None:
         told = self._told
-        hosts = [each or ("", told["address"]) for each in told.get("hosts") or [None] * len(told["ports"])]
         args = kafka.KafkaArgs(
             stack=told["stack"],
             noun=f"addon-{told['addon']}",
@@ -139,7 +139,7 @@ class Instance(pulumi.ComponentResource):
             brokers=[
                 kafka.Broker(address, port, controller_port, image, host)
                 for (port, controller_port), image, (host, address) in zip(
-                    told["ports"], told["images"], hosts, strict=True
+                    told["ports"], told["images"], self._places(len(told["ports"])), strict=True
                 )
             ],
             authority=self._authority(),
