@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from dynoform.certificates.issuance import Issuance
 from dynoform.certificates.worker import LEASE, Worker
 from dynoform.configuration import Configuration
+from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.router import rows
 from dynoform.store.driver import SmallStore
@@ -55,9 +56,10 @@ class Router:
             rows.announce(connection, "of the tests", moment)
 
     def work(self) -> None:
-        """Until ``stop``."""
+        """Until ``stop``; a store that is busy is looked at again, as a router does."""
         while not self._done.wait(0.02):
-            self.look()
+            with suppress(UnavailableError):
+                self.look()
 
     def stop(self) -> None:
         """For good."""
