@@ -11,8 +11,9 @@ from dynoform.errors import DynoformError
 
 PLAN = "heroku-postgresql:standard-0"
 SECONDS = 1800
-_FILL = """CREATE TABLE filled AS SELECT number, (SELECT string_agg(encode(sha512((random()::text || number)::bytea),
-    'hex'), '') FROM generate_series(1, 7)) AS text FROM generate_series(1, 5240000) AS number"""
+_FILL = """CREATE TABLE filled AS SELECT number, (SELECT string_agg(encode(sha512((random()::text || part)::bytea),
+    'hex'), '') FROM generate_series(number, number + 6) AS part) AS text
+    FROM generate_series(1, 5240000) AS number"""
 """5 GB in rows of somewhat less than a kilobyte, which does not compress to much less than half of that."""
 _WRITE = """DO $$ BEGIN FOR number IN 1..60 LOOP INSERT INTO written VALUES (clock_timestamp()); COMMIT;
     PERFORM pg_sleep(0.1); END LOOP; END $$"""
@@ -49,7 +50,9 @@ def of_copy(bench: Bench) -> Taken:
     if found != expected:
         why = f"has {found} rows and later ones, not {expected}, as of {second}"
         raise DynoformError("the database that was had again", why, "look at its server's log")
-    return Taken(100 * back["seconds"] / copied, {"rollback": back["seconds"], "copy": copied, "data [GiB]": size})
+    return Taken(
+        100 * back["seconds"] / copied, {"rollback [s]": back["seconds"], "copy [s]": copied, "data [GiB]": size}
+    )
 
 
 def _sql(bench: Bench, told: Mapping[str, Any], text: str) -> str:
