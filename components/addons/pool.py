@@ -1,14 +1,14 @@
 """A connection pool before a PostgreSQL: many clients on few connections, in transaction mode."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_docker as docker
 
 from components.addons.postgres import USER
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import SecretFile, ServiceSpec, service_args
+from components.platform_service import SecretFile, ServiceSpec, everywhere_else, service_args
 from components.secret import swarm_secret
 
 PORT = 6432
@@ -33,6 +33,7 @@ class PoolArgs:
         size: how many connections it has to the server, for each user.
         authority: certificate of the authority that signed the server's.
         certificate: what it shows to clients.
+        gateway: where each other host has the server; one pool more is on each then. Empty where it has none.
         memory_mib: hard limit.
         constraints: what the host has to be that it runs on; none for any.
         labels: further labels of all that it has.
@@ -50,13 +51,14 @@ class PoolArgs:
     size: int
     authority: pulumi.Input[str]
     certificate: ServerCertificate
+    gateway: str = ""
     memory_mib: int = 256
     constraints: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pool(pulumi.ComponentResource):
-    """One pgbouncer; nothing in it is kept."""
+    """One pgbouncer, or one on each host; nothing in it is kept."""
 
     def __init__(self, name: str, args: PoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Pool", name, None, opts)
@@ -89,5 +91,15 @@ class Pool(pulumi.ComponentResource):
             constraints=args.constraints,
             labels=args.labels,
         )
-        docker.Service(f"{name}-service", service_args(spec), opts=pulumi.ResourceOptions(parent=self))
+        own = pulumi.ResourceOptions(parent=self)
+        docker.Service(f"{name}-service", service_args(spec), opts=own)
+        if args.gateway:
+            elsewhere = replace(
+                spec,
+                noun=f"{args.noun}-address",
+                environment={**spec.environment, "POOL_HOST": args.gateway},
+                everywhere=True,
+                constraints=everywhere_else(args.constraints),
+            )
+            docker.Service(f"{name}-address-service", service_args(elsewhere), opts=own)
         self.register_outputs({})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from dynoform.addons import postgres_ha
-from dynoform.addons.engine import ADDRESS, Job, JobState
+from dynoform.addons.engine import ADDRESS, POOL, Job, JobState
 from dynoform.addons.provider import Answer, Resource
 from dynoform.configuration import Configuration
 from dynoform.domain import backup_repositories, data_hosts, data_limits, data_services, protection
@@ -430,19 +430,30 @@ class Place:
         told, gateway = self._instance(wanted, port, image, plan) | dict(more or {}), self.configuration.dyno_gateway
         is_spread = bool(gateway and told.get("hosts"))
         if is_spread:
-            told["gateway"] = gateway
+            told |= {"gateway": gateway, "pool": self._shared(told.get("pool"))}
         else:
-            self._lead(wanted, everywhere=False)  # nobody is told of what is about to go
+            self._lead(wanted, everywhere=False, pool_everywhere=False)  # nobody is told of what is about to go
         self.stacks.up(str(wanted.uuid), told, again=again or wanted.attempt > 1)
         # A host that is in trouble is not waited for by all others: they are told at the next occasion.
-        if is_spread and self.engine.leads(f"{self.service(wanted.uuid)}{ADDRESS}"):
+        service = self.service(wanted.uuid)
+        if is_spread and self.engine.leads(f"{service}{ADDRESS}"):
             self._lead(wanted, everywhere=True)
+        if is_spread and told["pool"] and self.engine.leads(f"{service}{POOL}{ADDRESS}"):
+            self._lead(wanted, pool_everywhere=True)
 
-    def _lead(self, wanted: Resource, *, everywhere: bool) -> None:
-        """Remember where clients are to find it from now on."""
+    def _shared(self, pool: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """A pool of which there is one on each host: together they have the connections of one."""
+        if pool is None:
+            return None
+        hosts = sum(1 for host in self.engine.data_hosts() if host.ready)
+        return {**pool, "size": max(1, pool["size"] // max(1, hosts))}
+
+    def _lead(self, wanted: Resource, **changes: bool) -> None:
+        """Remember where clients are to find it, or its pool, from now on."""
         with self.store.transaction() as session:
             if (found := session.get(Database, wanted.uuid)) is not None:
-                found.everywhere = everywhere
+                for name, value in changes.items():
+                    setattr(found, name, value)
 
     def destroy(self, wanted: Resource, image: str, plan: DataPlan) -> None:
         """Take away the add-on's service and its data."""
@@ -491,7 +502,9 @@ class Place:
             in_use={
                 each.name: each.username for each in works if each.ends_at is None and not each.name.startswith(LINK)
             },
-            pool=(self.configuration.data_address, found.pool_port) if found.pool_port else None,
+            pool=(self.configuration.database_address(everywhere=found.pool_everywhere), found.pool_port)
+            if found.pool_port
+            else None,
             settings=found.settings,
             leader=found.leader_id,
             members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),

@@ -137,7 +137,7 @@ class Engine:
         with _explained("list services"):
             services = self._client.services(filters={"label": [f"{STACK_LABEL}={self._stack}", ADDON_LABEL]})
         specs = [service["Spec"] for service in services]
-        labels = [spec["Labels"] for spec in specs if not spec["Name"].endswith(POOL)]
+        labels = [spec["Labels"] for spec in specs if not spec["Name"].endswith((POOL, f"{POOL}{ADDRESS}"))]
         parts = {str(each[ADDON_LABEL]): int(each.get(PARTS_LABEL) or 1) for each in labels}
         found = Counter(str(each[ADDON_LABEL]) for each in labels)
         return {each for each, count in parts.items() if found[each] >= count}

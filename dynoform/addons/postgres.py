@@ -361,7 +361,7 @@ class PostgresProvider(DatabaseProvider):
                 more |= {"hosts": known.hosts, "shells": known.members[whole]}
         if pool is not None:
             more["pool"] = {
-                "image": self.image,
+                "image": image,
                 "port": pool[0],
                 "password": pool[1],
                 "database": known.name,

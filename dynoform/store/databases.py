@@ -254,6 +254,7 @@ def unpool(session: Session, addon_id: uuid.UUID) -> None:
     """A database has no connection pool any more."""
     found = session.get_one(Database, addon_id)
     found.pool_port = found.pool = None
+    found.pool_everywhere = False
 
 
 def looked(session: Session, addon_id: uuid.UUID, state: Mapping[str, Any], again: datetime) -> None:

@@ -64,6 +64,17 @@ def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(i
     assert "env" not in pool["taskSpec"]["logDriver"]["options"]
 
 
+def test_a_pool_of_a_database_on_several_hosts_is_on_each(instance: Declare) -> None:
+    declared = instance({**POOLED, "constraints": [PLATFORM], "gateway": GATEWAY})
+    services = [each["inputs"] for each in declared if each["type"].endswith("Service")]
+    here, elsewhere = sorted((each for each in services if "-pool" in each["name"]), key=lambda each: len(each["name"]))
+    assert elsewhere["name"] == f"{here['name']}-address" and elsewhere["mode"] == {"global": True}
+    tasks = [each["taskSpec"] for each in (here, elsewhere)]
+    assert [task["placement"]["constraints"] for task in tasks] == [[PLATFORM], [OTHERS]]
+    assert [task["containerSpec"]["env"]["POOL_HOST"] for task in tasks] == [TOLD["address"], GATEWAY]
+    assert here["endpointSpec"]["ports"] == elsewhere["endpointSpec"]["ports"]
+
+
 def test_a_repository_that_is_elsewhere_is_not_on_the_volume(instance: Declare) -> None:
     declared = instance({**TOLD, "elsewhere": True})
     (service,) = [each for each in declared if each["type"].endswith("Service")]
@@ -205,8 +216,8 @@ def test_servers_with_a_standby_have_one_address_and_trust_an_authority_of_their
     front = services[own]["taskSpec"]["containerSpec"]
     assert front["env"]["ADDRESS_MEMBERS"] == "member-1=172.29.0.1:15001:15002 member-2=172.29.0.1:15003:15004"
     certificates = [each["inputs"] for each in declared if each["type"].endswith("Certificate")]
-    shown = {("172.29.0.1", False), ("member", True), ("address", True)}
-    assert {(each["commonName"], each["client"]) for each in certificates} == shown
+    names = {("172.29.0.1", False), ("member", True), ("address", True)}
+    assert {(each["commonName"], each["client"]) for each in certificates} == names
     volumes = {each["inputs"]["name"] for each in declared if each["type"].endswith("Volume")}
     assert volumes == {f"{own}-backups", *(f"{own}-{noun}" for noun in ("1", "2", "etcd-1", "etcd-2", "etcd-3"))}
 

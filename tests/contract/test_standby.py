@@ -134,7 +134,13 @@ def test_apps_find_one_on_several_hosts_at_their_own_host(
     shown = client.get(f"/postgres/v0/databases/{made['id']}/credentials/default").raise_for_status().json()
     assert (shown["host"], shown["port"]) == ("172.29.96.1", 15000)
     attach(client, made).raise_for_status()
-    assert "@172.29.0.1:15013/d" in config(client)["DATABASE_CONNECTION_POOL_URL"], "its pool is on the platform's host"
+    assert "@172.29.96.1:15013/d" in config(client)["DATABASE_CONNECTION_POOL_URL"], "its pool is, too"
+    assert place.engine.led[-1] == f"{own}-pool-address"
+    (instance,) = place.made.instances.values()
+    assert (
+        instance["pool"]["size"]
+        == data_services.pool_size(data_services.plan(data_services.POSTGRES, "premium-0")) // 2
+    )
     before = releases(client)
     with store.transaction() as session:
         session.execute(update(Database).values(maintenance_at=now() - timedelta(minutes=1)))

@@ -106,6 +106,7 @@ class Instance(pulumi.ComponentResource):
             size=told["size"],
             authority=self._told["authority"]["cert_pem"],
             certificate=certificate,
+            gateway=self._gateway,
             labels=self._labels,
         )
         pool.Pool(f"{self._name}-pool", args, pulumi.ResourceOptions(parent=self))

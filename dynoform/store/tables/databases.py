@@ -52,6 +52,8 @@ class Database(Base):
     """What its users have set, by Heroku's names; None for the usual."""
     pool_port: Mapped[int | None] = mapped_column(unique=True)
     """Where its connection pool is reached; None without one."""
+    pool_everywhere: Mapped[bool] = mapped_column(default=False)
+    """As ``everywhere``, of the pool."""
     pool: Mapped[bytes | None]
     """The password of the role by which the pool looks users up, encrypted."""
 
