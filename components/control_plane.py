@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.addons.postgres import Postgres
+from components.addons.postgres_ha import PostgresHA
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority, Password, PasswordArgs
 from components.logplex import AUTHORITY_FILE
 from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
@@ -37,6 +38,8 @@ BUILDS = "/var/lib/dynoform/builds"
 MANAGERS = "node.role==manager"
 HOST_NAME = "{{.Node.Hostname}}"
 """Swarm puts the name of the host there that a task is on."""
+STORE_AUTHORITY = "store-ca.crt"
+"""Of the authority that signed the store's certificate."""
 REPOSITORIES = "/var/lib/dynoform/repositories"
 BACKUPS = "/var/lib/dynoform/backups"
 
@@ -60,6 +63,7 @@ class ControlPlaneArgs:
         authority_secret: the authority's certificate as a Swarm secret.
         logplex_secret: the certificate of the log plane's authority as a Swarm secret.
         postgres, registry, router: what the processes work with.
+        store_address: where each host has the store; empty for the platform's address.
         constraints: what the host has to be that has the platform's data; none for any.
         builder_constraints: what each host has to be on which there is a builder; none for one builder beside the
             platform's data. The stack's images then have names that all hosts can get them by.
@@ -86,9 +90,10 @@ class ControlPlaneArgs:
     authority: CertificateAuthority
     authority_secret: docker.Secret
     logplex_secret: docker.Secret
-    postgres: Postgres
+    postgres: Postgres | PostgresHA
     registry: Registry
     router: Router
+    store_address: str = ""
     constraints: Sequence[str] = ()
     builder_constraints: Sequence[str] = ()
     everywhere_image: pulumi.Input[str] | None = None
@@ -135,6 +140,15 @@ class ControlPlane(pulumi.ComponentResource):
         # As the encryption key, for keys of certificates alone: routers have it, and are to read nothing else.
         options = pulumi.ResourceOptions(parent=self, protect=True)
         return Password(f"{self._name}-certificates", PasswordArgs(encoding="urlsafe-base64-32"), options).value
+
+    @property
+    def _store(self) -> dict[str, pulumi.Input[str]]:
+        """Where the store is, and how it is spoken to: on a fleet with TLS."""
+        args = self._args
+        told: dict[str, pulumi.Input[str]] = (
+            {"DYNOFORM_STORE_ADDRESS": args.store_address} if args.store_address else {}
+        )
+        return told | ({"DYNOFORM_STORE_AUTHORITY": f"/run/secrets/{STORE_AUTHORITY}"} if args.constraints else {})
 
     def _api(self) -> None:
         # The host key for its public part, which clients are told.
@@ -271,10 +285,11 @@ class ControlPlane(pulumi.ComponentResource):
             capabilities=["NET_BIND_SERVICE", "SETGID", "SETUID"] if low_ports else (),
             args=[command],
             network_id=network_id or self._args.network_id,
-            environment={**self._args.environment, **(environment or {})},
+            environment={**self._args.environment, **self._store, **(environment or {})},
             secrets=[
                 SecretFile("database_password", self._args.postgres.database_password, user),
                 SecretFile(AUTHORITY_FILE, self._args.logplex_secret, user),
+                *([SecretFile(STORE_AUTHORITY, self._args.authority_secret, user)] if self._args.constraints else []),
                 *secrets,
             ],
             mounts=mounts,

@@ -23,6 +23,7 @@ class DynoRuntimeArgs:
         dyno_subnet, platform_subnet: IPv4 networks of the two bridges, in CIDR form.
         registry_address, registry_port: where the registry is.
         router_ports: TCP ports on the dyno gateway that dynos may reach.
+        platform_ports: ports of the platform's own services that its processes find at the dyno gateway of each host.
         authority: signs the engine's client certificate for the registry.
     """
 
@@ -35,6 +36,7 @@ class DynoRuntimeArgs:
     registry_port: int
     router_ports: list[int]
     authority: CertificateAuthority
+    platform_ports: Sequence[int] = ()
 
 
 class DynoRuntime(pulumi.ComponentResource):
@@ -108,6 +110,7 @@ class DynoRuntime(pulumi.ComponentResource):
         others = [other.args.private_address for other in self._args.fleet if other is not host]
         return {
             **host.swarm_variables(),
+            **({"dyno_runtime_platform_ports": list(self._args.platform_ports)} if self._args.platform_ports else {}),
             "dyno_runtime_private_address": host.args.private_address,
             "dyno_runtime_fleet_addresses": others,
             "host_runtime": host.args.runtime,

@@ -126,6 +126,8 @@ class Settings:
     """Where backups of databases are; empty for a volume beside each."""
     backup_repository_key: str = field(default="", repr=False)
     """What opens it: a secret."""
+    store_standby: tuple[str, ...] = ()
+    """Hosts that the platform's own PostgreSQL has a standby on, and a third vote; none for one server."""
 
     @property
     def dyno_gateway(self) -> str:
@@ -155,6 +157,12 @@ class Settings:
         """Where the platform's services are published on the platform address."""
         return PlatformPorts(*range(self.platform_port, self.platform_port + len(fields(PlatformPorts))))
 
+    @property
+    def standby_ports(self) -> tuple[int, ...]:
+        """Where the platform's PostgreSQL has its servers and voters, on whichever host, if it has a standby."""
+        first = self.platform_port + stack_settings.PLATFORM_PORTS
+        return tuple(range(first, first + stack_settings.STANDBY_PORTS))
+
     def web_url(self, app: str) -> str:
         """Where an app answers over http."""
         return f"http://{app}.{self.domain}{'' if self.http_port == 80 else f':{self.http_port}'}/"
@@ -171,6 +179,7 @@ class Settings:
             _check(config)
             brought, acme, router_addresses = _brought(config), _acme(config), _router_addresses(config)
             backup_repository, backup_repository_key = _backup_repository(config)
+            store_standby = _store_standby(config)
         except InvalidInputError as error:
             raise _wrong(error.what, error.why) from error
         return cls(
@@ -199,6 +208,7 @@ class Settings:
             acme=acme,
             backup_repository=backup_repository,
             backup_repository_key=backup_repository_key,
+            store_standby=store_standby,
             apps=tuple(_app(name, app) for name, app in sorted((config.get_object("apps") or {}).items())),
         )
 
@@ -237,6 +247,15 @@ def _check(config: pulumi.Config) -> None:
 
 def _router_addresses(config: pulumi.Config) -> tuple[str, ...]:
     return host_settings.router_addresses(config.get("routerAddresses") or "", _hosts(config))
+
+
+def _store_standby(config: pulumi.Config) -> tuple[str, ...]:
+    """Raises ``InvalidInputError`` naming the key."""
+    named = host_settings.store_standby(config.get("storeStandby") or "", _hosts(config))
+    http, https, platform = (config.require_int(key) for key in ("httpPort", "httpsPort", "platformPort"))
+    metrics = config.get_int("metricsPort") or 0
+    stack_settings.check_standby_ports(http, https, platform, metrics, wanted=bool(named))
+    return named
 
 
 def _acme(config: pulumi.Config) -> AcmeSettings:
@@ -332,22 +351,33 @@ def _ec2(config: pulumi.Config) -> Ec2FleetArgs | None:
     if not ec2:
         return None
     routers = config.require_int("httpPort"), config.require_int("httpsPort")
-    return ec2_fleet(ec2, hosts, routers, config.require_int("platformPort"))
+    standby = bool(config.get("storeStandby"))
+    return ec2_fleet(ec2, hosts, routers, config.require_int("platformPort"), standby=standby)
 
 
 def ec2_fleet(
-    ec2: Mapping[str, Any], hosts: Mapping[str, Any], routers: tuple[int, int], platform_port: int
+    ec2: Mapping[str, Any],
+    hosts: Mapping[str, Any],
+    routers: tuple[int, int],
+    platform_port: int,
+    *,
+    standby: bool = False,
 ) -> Ec2FleetArgs:
-    """The fleet of the settings ``ec2`` and ``hosts``; routers listen at ``routers``, http and https."""
+    """The fleet of the settings ``ec2`` and ``hosts``; routers listen at ``routers``, http and https.
+
+    ``standby``: whether the platform's own PostgreSQL has one.
+    """
     ports = PlatformPorts(*range(platform_port, platform_port + len(fields(PlatformPorts))))
     public = (*routers, ports.rendezvous)
+    first = platform_port + stack_settings.PLATFORM_PORTS
+    others = (first, first + stack_settings.STANDBY_PORTS - 1) if standby else None
     found = machines(ec2_settings.addressed(ec2, hosts))
     return Ec2FleetArgs(
         stack=pulumi.get_stack(),
         region=ec2["region"],
         network=ec2.get("network", ec2_settings.DEFAULTS["network"]),
         subnets=ec2_settings.subnets(ec2),
-        groups=ec2_settings.groups(ec2, ec2_settings.Ports(public, (platform_port, ports.rendezvous_dyno))),
+        groups=ec2_settings.groups(ec2, ec2_settings.Ports(public, (platform_port, ports.rendezvous_dyno), others)),
         public_key=ec2["publicKey"],
         hosts=[_ec2_host(ec2, hosts, machine, platform=machine is found[0]) for machine in found],
         backup_bucket=ec2.get("backupBucket", ""),

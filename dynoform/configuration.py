@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from dynoform.domain import builds, eco, slugs, stacks
 from dynoform.errors import ConfigurationError, InvalidInputError
@@ -102,8 +103,12 @@ class Configuration:
     """URL of the directory of the authority that automated certificates come from; empty for none."""
     acme_email: str = ""
     """Whom the authority writes to."""
+    store_address: str = ""
+    """Where this host has the stack's own database; empty for the platform address."""
+    store_authority: Path | None = None
+    """PEM file of the authority that signed its certificate; None: it is spoken to without TLS."""
     database: str = ""
-    """libpq-like URL without the password; empty means the stack's own database on the platform address."""
+    """libpq-like URL without the password; empty means the stack's own database."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
@@ -159,6 +164,8 @@ class Configuration:
             old_stacks=read.stacks("OLD_STACKS"),
             acme_directory=read.text("ACME_DIRECTORY", ""),
             acme_email=read.text("ACME_EMAIL", ""),
+            store_address=read.text("STORE_ADDRESS", ""),
+            store_authority=read.path("STORE_AUTHORITY"),
             database=read.text("DATABASE", ""),
         )
 
@@ -198,7 +205,13 @@ class Configuration:
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the store, without the password: that is read from its secret for each connection."""
-        return self.database or f"postgresql+psycopg://dynoform@{self.platform_address}:{self.postgres_port}/dynoform"
+        if self.database:
+            return self.database
+        place = f"{self.store_address or self.platform_address}:{self.postgres_port}"
+        url = f"postgresql+psycopg://dynoform@{place}/dynoform"
+        if self.store_authority is None:
+            return url
+        return f"{url}?{urlencode({'sslmode': 'verify-full', 'sslrootcert': self.store_authority})}"
 
     @property
     def own_addresses(self) -> frozenset[str]:

@@ -3,6 +3,8 @@
 Servers and members of etcd may be on other hosts. One more service has the repository of backups there is then, for
 servers that do not have its volume, and is where programs are run beside those; and another one has the address on
 each other host, for the clients there.
+
+The platform's own store is such a set, too: it has one user, and no repository.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,14 @@ import pulumi_docker as docker
 
 from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, USER
 from components.addons.server_certificate import ServerCertificate
-from components.credentials import Certificate, CertificateArgs, CertificateAuthority, CertificateAuthorityArgs
+from components.credentials import (
+    Certificate,
+    CertificateArgs,
+    CertificateAuthority,
+    CertificateAuthorityArgs,
+    Password,
+    PasswordArgs,
+)
 from components.platform_service import (
     PARTS_LABEL,
     Mount,
@@ -77,9 +86,12 @@ class PostgresHAArgs:
         shells: where some are on other hosts, published ports of two SSH servers: beside the repository, and beside the
             second server.
         certificate: what servers show to clients, and ``authority`` who signed it, PEM.
-        repository: what opens the repository of backups, pgBackRest's configuration.
+        repository: what opens the repository of backups, pgBackRest's configuration; None where nothing is archived.
         elsewhere: whether that repository is not on a volume beside them.
         restored: whether the data are made by a restore, which is waited for; the first server makes them otherwise.
+        user: role that owns the database, and the database's name; empty where others see to roles and databases. With
+            one, the first server goes on with the data of a ``Postgres`` of this name, and takes its place.
+        keep: whether the data outlive it.
         memory_mib: hard limit of a server; ``cache_mib`` its shared buffers; ``connections`` how many clients it takes.
         constraints: what the host has to be, in Swarm's words; none for any.
         labels: further labels of all that it has.
@@ -96,11 +108,13 @@ class PostgresHAArgs:
     voters: Sequence[Part]
     certificate: ServerCertificate
     authority: pulumi.Input[str]
-    repository: pulumi.Input[str]
-    restored: bool
     memory_mib: int
     cache_mib: int
     connections: int
+    repository: pulumi.Input[str] | None = None
+    restored: bool = False
+    user: str = ""
+    keep: bool = False
     elsewhere: bool = False
     everywhere: bool = False
     shells: Sequence[int] = ()
@@ -115,6 +129,9 @@ class PostgresHA(pulumi.ComponentResource):
     What is on hosts that clients alone are on has a certificate of another one, which Patroni's REST API trusts, too.
     """
 
+    database_password: docker.Secret
+    """As ``Postgres`` has it."""
+
     def __init__(self, name: str, args: PostgresHAArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:PostgresHA", name, None, opts)
         self._name = name
@@ -122,15 +139,21 @@ class PostgresHA(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self._identity = self._issue()
         asks, self._asker = self._issue_address()
-        backups = stack_volume(f"{name}-backups", args.stack, f"{args.noun}-backups", self, labels=args.labels)
-        repository = self._file(REPOSITORY, "repository", args.repository)
-        authority = self._file("authority.crt", "authority-crt", args.authority)
-        shown = [*args.certificate.files, authority, repository, asks]
+        shown = [*args.certificate.files, self._file("authority.crt", "authority-crt", args.authority)]
+        backups: docker.Volume | None = None
+        if args.repository is not None:
+            backups = stack_volume(f"{name}-backups", args.stack, f"{args.noun}-backups", self, labels=args.labels)
+            shown.append(self._file(REPOSITORY, "repository", args.repository))
+        if args.user:
+            password = Password(f"{name}-password", PasswordArgs(), self._own)
+            self.database_password = swarm_secret(f"{name}-secret", args.stack, password.value, self)
+            shown.append(SecretFile("database_password", self.database_password, USER))
+        shown.append(asks)
         # One after the other: a change restarts no two of them at once.
         before: list[pulumi.Resource] = []
         for number, part in enumerate(args.voters, start=1):
             before = [self._voter(number, part, before)]
-        before = [self._repository(backups)] if args.shells else []
+        before = [self._repository(backups)] if backups and args.shells else []
         for number, part in enumerate(args.servers, start=1):
             before = [self._server(number, part, backups, shown, before)]
         # Servers let it ask by the time that it does.
@@ -185,8 +208,8 @@ class PostgresHA(pulumi.ComponentResource):
     def _data(self, noun: str, part: Part) -> Mount:
         """The volume of a part."""
         args, name = self._args, f"{self._name}-{noun}-data"
-        own = f"{args.noun}-{noun}"
-        return data_mount(name, args.stack, own, _DATA, self, host=part.host, labels=args.labels)
+        own = args.noun if args.user and part is args.servers[0] else f"{args.noun}-{noun}"
+        return data_mount(name, args.stack, own, _DATA, self, host=part.host, keep=args.keep, labels=args.labels)
 
     def _voter(self, number: int, part: Part, before: Sequence[pulumi.Resource]) -> docker.Service:
         args, noun = self._args, f"etcd-{number}"
@@ -213,7 +236,7 @@ class PostgresHA(pulumi.ComponentResource):
         self,
         number: int,
         part: Part,
-        backups: docker.Volume,
+        backups: docker.Volume | None,
         shown: Sequence[SecretFile],
         before: Sequence[pulumi.Resource],
     ) -> docker.Service:
@@ -229,11 +252,13 @@ class PostgresHA(pulumi.ComponentResource):
         }
         if number == 1 and not args.restored:
             environment["MEMBER_MAKES"] = "yes"
+        if args.user:
+            environment["MEMBER_OWNER"] = args.user
         mounts, published = [self._data(noun, part)], {PORT: part.ports[0], REST_PORT: part.ports[1]}
-        if part.host:
+        if backups and part.host:
             environment["MEMBER_REPOSITORY"] = f"{args.address}:{args.shells[0]}"
             published[SHELL_PORT] = args.shells[1]
-        elif not args.elsewhere:  # the volume is there also where it is not used, see ``Postgres``
+        elif backups and not args.elsewhere:  # the volume is there also where it is not used, see ``Postgres``
             mounts.append(Mount(backups.name, REPOSITORY_PATH))
         spec = self._spec(
             noun,
@@ -244,10 +269,18 @@ class PostgresHA(pulumi.ComponentResource):
             memory_mib=args.memory_mib,
             host=part.host,
             # A primary waits for a standby that can take over, and hands over all that is written.
-            stop_grace="1m0s",
+            stop_grace="1m",
             filed=args.filed,
         )
-        return self._service(noun, spec, before)
+        return self._service(noun, spec, before, self._before(part))
+
+    def _before(self, part: Part) -> pulumi.ResourceOptions | None:
+        """How a server takes the place of a ``Postgres``: that one goes first, as there is one server to a volume."""
+        if not self._args.user or part is not self._args.servers[0]:
+            return None
+        single = pulumi.create_urn(self._name, "dynoform:index:Postgres")
+        service = pulumi.create_urn(f"{self._name}-service", "docker:index/service:Service", single)
+        return pulumi.ResourceOptions(aliases=[service], delete_before_replace=True)
 
     def _repository(self, backups: docker.Volume) -> docker.Service:
         """For servers on other hosts; what they are called here is their number."""
@@ -319,10 +352,16 @@ class PostgresHA(pulumi.ComponentResource):
             memory_mib=memory_mib,
             stop_grace=stop_grace,
             constraints=[f"node.hostname=={host}"] if host else args.constraints,
-            labels={**args.labels, PARTS_LABEL: parts},
+            labels={**args.labels, **({PARTS_LABEL: parts} if args.labels else {})},
             filed=filed or {},
         )
 
-    def _service(self, noun: str, spec: ServiceSpec, before: Sequence[pulumi.Resource]) -> docker.Service:
-        options = pulumi.ResourceOptions(parent=self, depends_on=before)
+    def _service(
+        self,
+        noun: str,
+        spec: ServiceSpec,
+        before: Sequence[pulumi.Resource],
+        further: pulumi.ResourceOptions | None = None,
+    ) -> docker.Service:
+        options = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self, depends_on=before), further)
         return docker.Service(f"{self._name}-{noun}-service", service_args(spec), opts=options)

@@ -184,8 +184,9 @@ class Stacks:
         _, _, address = self._configuration.database_url.partition("://")
         user, _, place = address.rpartition("@")
         password = quote(self._configuration.secret("database_password"), safe="")
+        place, _, how = place.partition("?")
         own = f"&table={_TABLE}" if table else ""
-        return f"postgres://{user.partition(':')[0]}:{password}@{place}?sslmode=disable{own}"
+        return f"postgres://{user.partition(':')[0]}:{password}@{place}?{how or 'sslmode=disable'}{own}"
 
     def _passphrase(self) -> str:
         key = self._configuration.secret("encryption_key").encode()

@@ -10,10 +10,13 @@ from docker.errors import APIError, NotFound
 from docker.utils.socket import frames_iter
 
 from dynoform.cli.engine import ADDON, LABEL, Engine, is_of_apps
+from dynoform.domain import standby as standbys
 from dynoform.errors import DynoformError
 
 STORE = "dynoform"
 """The database of the platform's own."""
+POSTGRES, SERVER = "postgres", "-1"
+"""Its service, and how the one of the server on the platform's host ends where there is a standby."""
 SLUGS = "registry"
 OWN = ("repositories", "backups")
 """Volumes of the platform whose content is kept besides the registry's, without the stack's name."""
@@ -35,6 +38,7 @@ _SNAPSHOT = ("./dump.rdb", "./valkey.conf")
 _FIRST = re.compile(r"addon-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """How its volume is called, without the stack; those of a group's other members have a number behind that."""
 _SAVE_SECONDS = 600
+_HA = "/opt/dynoform/ha"
 _NOWHERE = "node.labels.dynoform.parked==true"
 """No host has this label."""
 
@@ -109,11 +113,12 @@ def schema(engine: Engine, stack: str) -> str:
     """The last migration that the store has."""
     words = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", STORE]
     query = "SELECT version_num FROM alembic_version"
-    api, container = engine.client.api, _store(engine, stack)
-    program = api.exec_create(container, [*words, "--command", query], user="postgres")["Id"]
-    said: bytes = api.exec_start(program)
-    _check("psql", api.exec_inspect(program)["ExitCode"], said)
-    return said.decode().strip()
+    return _run(engine, _store(engine, stack), *words, "--command", query).strip()
+
+
+def standby(engine: Engine, stack: str) -> dict[str, Any]:
+    """How the servers of a store that has a standby stand, see ``dynoform.domain.standby.read``."""
+    return standbys.read(_run(engine, _store(engine, stack), _HA, "state"))
 
 
 def dump(engine: Engine, stack: str) -> Iterator[bytes]:
@@ -128,6 +133,8 @@ def dump(engine: Engine, stack: str) -> Iterator[bytes]:
 def restore(engine: Engine, stack: str, content: Iterable[bytes]) -> None:
     """Replace the store's database by such a dump: beside it first, so that what is there stays until that worked."""
     container = _store(engine, stack)
+    if _has_standby(engine, stack):
+        _run(engine, container, _HA, "takeover")
     drop = f'DROP DATABASE IF EXISTS "{_FRESH}" WITH (FORCE)'
     _psql(engine, container, drop, f'CREATE DATABASE "{_FRESH}" OWNER "{STORE}"')
     api = engine.client.api
@@ -196,8 +203,12 @@ def _platform(engine: Engine, stack: str) -> list[dict[str, Any]]:
     return [
         service
         for service in engine.services()
-        if not is_of_apps(service) and service["Spec"]["Name"] != f"{stack}_postgres"
+        if not is_of_apps(service) and not _is_of_store(stack, service["Spec"]["Name"])
     ]
+
+
+def _is_of_store(stack: str, name: str) -> bool:
+    return name == f"{stack}_{POSTGRES}" or name.startswith(f"{stack}_{POSTGRES}-")
 
 
 def _constraints(service: dict[str, Any]) -> list[str]:
@@ -224,12 +235,17 @@ def _running(engine: Engine, stack: str) -> list[str]:
 
 
 def _psql(engine: Engine, container: str, *statements: str) -> None:
-    api = engine.client.api
     for statement in statements:
-        words = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--command", statement]
-        program = api.exec_create(container, words, user="postgres")["Id"]
-        said = api.exec_start(program)
-        _check("psql", api.exec_inspect(program)["ExitCode"], said)
+        words = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--command", statement]
+        _run(engine, container, "psql", *words)
+
+
+def _run(engine: Engine, container: str, *words: str) -> str:
+    api = engine.client.api
+    program = api.exec_create(container, list(words), user="postgres")["Id"]
+    said: bytes = api.exec_start(program)
+    _check(words[0].rpartition("/")[2], api.exec_inspect(program)["ExitCode"], said)
+    return said.decode(errors="replace")
 
 
 def _check(program: str, code: int, said: bytes | bytearray) -> None:
@@ -261,8 +277,14 @@ def _hang_up(connection: Any) -> None:
     connection.close()
 
 
+def _has_standby(engine: Engine, stack: str) -> bool:
+    return bool(engine.client.api.services(filters={"name": f"{stack}_{POSTGRES}{SERVER}"}))
+
+
 def _store(engine: Engine, stack: str) -> str:
-    filters = {"label": f"com.docker.swarm.service.name={stack}_postgres", "status": "running"}
+    """The server on this host, which may be a standby: it has all that was acknowledged."""
+    service = f"{stack}_{POSTGRES}{SERVER if _has_standby(engine, stack) else ''}"
+    filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
     found = engine.client.api.containers(filters=filters)
     if not found:
         next_step = f"bin/dynoform up --stack {stack}, then run it again"
@@ -274,7 +296,7 @@ def _store(engine: Engine, stack: str) -> str:
 def _beside(engine: Engine, stack: str, volume: str, mode: str, words: Sequence[str]) -> Iterator[str]:
     """A container that has the volume and a program to run, which is not started."""
     api = engine.client.api
-    image = api.inspect_service(f"{stack}_postgres")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    image = api.inspect_service(f"{stack}_{POSTGRES}")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
     host = api.create_host_config(
         binds={volume: {"bind": _PLACE, "mode": mode}},
         network_mode="none",

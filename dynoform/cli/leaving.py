@@ -1,4 +1,4 @@
-"""Whether the hosts that a stack's settings leave out can go, asked of the engine before `up` changes anything."""
+"""Whether what a stack's settings leave out can go, asked of the engine before `up` changes anything."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 from docker.errors import APIError
 
+from dynoform.cli import contents
 from dynoform.cli.engine import ADDON, connect
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack
@@ -13,12 +14,13 @@ from dynoform.domain import dyno_names, ec2_settings, host_settings, leaving, sw
 from dynoform.domain.dyno_container import APP_LABEL, DYNO_ID_LABEL, DYNO_LABEL, SIZE_LABEL
 from dynoform.domain.leaving import Member
 from dynoform.domain.placement import Placed
+from dynoform.errors import ConflictError
 
 NODE, HOST = "node.id==", "node.hostname=="
 
 
 def check(stack: Stack, known: StackSettings) -> None:
-    """Raises `ConflictError` when a host is left out that the stack cannot do without.
+    """Raises `ConflictError` when a host is left out that the stack cannot do without, or the store's standby.
 
     While the engine does not answer nobody is asked: a drain that cannot end says so itself.
     """
@@ -35,6 +37,11 @@ def check(stack: Stack, known: StackSettings) -> None:
         except APIError:
             return  # it is in no swarm, or no manager of one
         services = engine.services()
+        if not known.text("storeStandby") and has_standby(services, stack.name):
+            why = "is left out, and one server of the two may not have all that the other one has"
+            raise ConflictError(
+                "storeStandby", why, f"put the hosts back: set dynoform:storeStandby in {known.file.name}"
+            )
         leaving.check(list(_members(nodes, stack.name, services)), list(_placed(services)), declared, platform)
 
 
@@ -44,6 +51,12 @@ def _members(nodes: list[dict[str, Any]], stack: str, services: list[dict[str, A
         if address is not None:
             has_data, host = swarm_nodes.labels(node, stack).get("platform") == "true", swarm_nodes.host(node, stack)
             yield Member(host, address, has_data, tuple(databases(services, host.name)))
+
+
+def has_standby(services: list[dict[str, Any]], stack: str) -> bool:
+    """Whether the stack's store has one."""
+    first = f"{stack}_{contents.POSTGRES}{contents.SERVER}"
+    return any(each["Spec"]["Name"] == first for each in services)
 
 
 def databases(services: list[dict[str, Any]], host: str) -> set[str]:

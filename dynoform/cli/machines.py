@@ -17,14 +17,14 @@ RIGHTS = 'test "$(id -u)" = 0 || sudo -n true'
 
 _DATA = """
 as_root() { if test "$(id -u)" = 0; then "$@"; else sudo -n "$@"; fi; }
-found=$(as_root docker volume ls --quiet --filter label=dynoform.stack={stack} --filter label=dynoform.addon) || exit
+found=$(as_root docker volume ls --quiet --filter label=dynoform.stack={stack}) || exit
 for name in $found; do as_root docker volume rm "$name" || exit; done
 """
 """Prints each volume that it has removed, as the docker client does."""
 
 
 def remove_data(hosts: Mapping[str, Any], stack: str) -> Iterator[str]:
-    """Removes what databases have on these hosts; yields a line for each thing, and for a host where that fails."""
+    """Removes what databases and the store have on these hosts; yields a line for each thing, and each failure."""
     script = _DATA.replace("{stack}", stack)
     for name, host in hosts.items():
         try:

@@ -131,6 +131,10 @@ def _check_rules(found: StackSettings) -> None:
     host_settings.check(addressed)
     if not _is_secure(found.values["routerAddresses"]):
         host_settings.router_addresses(found.text("routerAddresses"), addressed)
+    if not _is_secure(found.values["storeStandby"]):
+        named = host_settings.store_standby(found.text("storeStandby"), addressed)
+        http, https, platform = (found.port(key) for key in ("httpPort", "httpsPort", "platformPort"))
+        stack_settings.check_standby_ports(http, https, platform, found.port("metricsPort"), wanted=bool(named))
     if not _is_secure(found.values["domain"]):
         host_settings.check_reach(found.hosts, found.text("domain"), found.text("listenAddress"))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynoform.domain import host_settings
+from dynoform.domain.data_services import FIRST_PORT, LAST_PORT
 from dynoform.errors import InvalidInputError
 
 DEFAULTS: Mapping[str, Any] = {
@@ -51,10 +52,12 @@ class Ports:
     Parameters:
         public: of the routers, open to everybody.
         platform: first and last of the platform's own services.
+        standby: first and last of the platform's PostgreSQL on several hosts; None for one server.
     """
 
     public: tuple[int, ...]
     platform: tuple[int, int]
+    standby: tuple[int, int] | None = None
 
 
 def check(ec2: Mapping[str, Any], hosts: Mapping[str, Any]) -> None:
@@ -153,6 +156,8 @@ def groups(ec2: Mapping[str, Any], ports: Ports) -> dict[str, list[dict[str, Any
             _rule("tcp", GOSSIP_PORT, GOSSIP_PORT, "group:host"),
             _rule("udp", GOSSIP_PORT, GOSSIP_PORT, "group:host"),
             _rule("tcp", *DYNO_PORTS, "group:host"),
+            _rule("tcp", FIRST_PORT, LAST_PORT, "group:host"),
+            *([_rule("tcp", *ports.standby, "group:host")] if ports.standby else []),
         ],
         "manager": [_rule("tcp", SWARM_PORT, SWARM_PORT, "group:host")],
         "platform": [_rule("tcp", *ports.platform, "group:host")],

@@ -19,6 +19,7 @@ SSH_ALIVE_SECONDS = 5
 """How long a connection may be silent before SSH asks whether the host is still there."""
 _TOGETHER = 2
 """Hosts that are needed for one to take over from another."""
+_STANDBY_HOSTS = 2
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -138,6 +139,26 @@ def router_addresses(value: str, hosts: Mapping[str, Any]) -> tuple[str, ...]:
         why = f"{len(hosts)} hosts are declared, and one has to take over from another"
         raise InvalidInputError("routerAddresses", why, "declare two or more, or leave it empty")
     return addresses
+
+
+def store_standby(value: str, hosts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The hosts that the platform's own PostgreSQL has besides the platform's, of what the operator wrote.
+
+    The first has the standby, and the second a third vote: with it, any one of the three hosts may be lost.
+
+    Raises ``InvalidInputError`` naming the setting for what is no such host.
+    """
+    names = tuple(each.strip() for each in value.split(",") if each.strip())
+    for name in names:
+        if name not in hosts:
+            raise InvalidInputError("storeStandby", f"{name!r} is none of the hosts", "name some of dynoform:hosts")
+        if name == platform_host(hosts):
+            why = f"{name} has the platform's services, and so the first server"
+            raise InvalidInputError("storeStandby", why, "name other hosts")
+    if len(names) != len(set(names)) or len(names) > _STANDBY_HOSTS:
+        why = f"{value!r} is not one host, or two"
+        raise InvalidInputError("storeStandby", why, "name the standby's host, and one more for a third vote")
+    return names
 
 
 def _check_host(name: str, host: Any) -> None:

@@ -17,6 +17,8 @@ EXEC_PORT = 80
 """Where `heroku ps:exec` connects to: built into Heroku's CLI."""
 PLATFORM_PORTS = 7
 """How many ports the platform's own services take, from ``platformPort`` on."""
+STANDBY_PORTS = 6
+"""How many more its PostgreSQL takes if it has a standby: a server's two, and two of each member of etcd on a host."""
 SMALLEST_SUBNET = 28
 LONGEST_DOMAIN = 253 - app_names.MAXIMUM_LENGTH - 1
 """What a host name of 253 characters (RFC 1035, 2.3.4) leaves beside an app's name."""
@@ -46,6 +48,20 @@ def check_ports(http: int, https: int, platform: int) -> None:
     for key, port in (("httpPort", http), ("httpsPort", https)):
         if platform <= port <= last:
             raise _wrong(key, f"{port} is one of the platform's own, {platform} to {last} (platformPort)")
+
+
+def check_standby_ports(http: int, https: int, platform: int, metrics: int, *, wanted: bool) -> None:
+    """Raises ``InvalidInputError`` naming the setting whose port the platform's PostgreSQL needs for its standby."""
+    first = platform + PLATFORM_PORTS
+    last = first + STANDBY_PORTS - 1
+    if not wanted:
+        return
+    if last > LAST_PORT:
+        why = f"{platform} leaves no {STANDBY_PORTS} ports above its own {PLATFORM_PORTS} for storeStandby"
+        raise _wrong("platformPort", why)
+    for key, port in (("httpPort", http), ("httpsPort", https), ("metricsPort", metrics)):
+        if first <= port <= last:
+            raise _wrong(key, f"{port} is one of the platform's own, {first} to {last} (storeStandby)")
 
 
 def check_metrics_port(metrics: int, http: int, https: int, platform: int) -> None:

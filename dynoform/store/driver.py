@@ -22,6 +22,8 @@ BUSY = {"55P03", "40001", "40P01"}
 
 KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """How a connection to a host that is gone is found out, in seconds but for the last: milliseconds."""
+COMMON = {"connect_timeout": 5, "sslcertmode": "disable", **KEPT_ALIVE}
+"""Of each connection. A certificate of the client would be looked for at home, which may be another user's."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -123,10 +125,9 @@ def connection_arguments(
         "conninfo": configuration.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
         "password": configuration.secret("database_password"),
         "autocommit": True,
-        "connect_timeout": 5,
         "application_name": f"dynoform-{process}",
         "options": settings,
-        **KEPT_ALIVE,
+        **COMMON,
     }
 
 

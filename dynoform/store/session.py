@@ -31,7 +31,7 @@ from dynoform.store.channels import ROUTES as ROUTES
 from dynoform.store.channels import RUNS as RUNS
 from dynoform.store.channels import WEBHOOKS as WEBHOOKS
 from dynoform.store.driver import (
-    KEPT_ALIVE,
+    COMMON,
     SETTINGS,
     Notification,
     busy_or_away,
@@ -135,11 +135,10 @@ class Store:
 
     def _connect_arguments(self, settings: str) -> dict[str, Any]:
         return {
-            "connect_timeout": 5,
             "prepare_threshold": _PREPARED_AFTER if self._prepares else None,
             "application_name": f"dynoform-{self.process}",
             "options": settings,
-            **KEPT_ALIVE,
+            **COMMON,
         }
 
     def _add_password(self, dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:

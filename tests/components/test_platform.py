@@ -221,6 +221,93 @@ def test_standbys_are_on_the_hosts_that_are_marked_with_images_that_these_can_ge
         assert [image.startswith("10.0.0.1:") for image in images] == [shared] * 3, images
 
 
+@pytest.fixture(scope="module")
+def outliving(declare: Callable[[dict[str, str]], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Three hosts, on two of which the platform's PostgreSQL has a standby and a third vote."""
+    hosts = {
+        "one": {"address": "10.0.0.1", "platform": True},
+        "two": {"address": "10.0.0.2"},
+        "three": {"address": "10.0.0.3"},
+    }
+    return declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts), "dynoform:storeStandby": "two, three"})
+
+
+def test_the_store_has_a_standby_and_a_third_vote_on_the_hosts_that_are_named(outliving: list[dict[str, Any]]) -> None:
+    found = {
+        each["name"].removeprefix("local_postgres"): each
+        for each in services(outliving)
+        if each["name"].startswith("local_postgres")
+    }
+    platform = ["node.labels.dynoform.local.platform==true"]
+    assert {name: each["taskSpec"]["placement"]["constraints"] for name, each in found.items()} == {
+        "": platform,
+        "-1": platform,
+        "-2": ["node.hostname==two"],
+        "-etcd-1": platform,
+        "-etcd-2": ["node.hostname==two"],
+        "-etcd-3": ["node.hostname==three"],
+        "-address": ["node.labels.dynoform.local.platform!=true"],
+    }
+    ports = {name: [each["publishedPort"] for each in found[name]["endpointSpec"]["ports"]] for name in found}
+    assert ports == {
+        "": [7401], "-address": [7401], "-1": [7407, 7408], "-2": [7407, 7408],
+        "-etcd-1": [7409, 7410], "-etcd-2": [7409, 7410], "-etcd-3": [7411, 7412],
+    }  # fmt: skip
+    for each in found.values():
+        container = each["taskSpec"]["containerSpec"]
+        assert container["image"].startswith("10.0.0.1:7400/platform/postgres-ha:")
+        assert "repository.conf" not in [file["fileName"] for file in container["secrets"]], "nothing is archived"
+    told = [each["taskSpec"]["containerSpec"]["env"] for name, each in found.items() if name in ("-1", "-2")]
+    assert [each["MEMBER_OWNER"] for each in told] == ["dynoform"] * 2
+    assert ["MEMBER_MAKES" in each for each in told] == [True, False]
+
+
+def test_the_first_server_of_a_store_with_a_standby_goes_on_with_the_data_there_are(
+    outliving: list[dict[str, Any]],
+) -> None:
+    volumes = {each["name"]: each["inputs"] for each in outliving if each["type"] == "docker:index/volume:Volume"}
+    assert volumes["local-postgres-1-data"]["name"] == "local_postgres"
+    (first,) = [each for each in services(outliving) if each["name"] == "local_postgres-1"]
+    sources = {each["target"]: each.get("source") for each in first["taskSpec"]["containerSpec"]["mounts"]}
+    assert sources["/var/lib/postgresql"] == "local_postgres"
+
+
+def test_processes_find_the_store_at_their_own_host_with_a_certificate_for_that(
+    outliving: list[dict[str, Any]], spread: list[dict[str, Any]], platform: list[dict[str, Any]]
+) -> None:
+    def told(declared: list[dict[str, Any]], name: str) -> set[str | None]:
+        containers = [each["taskSpec"]["containerSpec"] for each in services(declared)]
+        clients = [
+            each for each in containers if "database_password" in {file["fileName"] for file in each.get("secrets", [])}
+            and "DYNOFORM_STACK" in each.get("env", {})
+        ]  # fmt: skip
+        assert len(clients) == 6
+        return {each["env"].get(name) for each in clients}
+
+    trusted = {"/run/secrets/store-ca.crt"}
+    assert told(outliving, "DYNOFORM_STORE_ADDRESS") == {"172.29.0.1"}
+    assert told(spread, "DYNOFORM_STORE_ADDRESS") == told(platform, "DYNOFORM_STORE_ADDRESS") == {None}
+    assert told(outliving, "DYNOFORM_STORE_AUTHORITY") == told(spread, "DYNOFORM_STORE_AUTHORITY") == trusted
+    assert told(platform, "DYNOFORM_STORE_AUTHORITY") == {None}
+    (shown,) = [each["inputs"] for each in outliving if each["name"] == "local-postgres-certificate"]
+    assert shown["ipAddresses"] == ["10.0.0.1", "172.29.0.1", "10.0.0.2", "10.0.0.3"]
+    made = playbooks(outliving, "dyno_runtime").values()
+    assert [each["variables"]["dyno_runtime_platform_ports"] for each in made] == [[7401]] * 3
+
+
+def test_with_one_host_more_the_platforms_has_two_of_three_votes(
+    declare: Callable[[dict[str, str]], list[dict[str, Any]]],
+) -> None:
+    hosts = {"one": {"address": "10.0.0.1", "platform": True}, "two": {"address": "10.0.0.2", "role": "worker"}}
+    declared = declare({**ON_A_DOMAIN, "dynoform:hosts": json.dumps(hosts), "dynoform:storeStandby": "two"})
+    voters = [each for each in services(declared) if each["name"].startswith("local_postgres-etcd-")]
+    assert [each["taskSpec"]["placement"]["constraints"] for each in voters] == [
+        ["node.labels.dynoform.local.platform==true"],
+        ["node.hostname==two"],
+        ["node.labels.dynoform.local.platform==true"],
+    ]
+
+
 def test_the_api_alone_is_told_where_certificates_come_from(
     spread: list[dict[str, Any]], platform: list[dict[str, Any]]
 ) -> None:

@@ -191,6 +191,7 @@ def test_declared_app_has_source_config_and_formation(load: Any) -> None:
         ({"proxyProtocolFrom": "10.0.0.1/24"}, "dynoform:proxyProtocolFrom: '10.0.0.1/24' is not a network"),
         ({"proxyProtocolFrom": "0.0.0.0/0"}, "dynoform:proxyProtocolFrom: 0.0.0.0/0 is everybody"),
         ({"routerAddresses": "here"}, "dynoform:routerAddresses: 'here' is no IPv4 address"),
+        ({"storeStandby": "two"}, "dynoform:storeStandby: 'two' is none of the hosts"),
         ({"routerAddresses": "10.0.0.9"}, "dynoform:routerAddresses: 0 hosts are declared, and one has to take over"),
         (
             {

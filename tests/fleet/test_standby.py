@@ -37,6 +37,7 @@ FAILOVER_SECONDS, HAND_OVER_SECONDS = 30.0, 15.0
 DYNO_GATEWAY = "172.29.96.1"
 RELAY, RELAY_PORT = f"{STACK}_test-relay", 19000
 SECRETS = "/run/secrets"
+POOLED = "DATABASE_CONNECTION_POOL_URL"
 REDIS_SECONDS = 6.0
 """For which a Redis may acknowledge nothing on a busy machine; it is about two on a quiet one."""
 KAFKA_SECONDS = 8.0
@@ -84,6 +85,11 @@ class Parts:
             "service", "inspect", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}", f"{self.service}-{noun}"
         )
 
+    def identity(self, noun: object) -> str:
+        """The id of a part's service; empty while there is none."""
+        words = ("service", "inspect", "--format", "{{.ID}}", f"{self.service}-{noun}")
+        return self.fleet["host1"].docker(*words, check=False)
+
     def hosts(self, noun: object) -> set[str]:
         """The hosts on which there is one of these."""
         return {name for name, host in self.fleet.hosts.items() if host.runs() and self._containers(host, noun)}
@@ -130,6 +136,17 @@ class Servers(Parts):
         """Whether this one is primary, and the other one has all that was acknowledged."""
         wanted = {f"member-{primary}": ("leader", "running"), f"member-{3 - primary}": ("sync_standby", "streaming")}
         return self.members() == wanted
+
+    def led_from(self) -> str:
+        """The host of the member that leads etcd; empty while none says so."""
+        shown = f"--cacert {SECRETS}/members.crt --cert {SECRETS}/member.crt --key {SECRETS}/member.key"
+        for number in (1, 2, 3):
+            host = self.host(f"etcd-{number}")
+            ask = f"curl -s --max-time 5 {shown} -d '{{}}' $ETCD_ADVERTISE_CLIENT_URLS/v3/maintenance/status"
+            code, said = self.does(host, f"etcd-{number}", ask)
+            if code == 0 and (found := json.loads(said))["leader"] == found["header"]["member_id"]:
+                return host.name
+        return ""
 
     def have_primary_elsewhere(self) -> None:
         """Have the primary on another host than the platform's."""
@@ -318,6 +335,15 @@ def as_dynos_of(host: FleetHost, parts: Parts, url: str) -> Iterator[str]:
         first.docker("service", "rm", RELAY, check=False)
 
 
+def by_psql(url: str) -> str:
+    """What a shell's script does to ask a database of that URL for a 1, as a dyno would."""
+    found = urlsplit(url)
+    assert found.hostname == DYNO_GATEWAY
+    target = f"host={DYNO_GATEWAY} port={found.port} user={found.username} dbname={found.path[1:]}"
+    verified = f"sslmode=verify-full sslrootcert={SECRETS}/authority.crt"
+    return f"PGPASSWORD={found.password} psql -X -A -t -d '{target} {verified}' -c 'SELECT 1'"
+
+
 def answers(url: str) -> bool:
     try:
         with connect(url) as database:
@@ -426,15 +452,21 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 
 def test_dynos_of_each_host_find_a_database_at_their_own_host(operator: OfThree, addon: str, servers: Servers) -> None:
     found = urlsplit(url(operator))
-    assert found.hostname == DYNO_GATEWAY
     assert servers.hosts("address") == {"host2", "host3"}
-    target = f"host={DYNO_GATEWAY} port={found.port} user={found.username} dbname={found.path[1:]}"
-    verified = f"sslmode=verify-full sslrootcert={SECRETS}/authority.crt"
-    script = f"PGPASSWORD={found.password} psql -X -A -t -d '{target} {verified}' -c 'SELECT 1'"
     for number in (1, 2):
-        assert servers.does(servers.host(number), number, script) == (0, "1"), "in a dyno's place"
+        assert servers.does(servers.host(number), number, by_psql(url(operator))) == (0, "1"), "in a dyno's place"
     shown = operator.api("GET", f"/postgres/v0/databases/{addon}/credentials/default").json()
     assert (shown["host"], shown["port"]) == (DYNO_GATEWAY, found.port)
+
+
+def test_dynos_of_each_host_find_its_pool_at_their_own_host(operator: OfThree, addon: str, servers: Servers) -> None:
+    body = {"app": APP, "credential": "default"}
+    operator.api("POST", f"/client/v11/databases/{addon}/connection-pooling", json=body)
+    pooled = url(operator, POOLED)
+    assert urlsplit(pooled).port != urlsplit(url(operator)).port
+    assert servers.hosts("pool") == {"host1"} and servers.hosts("pool-address") == {"host2", "host3"}
+    for name, noun in zip(HOSTS, ("pool", "pool-address", "pool-address"), strict=True):
+        assert servers.does(operator.fleet[name], noun, by_psql(pooled)) == (0, "1"), f"in a dyno's place on {name}"
 
 
 def test_what_leads_dynos_to_a_database_may_ask_who_is_primary_and_nothing_else(
@@ -469,7 +501,8 @@ def test_the_platforms_host_is_lost_and_dynos_elsewhere_write_on_at_the_same_add
     operator: OfThree, addon: str, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     servers.have_primary(1)
-    platform, before = operator.fleet["host1"], url(operator)
+    eventually(lambda: servers.led_from() in HOSTS[1:], 120, "etcd is led from another host than the primary's")
+    platform, before, url_of_pool = operator.fleet["host1"], url(operator), url(operator, POOLED)
     (other,) = set(HOSTS) - {"host1", servers.host(2).name}
     with as_dynos_of(operator.fleet[other], servers, before) as there:
         eventually(lambda: answers(there), 60, f"a container where dynos of {other} are gets to it")
@@ -481,6 +514,8 @@ def test_the_platforms_host_is_lost_and_dynos_elsewhere_write_on_at_the_same_add
             outage = writer.outage(killed)
             time.sleep(10)
             assert writer.goes_on(time.monotonic() - 3), "without the platform's host"
+            pooled = by_psql(url_of_pool)
+            assert servers.does(operator.fleet[other], "pool-address", pooled) == (0, "1"), "through the pool, too"
             platform.boot()
             eventually(lambda: servers.are(2), 300, "the host is back, and what was primary there is the standby")
             eventually(lambda: url(operator) == before, 120, "the platform answers, and apps have the same config var")
@@ -668,10 +703,10 @@ def test_a_broker_that_comes_back_without_its_disk_or_its_service_gets_all_from_
         brokers.lose_disk(3)
         time.sleep(5)
         eventually(lambda: in_sync(operator), 180, "what it had it has again")
+        before = brokers.identity(2)
         operator.fleet["host1"].docker("service", "rm", f"{brokers.service}-2")
-        time.sleep(5)
-        assert "2 of 3" in operator.api("GET", f"{KAFKA}/{kafka}").json()["state"]["message"]  # the worker is at work
-        eventually(lambda: in_sync(operator), 180, "the service is there again")
+        eventually(lambda: brokers.identity(2) not in ("", before), 120, "there is another service")
+        eventually(lambda: in_sync(operator), 180, "it has all again")
     assert (sent.refused, *sent.compare(client(operator), "empty")) == (0, 0, 0)
 
 

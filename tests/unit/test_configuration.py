@@ -29,6 +29,18 @@ def test_builds_have_herokus_limits_unless_told_otherwise() -> None:
     assert (other.build_seconds, other.slug_bytes) == (60, 1000000)
 
 
+def test_the_store_is_at_the_platforms_address_unless_each_host_has_it() -> None:
+    settings = {"DYNOFORM_PLATFORM_ADDRESS": "10.0.0.1", "DYNOFORM_POSTGRES_PORT": "7401"}
+    assert Configuration.from_environment(settings).database_url == (
+        "postgresql+psycopg://dynoform@10.0.0.1:7401/dynoform"
+    )
+    settings |= {"DYNOFORM_STORE_ADDRESS": "172.29.0.1", "DYNOFORM_STORE_AUTHORITY": "/run/secrets/store-ca.crt"}
+    assert Configuration.from_environment(settings).database_url == (
+        "postgresql+psycopg://dynoform@172.29.0.1:7401/dynoform"
+        "?sslmode=verify-full&sslrootcert=%2Frun%2Fsecrets%2Fstore-ca.crt"
+    )
+
+
 def test_the_platforms_own_addresses_are_known() -> None:
     settings = {"DYNOFORM_PLATFORM_ADDRESS": "172.29.4.1", "DYNOFORM_LISTEN_ADDRESS": "127.0.0.1, 203.0.113.7"}
     assert Configuration.from_environment(settings).own_addresses == {"172.29.4.1", "127.0.0.1", "203.0.113.7"}

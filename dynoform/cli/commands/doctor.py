@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dynoform.cli import host, isolation, ports, recovery, settings
+from dynoform.cli import contents, host, isolation, ports, recovery, settings
 from dynoform.cli.commands import shared
 from dynoform.cli.commands.status import collect
 from dynoform.cli.context import Context
-from dynoform.cli.engine import connect
+from dynoform.cli.engine import Engine, connect
 from dynoform.cli.host import Check
 from dynoform.cli.settings import StackSettings
 from dynoform.cli.stack import Stack
@@ -61,6 +61,8 @@ def diagnose(context: Context, stack: Stack) -> Iterator[Check]:
             if engine:
                 mounts = "" if engine.remote else Path("/proc/mounts").read_text(encoding="utf-8")
                 yield from isolation.checks(engine.client.info(), mounts)
+                if known[0].text("storeStandby"):
+                    yield _attempt("standby", lambda: _standby(stack, engine))
     yield _attempt("state", lambda: _state(stack))
     yield from _platform(context, stack)
 
@@ -77,6 +79,14 @@ def _settings(context: Context, stack: Stack) -> StackSettings:
     """The checkout's, or where it has none those of the last `up`, which had a file of its own (`--config-file`)."""
     own = context.places.root / f"Pulumi.{stack.name}.yaml"
     return settings.load(context.places.root, stack.name, None if own.exists() else stack.last_config_file())
+
+
+def _standby(stack: Stack, engine: Engine) -> None:
+    found = contents.standby(engine, stack.name)
+    if not found["ready"]:
+        why = "its standby has not all that is acknowledged" if found["there"] else "its standby does not run"
+        next_step = f"see whether the hosts of both do: bin/dynoform status --stack {stack.name}"
+        raise DynoformError("the platform's store", why, next_step)
 
 
 def _state(stack: Stack) -> None:

@@ -96,6 +96,7 @@ def test_right_configuration_is_taken(tmp_path: Path, text: str) -> None:
             "dynoform:routerAddresses: 10.0.0.9",
             "dynoform:routerAddresses: 0 hosts are declared, and one has to take over",
         ),
+        ("dynoform:storeStandby: two", "dynoform:storeStandby: 'two' is none of the hosts"),
         ("dynoform:domain: [a]", "dynoform:domain: must be a string, but is ['a']"),
         ("dynoform:apps: shop", "dynoform:apps: must be an object, but is 'shop'"),
     ],
@@ -110,6 +111,23 @@ def test_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
 def test_file_that_is_no_configuration_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(DynoformError, match=r"Pulumi\.mine\.yaml.*mend the file"):
         load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("httpPort: 7407", "dynoform:httpPort: 7407 is one of the platform's own, 7407 to 7412 (storeStandby)"),
+        ("metricsPort: 7412", "dynoform:metricsPort: 7412 is one of the platform's own, 7407 to 7412 (storeStandby)"),
+        ("platformPort: 65529", "dynoform:platformPort: 65529 leaves no 6 ports above its own 7 for storeStandby"),
+    ],
+)
+def test_a_standby_of_the_store_needs_ports_of_its_own(tmp_path: Path, line: str, message: str) -> None:
+    hosts = "{one: {address: 10.0.0.1, platform: true}, two: {address: 10.0.0.2, role: worker}}"
+    given = f"domain: a.example\n  listenAddress: 0.0.0.0\n  hosts: {hosts}\n  {line}".replace("\n  ", "\n  dynoform:")
+    load(tmp_path, f"config:\n  dynoform:{given}\n")
+    with pytest.raises(DynoformError) as caught:
+        load(tmp_path, f"config:\n  dynoform:{given}\n  dynoform:storeStandby: two\n")
+    assert message in str(caught.value)
 
 
 def test_missing_file_is_named() -> None:

@@ -57,6 +57,12 @@ def test_a_host_has_its_own_size_or_that_of_all() -> None:
     assert own["imageName"] == "debian-13-amd64-*"
 
 
+def test_a_standby_of_the_store_opens_its_ports_between_hosts() -> None:
+    ports = ec2_settings.Ports((80, 443), (7400, 7406), (7407, 7412))
+    opened = [rule for rule in ec2_settings.groups(EC2, ports)["host"] if rule["fromPort"] == 7407]
+    assert opened == [{"protocol": "tcp", "fromPort": 7407, "toPort": 7412, "source": "group:host"}]
+
+
 def test_groups_open_what_each_part_needs_and_no_more() -> None:
     found = {
         name: sorted(f"{rule['protocol']} {rule['fromPort']}-{rule['toPort']} {rule['source']}" for rule in rules)
@@ -64,6 +70,7 @@ def test_groups_open_what_each_part_needs_and_no_more() -> None:
     }
     assert found == {
         "host": [
+            "tcp 15000-15999 group:host",
             "tcp 20000-29999 group:host",
             "tcp 22-22 203.0.113.0/24",
             "tcp 7946-7946 group:host",

@@ -96,3 +96,33 @@ def test_a_stack_on_hosts_that_nobody_could_reach_is_refused(domain: str, listen
     assert str(caught.value).startswith(message)
     host_settings.check_reach({}, domain, listen)
     host_settings.check_reach({"one": ONE}, "apps.example.com", "10.0.0.1")
+
+
+STORED = {
+    "one": {"address": "10.0.0.1", "platform": True},
+    "two": {"address": "10.0.0.2"},
+    "three": {"address": "10.0.0.3"},
+}
+
+
+def test_the_store_has_a_standby_and_a_third_vote_on_other_hosts() -> None:
+    assert host_settings.store_standby("", STORED) == ()
+    assert host_settings.store_standby("two", STORED) == ("two",)
+    assert host_settings.store_standby(" three , two", STORED) == ("three", "two")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("four", "storeStandby: 'four' is none of the hosts — name some of dynoform:hosts"),
+        ("one", "storeStandby: one has the platform's services, and so the first server — name other hosts"),
+        (
+            "two, two",
+            "storeStandby: 'two, two' is not one host, or two — name the standby's host, and one more for a third vote",
+        ),
+    ],
+)
+def test_a_standby_of_the_store_that_cannot_be_is_refused(value: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        host_settings.store_standby(value, STORED)
+    assert str(raised.value) == message
