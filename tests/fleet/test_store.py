@@ -185,6 +185,7 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 ) -> None:
     servers.have_primary_elsewhere()
     host = servers.host(2)
+    eventually(lambda: servers.led_from() not in ("", host.name), 120, "etcd is led from another host")
     with Writer(url(operator)) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
         killed = time.monotonic()
