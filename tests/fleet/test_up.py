@@ -82,7 +82,8 @@ class Operator:
     def dynoform(self, command: str, *words: str) -> Run:
         """Run ``bin/dynoform`` where the domain's names are known."""
         script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
-        program = [str(ROOT / "bin/dynoform"), command, "--stack", STACK, *words]
+        stack = [] if command == "restore" else ["--stack", STACK]  # a backup says itself whose it is
+        program = [str(ROOT / "bin/dynoform"), command, *stack, *words]
         words = ("unshare", "--mount", "sh", "-c", script, "sh", str(self.hosts), *program)
         began = time.monotonic()
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=UP_SECONDS)
