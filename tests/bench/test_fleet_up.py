@@ -45,16 +45,13 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    made = OfThree(fleet, tmp_path_factory.mktemp("operator"))
-    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
-    yield made
-    made.dynoform("down", "--purge", "--yes")
+    with OfThree(fleet, tmp_path_factory.mktemp("operator")) as made:
+        yield made
 
 
 def test_three_empty_hosts_serve_an_app_in_time(operator: Operator) -> None:
     began = time.monotonic()
-    done = operator.up()
-    assert done.code == 0, f"{done.out}\n{done.err}"
+    operator.make()
     up = time.monotonic() - began
     for host in operator.fleet.hosts:
         eventually(lambda host=host: operator.asks(host).is_success, 60, f"the router on {host} serves")  # type: ignore[misc]

@@ -102,14 +102,10 @@ class OfTwoApps(Operator):
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfTwoApps]:
     """The platform runs."""
-    made = OfTwoApps(fleet, tmp_path_factory.mktemp("operator"))
-    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
-    done = made.up()
-    assert done.code == 0, f"{done.out}\n{done.err}"
-    print(f"up on three hosts: {done.seconds:.0f} s")
-    eventually(lambda: status(made)["healthy"], 120, "all is well")
-    yield made
-    made.dynoform("down", "--purge", "--yes")
+    with OfTwoApps(fleet, tmp_path_factory.mktemp("operator")) as made:
+        print(f"up on three hosts: {made.make().seconds:.0f} s")
+        eventually(lambda: status(made)["healthy"], 120, "all is well")
+        yield made
 
 
 @contextmanager

@@ -188,17 +188,14 @@ class Brokers(Parts):
 
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfThree]:
-    made = OfThree(fleet, tmp_path_factory.mktemp("operator"))
-    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
-    yield made
-    made.dynoform("down", "--purge", "--yes")
+    with OfThree(fleet, tmp_path_factory.mktemp("operator")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def first(operator: OfThree) -> Run:
     """The run that made all of it."""
-    done = operator.up()
-    assert done.code == 0, f"{done.out}\n{done.err}"
+    done = operator.make()
     let_in(operator.fleet["host1"])
     return done
 

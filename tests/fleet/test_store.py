@@ -58,18 +58,14 @@ class WithStore(Operator):
 
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithStore]:
-    made = WithStore(fleet, tmp_path_factory.mktemp("operator"))
-    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
-    yield made
-    made.dynoform("down", "--purge", "--yes")
+    with WithStore(fleet, tmp_path_factory.mktemp("operator")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def first(operator: WithStore) -> Run:
     """The run that made all of it, with one server."""
-    done = operator.up()
-    assert done.code == 0, f"{done.out}\n{done.err}"
-    return done
+    return operator.make()
 
 
 @pytest.fixture(scope="module")

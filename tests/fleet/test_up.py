@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,6 +48,16 @@ class Operator:
         first = next(iter(fleet.hosts.values()))
         self.hosts.write_text(f"127.0.0.1 localhost\n{first.address} {' '.join(NAMES)}\n")
         self.declare(self.declared())
+
+    def __enter__(self) -> Self:
+        self._remove()  # the state of a run that was killed, whose hosts are gone
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        self.dynoform("down", "--purge", "--yes")
 
     def declare(self, settings: Mapping[str, Any]) -> None:
         """Have these settings."""
@@ -93,6 +103,12 @@ class Operator:
         """``up`` with the settings."""
         return self.dynoform("up", "--yes", "--config-file", str(self.settings))
 
+    def make(self) -> Run:
+        """The same, which has to succeed."""
+        done = self.up()
+        assert done.code == 0, f"{done.out}\n{done.err}"
+        return done
+
     def api(self, method: str, path: str, **what: Any) -> httpx.Response:
         """The Platform API, at the first host, by the name that its certificate is for."""
         if not self.environment:
@@ -125,17 +141,14 @@ class Operator:
 @pytest.fixture(scope="module")
 def operator(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """The hosts have nothing of the platform: the first builds its images, this machine's engine has no part in it."""
-    made = Operator(fleet, tmp_path_factory.mktemp("operator"))
-    made.dynoform("down", "--purge", "--yes")  # the state of a run that was killed, whose hosts are gone
-    yield made
-    made.dynoform("down", "--purge", "--yes")
+    with Operator(fleet, tmp_path_factory.mktemp("operator")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def first(operator: Operator) -> Run:
     """The run that made all of it."""
-    done = operator.up()
-    assert done.code == 0, f"{done.out}\n{done.err}"
+    done = operator.make()
     print(f"up on four hosts: {done.seconds:.0f} s")
     return done
 
