@@ -4,10 +4,6 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.addons.postgres import USER as POSTGRES_USER
-from components.addons.postgres import Postgres, PostgresArgs
-from components.addons.postgres_ha import Part, PostgresHA, PostgresHAArgs
-from components.addons.server_certificate import ServerCertificate
 from components.api_certificate import ApiCertificate, ApiCertificateArgs
 from components.app import ApiArgs, App, AppArgs, FormationArgs
 from components.control_plane import ControlPlane, ControlPlaneArgs
@@ -24,6 +20,7 @@ from components.router import Router, RouterArgs
 from components.router_addresses import RouterAddresses, RouterAddressesArgs
 from components.secret import swarm_secret
 from components.settings import Settings
+from components.store import StoreArgs, store
 from dynoform.domain.placement import COMMON
 
 settings = Settings.load()
@@ -121,63 +118,23 @@ if fleet.spread:
     if fleet.has_data_hosts:
         shared |= {noun: images[noun] for noun in ("postgres-ha", "valkey", "kafka")}
     everywhere = Distributed(f"{stack}-distributed", DistributedArgs(host, registry.address, shared)).names
-
-
-def store_certificate(*others: str) -> ServerCertificate:
-    """What the store shows: its clients may be on other hosts."""
-    name, signs = f"{stack}-postgres", {"cert_pem": authority.cert_pem, "key_pem": authority.key_pem}
-    address, at = settings.platform_address, (settings.dyno_gateway, *others)
-    return ServerCertificate(name, stack, address, signs, POSTGRES_USER, {}, host.docker, others=at)
-
-
-def store() -> Postgres | PostgresHA:
-    """The platform's own PostgreSQL: one server, or two of them on several hosts."""
-    name, user, address = f"{stack}-postgres", "dynoform", settings.platform_address
-    # Each host has some six connections at most, each of them some 5 MiB: that is for fifty hosts.
-    connections, memory_mib = 300, 1536
-    if not settings.store_standby:
-        single = PostgresArgs(
-            stack=stack,
-            noun="postgres",
-            image=images["postgres"],
-            network_id=runtime.platform_network_id,
-            address=address,
-            port=ports.postgres,
-            user=user,
-            constraints=constraints,
-            certificate=store_certificate() if fleet.spread else None,
-            connections=connections if fleet.spread else None,
-            memory_mib=memory_mib if fleet.spread else 256,
-        )
-        return Postgres(name, single, on_docker)
-    known = {each.inventory.name: each.args.private_address for each in fleet.hosts}
-    places = [("", address), *((each, known[each]) for each in settings.store_standby)]
-    server, *voters = (settings.standby_ports[first : first + 2] for first in (0, 2, 4))
-    # With two hosts the platform's has two of three votes.
-    voting = [*places, ("", address)][:3]
-    several = PostgresHAArgs(
+private_addresses = {each.inventory.name: each.args.private_address for each in fleet.hosts}
+postgres = store(
+    StoreArgs(
         stack=stack,
-        noun="postgres",
-        image=everywhere["postgres-ha"],
+        engine=host.docker,
+        image=images["postgres"],
+        ha_image=everywhere["postgres-ha"] if settings.store_standby else None,
         network_id=runtime.platform_network_id,
-        address=address,
+        address=settings.platform_address,
         port=ports.postgres,
-        servers=[Part(server, at, each) for each, at in places[:2]],
-        voters=[Part(voters[number // 2], at, each) for number, (each, at) in enumerate(voting)],
-        certificate=store_certificate(*(at for _, at in places[1:])),
-        authority=authority.cert_pem,
-        memory_mib=memory_mib,
-        cache_mib=32,
-        connections=connections,
-        user=user,
-        keep=True,
-        everywhere=True,
+        gateway=settings.dyno_gateway,
+        authority=authority,
         constraints=constraints,
+        standby={name: private_addresses[name] for name in settings.store_standby},
+        standby_ports=settings.standby_ports,
     )
-    return PostgresHA(name, several, on_docker)
-
-
-postgres = store()
+)
 router = Router(
     f"{stack}-router",
     RouterArgs(
