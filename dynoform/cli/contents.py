@@ -121,6 +121,11 @@ def standby(engine: Engine, stack: str) -> dict[str, Any]:
     return standbys.read(_run(engine, _store(engine, stack), _HA, "state"))
 
 
+def has_standby(engine: Engine, stack: str) -> bool:
+    """Whether the stack's store has one."""
+    return bool(engine.client.api.services(filters={"name": f"{stack}_{POSTGRES}{SERVER}"}))
+
+
 def dump(engine: Engine, stack: str) -> Iterator[bytes]:
     """The store's database, as `pg_restore` reads it. Raises `DynoformError` with what `pg_dump` complained about."""
     api, said = engine.client.api, bytearray()
@@ -133,7 +138,7 @@ def dump(engine: Engine, stack: str) -> Iterator[bytes]:
 def restore(engine: Engine, stack: str, content: Iterable[bytes]) -> None:
     """Replace the store's database by such a dump: beside it first, so that what is there stays until that worked."""
     container = _store(engine, stack)
-    if _has_standby(engine, stack):
+    if has_standby(engine, stack):
         _run(engine, container, _HA, "takeover")
     drop = f'DROP DATABASE IF EXISTS "{_FRESH}" WITH (FORCE)'
     _psql(engine, container, drop, f'CREATE DATABASE "{_FRESH}" OWNER "{STORE}"')
@@ -277,13 +282,9 @@ def _hang_up(connection: Any) -> None:
     connection.close()
 
 
-def _has_standby(engine: Engine, stack: str) -> bool:
-    return bool(engine.client.api.services(filters={"name": f"{stack}_{POSTGRES}{SERVER}"}))
-
-
 def _store(engine: Engine, stack: str) -> str:
     """The server on this host, which may be a standby: it has all that was acknowledged."""
-    service = f"{stack}_{POSTGRES}{SERVER if _has_standby(engine, stack) else ''}"
+    service = f"{stack}_{POSTGRES}{SERVER if has_standby(engine, stack) else ''}"
     filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
     found = engine.client.api.containers(filters=filters)
     if not found:

@@ -37,7 +37,7 @@ def check(stack: Stack, known: StackSettings) -> None:
         except APIError:
             return  # it is in no swarm, or no manager of one
         services = engine.services()
-        if not known.text("storeStandby") and has_standby(services, stack.name):
+        if not known.text("storeStandby") and contents.has_standby(engine, stack.name):
             why = "is left out, and one server of the two may not have all that the other one has"
             raise ConflictError(
                 "storeStandby", why, f"put the hosts back: set dynoform:storeStandby in {known.file.name}"
@@ -51,12 +51,6 @@ def _members(nodes: list[dict[str, Any]], stack: str, services: list[dict[str, A
         if address is not None:
             has_data, host = swarm_nodes.labels(node, stack).get("platform") == "true", swarm_nodes.host(node, stack)
             yield Member(host, address, has_data, tuple(databases(services, host.name)))
-
-
-def has_standby(services: list[dict[str, Any]], stack: str) -> bool:
-    """Whether the stack's store has one."""
-    first = f"{stack}_{contents.POSTGRES}{contents.SERVER}"
-    return any(each["Spec"]["Name"] == first for each in services)
 
 
 def databases(services: list[dict[str, Any]], host: str) -> set[str]:

@@ -21,11 +21,3 @@ def test_a_host_has_the_databases_that_have_a_part_there_by_its_name() -> None:
     ]
     assert leaving.databases(services, "two") == {"7c"}
     assert leaving.databases(services, "one") == set()
-
-
-def test_a_store_with_a_standby_is_known_by_its_first_server() -> None:
-    def named(*names: str) -> list[dict[str, Any]]:
-        return [{"Spec": {"Name": name}} for name in names]
-
-    assert leaving.has_standby(named("prod_postgres", "prod_postgres-1", "prod_postgres-2"), "prod")
-    assert not leaving.has_standby(named("prod_postgres", "prod_api", "staging_postgres-1"), "prod")
