@@ -158,10 +158,9 @@ class Settings:
         return PlatformPorts(*range(self.platform_port, self.platform_port + len(fields(PlatformPorts))))
 
     @property
-    def standby_ports(self) -> tuple[int, ...]:
+    def standby_ports(self) -> range:
         """Where the platform's PostgreSQL has its servers and voters, on whichever host, if it has a standby."""
-        first = self.platform_port + stack_settings.PLATFORM_PORTS
-        return tuple(range(first, first + stack_settings.STANDBY_PORTS))
+        return stack_settings.standby_ports(self.platform_port)
 
     def web_url(self, app: str) -> str:
         """Where an app answers over http."""
@@ -369,8 +368,8 @@ def ec2_fleet(
     """
     ports = PlatformPorts(*range(platform_port, platform_port + len(fields(PlatformPorts))))
     public = (*routers, ports.rendezvous)
-    first = platform_port + stack_settings.PLATFORM_PORTS
-    others = (first, first + stack_settings.STANDBY_PORTS - 1) if standby else None
+    further = stack_settings.standby_ports(platform_port)
+    others = (further[0], further[-1]) if standby else None
     found = machines(ec2_settings.addressed(ec2, hosts))
     return Ec2FleetArgs(
         stack=pulumi.get_stack(),

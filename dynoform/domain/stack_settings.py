@@ -50,18 +50,23 @@ def check_ports(http: int, https: int, platform: int) -> None:
             raise _wrong(key, f"{port} is one of the platform's own, {platform} to {last} (platformPort)")
 
 
+def standby_ports(platform: int) -> range:
+    """Ports of the platform's PostgreSQL if it has a standby, after its own; ``platform`` is the first of these."""
+    first = platform + PLATFORM_PORTS
+    return range(first, first + STANDBY_PORTS)
+
+
 def check_standby_ports(http: int, https: int, platform: int, metrics: int, *, wanted: bool) -> None:
     """Raises ``InvalidInputError`` naming the setting whose port the platform's PostgreSQL needs for its standby."""
-    first = platform + PLATFORM_PORTS
-    last = first + STANDBY_PORTS - 1
+    ports = standby_ports(platform)
     if not wanted:
         return
-    if last > LAST_PORT:
+    if ports[-1] > LAST_PORT:
         why = f"{platform} leaves no {STANDBY_PORTS} ports above its own {PLATFORM_PORTS} for storeStandby"
         raise _wrong("platformPort", why)
     for key, port in (("httpPort", http), ("httpsPort", https), ("metricsPort", metrics)):
-        if first <= port <= last:
-            raise _wrong(key, f"{port} is one of the platform's own, {first} to {last} (storeStandby)")
+        if port in ports:
+            raise _wrong(key, f"{port} is one of the platform's own, {ports[0]} to {ports[-1]} (storeStandby)")
 
 
 def check_metrics_port(metrics: int, http: int, https: int, platform: int) -> None:
