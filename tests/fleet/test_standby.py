@@ -148,6 +148,12 @@ class Servers(Parts):
                 return host.name
         return ""
 
+    def have_etcd_led_elsewhere(self, host: FleetHost) -> None:
+        """Wait until the primary on a host has had another host lead."""
+        eventually(
+            lambda: self.led_from() not in ("", host.name), 120, f"etcd is led from another host than {host.name}"
+        )
+
     def have_primary_elsewhere(self) -> None:
         """Have the primary on another host than the platform's."""
         self.have_primary(2)
@@ -198,6 +204,26 @@ def first(operator: OfThree) -> Run:
     done = operator.make()
     let_in(operator.fleet["host1"])
     return done
+
+
+def container(host: FleetHost, noun: str) -> str:
+    """Of one of the platform's own services."""
+    return host.docker("ps", "--quiet", "--filter", f"label={SERVICE}={STACK}_{noun}")
+
+
+def sql(host: FleetHost, noun: str, statement: str) -> str:
+    """What the store answers to its superuser, beside a server."""
+    words = ("exec", "--user", "postgres", container(host, noun), "psql", "-X", "-A", "-t", "-d", "dynoform")
+    return host.docker(*words, "-c", statement)
+
+
+def kill_under(writer: Writer, host: FleetHost) -> float:
+    """Kill a host; for how many seconds nothing was acknowledged to a writer, who goes on."""
+    eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
+    killed = time.monotonic()
+    host.kill()
+    eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
+    return writer.outage(killed)
 
 
 def let_in(host: FleetHost) -> None:
@@ -363,10 +389,7 @@ def info(operator: OfThree, addon: str, path: str = "/client/v11/databases") -> 
 
 def look(operator: OfThree) -> None:
     """Have all repositories looked at now."""
-    host = operator.fleet["host1"]
-    store = host.docker("ps", "--quiet", "--filter", f"label={SERVICE}={STACK}_postgres")
-    sql = "UPDATE databases SET look_at = now() - interval '1 second'"
-    host.docker("exec", "--user", "postgres", store, "psql", "-X", "-q", "-d", "dynoform", "-c", sql)
+    sql(operator.fleet["host1"], "postgres", "UPDATE databases SET look_at = now() - interval '1 second'")
 
 
 def protected(operator: OfThree, addon: str) -> bool:
@@ -429,13 +452,9 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 ) -> None:
     servers.have_primary_elsewhere()
     host, before = servers.host(2), url(operator)
-    eventually(lambda: servers.led_from() not in ("", host.name), 120, "etcd is led from another host")
+    servers.have_etcd_led_elsewhere(host)
     with Writer(outside(operator)) as writer:
-        eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
-        killed = time.monotonic()
-        host.kill()
-        eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
-        outage = writer.outage(killed)
+        outage = kill_under(writer, host)
         assert info(operator, addon)["HA Status"] == "Temporarily Unavailable"
         host.boot()
         eventually(lambda: servers.are(1), 240, "the host is back, and what was primary there is the standby")
@@ -499,17 +518,13 @@ def test_the_platforms_host_is_lost_and_dynos_elsewhere_write_on_at_the_same_add
     operator: OfThree, addon: str, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     servers.have_primary(1)
-    eventually(lambda: servers.led_from() in HOSTS[1:], 120, "etcd is led from another host than the primary's")
     platform, before, url_of_pool = operator.fleet["host1"], url(operator), url(operator, POOLED)
+    servers.have_etcd_led_elsewhere(platform)
     (other,) = set(HOSTS) - {"host1", servers.host(2).name}
     with as_dynos_of(operator.fleet[other], servers, before) as there:
         eventually(lambda: answers(there), 60, f"a container where dynos of {other} are gets to it")
         with Writer(there) as writer:
-            eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
-            killed = time.monotonic()
-            platform.kill()
-            eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
-            outage = writer.outage(killed)
+            outage = kill_under(writer, platform)
             time.sleep(10)
             assert writer.goes_on(time.monotonic() - 3), "without the platform's host"
             pooled = by_psql(url_of_pool)

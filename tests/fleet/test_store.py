@@ -17,7 +17,7 @@ from tests.acknowledged import Writer, connect
 from tests.e2e.conftest import Run, eventually
 from tests.fleet.hosts import Fleet, FleetHost
 from tests.fleet.load import Load, requests
-from tests.fleet.test_standby import DYNO_GATEWAY, SERVICE, Servers, let_in
+from tests.fleet.test_standby import DYNO_GATEWAY, Servers, container, kill_under, let_in, sql
 from tests.fleet.test_up import DOMAIN, HTTP, PLATFORM, STACK, Operator, states, status
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine, pytest.mark.timeout(3600)]
@@ -71,17 +71,6 @@ def first(operator: WithStore) -> Run:
 @pytest.fixture(scope="module")
 def servers(operator: WithStore, first: Run) -> Servers:
     return Servers(operator.fleet, f"{STACK}_postgres")
-
-
-def container(host: FleetHost, noun: str) -> str:
-    """Of one of the platform's own services."""
-    return host.docker("ps", "--quiet", "--filter", f"label={SERVICE}={STACK}_{noun}")
-
-
-def sql(host: FleetHost, noun: str, statement: str) -> str:
-    """What the store answers to its superuser, beside a server."""
-    words = ("exec", "--user", "postgres", container(host, noun), "psql", "-X", "-A", "-t", "-d", "dynoform")
-    return host.docker(*words, "-c", statement)
 
 
 def finds_the_store(host: FleetHost, noun: str) -> bool:
@@ -181,13 +170,9 @@ def test_the_host_with_the_primary_is_lost_and_nothing_that_was_acknowledged(
 ) -> None:
     servers.have_primary_elsewhere()
     host = servers.host(2)
-    eventually(lambda: servers.led_from() not in ("", host.name), 120, "etcd is led from another host")
+    servers.have_etcd_led_elsewhere(host)
     with Writer(url(operator)) as writer:
-        eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
-        killed = time.monotonic()
-        host.kill()
-        eventually(lambda: writer.goes_on(killed + 1.0), 120, "rows are acknowledged again")
-        outage = writer.outage(killed)
+        outage = kill_under(writer, host)
         assert "✗ standby: the platform's store: its standby does not run — see whether the hosts" in doctor(operator)
         host.boot()
         eventually(lambda: servers.are(1), 240, "the host is back, and what was primary there is the standby")
@@ -204,8 +189,8 @@ def test_the_platforms_host_is_lost_and_what_an_app_is_to_have_is_seen_to_elsewh
     operator: WithStore, servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     servers.have_primary(1)
-    eventually(lambda: servers.led_from() in HOSTS[1:], 120, "etcd is led from another host than the primary's")
     first, second = operator.fleet["host1"], operator.fleet["host2"]
+    servers.have_etcd_led_elsewhere(first)
     others = [operator.fleet[name] for name in HOSTS[1:]]
     with Writer(url(operator)) as writer:
         eventually(lambda: len(writer.acknowledged) > 100, 60, "rows are acknowledged")
