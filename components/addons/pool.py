@@ -6,13 +6,16 @@ from dataclasses import dataclass, field, replace
 import pulumi
 import pulumi_docker as docker
 
-from components.addons.postgres import USER
+from components.addons.postgres import PORT as SERVER_PORT
+from components.addons.postgres import SOCKET_PATH
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import SecretFile, ServiceSpec, everywhere_else, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, everywhere_else, service_args
 from components.secret import swarm_secret
 
 PORT = 6432
 """In the container."""
+USER = "801"
+"""Who it is in there: not the server's user, whom the server takes for its superuser at its socket."""
 CLIENTS = 3000
 """How many it takes; Heroku's takes 10,000 (https://devcenter.heroku.com/articles/postgres-connection-pooling)."""
 
@@ -26,13 +29,15 @@ class PoolArgs:
         noun: what the pool is called in the stack.
         image: image with tag, PostgreSQL's.
         network_id: engine id of the bridge it joins.
-        address: where clients, and the pool itself, reach the server, by ``server_port``.
+        address: where clients reach the server by ``server_port``, and so does a pool without its ``socket``.
         port: published port of the pool.
         database: the only one that it leads to.
         password: of the role by which it looks up who may log in.
         size: how many connections it has to the server, for each user.
         authority: certificate of the authority that signed the server's.
-        certificate: what it shows to clients.
+        certificate: what it shows to clients, readable to ``USER``.
+        socket: the volume with the server's socket, where that is a single one: without a network between and with
+            nothing encrypted twice. None where it goes by the address.
         gateway: where each other host has the server; one pool more is on each then. Empty where it has none.
         memory_mib: hard limit.
         constraints: what the host has to be that it runs on; none for any.
@@ -51,6 +56,7 @@ class PoolArgs:
     size: int
     authority: pulumi.Input[str]
     certificate: ServerCertificate
+    socket: pulumi.Input[str] | None = None
     gateway: str = ""
     memory_mib: int = 256
     constraints: Sequence[str] = ()
@@ -71,8 +77,8 @@ class Pool(pulumi.ComponentResource):
             network_id=args.network_id,
             command=["/opt/dynoform/pool"],
             environment={
-                "POOL_HOST": args.address,
-                "POOL_PORT": str(args.server_port),
+                "POOL_HOST": args.address if args.socket is None else SOCKET_PATH,
+                "POOL_PORT": str(args.server_port if args.socket is None else SERVER_PORT),
                 "POOL_DATABASE": args.database,
                 "POOL_SIZE": str(args.size),
                 "POOL_CLIENTS": str(CLIENTS),
@@ -80,11 +86,13 @@ class Pool(pulumi.ComponentResource):
                 "POOL_AUTHORITY": "/run/secrets/authority.crt",
             },
             secrets=[
-                *args.certificate.files,
+                *(replace(file, uid=USER) for file in args.certificate.files),
                 SecretFile("pool_password", password, uid=USER),
                 SecretFile("authority.crt", authority, uid=USER),
             ],
+            mounts=[] if args.socket is None else [Mount(args.socket, SOCKET_PATH, read_only=True)],
             ports={PORT: args.port},
+            user=USER,
             memory_mib=args.memory_mib,
             # The image's SIGINT: transactions that are under way are waited for.
             stop_grace="10s",

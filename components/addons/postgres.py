@@ -18,6 +18,8 @@ USER = "800"
 """The image's user."""
 REPOSITORY = "repository.conf"
 """The secret file that opens the repository of backups."""
+SOCKET_PATH = "/run/postgresql"
+"""Where its socket is in the containers."""
 REPOSITORY_PATH = "/var/lib/pgbackrest"
 """Where the repository is in the containers, if it is on a volume."""
 
@@ -41,6 +43,7 @@ class PostgresArgs:
         repository: what opens its repository of backups, pgBackRest's configuration; None where nothing is archived.
         elsewhere: whether that repository is not on a volume beside it.
         restored: whether its data are made by a restore, which it waits for.
+        shares_socket: whether its socket is on a volume, for a pool beside it.
         keep: whether the data outlive it.
         labels: further labels of all that it has.
         filed: by what its log's lines are filed in an app's log; nothing where they are not.
@@ -61,6 +64,7 @@ class PostgresArgs:
     repository: pulumi.Input[str] | None = None
     elsewhere: bool = False
     restored: bool = False
+    shares_socket: bool = False
     keep: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     filed: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +77,8 @@ class Postgres(pulumi.ComponentResource):
     port: pulumi.Output[int]
     database_password: docker.Secret
     """The password as a Swarm secret, for services that connect; only where there is a ``user``."""
+    socket: pulumi.Output[str] | None = None
+    """The volume with its socket, where it shares that."""
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dynoform:index:Postgres", name, None, opts)
@@ -92,7 +98,13 @@ class Postgres(pulumi.ComponentResource):
             volume = self._volume("backups", f"{args.noun}-backups")
             if not args.elsewhere:
                 mounts.append(Mount(volume.name, REPOSITORY_PATH))
+        shared = self._volume("socket", f"{args.noun}-socket") if args.shares_socket else None
+        if shared is not None:
+            mounts.append(Mount(shared.name, SOCKET_PATH))
         service = docker.Service(f"{name}-service", self._service(mounts, secrets), opts=self._own)
+        if shared is not None:
+            # The server comes first: what is on a volume that is new is whose it is in the first image that has it.
+            self.socket = pulumi.Output.all(shared.name, service.id).apply(lambda both: str(both[0]))
         # Known only once the service runs, so whoever uses the address waits for it.
         self.host = service.id.apply(lambda _: args.address)
         self.port = service.id.apply(lambda _: args.port)
@@ -129,7 +141,7 @@ class Postgres(pulumi.ComponentResource):
                 secrets=secrets,
                 mounts=mounts,
                 ports={PORT: args.port},
-                scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
+                scratch=("/tmp", *([] if args.shares_socket else [SOCKET_PATH])),  # noqa: S108 - private to the container
                 # Those of apps are seen to by who makes them: the first look at a container takes a whole interval,
                 # and until then its service is not up.
                 healthcheck=["pg_isready", "--quiet"] if args.user else [],

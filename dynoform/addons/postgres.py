@@ -350,6 +350,8 @@ class PostgresProvider(DatabaseProvider):
         more: dict[str, Any] = {
             "repository": self._place.repository(wanted.uuid, plan),
             "restored": awaits,
+            # One that may get a pool: it is not to be restarted for that.
+            "shares_socket": not (plan.is_essential or known.members),
             "pool": None,
             "filed": {} if plan.is_essential else self._place.filed(wanted),
         }

@@ -41,6 +41,7 @@ POOLED = {
         "database": "d0123456789abcd",
         "size": 90,
     },
+    "shares_socket": True,
     "filed": {"dynoform.stack": "local", "dynoform.app": "an-app", "dynoform.dyno": "postgres.1"},
 }
 
@@ -64,8 +65,20 @@ def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(i
     assert "env" not in pool["taskSpec"]["logDriver"]["options"]
 
 
+def test_a_pool_beside_a_single_server_has_its_socket_and_is_not_its_user(instance: Declare) -> None:
+    services = [each["inputs"] for each in instance(POOLED) if each["type"].endswith("Service")]
+    server, pool = (each["taskSpec"]["containerSpec"] for each in sorted(services, key=lambda each: str(each["name"])))
+    sockets = [next(m for m in each["mounts"] if m["target"] == "/run/postgresql") for each in (server, pool)]
+    assert [(each["type"], each["source"]) for each in sockets] == [("volume", f"local_addon-{ADDON}-socket")] * 2
+    assert not sockets[0].get("readOnly") and sockets[1]["readOnly"] is True
+    assert (pool["env"]["POOL_HOST"], pool["env"]["POOL_PORT"]) == ("/run/postgresql", "5432")
+    # To the server at its socket, whoever has its own user's number is the superuser.
+    assert {file["fileUid"] for file in server["secrets"]} == {"800"} and "user" not in server
+    assert {file["fileUid"] for file in pool["secrets"]} == {"801"} and pool["user"] == "801"
+
+
 def test_a_pool_of_a_database_on_several_hosts_is_on_each(instance: Declare) -> None:
-    declared = instance({**POOLED, "constraints": [PLATFORM], "gateway": GATEWAY})
+    declared = instance({**POOLED, "shares_socket": False, "constraints": [PLATFORM], "gateway": GATEWAY})
     services = [each["inputs"] for each in declared if each["type"].endswith("Service")]
     here, elsewhere = sorted((each for each in services if "-pool" in each["name"]), key=lambda each: len(each["name"]))
     assert elsewhere["name"] == f"{here['name']}-address" and elsewhere["mode"] == {"global": True}
@@ -320,7 +333,9 @@ def test_a_pool_before_servers_with_a_standby_reaches_whichever_is_primary(insta
     }
     own = f"local_addon-{ADDON}"
     pool = services[f"{own}-pool"]["containerSpec"]
-    assert pool["image"].startswith("dynoform/postgres:") and pool["env"]["POOL_PORT"] == "15000"
+    assert pool["image"].startswith("dynoform/postgres:")
+    assert (pool["env"]["POOL_HOST"], pool["env"]["POOL_PORT"]) == (TOLD["address"], "15000")
+    assert "/run/postgresql" not in [mount["target"] for mount in pool["mounts"]] and pool["user"] == "801"
     filed = {name for name, each in services.items() if "env" in each["logDriver"]["options"]}
     assert filed == {f"{own}-1", f"{own}-2"}, "what servers say is in the app's log, what is beside them is not"
 

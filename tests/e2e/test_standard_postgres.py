@@ -127,9 +127,13 @@ def test_a_pool_lets_many_clients_in_on_few_connections(
     with ThreadPoolExecutor(40) as many:
         assert list(many.map(ask, range(200))) == [(number, False) for number in range(200)]
     with connect(server) as sees:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND pid <> pg_backend_pid()"
-        (count,) = sees.execute(query).fetchone() or (None,)
+        query = "SELECT client_addr FROM pg_stat_activity WHERE usename = session_user AND pid <> pg_backend_pid()"
+        found = sees.execute(query).fetchall()
+    count = len(found)
     assert 0 < count <= 90
+    assert set(found) == {(None,)}, "they are by the server's socket"
+    done = container(platform, f"{database}-pool").exec_run(["psql", "--username=postgres", "--command=SELECT 1"])
+    assert done.exit_code and b'Peer authentication failed for user "postgres"' in done.output
     size = resident(container(platform, f"{database}-pool"))
     with capsys.disabled():
         print(f"\npool: {size:.1f} MiB after 200 clients, on {count} connections")

@@ -69,16 +69,16 @@ class Instance(pulumi.ComponentResource):
         }
 
     def _postgres(self) -> None:
-        told, common = self._told, self._common(postgres.USER)
+        told, common, socket = self._told, self._common(postgres.USER), None
         own = {name: told[name] for name in ("address", "cache_mib", "elsewhere", "restored")}
         own |= {"repository": pulumi.Output.secret(told["repository"]), "filed": told.get("filed") or {}}
         if told.get("servers"):
             self._postgres_ha(common, own)
         else:
-            args = postgres.PostgresArgs(**common, **own, user="")
-            postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self))
+            args = postgres.PostgresArgs(**common, **own, user="", shares_socket=bool(told.get("shares_socket")))
+            socket = postgres.Postgres(self._name, args, pulumi.ResourceOptions(parent=self)).socket
         if told.get("pool"):
-            self._pool(told["pool"], common["certificate"])
+            self._pool(told["pool"], common["certificate"], socket)
 
     def _postgres_ha(self, common: dict[str, Any], own: dict[str, Any]) -> None:
         told, same = self._told, {name: value for name, value in common.items() if name != "keep"}
@@ -91,7 +91,7 @@ class Instance(pulumi.ComponentResource):
         args = postgres_ha.PostgresHAArgs(**same, **own)
         postgres_ha.PostgresHA(self._name, args, pulumi.ResourceOptions(parent=self))
 
-    def _pool(self, told: dict[str, Any], certificate: ServerCertificate) -> None:
+    def _pool(self, told: dict[str, Any], certificate: ServerCertificate, socket: pulumi.Output[str] | None) -> None:
         """The database's connection pool, which shows the certificate that its server does."""
         same = ("stack", "address", "constraints")
         args = pool.PoolArgs(
@@ -106,6 +106,7 @@ class Instance(pulumi.ComponentResource):
             size=told["size"],
             authority=self._told["authority"]["cert_pem"],
             certificate=certificate,
+            socket=socket,
             gateway=self._gateway,
             labels=self._labels,
         )

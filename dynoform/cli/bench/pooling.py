@@ -23,7 +23,8 @@ def rate(bench: Bench) -> Taken:
     """Transactions/s of as many clients as there are connections, straight to the server, of a pool's with many more.
 
     pgbench's usual transactions; in the parts also those that only read, where the pool and pgbench, and not the disk,
-    are what there is to wait for. The client is in the server's container: all of them share this machine.
+    are what there is to wait for. The client is in the server's container: all of them share this machine. So the parts
+    have as few clients by the pool, too: what is between them and the many is what the many cost the client.
     """
     with postgres.database(bench, PLAN) as told:
         server, pool = told["url"], _pooled(bench, told["app"])
@@ -32,7 +33,11 @@ def rate(bench: Bench) -> Taken:
         rates = {
             f"{kind}, {where} [1/s]": _rate(bench, told["service"], url, [f"--client={clients}", *more])
             for kind, more in {"writing": [], "reading": ["--select-only"]}.items()
-            for where, clients, url in (("direct", CONNECTIONS, server), ("by the pool", CLIENTS, pool))
+            for where, clients, url in (
+                ("direct", CONNECTIONS, server),
+                ("by the pool", CLIENTS, pool),
+                (f"{CONNECTIONS} by the pool", CONNECTIONS, pool),
+            )
         }
     return Taken(100 * rates["writing, direct [1/s]"] / rates["writing, by the pool [1/s]"], rates)
 
