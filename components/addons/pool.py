@@ -70,6 +70,9 @@ class Pool(pulumi.ComponentResource):
         super().__init__("dynoform:index:Pool", name, None, opts)
         password = swarm_secret(f"{name}-password", args.stack, args.password, self, args.labels)
         authority = swarm_secret(f"{name}-authority", args.stack, args.authority, self, args.labels)
+        host, port, mounts = args.address, args.server_port, list[Mount]()
+        if args.socket is not None:
+            host, port, mounts = SOCKET_PATH, SERVER_PORT, [Mount(args.socket, SOCKET_PATH, read_only=True)]
         spec = ServiceSpec(
             stack=args.stack,
             noun=args.noun,
@@ -77,8 +80,8 @@ class Pool(pulumi.ComponentResource):
             network_id=args.network_id,
             command=["/opt/dynoform/pool"],
             environment={
-                "POOL_HOST": args.address if args.socket is None else SOCKET_PATH,
-                "POOL_PORT": str(args.server_port if args.socket is None else SERVER_PORT),
+                "POOL_HOST": host,
+                "POOL_PORT": str(port),
                 "POOL_DATABASE": args.database,
                 "POOL_SIZE": str(args.size),
                 "POOL_CLIENTS": str(CLIENTS),
@@ -90,7 +93,7 @@ class Pool(pulumi.ComponentResource):
                 SecretFile("pool_password", password, uid=USER),
                 SecretFile("authority.crt", authority, uid=USER),
             ],
-            mounts=[] if args.socket is None else [Mount(args.socket, SOCKET_PATH, read_only=True)],
+            mounts=mounts,
             ports={PORT: args.port},
             user=USER,
             memory_mib=args.memory_mib,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import pulumi
 import pulumi_docker as docker
 
-from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, USER
+from components.addons.postgres import PORT, REPOSITORY, REPOSITORY_PATH, SOCKET_PATH, USER
 from components.addons.server_certificate import ServerCertificate
 from components.credentials import (
     Certificate,
@@ -348,7 +348,7 @@ class PostgresHA(pulumi.ComponentResource):
             secrets=[*(self._identity if identity is None else identity), *secrets],
             mounts=mounts,
             ports=ports,
-            scratch=("/tmp", "/run/postgresql"),  # noqa: S108 - private to the container
+            scratch=("/tmp", SOCKET_PATH),  # noqa: S108 - private to the container
             memory_mib=memory_mib,
             stop_grace=stop_grace,
             constraints=[f"node.hostname=={host}"] if host else args.constraints,
