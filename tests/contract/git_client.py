@@ -162,7 +162,7 @@ def succeed(builder: Builder, build_id: uuid.UUID) -> None:
     builder.release(build_id)
 
 
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for what nothing tells us about."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:

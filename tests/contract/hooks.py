@@ -27,7 +27,7 @@ def deliveries_of(client: httpx.Client, app: str, **parameters: str) -> list[dic
     return list(reversed(answer.json()))
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"

@@ -146,7 +146,7 @@ def test_a_refusal_leaves_nothing_but_its_reason(
     wait_until(lambda: provider.methods()[-1] == "DELETE")  # in case it made something after all
 
 
-def wait_until(condition: object, seconds: float = 5) -> None:
+def wait_until(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -47,7 +47,7 @@ def texts(answer: str) -> list[str]:
     return [line.partition(" ")[2] for line in answer.splitlines()]
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what

@@ -129,7 +129,7 @@ def reaching(services: Services, operator: object) -> Iterator[tuple[httpx.Clien
         yield client, made
 
 
-def until(condition: Any, seconds: float = 15) -> None:
+def until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

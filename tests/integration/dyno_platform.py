@@ -161,7 +161,7 @@ class DynoPlatform:
         """Ask a dyno as a router would."""
         return httpx.get(f"http://{dyno.address}:{dyno.port}{path}", timeout=5)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Until it holds; fails with what was logged."""
         deadline = time.monotonic() + seconds
         while not condition():

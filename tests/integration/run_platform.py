@@ -215,7 +215,7 @@ class RunPlatform:
         rest = iter(self.log(app))
         return all(any(line in found for found in rest) for line in lines)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Until it holds."""
         deadline = time.monotonic() + seconds
         while not condition():

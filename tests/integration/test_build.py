@@ -347,7 +347,7 @@ def test_a_cancelled_build_leaves_nothing_and_the_next_one_runs(platform: BuildP
         platform.cancel(cancelled)
     began = time.monotonic()
     while str(build_id) in {container.labels["dynoform.build"] for container in platform.build_containers()}:
-        assert time.monotonic() - began < 15, platform.explain(build_id)
+        assert time.monotonic() - began < 60, platform.explain(build_id)
         time.sleep(0.1)
     assert platform.wait(following).status == "succeeded", platform.explain(following)
     for cancelled in (waiting, build_id):

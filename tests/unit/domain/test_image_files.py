@@ -70,8 +70,8 @@ def test_what_comes_before_a_wildcard_is_known(source: str, prefix: str) -> None
 @pytest.mark.parametrize("pattern", ["*a" * 40 + "b", "**/" * 60 + "b", "[^b]*" * 40 + "c", "[z-a]", "[", "\\"])
 def test_no_pattern_takes_long(pattern: str) -> None:
     path = "/".join(["a" * 200] * 40)
-    started = time.monotonic()
+    started = time.thread_time()
     assert globs.parse(pattern).shortest(path.split("/")) is None
     assert not slugs.is_ignored(path, slugs.ignore_patterns(pattern))
     assert not image_files.is_ignored(path, image_files.ignore_rules(pattern))
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1

@@ -103,7 +103,7 @@ def agent(tls_plane: Plane, identity: Identity, tmp_path: Path) -> Iterator[Agen
     made.kill()
 
 
-def wait(plane: Plane, app: str, text: str, agent: Agent, seconds: float = 30) -> list[str]:
+def wait(plane: Plane, app: str, text: str, agent: Agent, seconds: float = 60) -> list[str]:
     deadline = time.monotonic() + seconds
     while text not in (texts := plane.texts(app)):
         assert time.monotonic() < deadline, (len(texts), texts[-3:], agent.complaints())
