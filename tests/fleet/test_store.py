@@ -217,6 +217,25 @@ def test_the_platforms_host_is_lost_and_what_an_app_is_to_have_is_seen_to_elsewh
     eventually(lambda: states(operator, "python")["up"] == 6, 120, "the API knows of them")
 
 
+def test_a_standby_that_was_away_for_too_long_is_made_anew(operator: WithStore, servers: Servers) -> None:
+    servers.have_primary(1)
+    primary, noun = operator.fleet["host1"], "postgres-1"
+    service, second = f"{STACK}_postgres-2", operator.fleet["host2"]
+    primary.docker("service", "scale", "--detach", f"{service}=0")
+    eventually(lambda: sql(primary, noun, "SELECT count(*) FROM pg_stat_replication") == "0", 60, "it is away")
+    # As after half an hour, and half a gigabyte: nothing is kept for it any more.
+    needed = sql(primary, noun, "SELECT pg_walfile_name(restart_lsn) FROM pg_replication_slots")
+    for _ in range(40):
+        sql(primary, noun, "SELECT pg_logical_emit_message(true, '', 'x'); SELECT pg_switch_wal()")
+    sql(primary, noun, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    sql(primary, noun, "CHECKPOINT")
+    assert needed not in sql(primary, noun, "SELECT name FROM pg_ls_waldir()").split()
+    primary.docker("service", "scale", "--detach", f"{service}=1")
+    eventually(lambda: servers.are(1), 240, "the standby has all that was acknowledged")
+    assert "the data of this standby are made anew" in second.docker("logs", container(second, "postgres-2"))
+    eventually(lambda: status(operator)["healthy"], 120, "all is well")
+
+
 def test_all_stops_and_comes_back_with_what_it_had(operator: WithStore, servers: Servers) -> None:
     with connect(url(operator)) as store:
         store.execute("DROP TABLE IF EXISTS appended, register")
