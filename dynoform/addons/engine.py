@@ -30,6 +30,8 @@ PARTS_LABEL = "dynoform.addon.parts"
 """On services of an add-on that has several: how many."""
 SERVICE_LABEL = "com.docker.swarm.service.name"
 STACK_LABEL = "dynoform.stack"
+PORT_LABEL = "dynoform.port"
+"""On services of the host's own network: the port that they have there."""
 SECONDS = 60
 _STDOUT = 1
 _READY_SECONDS = 60.0
@@ -115,9 +117,10 @@ class Engine:
     def published_ports(self) -> set[int]:
         """Ports of the host that services have, of any stack: Swarm gives each away once, whatever the address."""
         with _explained("list services"):
-            services = self._client.services()
-        endpoints = [service["Spec"].get("EndpointSpec") or {} for service in services]
-        return {int(port.get("PublishedPort") or 0) for each in endpoints for port in each.get("Ports") or ()}
+            specs = [service["Spec"] for service in self._client.services()]
+        endpoints = [spec.get("EndpointSpec") or {} for spec in specs]
+        published = {int(port.get("PublishedPort") or 0) for each in endpoints for port in each.get("Ports") or ()}
+        return published | {int(spec["Labels"].get(PORT_LABEL) or 0) for spec in specs}
 
     def data_hosts(self) -> list[DataHost]:
         """The swarm's hosts, as far as databases may be on them."""

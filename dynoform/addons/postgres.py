@@ -34,7 +34,6 @@ from dynoform.errors import NotFoundError, UnavailableError
 _SUPERUSER = "postgres"
 _PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname"]
 _READY = ["pg_isready", "--quiet", "--host=127.0.0.1"]
-_POOL_READY = ["pg_isready", "--quiet", "--host=127.0.0.1", "--port=6432"]
 _PROTECT = ["/opt/dynoform/protect"]
 _RESTORE = ["/opt/dynoform/restore"]
 _LIMIT = ["/opt/dynoform/limit"]
@@ -222,7 +221,8 @@ class PostgresProvider(DatabaseProvider):
             self._sql(wanted, "postgres", postgres_pool.role(pool[1]))
         self._up(wanted, known)
         if pool is not None:
-            self._place.engine.wait(f"{self._place.service(wanted.uuid)}{POOL}", _POOL_READY, _SUPERUSER)
+            ready = [*_READY[:2], f"--host={self._place.configuration.data_address}", f"--port={pool[0]}"]
+            self._place.engine.wait(f"{self._place.service(wanted.uuid)}{POOL}", ready, _SUPERUSER)
         return self._told(self._place.known(wanted))
 
     @property
@@ -364,6 +364,7 @@ class PostgresProvider(DatabaseProvider):
         if pool is not None:
             more["pool"] = {
                 "image": image,
+                "host_network": self._place.engine.network_id("host"),
                 "port": pool[0],
                 "password": pool[1],
                 "database": known.name,

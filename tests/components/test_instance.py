@@ -36,6 +36,7 @@ POOLED = {
     **TOLD,
     "pool": {
         "image": "dynoform/postgres:0123456789ab",
+        "host_network": "host-network-id",
         "port": 15001,
         "password": "a-password",
         "database": "d0123456789abcd",
@@ -56,7 +57,6 @@ def test_a_pool_is_a_service_of_its_own_and_has_no_password_in_its_environment(i
     services = [each["inputs"] for each in instance(POOLED) if each["type"].endswith("Service")]
     server, pool = sorted(services, key=lambda each: str(each["name"]))
     assert pool["name"] == f"{server['name']}-pool"
-    assert [port["publishedPort"] for port in pool["endpointSpec"]["ports"]] == [15001]
     container = pool["taskSpec"]["containerSpec"]
     assert "a-password" not in str(container["env"]) and container["env"]["POOL_SIZE"] == "90"
     files = {"server.crt", "server.key", "pool_password", "authority.crt"}
@@ -75,6 +75,15 @@ def test_a_pool_beside_a_single_server_has_its_socket_and_is_not_its_user(instan
     # To the server at its socket, whoever has its own user's number is the superuser.
     assert {file["fileUid"] for file in server["secrets"]} == {"800"} and "user" not in server
     assert {file["fileUid"] for file in pool["secrets"]} == {"801"} and pool["user"] == "801"
+
+
+def test_a_pool_beside_a_single_server_listens_on_the_hosts_own_network_at_one_address(instance: Declare) -> None:
+    (pool,) = [each["inputs"] for each in instance(POOLED) if str(each["inputs"].get("name", "")).endswith("-pool")]
+    assert [each["id"] for each in pool["taskSpec"]["networksAdvanceds"]] == ["host-network-id"]
+    environment = pool["taskSpec"]["containerSpec"]["env"]
+    assert (environment["POOL_LISTEN_ADDRESS"], environment["POOL_LISTEN_PORT"]) == (TOLD["address"], "15001")
+    assert not pool["endpointSpec"].get("ports")
+    assert {"label": "dynoform.port", "value": "15001"} in pool["labels"]
 
 
 def test_a_pool_of_a_database_on_several_hosts_is_on_each(instance: Declare) -> None:
@@ -336,6 +345,7 @@ def test_a_pool_before_servers_with_a_standby_reaches_whichever_is_primary(insta
     assert pool["image"].startswith("dynoform/postgres:")
     assert (pool["env"]["POOL_HOST"], pool["env"]["POOL_PORT"]) == (TOLD["address"], "15000")
     assert "/run/postgresql" not in [mount["target"] for mount in pool["mounts"]] and pool["user"] == "801"
+    assert [each["id"] for each in services[f"{own}-pool"]["networksAdvanceds"]] == [TOLD["network"]]
     filed = {name for name, each in services.items() if "env" in each["logDriver"]["options"]}
     assert filed == {f"{own}-1", f"{own}-2"}, "what servers say is in the app's log, what is beside them is not"
 

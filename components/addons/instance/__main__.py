@@ -98,7 +98,7 @@ class Instance(pulumi.ComponentResource):
             **{name: self._told[name] for name in same},
             noun=f"addon-{self._told['addon']}-pool",
             image=told["image"],
-            network_id=self._told["network"],
+            network_id=told["host_network"] if socket else self._told["network"],
             server_port=self._told["port"],
             port=told["port"],
             database=told["database"],

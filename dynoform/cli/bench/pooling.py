@@ -16,7 +16,7 @@ SCALE = 20
 SECONDS, WAIT_SECONDS = 30, 300
 _CONFIG = "DATABASE_CONNECTION_POOL_URL"
 _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
-_NARROW = ["psql", "-h/tmp/pool", "-p6432", "-Upgbouncer", "-dpgbouncer", f"-cSET max_db_connections = {CONNECTIONS}"]
+_NARROW = ["psql", "-h/tmp/pool", "-Upgbouncer", "-dpgbouncer", f"-cSET max_db_connections = {CONNECTIONS}"]
 
 
 def rate(bench: Bench) -> Taken:
@@ -29,7 +29,7 @@ def rate(bench: Bench) -> Taken:
     with postgres.database(bench, PLAN) as told:
         server, pool = told["url"], _pooled(bench, told["app"])
         _pgbench(bench, told["service"], server, ["--quiet", "--initialize", f"--scale={SCALE}"])
-        postgres.inside(bench, f"{told['service']}-pool", _NARROW)
+        postgres.inside(bench, f"{told['service']}-pool", [*_NARROW, f"-p{urlsplit(pool).port}"])
         rates = {
             f"{kind}, {where} [1/s]": _rate(bench, told["service"], url, [f"--client={clients}", *more])
             for kind, more in {"writing": [], "reading": ["--select-only"]}.items()
