@@ -12,8 +12,9 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils.socket import frames_iter
 
-from dynoform.domain import swarm_nodes
+from dynoform.domain import dyno_container, swarm_nodes
 from dynoform.domain.data_hosts import DataHost
+from dynoform.domain.dyno_container import SERVICE_LABEL
 from dynoform.errors import UnavailableError
 
 ADDON_LABEL = "dynoform.addon"
@@ -28,7 +29,6 @@ ADDRESS = "-address"
 """How the services are called that lead clients to databases on all hosts but the platform's, after those databases."""
 PARTS_LABEL = "dynoform.addon.parts"
 """On services of an add-on that has several: how many."""
-SERVICE_LABEL = "com.docker.swarm.service.name"
 STACK_LABEL = "dynoform.stack"
 PORT_LABEL = "dynoform.port"
 """On services of the host's own network: the port that they have there."""
@@ -277,7 +277,8 @@ class Engine:
 
     def _running(self, service: str) -> str | None:
         with _explained(f"find {service}"):
-            found = self._client.containers(filters={"label": f"{SERVICE_LABEL}={service}", "status": "running"})
+            listed = self._client.containers(filters={"label": f"{SERVICE_LABEL}={service}", "status": "running"})
+        found = [each for each in listed if dyno_container.is_task(each["Names"], service)]
         return str(max(found, key=lambda each: each["Created"])["Id"]) if found else None
 
 

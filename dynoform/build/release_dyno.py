@@ -115,7 +115,12 @@ def create(engine: Engine, phase: Phase) -> ReleaseDyno:
             [*dyno_container.launcher(phase.dyno, own_image=phase.own_image), phase.command],
             entrypoint=dyno_container.WAIT,
             name=f"{stack}_release_{phase.release_id}",
-            labels={STACK_LABEL: stack, APP_LABEL: str(phase.app_id), RELEASE_LABEL: str(phase.release_id)},
+            labels={
+                **dyno_container.UNSERVED,
+                STACK_LABEL: stack,
+                APP_LABEL: str(phase.app_id),
+                RELEASE_LABEL: str(phase.release_id),
+            },
             environment={"PORT": str(_PORT), "DYNO": phase.dyno},
             user=_USER,
             tmpfs={dyno_container.SECRETS: dyno_container.SECRETS_OPTIONS},

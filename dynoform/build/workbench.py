@@ -20,7 +20,7 @@ from dynoform.build import container
 from dynoform.build.container import APP_LABEL, BUILD_LABEL, STACK_LABEL, BuildContainer, Engine, engine_errors
 from dynoform.build.download import Address, is_public
 from dynoform.build.slug import TAR_END
-from dynoform.domain import image_settings
+from dynoform.domain import dyno_container, image_settings
 from dynoform.domain.image_names import HUB, ImageName
 from dynoform.domain.image_settings import Settings
 from dynoform.errors import InvalidInputError, UnavailableError
@@ -73,6 +73,7 @@ class Workbench:
         self._app_id = app_id
         self._used: set[str] = set()
         self.labels = {
+            **dyno_container.UNSERVED,
             STACK_LABEL: engine.configuration.stack,
             BUILD_LABEL: str(build_id),
             APP_LABEL: str(app_id),

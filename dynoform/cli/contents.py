@@ -10,6 +10,7 @@ from docker.errors import APIError, NotFound
 from docker.utils.socket import frames_iter
 
 from dynoform.cli.engine import ADDON, LABEL, Engine, is_of_apps
+from dynoform.domain import dyno_container
 from dynoform.domain import standby as standbys
 from dynoform.errors import DynoformError
 
@@ -286,7 +287,8 @@ def _store(engine: Engine, stack: str) -> str:
     """The server on this host, which may be a standby: it has all that was acknowledged."""
     service = f"{stack}_{POSTGRES}{SERVER if has_standby(engine, stack) else ''}"
     filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
-    found = engine.client.api.containers(filters=filters)
+    listed = engine.client.api.containers(filters=filters)
+    found = [each for each in listed if dyno_container.is_task(each["Names"], service)]
     if not found:
         next_step = f"bin/dynoform up --stack {stack}, then run it again"
         raise DynoformError("the platform's store", "does not run", next_step)

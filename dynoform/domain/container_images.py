@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynoform.domain import images
+from dynoform.domain import dyno_container, images
 from dynoform.errors import InvalidInputError
 
 TAG = "latest"
@@ -21,6 +21,7 @@ _MAXIMUM_TYPE = 30
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT = 12
 _MAXIMUM_WORDS = 1000
+_MAXIMUM_LABEL = 100
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,15 @@ def check_identifier(text: str) -> str:
 def read(process_type: str, digest: str, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> Image:
     """The image that a manifest and its config describe; both were pushed by a client and nothing in them is trusted.
 
-    Raises ``InvalidInputError`` when it cannot run: no command, or of another system than Linux.
+    Raises ``InvalidInputError`` when it cannot run: no command, of another system than Linux, or with labels that only
+    the platform gives.
     """
     try:
         identifier = str(manifest["config"]["digest"])
         size = sum(int(layer["size"]) for layer in manifest["layers"])
         system, run = config.get("os", "linux"), config.get("config") or {}
         words = [*_words(run.get("Entrypoint")), *_words(run.get("Cmd"))]
+        taken = dyno_container.reserved(run.get("Labels") or {})
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise _unusable(process_type, "has no readable manifest or config", "Build and push it again.") from None
     if system != "linux":
@@ -69,6 +72,10 @@ def read(process_type: str, digest: str, manifest: Mapping[str, Any], config: Ma
         )
     if not words:
         raise _unusable(process_type, "has no CMD", "Add one to its Dockerfile, then push it again.")
+    if taken:
+        label = repr(taken[0][:_MAXIMUM_LABEL])
+        why = f"has the label {label}, which only the platform gives"
+        raise _unusable(process_type, why, "Build it without, then push it again.")
     return Image(digest, identifier, max(0, size), shlex.join(words))
 
 

@@ -5,7 +5,7 @@ The reconciler makes Swarm services of it, the runtime agent containers.
 
 import shlex
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ RUN_ID_LABEL = "dynoform.run-id"
 """One-off dynos only; the runtime agent makes and removes what carries it."""
 SIZE_LABEL = "dynoform.size"
 """The dyno's size: the runtime agent measures by it."""
+SERVICE_LABEL = "com.docker.swarm.service.name"
+"""The engine's, on containers of Swarm's services."""
+_RESERVED = ("dynoform.", "com.docker.swarm.")
+UNSERVED = dict.fromkeys((SERVICE_LABEL, "com.docker.swarm.service.id"), "")
+"""On containers that are no service's: what their image has of these labels would be theirs."""
 DYNO_USER = "1000"
 CONFIG = "config"
 """Name of the file in ``SECRETS``, which the stack image's entrypoint reads."""
@@ -114,6 +119,16 @@ class Limits:
             {"Name": "nofile", "Soft": self.files, "Hard": self.files},
             {"Name": "core", "Soft": 0, "Hard": 0},
         ]
+
+
+def reserved(names: Iterable[str]) -> list[str]:
+    """Those labels that only platform and engine give: the container of an image with one is taken for another."""
+    return sorted(name for name in names if name.startswith(_RESERVED))
+
+
+def is_task(names: Iterable[str], service: str) -> bool:
+    """Whether a container of these names (``/local_postgres.1.x``) is a service's: labels can be an image's own."""
+    return any(name.startswith(f"/{service}.") for name in names)
 
 
 def labels(stack: str, app_id: uuid.UUID, dyno: str, version: int, size: str) -> dict[str, str]:

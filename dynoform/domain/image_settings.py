@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynoform.domain import dockerfile_words, image_files
+from dynoform.domain import dockerfile_words, dyno_container, image_files
 from dynoform.domain.dockerfile import Instruction
 
 SHELL = ("/bin/sh", "-c")
@@ -77,7 +77,7 @@ def of(config: Mapping[str, Any] | None) -> Settings:
         command=list(found.get("Cmd") or ()),
         user=str(found.get("User") or ""),
         folder=str(found.get("WorkingDir") or "/"),
-        labels=dict(found.get("Labels") or {}),
+        labels=_own(found.get("Labels") or {}),
         ports=set(found.get("ExposedPorts") or {}),
         shell=tuple(found.get("Shell") or SHELL),
     )
@@ -114,6 +114,10 @@ def arguments(
     return found
 
 
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: labels[name] for name in labels.keys() - set(dyno_container.reserved(labels))}
+
+
 def _pair(entry: str) -> tuple[str, str]:
     name, _, value = entry.partition("=")
     return name, value
@@ -124,7 +128,10 @@ def _env(settings: Settings, instruction: Instruction, variables: Mapping[str, s
 
 
 def _label(settings: Settings, instruction: Instruction, variables: Mapping[str, str]) -> None:
-    settings.labels |= pairs(instruction, variables)
+    found = pairs(instruction, variables)
+    if taken := dyno_container.reserved(found):
+        raise instruction.wrong(f"sets {taken[0]}, which only the platform does", "take another name")
+    settings.labels |= found
 
 
 def _user(settings: Settings, instruction: Instruction, variables: Mapping[str, str]) -> None:

@@ -64,7 +64,7 @@ def description(stack: str, network: str, run: Run) -> dict[str, Any]:
         "Entrypoint": dyno_container.WAIT,
         "Cmd": _command(run),
         "Env": dyno_container.environment(run.name),
-        "Labels": labels | {RUN_ID_LABEL: str(run.id)},
+        "Labels": labels | dyno_container.UNSERVED | {RUN_ID_LABEL: str(run.id)},
         "User": _USER,
         "Tty": run.tty,
         "OpenStdin": attached,
@@ -245,7 +245,9 @@ class InsideDyno:
     async def _container(self) -> str:
         labels = [f"{STACK_LABEL}={self._stack}", f"{DYNO_ID_LABEL}={self._run.inside_id}"]
         query = {"filters": json.dumps({"label": labels, "status": ["running"]})}
-        found = await self._engine.call("GET", "/containers/json", query=query)
+        listed = await self._engine.call("GET", "/containers/json", query=query)
+        # A one-off dyno may have the label from its image.
+        found = [each for each in listed if RUN_ID_LABEL not in each["Labels"]]
         if not found:
             raise NotFoundError(f"dyno {self._run.name}", "has no container on this host")
         return f"/containers/{found[0]['Id']}"

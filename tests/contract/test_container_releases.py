@@ -160,6 +160,18 @@ def test_another_apps_image_cannot_be_released(
         ({"os": "windows", "config": {"Cmd": ["x"]}}, "The image for web is not made for Linux."),
         ({"os": "linux", "config": {"Cmd": "x"}}, "The image for web has no readable manifest or config."),
         ({"os": "linux", "config": {"Cmd": ["\0"]}}, "The image for web has no readable manifest or config."),
+        (
+            {"os": "linux", "config": {"Cmd": ["x"], "Labels": {"a": "b", "dynoform.dyno-id": "c"}}},
+            "The image for web has the label 'dynoform.dyno-id', which only the platform gives. Build it without,",
+        ),
+        (
+            {"os": "linux", "config": {"Cmd": ["x"], "Labels": {"com.docker.swarm.service.name": "local_postgres"}}},
+            "The image for web has the label 'com.docker.swarm.service.name', which only the platform gives.",
+        ),
+        (
+            {"os": "linux", "config": {"Cmd": ["x"], "Labels": 1}},
+            "The image for web has no readable manifest or config.",
+        ),
         ({"os": "linux", "config": [1]}, "The image for web has no readable manifest or config."),
         ([], "The image for web has no CMD."),
     ],

@@ -4,7 +4,9 @@ import hashlib
 import re
 import signal
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,13 @@ from dynoform.addons.scheduler import SchedulerProvider
 from dynoform.addons.worker import Worker
 from dynoform.configuration import Configuration
 from dynoform.domain import own_services
+from dynoform.domain.dyno_container import DYNO_ID_LABEL, SERVICE_LABEL
 from dynoform.journal import Journal
 from dynoform.logplex_client import LogplexClient
 from dynoform.reconcile.scheduler import Scheduler
 from dynoform.store import addon_services
 from dynoform.store.session import Store
+from dynoform.store.tables import App
 from tests.contract.addon_fixtures import at_work
 from tests.integration.engine_parts import EngineParts, parts
 from tests.integration.run_platform import RunPlatform, Terminal, running
@@ -285,10 +289,33 @@ def test_a_command_inside_a_dyno_sees_its_processes_and_config(dynos: RunPlatfor
         dynos.wait(lambda: [row["state"] for row in dynos.dynos(name)] == ["up"], 60)
         inside(dynos, name)
         app_id = dynos.app_id(name)
+        with posing(dynos, app_id):
+            inside(dynos, name)
         dynos.client.delete(f"/apps/{name}").raise_for_status()
         dynos.wait(lambda: dynos.platform.services(app_id) == [])
     finally:
         dynos.platform.stop()
+
+
+@contextmanager
+def posing(dynos: RunPlatform, app_id: uuid.UUID) -> Iterator[None]:
+    """A one-off dyno of another app, by whose image it is the formation dyno of this one."""
+    (container,) = dynos.platform.containers(app_id)
+    claimed = (DYNO_ID_LABEL, SERVICE_LABEL)
+    changes = [f"LABEL {label}={container.labels[label]}" for label in claimed]
+    image = container.commit("dynoform-test/posing", "latest", changes="\n".join(changes), pause=False)
+    other = dynos.platform.app(f"posing-{uuid.uuid4().hex[:8]}")
+    dynos.platform.release(other, {"work": "true"}, image=image.tags[0])
+    with dynos.platform.store.transaction() as session:
+        name = session.get_one(App, other).name
+    made = dynos.run(name, "sleep 60", attach=False)
+    dynos.wait(lambda: [each.status for each in dynos.containers(made)] == ["running"])
+    (poser,) = dynos.containers(made)
+    assert (poser.labels[DYNO_ID_LABEL], poser.labels[SERVICE_LABEL]) == (container.labels[DYNO_ID_LABEL], "")
+    yield
+    dynos.client.delete(f"/apps/{name}").raise_for_status()
+    dynos.wait(lambda: dynos.containers(made) == [])
+    dynos.platform.parts.engine.images.remove(image.tags[0])
 
 
 def inside(dynos: RunPlatform, name: str) -> None:

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import docker
 import pytest
 
 from dynoform.addons import engine as module
 from dynoform.addons.engine import Engine
+from dynoform.errors import UnavailableError
 
 
 def node(name: str, state: str = "ready", availability: str = "active", **labels: str) -> dict[str, Any]:
@@ -54,3 +56,27 @@ def test_clients_are_led_once_it_runs_on_all_hosts_that_are_ready_but_the_platfo
     monkeypatch.setattr(module, "_READY_SECONDS", 0.0)
     assert Engine("local").leads("local_addon-1-address") is expected
     assert api.asked[0] == {"service": "local_addon-1-address", "desired-state": "running"}
+
+
+def test_the_container_of_a_service_is_known_by_its_name_and_not_by_what_an_image_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = [
+        {"Id": "older", "Created": 1, "Names": ["/local_addon-1.1.abc"]},
+        {"Id": "newer", "Created": 2, "Names": ["/local_addon-1.1.abd"]},
+        {"Id": "a dyno", "Created": 3, "Names": ["/local_run_1"]},
+    ]
+    executed: list[str] = []
+
+    def refuse(container: str, *words: object, **more: object) -> None:
+        executed.append(container)
+        raise docker.errors.APIError("stop here")
+
+    api = SimpleNamespace(containers=lambda filters: listed, exec_create=refuse)
+    monkeypatch.setattr("docker.from_env", lambda timeout: SimpleNamespace(api=api))
+    with pytest.raises(UnavailableError):
+        Engine("local").run("local_addon-1", ["psql"], "", "postgres")
+    assert executed == ["newer"]
+    del listed[:2]
+    with pytest.raises(UnavailableError, match="local_addon-1: has no running container on this host"):
+        Engine("local").run("local_addon-1", ["psql"], "", "postgres")

@@ -124,6 +124,11 @@ def test_instructions_change_what_an_image_says() -> None:
     }
 
 
+def test_what_the_platform_alone_gives_is_not_taken_from_a_base() -> None:
+    labels = {"com.docker.swarm.service.name": "local_postgres", "dynoform.dyno-id": "a", "dynoformer": "b", "c": "d"}
+    assert settings_of(base={"Labels": labels}).labels == {"dynoformer": "b", "c": "d"}
+
+
 def test_an_entrypoint_takes_the_bases_command_away_but_not_its_own() -> None:
     base = {"Cmd": ["old"]}
     assert list(settings_of('ENTRYPOINT ["/run"]', base=base).command) == []
@@ -135,6 +140,8 @@ def test_an_entrypoint_takes_the_bases_command_away_but_not_its_own() -> None:
     [
         ("ENV A", "has no value"),
         ("LABEL a=b c", "is not a list of NAME=value"),
+        ("LABEL a=b dynoform.addon=c", "sets dynoform.addon, which only the platform does"),
+        ("LABEL com.docker.swarm.service.name=c", "sets com.docker.swarm.service.name, which only the platform does"),
         ("SHELL bash", "is not a list of words"),
     ],
 )

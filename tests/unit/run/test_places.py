@@ -41,6 +41,8 @@ def test_the_reconciler_does_not_know_it_and_the_log_agent_does() -> None:
     made = places.description("local", "local_dynos", replace(ONE, digest=None, tty=False))
     assert "dynoform.dyno-id" not in made["Labels"]
     assert made["Labels"]["dynoform.run-id"] == str(ONE.id)
+    # Of its image's: it is no service's.
+    assert (made["Labels"]["com.docker.swarm.service.name"], made["Labels"]["com.docker.swarm.service.id"]) == ("", "")
     wanted = made["HostConfig"]["LogConfig"]["Config"]["labels"].split(",")
     assert set(wanted) <= made["Labels"].keys()
     assert (made["OpenStdin"], made["Tty"]) == (False, False)
