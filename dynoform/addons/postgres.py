@@ -327,6 +327,8 @@ class PostgresProvider(DatabaseProvider):
             return Answer(again_after=_RESTORE_LOOK_SECONDS)
         self._ready(wanted)
         self._sql(wanted, known.name, _users(known))  # what was restored lets nobody in
+        if pool := self._place.pool(wanted):
+            self._sql(wanted, "postgres", postgres_pool.role(pool[1]))
         self._place.maintained(wanted)
         return self._told(self._place.known(wanted))
 

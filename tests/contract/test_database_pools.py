@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from dynoform.api import databases as api_databases
+from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database
 from tests.contract.test_databases import config, place, work_through
@@ -93,6 +94,22 @@ def test_a_pool_that_takes_long_is_attached_all_the_same(
     assert made["name"] == "DATABASE_CONNECTION_POOL"
     work_through(place, store)
     assert "DATABASE_CONNECTION_POOL_URL" in config(client)
+
+
+def test_a_pool_before_a_database_that_came_back_from_its_repository_lets_its_clients_in(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    attach(client, addon).raise_for_status()
+    own = f"postgres://dynoform_pool:{(told(place) or {})['password']}@server/postgres"
+    with psycopg.connect(place.engine.url.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute("ALTER ROLE dynoform_pool NOLOGIN PASSWORD NULL")  # as images/postgres/restore does
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        place.connect(own)
+    with store.transaction() as session:
+        assert databases.enqueue_due(session, running=set()) == 1
+    work_through(place, store)
+    with place.connect(own) as looks:
+        assert looks.execute("SELECT current_user").fetchone() == ("dynoform_pool",)
 
 
 def test_a_pool_looks_up_who_may_log_in_and_nobody_else(

@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -142,6 +143,22 @@ def test_restore_brings_a_backup_back_whoever_may_have_its_link(
             database.execute("INSERT INTO kept VALUES ('more', 43)")
             owner = database.execute("SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'kept'")
             assert owner.fetchone() == (True,)
+
+
+def test_a_restore_that_could_not_write_all_of_it_has_failed(
+    client: httpx.Client, addon: dict[str, Any], place: Local
+) -> None:
+    backup = capture(client, addon, place)
+    user = urlsplit(config(client)["DATABASE_URL"]).username
+    with psycopg.connect(place.engine.url.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute(f'ALTER ROLE "{user}" SET default_transaction_read_only = on')
+    body = {"backup_url": backup["to_url"]}
+    made = client.post(f"/client/v11/databases/{addon['id']}/restores", json=body).raise_for_status().json()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False
+    said = " ".join(each["message"] for each in found["logs"])
+    assert "not all of it could be written: " in said and "in a read-only transaction" in said
 
 
 def test_copy_replaces_what_a_database_has(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:

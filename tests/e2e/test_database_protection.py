@@ -189,6 +189,13 @@ def test_data_that_were_lost_come_back_from_the_repository(
     eventually(again, 180, "it is back")
     with connect(url) as database:
         assert database.execute("SELECT answer FROM last").fetchone() == (42,)
+        database.execute("CREATE TABLE later AS SELECT 43 AS answer")
+    # The way that it has gone since is known there before there is a backup of it.
+    found = container(platform, addon["id"])
+    within(found, "/opt/dynoform/protect archive")
+    archived = within(found, "pgbackrest --stanza=db repo-ls archive/db/17-1 --filter=history").split()
+    way = within(found, "ls /var/lib/postgresql/17/pg_wal/*.history | tail -n 1").strip().rpartition("/")[2]
+    assert way in archived
 
 
 def _removed(platform: Platform, volume: str) -> bool:
