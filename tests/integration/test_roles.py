@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import testinfra
 
+from components.addons import pool
 from providers.dynoform.ansible_run import Host, Outcome, run_playbook
 from providers.dynoform.engine import Operation
 from providers.dynoform.errors import ProviderError
@@ -32,6 +33,7 @@ BRIDGE, PLATFORM_BRIDGE = "dyn-testroles", "plt-testroles"
 SERVE = """use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort => 5000, Listen => 9) or die;
 while (my $client = $server->accept) { print $client "HTTP/1.0 200 OK\\r\\n\\r\\n"; close $client }"""
 """A web process for the base image, which has Perl and no Python."""
+NOBODY = "65534"
 LABEL = f"dynoform.{STACK}.dyno-address"
 VARIABLES: dict[str, Any] = {
     "dyno_runtime_stack": STACK,
@@ -154,6 +156,16 @@ def reaches(container: str, url: str) -> bool:
     return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
+def opens(user: str, port: int) -> bool:
+    """Whether a process of the host's with this user's number can open a connection to a port."""
+    words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "bash", "-c"]
+    done = subprocess.run(
+        [*words, f": </dev/tcp/127.0.0.1/{port}"], capture_output=True, text=True, timeout=60, cwd="/"
+    )
+    assert not done.returncode or "Connection refused" in done.stderr, done.stderr
+    return not done.returncode
+
+
 def host_addresses() -> list[str]:
     """The host's own IPv4 addresses but loopback and this stack's."""
     shown = re.findall(r"inet ([0-9.]+)/", host.check_output("ip -4 -o address show"))
@@ -254,6 +266,13 @@ def test_platform_reaches_dynos_and_the_rest_of_docker_does_not(base_image: str,
     run = ["run", "--detach", "--init", "--label", f"dynoform.stack={STACK}"]
     assert reaches(docker(*run, "--network", PLATFORM, base_image, "sleep", "60"), url)
     assert not reaches(docker(*run, base_image, "sleep", "60"), url)
+
+
+def test_whoever_connection_pools_run_as_opens_no_connection_from_the_host(made: Outcome) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert opens(NOBODY, port)
+        assert not opens(pool.USER, port)
 
 
 def test_dyno_reaches_no_metadata_address(dyno: str) -> None:
