@@ -42,6 +42,8 @@ class Scripted:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.info: dict[str, str] = {}
+        """What the server says of itself, where that is something else."""
         self.members: list[tuple[str, str]] = []
         """What members were asked, and which of them."""
         self.images: dict[str, str] = {}
@@ -88,12 +90,12 @@ class Scripted:
         if argv[0] == "/opt/dynoform/valkey-member":
             if argv[1] == self.away:
                 raise UnavailableError("valkey-member", "timed out", "it is tried again")
-            self.members.append((argv[1], stdin))
+            self.members.append((" ".join(argv[1:]), stdin))
         else:
             assert list(argv) == ["/opt/dynoform/valkey-admin"]
             self.asked.append(stdin)
         if stdin in ("INFO\n", "SAVE\nINFO memory\n"):
-            return INFO
+            return INFO + "".join(f"{name}:{value}\r\n" for name, value in self.info.items())
         if stdin == "CLIENT LIST\n":
             return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
         if stdin.startswith("CONFIG GET"):
@@ -260,12 +262,56 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
         provider.change_plan(wanted)
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
+        provider.change_plan(replace(wanted, attempt=2))
+    assert len(made.told) == 2
+    scripted.info = {"used_memory_dataset": "20000000"}
     provider.change_plan(replace(wanted, attempt=2))
     alone, one = made.told[2:]
     assert alone["members"] == [] and "members" not in one and one["port"] == single["port"]
-    assert ("settle", "") in scripted.members
+    assert ("settle 2", "") in scripted.members
     with store.transaction() as session:
         assert session.query(RedisMember).count() == 0
+
+
+def test_a_group_does_not_become_one_server_while_a_replica_may_lack_data(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, store: Store
+) -> None:
+    provider.provision(premium)
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000", "min_slaves_good_slaves": "1"}
+    before = len(made.told)
+    for attempt in (1, 2):
+        with pytest.raises(RefusedError) as refused:
+            provider.change_plan(replace(wanted, attempt=attempt))
+        assert str(refused.value) == (
+            f"1 of 2 replicas of {wanted.name} keep up, and a single server might begin without what was written last:"
+            " try again once heroku redis:info shows HA Status: Available"
+        )
+    scripted.info["min_slaves_good_slaves"] = "2"
+    scripted.away = "settle"
+    with pytest.raises(UnavailableError, match="it is tried again"):
+        provider.change_plan(wanted)
+    assert len(made.told) == before, "nothing is taken away"
+    scripted.away = ""
+
+    # A worker was killed that had taken away the third one.
+    del scripted.images["-3"]
+    scripted.info["min_slaves_good_slaves"] = "1"
+    provider.change_plan(replace(wanted, attempt=2))
+    assert ("settle 1", "") in scripted.members
+
+
+def test_a_group_without_its_first_member_does_not_become_one_server(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made
+) -> None:
+    provider.provision(premium)
+    scripted.images = {"-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
+    before = len(made.told)
+    with pytest.raises(UnavailableError, match="its first member is away, which is to have all data"):
+        provider.change_plan(replace(wanted, attempt=2))
+    assert len(made.told) == before
 
 
 ONE, TWO, THREE, FOUR = (
@@ -301,6 +347,7 @@ def test_members_are_on_hosts_that_are_marked_and_leave_nothing_there(
     assert made.told[-1]["hosts"] == [None, ["four", "10.0.0.4"], None]
 
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
     provider.change_plan(replace(wanted, attempt=2))
     assert "hosts" not in made.told[-1] and left(store) == {("four", "-2")}
     provider.change_plan(premium)
@@ -320,6 +367,7 @@ def test_a_group_on_several_hosts_is_found_on_each_and_one_server_on_the_platfor
     assert made.told[-1]["gateway"] == "172.29.96.1"
     assert ask(provider, premium, data_services.MAINTAIN, old=True).config == {"REDIS_URL": spread}
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
     assert provider.change_plan(replace(wanted, attempt=2)).config == {"REDIS_URL": single}
     told = made.told[-1]
     assert "gateway" not in told and "look_password" not in told
