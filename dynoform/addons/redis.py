@@ -29,6 +29,8 @@ _LOOK_SECONDS = 0.5
 _SAVE_SECONDS = 50
 """As long as the engine is listened to."""
 _SNAPSHOT_MIB = 128
+_ELIGIBLE = "CONFIG SET replica-priority 100\n"
+"""Has a member be chosen by the Sentinels; one whose volume is new is not, see ``images/valkey/member``."""
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
 
@@ -75,8 +77,6 @@ class RedisProvider(DatabaseProvider):
             if wanted.attempt == 1 or len(present) == len(self._members(wanted)):
                 self._check_replicas(wanted, told)
         self._up(wanted, self._place.known(wanted))
-        # Members that are new do not know them.
-        self._everywhere(wanted, _configure(self._settings(wanted)))
         return self._told_clients(wanted)
 
     def deprovision(self, wanted: Resource) -> Answer:
@@ -138,7 +138,11 @@ class RedisProvider(DatabaseProvider):
                 self._gather(wanted, known)
             self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
             self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
-        self._everywhere(wanted, _passwords(known))
+        if self._members(wanted):
+            # Those that are new have the primary's settings, too, and may become the primary from then on.
+            self._everywhere(wanted, _configure(self._settings(wanted)) + _passwords(known) + _ELIGIBLE)
+        else:
+            self._everywhere(wanted, _passwords(known))
 
     def _group_up(self, wanted: Resource, known: Known, *, again: bool) -> None:
         """The members of a group get another image one by one, each once all replicas keep up again."""

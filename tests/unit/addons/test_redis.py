@@ -35,6 +35,11 @@ INFO = (
     "# Server\r\nvalkey_version:8.1.1\r\nused_memory:1048576\r\nused_memory_dataset:27000000\r\n"
     "connected_clients:2\r\nmaxmemory:1\r\nmin_slaves_good_slaves:2\r\n"
 )
+SETTINGS = (
+    'CONFIG SET maxmemory-policy "noeviction"\nCONFIG SET timeout "300"\nCONFIG SET notify-keyspace-events ""\n'
+    "CONFIG REWRITE\n"
+)
+"""What members are told of those that the primary has."""
 
 
 class Scripted:
@@ -199,15 +204,17 @@ def test_a_group_is_told_where_its_members_are_and_each_of_them_lets_the_same_us
     provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made
 ) -> None:
     url = (provider.provision(premium).config or {})["REDIS_URL"]
-    (told,) = made.told
-    ports = [told["port"], *(port for pair in told["members"] for port in pair)]
+    (instance,) = made.told
+    ports = [instance["port"], *(port for pair in instance["members"] for port in pair)]
     assert sorted(ports) == list(range(15000, 15007))
-    assert told["images"] == ["valkey:2"] * 3
-    assert f":{told['port']}" in url
+    assert instance["images"] == ["valkey:2"] * 3
+    assert f":{instance['port']}" in url
     assert scripted.waited == [["/opt/dynoform/valkey-member", "ready", "2"]]
     password = url.split(":")[2].partition("@")[0]
-    wanted = f"ACL SETUSER default reset on {digest(password)} ~* &* +@all -@admin\nACL SAVE\n"
-    assert scripted.members == [("1", wanted), ("2", wanted), ("3", wanted)]
+    users = f"ACL SETUSER default reset on {digest(password)} ~* &* +@all -@admin\nACL SAVE\n"
+    told = f"{SETTINGS}{users}CONFIG SET replica-priority 100\n"
+    asked = "CONFIG GET maxmemory-policy timeout notify-keyspace-events\n"
+    assert scripted.members == [("primary", asked), ("1", told), ("2", told), ("3", told)]
     assert not scripted.asked
 
 
@@ -218,6 +225,17 @@ def test_the_members_password_is_one_for_each_addon_and_stays(
     ask(provider, premium, data_services.MAINTAIN, old=True)
     first, again = (each["password"] for each in made.told)
     assert first == again and len(first) == 64
+
+
+@pytest.mark.parametrize("details", [{"old": True}, {"lost": True}])
+def test_who_looks_after_a_group_tells_each_member_its_users_and_its_settings(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, details: dict[str, bool]
+) -> None:
+    provider.provision(premium)
+    provisioned = list(scripted.members)
+    scripted.members.clear()
+    ask(provider, premium, data_services.MAINTAIN, **details)
+    assert scripted.members == provisioned
 
 
 def test_a_rotation_that_a_member_does_not_hear_of_is_tried_again(
@@ -256,8 +274,8 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     provider.change_plan(premium)
     single, group = made.told
     assert "members" not in single and single["port"] == group["port"] and len(group["members"]) == 3
-    settings = 'CONFIG SET maxmemory-policy "noeviction"\nCONFIG SET timeout "300"\n'
-    assert ("3", f'{settings}CONFIG SET notify-keyspace-events ""\nCONFIG REWRITE\n') in scripted.members
+    number, told = scripted.members[-1]
+    assert number == "3" and told.startswith(SETTINGS) and told.endswith("\nCONFIG SET replica-priority 100\n")
 
     with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
         provider.change_plan(wanted)
