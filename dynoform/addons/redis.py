@@ -237,6 +237,7 @@ class RedisProvider(DatabaseProvider):
         told = {
             "members": [[each.port, each.sentinel_port] for each in members],
             "images": shown,
+            "connections": self._plan(wanted).connections,
             "password": password,
             "look_password": looks,
         }

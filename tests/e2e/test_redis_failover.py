@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from dynoform.domain import data_services
 from tests.e2e.conftest import STACK, Platform, eventually
-from tests.redis_client import History, ask, writing
+from tests.redis_client import Connection, History, ask, writing
 from tests.redis_group import ADMIN, Group, Member
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
@@ -135,6 +136,29 @@ def test_a_member_that_comes_back_without_its_disk_lets_the_same_clients_in_as_t
     eventually(lambda: group.wait().number == number, 60, "it is the primary")
     assert ask(url, platform.trust, "GET", "kept", seconds=10) == "44"
     asked("CONFIG", "SET", "replica-priority", "100")
+
+
+def test_clients_beyond_the_plans_number_are_turned_away_and_the_others_stay(
+    platform: Platform, url: str, group: Group
+) -> None:
+    """None of them is let in to where looks at the primary are answered, which would be taken for lost otherwise."""
+    primary, clients, turned_away = group.primary(), data_services.plan(data_services.REDIS, "premium-0").connections, 0
+    with contextlib.ExitStack() as held:
+        connections: list[Connection] = []
+        for _ in range(2 * clients):
+            try:
+                connections.append(Connection(url, platform.trust))
+                held.callback(connections[-1].close)
+            except OSError:
+                turned_away += 1
+        assert (len(connections), turned_away) == (clients, clients)
+        for _ in range(5):
+            time.sleep(1)
+            assert {each("PING") for each in connections} == {"PONG"}
+        (found,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+        told = platform.api.get(f"/redis/v0/databases/{found['id']}").raise_for_status().json()["info"]
+        assert {"name": "HA Status", "values": ["Available"]} in told
+    assert group.primary().number == primary.number
 
 
 def tell(

@@ -208,6 +208,7 @@ def test_a_group_is_told_where_its_members_are_and_each_of_them_lets_the_same_us
     ports = [instance["port"], *(port for pair in instance["members"] for port in pair)]
     assert sorted(ports) == list(range(15000, 15007))
     assert instance["images"] == ["valkey:2"] * 3
+    assert instance["connections"] == 40, "the plan's: members have their own besides"
     assert f":{instance['port']}" in url
     assert scripted.waited == [["/opt/dynoform/valkey-member", "ready", "2"]]
     password = url.split(":")[2].partition("@")[0]
@@ -274,6 +275,7 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     provider.change_plan(premium)
     single, group = made.told
     assert "members" not in single and single["port"] == group["port"] and len(group["members"]) == 3
+    assert (single["connections"], group["connections"]) == (28, 40)
     number, told = scripted.members[-1]
     assert number == "3" and told.startswith(SETTINGS) and told.endswith("\nCONFIG SET replica-priority 100\n")
 

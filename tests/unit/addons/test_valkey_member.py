@@ -239,3 +239,20 @@ def test_a_member_with_its_disk_may_be_chosen_at_once(member: Member) -> None:
 def test_a_member_takes_the_settings_that_the_platform_tells() -> None:
     names = f" settings='{' '.join(redis._SETTINGS)}' "
     assert names in (MEMBER.parent / "member").read_text()
+
+
+def test_more_clients_than_the_plan_has_are_turned_away_before_they_get_to_a_member(member: Member) -> None:
+    text = (MEMBER.parent / "front").read_text().replace("/run/secrets", str(member.folder))
+    program = text.replace("/run/valkey", str(member.folder / "run"))
+    (member.folder / "bin/haproxy").write_text("#!/bin/sh\n")
+    (member.folder / "bin/haproxy").chmod(0o755)
+    environment = {
+        "PATH": f"{member.folder}/bin:{os.environ['PATH']}",
+        "VALKEY_MEMBERS": " ".join(PLACES),
+        "VALKEY_MAXCLIENTS": "40",
+    }
+    subprocess.run(["sh", "-c", program], env=environment, check=True, timeout=10)
+    lines = [each.strip() for each in (member.folder / "run/haproxy.cfg").read_text().splitlines()]
+    assert "tcp-request connection reject if { fe_conn gt 40 }" in lines
+    assert "maxconn 72" in lines, "those that are turned away have to get in"
+    assert lines[-3:] == ["server 1 10.0.0.1:15001", "server 2 10.0.0.1:15003", "server 3 10.0.0.1:15005"]
