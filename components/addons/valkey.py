@@ -21,6 +21,9 @@ FRONT = "/opt/dynoform/front"
 FRONT_MIB = 64
 OWN_CONNECTIONS = 16
 """Of a group's members and Sentinels with one member, and of who looks after it."""
+FRONTS = 16
+"""Hosts that a group is counted on to be found on, where that is each: what their clients may take together costs a
+member nothing before they do."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class ValkeyArgs:
         port: published port.
         certificate: what it shows to clients.
         memory_mib: hard limit of all, ``data_mib`` what it keeps data in; both for each member of a group.
-        connections: how many clients it takes.
+        connections: how many clients it takes; a group, on each host where it is found.
         constraints: what the host has to be that it runs on; none for any.
         group: the servers, where there are several. A server that becomes a group is its first member, and back.
         keep: whether the data outlive it.
@@ -132,14 +135,17 @@ class Valkey(pulumi.ComponentResource):
                 secrets=[*args.certificate.files, *secrets, looks],
                 host=each.host,
             )
-            spec.environment.update(
-                members, VALKEY_NUMBER=str(number), VALKEY_MAXCLIENTS=str(args.connections + OWN_CONNECTIONS)
-            )
+            spec.environment.update(members, VALKEY_NUMBER=str(number), VALKEY_MAXCLIENTS=str(self._clients(group)))
             before = [self._service(f"{name}-{number}", spec, before)]
         if group.everywhere:
             noun, others = f"{args.noun}-{ADDRESS}", everywhere_else(args.constraints)
             spec = replace(front, noun=noun, everywhere=True, constraints=others, secrets=[looks, trusts])
             self._service(f"{name}-{ADDRESS}", spec, before)
+
+    def _clients(self, group: Group) -> int:
+        """What a member takes: all that clients are led to it from anywhere, one look from there, and its own."""
+        fronts = FRONTS if group.everywhere else 1
+        return fronts * (self._args.connections + 1) + OWN_CONNECTIONS
 
     def _file(self, file_name: str, value: pulumi.Input[str], noun: str = "") -> SecretFile:
         args = self._args

@@ -12,20 +12,23 @@ import random
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from dynoform.addons import client_certificates
 from dynoform.addons.databases import Place
 from dynoform.addons.provider import Answer, RefusedError, Resource
-from dynoform.domain import data_hosts, data_services, kafka
+from dynoform.domain import addons, data_hosts, data_services, kafka
 from dynoform.domain.data_hosts import Hosts
 from dynoform.domain.kafka import KafkaPlan
 from dynoform.errors import UnavailableError
 from dynoform.store import databases
 from dynoform.store import kafka as store
+from dynoform.store.addons import provider_config
 from dynoform.store.session import now
-from dynoform.store.tables import KafkaCluster
+from dynoform.store.tables import Addon, KafkaCluster
 
 _ADMIN = ["/opt/dynoform/kafka-admin"]
 _USER = "kafka"
@@ -88,6 +91,7 @@ class KafkaProvider:
             known = self._known(wanted, brokers)
             if not plan.is_shared or not self._answers(known):
                 self._up(wanted, known)
+                self._see_to_others(wanted, known, plan)
             self._see_to_users(known, plan)
         return Answer(
             config=self._config(known),
@@ -153,21 +157,38 @@ class KafkaProvider:
         return Answer(config=self._config(known))
 
     def _maintain(self, wanted: Resource, known: Cluster, plan: KafkaPlan, details: Mapping[str, Any]) -> Answer:
-        """End the users whose time is over, or bring the cluster up to date; again where it is lost."""
-        if known.ended and not details:
+        """End the users whose time is over, or bring the cluster up to date; again where it is lost.
+
+        Either way its users have their rights and its apps the one in use: a cluster that was lost knows nobody, and a
+        rotation may have got no further than the store. Who is over is ended once the apps have the other one.
+        """
+        if details or not known.ended:
+            known = self._bring_up(wanted, known, plan, lost=bool(details.get("lost")))
+        config = self._config(known)
+        if self._is_told(wanted, config):
             self._see_to_users(known, plan)
             self._place.forget(wanted, known.ended)
-            return Answer()
-        lost = bool(details.get("lost"))
+        else:
+            self._see_to_users(replace(known, ended=()), plan)
+        return Answer(config=config)
+
+    def _bring_up(self, wanted: Resource, known: Cluster, plan: KafkaPlan, *, lost: bool) -> Cluster:
+        """Have the cluster be as it is to be; the same, which may be on other hosts then."""
         with self._alone(plan):
             if lost and any(known.hosts) and not any(self._images(known)):
                 self._rehost(known)
                 known = self._known(wanted)
             self._up(wanted, known, again=lost)
+            self._see_to_others(wanted, known, plan)
         with self._place.store.transaction() as session:
             session.get_one(KafkaCluster, known.id).maintained_at = now(session)
-        # Where it has other hosts, it has other addresses.
-        return Answer(config=self._config(known) if lost else None)
+        return known
+
+    def _is_told(self, wanted: Resource, config: Mapping[str, str]) -> bool:
+        """Whether the add-on's apps have what they are to have."""
+        with self._place.store.transaction() as session:
+            addon = session.get_one(Addon, wanted.uuid)
+            return provider_config(session, self._place.vault, addon) == config
 
     def _rehost(self, known: Cluster) -> None:
         """Have a cluster that lost all it had find other hosts, where the swarm does not know those that it was on."""
@@ -244,7 +265,7 @@ class KafkaProvider:
                 authority=signs,
                 prefix=kafka.prefix(wanted.uuid) if cluster_id == store.SHARED else "",
                 client=databases.password(place.vault, used),
-                users=tuple(each.username for each in databases.all_credentials(session, wanted.uuid)),
+                users=_names(session, wanted.uuid),
                 ended=tuple(each.username for each in databases.ended(session, wanted.uuid)),
                 hosts=tuple((str(each[0]), str(each[1])) if each else None for each in found.hosts or ()),
             )
@@ -266,6 +287,23 @@ class KafkaProvider:
     def _see_to_users(self, known: Cluster, plan: KafkaPlan) -> None:
         asked = {"do": "users", "prefix": known.prefix, "users": known.users, "gone": known.ended}
         self._ask(known, {**asked, "quotas": plan.quotas})
+
+    def _see_to_others(self, wanted: Resource, known: Cluster, plan: KafkaPlan) -> None:
+        """Where it is shared, all other tenants have what they may do, too: it may begin with nothing."""
+        if not plan.is_shared:
+            return
+        with self._place.store.transaction() as session:
+            others = [
+                (
+                    replace(known, prefix=kafka.prefix(each.id), users=_names(session, each.id), ended=()),
+                    kafka.plan(each.plan.name),
+                )
+                for each in store.other_tenants(session, wanted.uuid)
+                if each.state != addons.DEPROVISIONING
+            ]
+        for tenant, its_plan in others:
+            if tenant.users:
+                self._see_to_users(tenant, its_plan)
 
     def _up(self, wanted: Resource, known: Cluster, *, again: bool = False) -> None:
         """Have the brokers run, and wait until all of them are there and none is behind.
@@ -346,6 +384,11 @@ _RATES = {
     "bytes_in_per_second": "BytesInPerSec",
     "bytes_out_per_second": _OUT,
 }
+
+
+def _names(session: Session, addon_id: uuid.UUID) -> tuple[str, ...]:
+    """Of the users of an add-on that are to work."""
+    return tuple(each.username for each in databases.all_credentials(session, addon_id))
 
 
 def _secret(authority: Mapping[str, str]) -> Callable[[str], str]:

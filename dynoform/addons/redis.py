@@ -29,6 +29,8 @@ _LOOK_SECONDS = 0.5
 _SAVE_SECONDS = 50
 """As long as the engine is listened to."""
 _SNAPSHOT_MIB = 128
+_ELIGIBLE = "CONFIG SET replica-priority 100\n"
+"""Has a member be chosen by the Sentinels; one whose volume is new is not, see ``images/valkey/member``."""
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
 
@@ -66,13 +68,15 @@ class RedisProvider(DatabaseProvider):
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says; to or from a group, it takes its data along.
 
-        Raises ``RefusedError`` where they are more than the plan has room for.
+        Raises ``RefusedError`` where they are more than the plan has room for, or not all where they are to be.
         """
-        if wanted.attempt == 1:  # later, there may be nobody to ask
-            self._check_room(wanted, self._plan(wanted).cache_mib)
+        present = self._present(wanted)
+        if wanted.attempt == 1 or len(present) > 1:  # otherwise, there may be nobody to ask
+            told = self._told(wanted)
+            self._check_room(wanted, told)
+            if wanted.attempt == 1 or len(present) == len(self._members(wanted)):
+                self._check_replicas(wanted, told)
         self._up(wanted, self._place.known(wanted))
-        # Members that are new do not know them.
-        self._everywhere(wanted, _configure(self._settings(wanted)))
         return self._told_clients(wanted)
 
     def deprovision(self, wanted: Resource) -> Answer:
@@ -130,11 +134,15 @@ class RedisProvider(DatabaseProvider):
         if self._plan(wanted).members > 1:
             self._group_up(wanted, known, again=again)
         else:
-            if members := self._members(wanted):
-                self._gather(wanted, known, members)
+            if self._members(wanted):
+                self._gather(wanted, known)
             self._place.up(wanted, known.access.port, self.image, self._plan(wanted), again=again)
             self._place.engine.wait(self._place.service(wanted.uuid), [*_ADMIN, "PING"], _USER)
-        self._everywhere(wanted, _passwords(known))
+        if self._members(wanted):
+            # Those that are new have the primary's settings, too, and may become the primary from then on.
+            self._everywhere(wanted, _configure(self._settings(wanted)) + _passwords(known) + _ELIGIBLE)
+        else:
+            self._everywhere(wanted, _passwords(known))
 
     def _group_up(self, wanted: Resource, known: Known, *, again: bool) -> None:
         """The members of a group get another image one by one, each once all replicas keep up again."""
@@ -175,11 +183,17 @@ class RedisProvider(DatabaseProvider):
     def _restore_job(self, wanted: Resource) -> str:
         return f"{self._place.service(wanted.uuid)}-restore"
 
-    def _gather(self, wanted: Resource, known: Known, members: Members) -> None:
+    def _gather(self, wanted: Resource, known: Known) -> None:
         """Have all data where the first member has its own, and nothing but these."""
-        place, plan, service = self._place, self._plan(wanted), self._place.service(wanted.uuid)
-        if place.engine.image(f"{service}-{len(members)}"):  # not done before, by a worker that was killed
-            place.engine.run(service, [_MEMBER, "settle"], "", _USER)
+        place, plan = self._place, self._plan(wanted)
+        present = self._present(wanted)
+        if present and present[0] != 1:
+            raise UnavailableError(
+                wanted.name, "its first member is away, which is to have all data", "it is tried again"
+            )
+        if len(present) > 1:
+            argv = [_MEMBER, "settle", str(len(present) - 1)]
+            place.engine.run(place.service(wanted.uuid), argv, "", _USER)
         place.up(wanted, known.access.port, self.image, plan, more=self._more(wanted, [], []))
         self._forget_members(wanted)
 
@@ -195,11 +209,25 @@ class RedisProvider(DatabaseProvider):
         """The volume of a member that is not the first, which has a single server's."""
         return f"{self._place.service(wanted.uuid)}-{member.number}"
 
-    def _check_room(self, wanted: Resource, cache_mib: int) -> None:
-        used = int(self._told(wanted).get("used_memory_dataset", "0"))
+    def _present(self, wanted: Resource) -> list[int]:
+        """The members that there are. The last ones go first: a worker that was killed leaves the others."""
+        service, members = self._place.service(wanted.uuid), self._members(wanted)
+        return [each.number for each in members if self._place.engine.image(f"{service}-{each.number}")]
+
+    def _check_room(self, wanted: Resource, told: Mapping[str, str]) -> None:
+        used, cache_mib = int(told.get("used_memory_dataset", "0")), self._plan(wanted).cache_mib
         if used > cache_mib * data_services.MIB:
             shown = data_services.size(used)
             raise RefusedError(f"{shown} of data do not fit in the {cache_mib} MB of {wanted.service}:{wanted.plan}")
+
+    def _check_replicas(self, wanted: Resource, told: Mapping[str, str]) -> None:
+        """One server begins with what the first member has, which is all that is kept."""
+        good, count = int(told.get("min_slaves_good_slaves", "0")), len(self._members(wanted)) - 1
+        if self._plan(wanted).members == 1 and good < count:
+            raise RefusedError(
+                f"{good} of {count} replicas of {wanted.name} keep up, and a single server might begin without what was"
+                " written last: try again once heroku redis:info shows HA Status: Available"
+            )
 
     def _more(self, wanted: Resource, members: Members, images: Sequence[str]) -> dict[str, Any]:
         """What the component is told of a group besides."""
@@ -209,6 +237,7 @@ class RedisProvider(DatabaseProvider):
         told = {
             "members": [[each.port, each.sentinel_port] for each in members],
             "images": shown,
+            "connections": self._plan(wanted).connections,
             "password": password,
             "look_password": looks,
         }

@@ -64,16 +64,16 @@ def authority(vault: Vault, found: KafkaCluster) -> dict[str, str]:
     return vault.decrypt(found.id, found.ciphertext)
 
 
-def other_tenants(session: Session, addon_id: uuid.UUID) -> bool:
-    """Whether another add-on than this one uses the shared cluster, or is about to."""
+def other_tenants(session: Session, addon_id: uuid.UUID) -> Sequence[Addon]:
+    """The add-ons but this one that use the shared cluster, or are about to."""
     own = select(KafkaCluster.addon_id).where(KafkaCluster.addon_id.is_not(None))
-    query = select(Addon.id).where(
+    query = select(Addon).where(
         databases.of_services([data_services.KAFKA]),
         Addon.id != addon_id,
         Addon.id.not_in(own),
         Addon.state != addons.DEPROVISIONED,
     )
-    return session.scalars(query.limit(1)).first() is not None
+    return session.scalars(query.order_by(Addon.id)).unique().all()
 
 
 def enqueue_due(session: Session, running: Collection[str] | None = None) -> int:

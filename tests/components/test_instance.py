@@ -160,6 +160,21 @@ def test_members_of_a_redis_on_other_hosts_are_pinned_there_with_volumes_that_ar
     assert {"10.0.0.2", "10.0.0.3", GATEWAY} <= set(certificate["ipAddresses"])
 
 
+def test_a_member_takes_more_clients_than_can_be_led_to_it(instance: Declare) -> None:
+    def most(told: dict[str, Any]) -> dict[str, int]:
+        services = [each["inputs"] for each in instance(told) if each["type"].endswith("Service")]
+        own = f"local_addon-{ADDON}"
+        return {
+            each["name"].removeprefix(own): int(each["taskSpec"]["containerSpec"]["env"]["VALKEY_MAXCLIENTS"])
+            for each in services
+        }
+
+    one = most({**redis_group(3), "connections": 40})
+    assert one == {"": 40, "-1": 57, "-2": 57, "-3": 57}, "all clients, a look, and 16 of its own"
+    each = most({**redis_on_three_hosts(), "connections": 40})
+    assert (each[""], each["-address"], each["-1"]) == (40, 40, 16 * 41 + 16)
+
+
 def test_a_redis_that_becomes_a_group_keeps_its_volume_and_its_port(instance: Declare) -> None:
     single = instance({**TOLD, "service": "heroku-redis", "image": "dynoform/valkey:0123456789ab"})
     group, alone = instance(redis_group(3)), instance(redis_group(0))

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from dynoform.addons import client_certificates
 from dynoform.api import databases as api_databases
 from dynoform.api.services import Services
 from dynoform.domain import data_services, kafka
@@ -228,15 +229,43 @@ def test_an_upgrade_restarts_the_brokers_and_is_waited_for(
 ) -> None:
     other = client.put(path(own, "/upgrade"), json={"version": "3.7"})
     assert other.json()["message"] == "Version 3.7 is not there: the platform has Kafka 4.3"
-    before = len(place.made.again)
+    before, releases = len(place.made.again), client.get("/apps/myapp/releases").raise_for_status().json()
     started = client.put(path(own, "/upgrade"), json={"version": "4.3.1"}).raise_for_status().json()
     assert started == {"message": "Upgrade started"}
+    wait(client, own)
+    assert len(place.made.again) == before + 1
+    assert client.get("/apps/myapp/releases").raise_for_status().json() == releases, "the app has what it has"
+
+
+def wait(client: httpx.Client, own: dict[str, Any]) -> None:
+    """Until nothing is done to the cluster."""
     for _ in range(100):
         status = get(client, path(own, "/wait_status"))
         if not status["waiting?"]:
             break
     assert status == {"message": "available", "waiting?": False}
-    assert len(place.made.again) == before + 1
+
+
+def test_a_rotation_that_failed_halfway_is_a_release_before_the_old_certificate_ends(
+    client: httpx.Client, own: dict[str, Any], place: LocalKafka, services: Services
+) -> None:
+    before, addon_id = config(client), uuid.UUID(own["id"])
+    count = len(client.get("/apps/myapp/releases").raise_for_status().json())
+
+    def credential(user: str) -> str:
+        return client_certificates.new_client(client_certificates.new_authority("Kafka"), user)
+
+    with services.store.transaction() as session:
+        databases.rotated(session, services.vault, addon_id, uuid.uuid4(), timedelta(0), credential)
+    (old,) = place.brokers.did("users")[-1]["users"]
+    for gone in ([], [old], []):
+        with services.store.transaction() as session:
+            addon = session.get_one(Addon, addon_id)
+            databases.ask(session, addon, data_services.MAINTAIN, addon.account_id, {"old": True})
+        wait(client, own)
+        assert place.brokers.did("users")[-1]["gone"] == gone
+        assert config(client)["KAFKA_CLIENT_CERT"] != before["KAFKA_CLIENT_CERT"]
+        assert len(client.get("/apps/myapp/releases").raise_for_status().json()) == count + 1
 
 
 def test_what_is_being_brought_up_to_date_is_waited_for(

@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from dynoform.domain import data_services
 from tests.e2e.conftest import STACK, Platform, eventually
-from tests.redis_client import History, ask, writing
-from tests.redis_group import Group, Member
+from tests.redis_client import Connection, History, ask, writing
+from tests.redis_group import ADMIN, Group, Member
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "redis-chaos"
@@ -103,6 +104,61 @@ def test_members_are_restarted_one_after_the_other_and_nothing_is_lost(
         time.sleep(AFTER)
     lost = tell(capsys, "each member restarted in turn", url, platform, moment, plain, safe)
     assert lost == 0
+
+
+def test_a_member_that_comes_back_without_its_disk_lets_the_same_clients_in_as_the_primary_too(
+    platform: Platform, url: str, group: Group
+) -> None:
+    """Users and settings are in no replication: the member has the primary's before it may be chosen."""
+    (found,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    platform.api.patch(f"/redis/v0/databases/{found['id']}/config", json={"timeout": 77}).raise_for_status()
+    ask(url, platform.trust, "SET", "kept", "44", seconds=10)
+    primary = group.wait()
+    number = next(each.number for each in group.members() if each.number != primary.number)
+
+    def asked(*words: str) -> str:
+        """What that member answers the administrator; nothing while it does not run."""
+        for each in group.members():
+            if each.number == number:
+                return str(each.container.exec_run([ADMIN, *words], user="valkey").output.decode())
+        return ""
+
+    (member,) = [each for each in group.members() if each.number == number]
+    member.container.exec_run(["sh", "-c", "rm -rf /var/lib/valkey/*"], user="valkey")
+    member.container.kill()
+    eventually(lambda: "replica-priority\n100" in asked("CONFIG", "GET", "replica-priority"), 60, "it may be chosen")
+    assert "user default on" in asked("ACL", "LIST")
+    assert "timeout\n77" in asked("CONFIG", "GET", "timeout")
+    group.wait()
+    asked("CONFIG", "SET", "replica-priority", "1")
+    time.sleep(AWAY_SECONDS)  # Sentinels hear of it
+    primary.container.stop(timeout=30)
+    eventually(lambda: group.wait().number == number, 60, "it is the primary")
+    assert ask(url, platform.trust, "GET", "kept", seconds=10) == "44"
+    asked("CONFIG", "SET", "replica-priority", "100")
+
+
+def test_clients_beyond_the_plans_number_are_turned_away_and_the_others_stay(
+    platform: Platform, url: str, group: Group
+) -> None:
+    """None of them is let in to where looks at the primary are answered, which would be taken for lost otherwise."""
+    primary, clients, turned_away = group.primary(), data_services.plan(data_services.REDIS, "premium-0").connections, 0
+    with contextlib.ExitStack() as held:
+        connections: list[Connection] = []
+        for _ in range(2 * clients):
+            try:
+                connections.append(Connection(url, platform.trust))
+                held.callback(connections[-1].close)
+            except OSError:
+                turned_away += 1
+        assert (len(connections), turned_away) == (clients, clients)
+        for _ in range(5):
+            time.sleep(1)
+            assert {each("PING") for each in connections} == {"PONG"}
+        (found,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+        told = platform.api.get(f"/redis/v0/databases/{found['id']}").raise_for_status().json()["info"]
+        assert {"name": "HA Status", "values": ["Available"]} in told
+    assert group.primary().number == primary.number
 
 
 def tell(

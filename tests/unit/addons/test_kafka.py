@@ -21,7 +21,7 @@ from dynoform.errors import InvalidInputError, UnavailableError
 from dynoform.store import accounts, databases
 from dynoform.store import kafka as store_kafka
 from dynoform.store.addon_services import find_plan, register_own
-from dynoform.store.addons import create
+from dynoform.store.addons import create, save_config
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -79,6 +79,19 @@ def ask(provider: KafkaProvider, wanted: Resource, operation: str, **details: An
 
 def configure(provider: KafkaProvider, wanted: Resource, do: str, **on: Any) -> None:
     ask(provider, wanted, data_services.CONFIGURE, do=do, on=on)
+
+
+def tell(store: Store, provider: KafkaProvider, wanted: Resource, config: dict[str, str]) -> None:
+    """Have the add-on's apps have what the provider answered, as the worker does."""
+    with store.transaction() as session:
+        save_config(session, provider._place.vault, session.get_one(Addon, wanted.uuid), config)
+
+
+def end(store: Store) -> None:
+    """Have the time of all users be over that were rotated."""
+    with store.transaction() as session:
+        for each in session.scalars(select(DatabaseCredential).where(DatabaseCredential.ends_at.is_not(None))):
+            each.ends_at = now() - timedelta(seconds=1)
 
 
 def named(certificate: str) -> str:
@@ -146,19 +159,44 @@ def test_a_rotation_has_two_users_until_the_old_one_ends(
 ) -> None:
     wanted = order()
     old = (provider.provision(wanted).config or {})["KAFKA_CLIENT_CERT"]
-    new = (ask(provider, wanted, data_services.ROTATE).config or {})["KAFKA_CLIENT_CERT"]
+    rotated = ask(provider, wanted, data_services.ROTATE).config
+    tell(store, provider, wanted, rotated)
+    new = rotated["KAFKA_CLIENT_CERT"]
     users = [named(each).removeprefix("CN=") for each in (old, new)]
     assert users[0] != users[1]
     assert brokers.did("users")[-1]["users"] == users
+    end(store)
     with store.transaction() as session:
-        for each in session.scalars(select(DatabaseCredential).where(DatabaseCredential.ends_at.is_not(None))):
-            each.ends_at = now() - timedelta(seconds=1)
         assert store_kafka.enqueue_due(session) == 1
-    ask(provider, wanted, data_services.MAINTAIN)
+    assert ask(provider, wanted, data_services.MAINTAIN).config == rotated
     last = brokers.did("users")[-1]
     assert (last["users"], last["gone"]) == ([users[1]], [users[0]])
     with store.transaction() as session:
         assert [each.username for each in session.scalars(select(DatabaseCredential))] == [users[1]]
+
+
+def test_a_rotation_that_failed_halfway_reaches_the_app_before_the_old_user_ends(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, store: Store
+) -> None:
+    wanted = order()
+    before = provider.provision(wanted).config or {}
+    tell(store, provider, wanted, before)
+    brokers.away = {"-1"}
+    with pytest.raises(UnavailableError, match="has no running container"):
+        ask(provider, wanted, data_services.ROTATE)
+    end(store)
+    brokers.away = set()
+    old = named(before["KAFKA_CLIENT_CERT"]).removeprefix("CN=")
+    for details in ({}, {"old": True}):
+        found = ask(provider, wanted, data_services.MAINTAIN, **details).config
+        new = named(found["KAFKA_CLIENT_CERT"]).removeprefix("CN=")
+        assert new != old
+        assert brokers.did("users")[-1] | {"users": [new], "gone": []} == brokers.did("users")[-1]
+    tell(store, provider, wanted, found)
+    assert ask(provider, wanted, data_services.MAINTAIN).config == found, "which is no release, as it is nothing new"
+    assert brokers.did("users")[-1]["gone"] == [old]
+    with store.transaction() as session:
+        assert [each.username for each in session.scalars(select(DatabaseCredential))] == [new]
 
 
 def test_a_forced_rotation_ends_the_old_user_at_once(
@@ -263,10 +301,10 @@ def test_a_wrong_option_is_refused_before_anything_is_made(provider: KafkaProvid
     assert made.instances == {}
 
 
-def test_a_lost_cluster_is_made_again_and_the_shared_one_by_one_of_its_tenants(
-    provider: KafkaProvider, order: Order, made: Made, store: Store
+def test_a_lost_cluster_is_made_again_with_its_users_and_the_shared_one_by_one_of_its_tenants(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made, store: Store
 ) -> None:
-    own, tenants = order(), [order("basic-0"), order("basic-0")]
+    own, tenants = order(), [order("basic-0"), order("basic-1")]
     for each in (own, *tenants):
         provider.provision(each)
     running = {str(own.uuid), str(store_kafka.SHARED)}
@@ -279,8 +317,31 @@ def test_a_lost_cluster_is_made_again_and_the_shared_one_by_one_of_its_tenants(
         assert asked[keeper] == {"lost": True} and keeper in {each.uuid for each in tenants}
         assert store_kafka.enqueue_due(session, set()) == 1, "the other tenant, while one is busy"
     kept = next(each for each in tenants if each.uuid == keeper)
+    granted = brokers.did("users")
+    brokers.asked.clear()
     ask(provider, kept, data_services.MAINTAIN, lost=True)
     assert made.again[-1] is True
+
+    def rights(asked: list[dict[str, Any]]) -> set[tuple[str, tuple[str, ...], float]]:
+        return {(each["prefix"], tuple(each["users"]), each["quotas"]["producer_byte_rate"]) for each in asked}
+
+    assert rights(brokers.did("users")) == rights([each for each in granted if each["prefix"]]), "all tenants' users"
+    brokers.asked.clear()
+    ask(provider, own, data_services.MAINTAIN, lost=True)
+    assert brokers.did("users") == [each for each in granted if not each["prefix"]]
+
+
+def test_a_tenant_that_finds_the_shared_cluster_lost_makes_it_for_all(
+    provider: KafkaProvider, order: Order, brokers: ScriptedKafka, made: Made
+) -> None:
+    provider.provision(order("basic-0"))
+    (granted,) = brokers.did("users")
+    made.instances.clear()
+    brokers.asked.clear()
+    provider.provision(order("basic-1"))
+    assert len(made.told) == 2
+    first, second = brokers.did("users")
+    assert first == granted and second["prefix"] != granted["prefix"]
 
 
 def test_an_old_cluster_is_brought_up_to_date(provider: KafkaProvider, order: Order, made: Made, store: Store) -> None:
@@ -392,7 +453,10 @@ def test_what_is_left_of_a_cluster_stays_and_all_that_was_lost_is_where_there_ar
     ask(provider, wanted, data_services.MAINTAIN, lost=True)
     assert made.told[-1]["hosts"] == THREE_HOSTS, "the others would have nobody to get their data from"
     brokers.images = {}
+    brokers.asked.clear()
     found = ask(provider, wanted, data_services.MAINTAIN, lost=True).config
+    (users,) = brokers.did("users")
+    assert [f"CN={each}" for each in users["users"]] == [named(found["KAFKA_CLIENT_CERT"])]
     assert made.told[-1]["hosts"] == [None, ("four", "10.0.0.4"), None]
     assert "10.0.0.4" in found["KAFKA_URL"] and "10.0.0.3" not in found["KAFKA_URL"]
 

@@ -35,6 +35,11 @@ INFO = (
     "# Server\r\nvalkey_version:8.1.1\r\nused_memory:1048576\r\nused_memory_dataset:27000000\r\n"
     "connected_clients:2\r\nmaxmemory:1\r\nmin_slaves_good_slaves:2\r\n"
 )
+SETTINGS = (
+    'CONFIG SET maxmemory-policy "noeviction"\nCONFIG SET timeout "300"\nCONFIG SET notify-keyspace-events ""\n'
+    "CONFIG REWRITE\n"
+)
+"""What members are told of those that the primary has."""
 
 
 class Scripted:
@@ -42,6 +47,8 @@ class Scripted:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.info: dict[str, str] = {}
+        """What the server says of itself, where that is something else."""
         self.members: list[tuple[str, str]] = []
         """What members were asked, and which of them."""
         self.images: dict[str, str] = {}
@@ -88,12 +95,12 @@ class Scripted:
         if argv[0] == "/opt/dynoform/valkey-member":
             if argv[1] == self.away:
                 raise UnavailableError("valkey-member", "timed out", "it is tried again")
-            self.members.append((argv[1], stdin))
+            self.members.append((" ".join(argv[1:]), stdin))
         else:
             assert list(argv) == ["/opt/dynoform/valkey-admin"]
             self.asked.append(stdin)
         if stdin in ("INFO\n", "SAVE\nINFO memory\n"):
-            return INFO
+            return INFO + "".join(f"{name}:{value}\r\n" for name, value in self.info.items())
         if stdin == "CLIENT LIST\n":
             return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
         if stdin.startswith("CONFIG GET"):
@@ -197,15 +204,18 @@ def test_a_group_is_told_where_its_members_are_and_each_of_them_lets_the_same_us
     provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made
 ) -> None:
     url = (provider.provision(premium).config or {})["REDIS_URL"]
-    (told,) = made.told
-    ports = [told["port"], *(port for pair in told["members"] for port in pair)]
+    (instance,) = made.told
+    ports = [instance["port"], *(port for pair in instance["members"] for port in pair)]
     assert sorted(ports) == list(range(15000, 15007))
-    assert told["images"] == ["valkey:2"] * 3
-    assert f":{told['port']}" in url
+    assert instance["images"] == ["valkey:2"] * 3
+    assert instance["connections"] == 40, "the plan's: members have their own besides"
+    assert f":{instance['port']}" in url
     assert scripted.waited == [["/opt/dynoform/valkey-member", "ready", "2"]]
     password = url.split(":")[2].partition("@")[0]
-    wanted = f"ACL SETUSER default reset on {digest(password)} ~* &* +@all -@admin\nACL SAVE\n"
-    assert scripted.members == [("1", wanted), ("2", wanted), ("3", wanted)]
+    users = f"ACL SETUSER default reset on {digest(password)} ~* &* +@all -@admin\nACL SAVE\n"
+    told = f"{SETTINGS}{users}CONFIG SET replica-priority 100\n"
+    asked = "CONFIG GET maxmemory-policy timeout notify-keyspace-events\n"
+    assert scripted.members == [("primary", asked), ("1", told), ("2", told), ("3", told)]
     assert not scripted.asked
 
 
@@ -216,6 +226,17 @@ def test_the_members_password_is_one_for_each_addon_and_stays(
     ask(provider, premium, data_services.MAINTAIN, old=True)
     first, again = (each["password"] for each in made.told)
     assert first == again and len(first) == 64
+
+
+@pytest.mark.parametrize("details", [{"old": True}, {"lost": True}])
+def test_who_looks_after_a_group_tells_each_member_its_users_and_its_settings(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, details: dict[str, bool]
+) -> None:
+    provider.provision(premium)
+    provisioned = list(scripted.members)
+    scripted.members.clear()
+    ask(provider, premium, data_services.MAINTAIN, **details)
+    assert scripted.members == provisioned
 
 
 def test_a_rotation_that_a_member_does_not_hear_of_is_tried_again(
@@ -254,18 +275,63 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     provider.change_plan(premium)
     single, group = made.told
     assert "members" not in single and single["port"] == group["port"] and len(group["members"]) == 3
-    settings = 'CONFIG SET maxmemory-policy "noeviction"\nCONFIG SET timeout "300"\n'
-    assert ("3", f'{settings}CONFIG SET notify-keyspace-events ""\nCONFIG REWRITE\n') in scripted.members
+    assert (single["connections"], group["connections"]) == (28, 40)
+    number, told = scripted.members[-1]
+    assert number == "3" and told.startswith(SETTINGS) and told.endswith("\nCONFIG SET replica-priority 100\n")
 
     with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
         provider.change_plan(wanted)
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    with pytest.raises(RefusedError, match=r"25\.7 MB of data do not fit in the 25 MB of heroku-redis:mini"):
+        provider.change_plan(replace(wanted, attempt=2))
+    assert len(made.told) == 2
+    scripted.info = {"used_memory_dataset": "20000000"}
     provider.change_plan(replace(wanted, attempt=2))
     alone, one = made.told[2:]
     assert alone["members"] == [] and "members" not in one and one["port"] == single["port"]
-    assert ("settle", "") in scripted.members
+    assert ("settle 2", "") in scripted.members
     with store.transaction() as session:
         assert session.query(RedisMember).count() == 0
+
+
+def test_a_group_does_not_become_one_server_while_a_replica_may_lack_data(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, store: Store
+) -> None:
+    provider.provision(premium)
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000", "min_slaves_good_slaves": "1"}
+    before = len(made.told)
+    for attempt in (1, 2):
+        with pytest.raises(RefusedError) as refused:
+            provider.change_plan(replace(wanted, attempt=attempt))
+        assert str(refused.value) == (
+            f"1 of 2 replicas of {wanted.name} keep up, and a single server might begin without what was written last:"
+            " try again once heroku redis:info shows HA Status: Available"
+        )
+    scripted.info["min_slaves_good_slaves"] = "2"
+    scripted.away = "settle"
+    with pytest.raises(UnavailableError, match="it is tried again"):
+        provider.change_plan(wanted)
+    assert len(made.told) == before, "nothing is taken away"
+    scripted.away = ""
+
+    # A worker was killed that had taken away the third one.
+    del scripted.images["-3"]
+    scripted.info["min_slaves_good_slaves"] = "1"
+    provider.change_plan(replace(wanted, attempt=2))
+    assert ("settle 1", "") in scripted.members
+
+
+def test_a_group_without_its_first_member_does_not_become_one_server(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made
+) -> None:
+    provider.provision(premium)
+    scripted.images = {"-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
+    before = len(made.told)
+    with pytest.raises(UnavailableError, match="its first member is away, which is to have all data"):
+        provider.change_plan(replace(wanted, attempt=2))
+    assert len(made.told) == before
 
 
 ONE, TWO, THREE, FOUR = (
@@ -301,6 +367,7 @@ def test_members_are_on_hosts_that_are_marked_and_leave_nothing_there(
     assert made.told[-1]["hosts"] == [None, ["four", "10.0.0.4"], None]
 
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
     provider.change_plan(replace(wanted, attempt=2))
     assert "hosts" not in made.told[-1] and left(store) == {("four", "-2")}
     provider.change_plan(premium)
@@ -320,6 +387,7 @@ def test_a_group_on_several_hosts_is_found_on_each_and_one_server_on_the_platfor
     assert made.told[-1]["gateway"] == "172.29.96.1"
     assert ask(provider, premium, data_services.MAINTAIN, old=True).config == {"REDIS_URL": spread}
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info = {"used_memory_dataset": "20000000"}
     assert provider.change_plan(replace(wanted, attempt=2)).config == {"REDIS_URL": single}
     told = made.told[-1]
     assert "gateway" not in told and "look_password" not in told
