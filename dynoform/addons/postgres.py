@@ -311,8 +311,9 @@ class PostgresProvider(DatabaseProvider):
             self._at(known.leader, "postgres", followers.dismiss(user))
 
     def deprovision(self, wanted: Resource) -> Answer:
-        """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
-        if not self._place.has_last_backup(wanted):
+        """A last backup is made, and followers are let go; then the server goes, its data, its repository, its jobs."""
+        let_go = self._place.let_go(wanted)
+        if not self._place.has_last_backup(wanted) or not let_go:
             return Answer(again_after=_LAST_LOOK_SECONDS)
         left = self._forget(wanted)
         if left is None:

@@ -182,6 +182,29 @@ def followers(session: Session, addon_id: uuid.UUID) -> Sequence[Addon]:
     return session.scalars(mine.where(Addon.state == addons.PROVISIONED).order_by(Addon.created_at)).unique().all()
 
 
+def is_follower(found: Database) -> bool:
+    """Whether it follows another one, or did until that was destroyed: its server takes no writes."""
+    return found.leader_id is not None or found.replication is not None
+
+
+def let_go(session: Session, addon_id: uuid.UUID, change_id: uuid.UUID) -> bool:
+    """Have those become databases of their own that follow a database which a change destroys; whether all that will.
+
+    One that could not, as itself does not answer, is not waited for: it can be unfollowed afterwards.
+    """
+    alive = Addon.state.in_((addons.PROVISIONING, addons.PROVISIONED))
+    mine = select(Addon).join(Database, Database.addon_id == Addon.id).where(Database.leader_id == addon_id, alive)
+    waits = False
+    for each in session.scalars(mine.order_by(Addon.id)).unique().all():
+        asked = AddonChange.addon_id == each.id, AddonChange.action == data_services.UNFOLLOW
+        for_this = AddonChange.details["for"].as_string() == str(change_id)
+        status = session.scalar(select(AddonChange.status).where(*asked, for_this).limit(1))
+        if status is None and each.state == addons.PROVISIONED:
+            ask(session, each, data_services.UNFOLLOW, each.account_id, {"for": str(change_id)})
+        waits = waits or status != addons.FAILED
+    return not waits
+
+
 def holder(session: Session, addon_id: uuid.UUID) -> uuid.UUID:
     """The add-on whose credentials a database has: a follower has its leader's."""
     found = session.get(Database, addon_id)
