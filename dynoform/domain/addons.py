@@ -31,7 +31,8 @@ MAXIMUM_PER_APP = 100
 PATIENCE = timedelta(hours=24)
 """For a provider that works in the background: then what it was to make is given up, or taken away once more."""
 ATTEMPTS = 6
-"""How often a provider that does not answer is asked to provision, or to change a plan."""
+"""How often a provider that does not answer is asked to do something."""
+LONGEST_REASON = 1000
 _DELAYS = (1, 2, 5, 15, 60, 300, 1800, 3600)
 
 _NAME = re.compile(r"[a-zA-Z][A-Za-z0-9_-]{0,254}[A-Za-z0-9]")
@@ -112,6 +113,18 @@ def check_config(allowed: Collection[str], config: Mapping[str, str | None]) -> 
     unknown = sorted(set(config) - set(allowed))
     if unknown:
         raise InvalidInputError(f"Config var {unknown[0][:60]} is not one of the manifest's: {', '.join(allowed)}")
+
+
+def check_options(names: Iterable[str]) -> None:
+    """Raise ``InvalidInputError`` for an option whose name no provider could say again."""
+    for name in names:
+        if not name.isprintable():
+            raise InvalidInputError(f"Option {name[:60]!r} cannot be: its name has characters that are not printable")
+
+
+def reason(text: str) -> str:
+    """Why a change failed, as it is kept and shown: printable, and no longer than anybody reads."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:LONGEST_REASON]
 
 
 def attached(name: str, addon: str) -> str:
