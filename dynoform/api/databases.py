@@ -212,7 +212,7 @@ def _ask(
     operation: str,
     details: Mapping[str, Any] | None,
 ) -> uuid.UUID:
-    looks = operation in (data_services.INSPECT, data_services.DIAGNOSE)
+    looks = operation in data_services.LOOKS
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY if looks else Permission.OPERATE)
         if not looks:

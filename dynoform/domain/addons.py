@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
+from dynoform.domain import data_services
 from dynoform.errors import InvalidInputError
 
 PROVISIONING = "provisioning"
@@ -159,8 +160,11 @@ def plan_parts(reference: str) -> tuple[str, str]:
 
 
 def out_of_attempts(action: str, attempts: int) -> bool:
-    """Whether a provider has been asked often enough. It is asked for ever to take away what may still cost money."""
-    return action != DEPROVISION and attempts >= ATTEMPTS
+    """Whether a provider has been asked often enough. It is asked for ever to take away what may still cost money.
+
+    Who looks at a database that does not answer is gone by a second attempt, and what mends it would wait for that.
+    """
+    return action in data_services.LOOKS or (action != DEPROVISION and attempts >= ATTEMPTS)
 
 
 def retry_after(attempts: int) -> timedelta:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services, database_credentials, maintenance
@@ -328,11 +328,10 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
         AddonAttachment.addon_id == Addon.id, AddonAttachment.namespace == database_credentials.POOLING
     )
     idle = and_(Database.pool_port.is_not(None), ~pooled)
-    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost, idle), ~busy.exists())
+        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost, idle), ~is_busy())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
@@ -365,7 +364,7 @@ def enqueue_hand_overs(session: Session, hosts: Collection[DataHost]) -> int:
     due = (
         select(Addon, Database)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, Database.member_ports.is_not(None), ~_busy().exists(), ~just)
+        .where(Addon.state == addons.PROVISIONED, Database.member_ports.is_not(None), ~is_busy(), ~just)
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
@@ -379,20 +378,19 @@ def enqueue_hand_overs(session: Session, hosts: Collection[DataHost]) -> int:
     return len(found)
 
 
-def _busy() -> Select[uuid.UUID]:
-    """What an add-on has to do, but for looks by ``pg:info``: who asks for those all the time holds up nothing."""
+def is_busy() -> ColumnElement[bool]:
+    """Whether an add-on has something to do, but for looks by ``pg:info``: who asks for those holds up nothing."""
     mine = AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING
-    return select(AddonChange.id).where(*mine, AddonChange.action != data_services.INSPECT)
+    return exists().where(*mine, AddonChange.action != data_services.INSPECT)
 
 
 def _look(session: Session, moment: datetime) -> None:
     """Have repositories looked at whose time it is; one of a database that has something to do waits for that."""
-    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
         .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, Database.leader_id.is_(None))
-        .where(~busy.exists())
+        .where(~is_busy())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
