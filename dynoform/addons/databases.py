@@ -391,6 +391,11 @@ class Place:
             for each in databases.followers(session, wanted.uuid):
                 databases.ask(session, each, data_services.FOLLOW, each.account_id)
 
+    def let_go(self, wanted: Resource) -> bool:
+        """Have followers of a database that is being destroyed become databases of their own; whether they are."""
+        with self.store.transaction() as session:
+            return databases.let_go(session, wanted.uuid, wanted.change_id)
+
     def unfollowed(self, wanted: Resource) -> None:
         """A database is one of its own, with users of its own, and is looked after as one."""
         with self.store.transaction() as session:

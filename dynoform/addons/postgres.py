@@ -204,10 +204,26 @@ class PostgresProvider(DatabaseProvider):
             other, to = place.link(wanted, uuid.UUID(details["target"]), name)
         except NotFoundError as error:
             raise RefusedError(error.what) from None
-        theirs = place.known(other)
-        self._sql(other, theirs.name, _users(theirs))
-        self._sql(wanted, known.name, postgres_links.create(known, name, to))
+        try:
+            theirs = place.known(other)
+            self._sql(other, theirs.name, _users(theirs))
+            self._import(wanted, known, name, postgres_links.create(known, name, to))
+        except UnavailableError:
+            if addons.out_of_attempts(data_services.LINK, wanted.attempt):
+                with suppress(UnavailableError):  # pg:links:destroy does it then
+                    self._unlink(wanted, name)
+            raise
         return Answer()
+
+    def _import(self, wanted: Resource, known: Known, name: str, statements: str) -> None:
+        """Run a link's statements; one that they can never make is taken away again. Raises ``RefusedError`` then."""
+        try:
+            self._sql(wanted, known.name, statements)
+        except UnavailableError as error:
+            if not (why := postgres_links.refusal(error.why or error.what)):
+                raise
+            self._unlink(wanted, name)
+            raise RefusedError(f"The data link could not be made: {why}") from None
 
     def _unlink(self, wanted: Resource, name: str) -> Answer:
         self._sql(wanted, self._place.known(wanted).name, postgres_links.destroy(name))
@@ -295,8 +311,9 @@ class PostgresProvider(DatabaseProvider):
             self._at(known.leader, "postgres", followers.dismiss(user))
 
     def deprovision(self, wanted: Resource) -> Answer:
-        """A last backup is made; then the server goes, its data, its repository, and jobs that were at work on it."""
-        if not self._place.has_last_backup(wanted):
+        """A last backup is made, and followers are let go; then the server goes, its data, its repository, its jobs."""
+        let_go = self._place.let_go(wanted)
+        if not self._place.has_last_backup(wanted) or not let_go:
             return Answer(again_after=_LAST_LOOK_SECONDS)
         left = self._forget(wanted)
         if left is None:

@@ -3,8 +3,23 @@
 https://devcenter.heroku.com/articles/heroku-data-links
 """
 
+import re
+
 from dynoform.addons.databases import Known
 from dynoform.domain.data_services import Access
+
+_ERROR = re.compile(r"\bERROR: (.*?)(?= (?:LINE \d+|DETAIL|HINT|QUERY|CONTEXT|STATEMENT): |$)")
+"""The first of what psql says of an error; what comes after it may be a statement, with a password."""
+_PASSING = ("could not connect", "server closed the connection", "canceling statement", "deadlock detected")
+
+
+def refusal(said: str) -> str:
+    """Why a server will not have a link, however often it is asked, of what psql said; empty where it may yet."""
+    found = _ERROR.search(" ".join(said.split()))
+    if found is None or found[1].startswith(_PASSING):
+        return ""
+    lacks = re.fullmatch(r"type .* does not exist", found[1])
+    return f"{found[1]}. Make the type in this database first" if lacks else found[1]
 
 
 def is_taken(name: str) -> str:
@@ -18,6 +33,7 @@ AND NOT EXISTS (SELECT FROM pg_foreign_server WHERE srvname = '{name}');
 def create(known: Known, name: str, to: Access) -> str:
     """The link, made anew where it was half made; the other one's tables are as they are at this moment."""
     return f"""
+SET client_min_messages = 'error';
 CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA public;
 {destroy(name)}
 CREATE SERVER "{name}" FOREIGN DATA WRAPPER postgres_fdw

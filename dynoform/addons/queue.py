@@ -90,7 +90,7 @@ def held(session: Session, claim: Claim) -> tuple[AddonChange, Addon]:
 def close(session: Session, change: AddonChange, failure: str | None = None) -> None:
     """Mark a change succeeded, or failed for the reason given, and tell who waits for it."""
     change.status = addons.SUCCEEDED if failure is None else addons.FAILED
-    change.failure = failure
+    change.failure = None if failure is None else addons.reason(failure)
     change.lease_holder = change.lease_expires_at = None
     notify(session, ADDON_DONE, change.id)
 

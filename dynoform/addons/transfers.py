@@ -53,14 +53,19 @@ class Transfers:
         Raises ``UnavailableError`` without a store.
         """
         with self._place.store.transaction() as session:
-            store.enqueue_due(session, self._place.vault)
+            refused = store.enqueue_due(session, self._place.vault)
             found = store.unfinished(session)
+        for name, error in refused.items():
+            self._journal.warning("scheduled backup postponed", database=name, error=error)
         for identifier in found:
             try:
                 self._step(identifier)
             except DynoformError as error:
                 self._journal.warning("transfer postponed", transfer=identifier, error=error)
                 self._give_up(identifier, str(error))
+            except Exception as error:  # noqa: BLE001 - a bug with one: the others go on, and the shift does
+                self._journal.exception("transfer broke", error, transfer=identifier)
+                self._give_up(identifier, type(error).__name__)
         return bool(found)
 
     def sweep(self) -> None:

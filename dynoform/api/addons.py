@@ -296,6 +296,7 @@ def show(addon: Addon) -> AddonObject:
 def _create(services: Services, caller: Account, reference: str, body: NewAddon) -> tuple[uuid.UUID, uuid.UUID]:
     attachment = body.attachment.name if isinstance(body.attachment, NewAttachmentName) else body.attachment
     options = {name: _option(value) for name, value in body.config.items() if value is not None}
+    addons.check_options(options)
     with services.store.transaction() as session:
         app = apps.find(session, caller, reference, Permission.OPERATE, lock=True)
         plan = _plan(session, body.plan)

@@ -14,7 +14,7 @@ from dynoform.errors import InvalidInputError
 from dynoform.store import addons as store
 from dynoform.store import transfers as stored
 from dynoform.store.apps import parse_id
-from dynoform.store.databases import of_services
+from dynoform.store.databases import is_follower, of_services
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
 from dynoform.store.tables import Account, Addon, AddonAttachment, App, Database, Transfer
@@ -59,7 +59,7 @@ def snapshot(session: Session, vault: Vault, app: App, options: dict[str, str]) 
 def _follow(session: Session, caller: Account, app: App, options: dict[str, str], plan: str) -> dict[str, str]:
     addon = _find(session, caller, app, options[followers.OPTION])
     followers.check(options, plan, addon.plan.name)
-    if session.get_one(Database, addon.id).leader_id is not None:
+    if is_follower(session.get_one(Database, addon.id)):
         raise InvalidInputError(f"{addon.name} is a follower itself: follow its leader")
     return {followers.LEADER: str(addon.id)}
 

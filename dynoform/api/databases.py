@@ -45,6 +45,8 @@ class Shown:
     leader: Addon | None = None
     """Of a follower: whose database it follows."""
     leader_access: Access | None = None
+    follows: bool = False
+    """Whether it is a follower; of one whose leader was destroyed there is no ``leader``."""
     followers: Sequence[str] = ()
     """The names of those that follow it."""
 
@@ -197,6 +199,7 @@ def _known(services: Services, caller: Account, reference: str, service: str) ->
             found.forked_from,
             leader,
             access(services, session.get_one(Database, leader.id), used) if leader else None,
+            store.is_follower(found),
             [each.name for each in store.followers(session, addon.id)],
         )
 
@@ -209,7 +212,7 @@ def _ask(
     operation: str,
     details: Mapping[str, Any] | None,
 ) -> uuid.UUID:
-    looks = operation in (data_services.INSPECT, data_services.DIAGNOSE)
+    looks = operation in data_services.LOOKS
     with services.store.transaction() as session:
         addon = find(session, caller, reference, service, Permission.DEPLOY if looks else Permission.OPERATE)
         if not looks:

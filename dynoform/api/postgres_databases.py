@@ -14,7 +14,7 @@ from dynoform.api.databases import Shown
 from dynoform.api.objects import shown
 from dynoform.api.services import Use
 from dynoform.domain import data_limits, data_services, followers, protection, standby
-from dynoform.domain.data_services import POSTGRES, DataPlan, size
+from dynoform.domain.data_services import POSTGRES, POSTGRES_PORT, DataPlan, size
 from dynoform.errors import InvalidInputError
 
 router = APIRouter(tags=["databases"])
@@ -74,7 +74,7 @@ async def database_info(database: str, services: Use, caller: Caller) -> JSONRes
             "created_at": shown(addon.created_at),
             "database_name": found.access.database,
             "database_user": found.access.user,
-            "following": found.leader_access.postgres_url if found.leader_access else None,
+            "following": _following(found),
             "forked_from": found.forked_from,
             "info": [{"name": name, "values": [value]} for name, value in _info(found, plan).items()],
             "leader": found.leader.name if found.leader else None,
@@ -114,10 +114,18 @@ async def database_reset(database: str, services: Use, caller: Caller, body: Res
 async def database_unfollow(database: str, services: Use, caller: Caller) -> JSONResponse:
     """Have a follower become a database of its own."""
     found = await databases.show(services, caller, database, POSTGRES)
-    if found.leader is None:
+    if not found.follows:
         raise InvalidInputError(f"{found.addon.name} is not a follower")
     await databases.perform(services, caller, database, POSTGRES, data_services.UNFOLLOW)
-    return JSONResponse({"message": f"{found.addon.name} no longer follows {found.leader.name}"})
+    leader = found.leader.name if found.leader else "a database that was destroyed"
+    return JSONResponse({"message": f"{found.addon.name} no longer follows {leader}"})
+
+
+def _following(found: Shown) -> str | None:
+    """The address of what a follower follows: without one the CLI would not unfollow it."""
+    if found.leader_access is not None:
+        return found.leader_access.postgres_url
+    return f"postgres://destroyed:{POSTGRES_PORT}/{found.access.database}" if found.follows else None
 
 
 def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:
@@ -126,6 +134,9 @@ def _protection(found: Shown, *, can_follow: bool) -> dict[str, str]:
         behind = followers.behind(found.facts.get("behind"))
         off = "Off: its leader has it"
         return {"Following": found.leader.name, "Behind By": behind, "Continuous Protection": off}
+    if found.follows:
+        lost = "A database that was destroyed: heroku pg:unfollow makes this one of its own"
+        return {"Following": lost, "Continuous Protection": "Off: it is still a follower"}
     state = found.protection or {}
     first, last, alarm = state.get("earliest"), state.get("last"), state.get("alarm")
     lines = {

@@ -73,7 +73,7 @@ async def link_create(database: str, body: NewLink, services: Use, caller: Calle
             if target.plan.service.provider != POSTGRES:
                 raise InvalidInputError("Data links lead to PostgreSQL alone")
             target = _own(session, caller, str(target.id))
-            if databases.database(session, target).leader_id is not None:
+            if store.is_follower(databases.database(session, target)):
                 raise InvalidInputError(f"{target.name} is a follower: link its leader")
             if target.id == addon.id:
                 raise InvalidInputError("A database cannot be linked to itself")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
+from dynoform.domain import data_services
 from dynoform.errors import InvalidInputError
 
 PROVISIONING = "provisioning"
@@ -31,7 +32,8 @@ MAXIMUM_PER_APP = 100
 PATIENCE = timedelta(hours=24)
 """For a provider that works in the background: then what it was to make is given up, or taken away once more."""
 ATTEMPTS = 6
-"""How often a provider that does not answer is asked to provision, or to change a plan."""
+"""How often a provider that does not answer is asked to do something."""
+LONGEST_REASON = 1000
 _DELAYS = (1, 2, 5, 15, 60, 300, 1800, 3600)
 
 _NAME = re.compile(r"[a-zA-Z][A-Za-z0-9_-]{0,254}[A-Za-z0-9]")
@@ -114,6 +116,18 @@ def check_config(allowed: Collection[str], config: Mapping[str, str | None]) -> 
         raise InvalidInputError(f"Config var {unknown[0][:60]} is not one of the manifest's: {', '.join(allowed)}")
 
 
+def check_options(names: Iterable[str]) -> None:
+    """Raise ``InvalidInputError`` for an option whose name no provider could say again."""
+    for name in names:
+        if not name.isprintable():
+            raise InvalidInputError(f"Option {name[:60]!r} cannot be: its name has characters that are not printable")
+
+
+def reason(text: str) -> str:
+    """Why a change failed, as it is kept and shown: printable, and no longer than anybody reads."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:LONGEST_REASON]
+
+
 def attached(name: str, addon: str) -> str:
     """Description of the release that an attachment makes."""
     return f"Attach {name} (@ref:{addon})"
@@ -146,8 +160,11 @@ def plan_parts(reference: str) -> tuple[str, str]:
 
 
 def out_of_attempts(action: str, attempts: int) -> bool:
-    """Whether a provider has been asked often enough. It is asked for ever to take away what may still cost money."""
-    return action != DEPROVISION and attempts >= ATTEMPTS
+    """Whether a provider has been asked often enough. It is asked for ever to take away what may still cost money.
+
+    Who looks at a database that does not answer is gone by a second attempt, and what mends it would wait for that.
+    """
+    return action in data_services.LOOKS or (action != DEPROVISION and attempts >= ATTEMPTS)
 
 
 def retry_after(attempts: int) -> timedelta:

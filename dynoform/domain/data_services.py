@@ -56,6 +56,8 @@ OPERATIONS = (
     HAND_OVER,
 )  # fmt: skip
 """What can be done to a database besides making, changing and destroying it."""
+LOOKS = (INSPECT, DIAGNOSE)
+"""Those that change nothing, and that somebody waits for."""
 DUE = {"due": True}
 """Details of a maintenance that brings the server up to date, whatever else there is to do."""
 

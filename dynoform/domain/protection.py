@@ -373,10 +373,13 @@ def _time(options: Mapping[str, str], now: datetime) -> datetime:
         parts = _BY.findall(text)
         if not parts or _BY.sub("", text):
             raise InvalidInputError("--by is a time such as '3 days 7 hours'")
-        return now - sum((timedelta(**{f"{unit}s": int(count)}) for count, unit in parts), timedelta())
+        try:
+            return now - sum((timedelta(**{f"{unit}s": int(count)}) for count, unit in parts), timedelta())
+        except OverflowError:
+            raise InvalidInputError("--by is a time such as '3 days 7 hours'") from None
     text = options["to"].strip().removesuffix("UTC").strip()
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise InvalidInputError("--to is a time such as '2026-11-26 13:45:10 UTC'") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

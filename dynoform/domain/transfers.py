@@ -134,9 +134,13 @@ def _section(name: str, host: str, port: int, user: str, password: str, database
 
 def check_source(url: str) -> str:
     """An address that a dump is fetched from. Raises ``InvalidInputError`` for what is none."""
-    parts = urlsplit(url)
     printable = url.isprintable() and '"' not in url and "\\" not in url
-    if parts.scheme not in ("http", "https") or not parts.hostname or not printable:
+    try:
+        parts = urlsplit(url)
+        fetched = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        fetched = False
+    if not fetched or not printable:
         raise InvalidInputError("backup_url must be a backup of an app, or an http(s) URL of a dump")
     return url
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services, database_credentials, maintenance
@@ -182,6 +182,29 @@ def followers(session: Session, addon_id: uuid.UUID) -> Sequence[Addon]:
     return session.scalars(mine.where(Addon.state == addons.PROVISIONED).order_by(Addon.created_at)).unique().all()
 
 
+def is_follower(found: Database) -> bool:
+    """Whether it follows another one, or did until that was destroyed: its server takes no writes."""
+    return found.leader_id is not None or found.replication is not None
+
+
+def let_go(session: Session, addon_id: uuid.UUID, change_id: uuid.UUID) -> bool:
+    """Have those become databases of their own that follow a database which a change destroys; whether all that will.
+
+    One that could not, as itself does not answer, is not waited for: it can be unfollowed afterwards.
+    """
+    alive = Addon.state.in_((addons.PROVISIONING, addons.PROVISIONED))
+    mine = select(Addon).join(Database, Database.addon_id == Addon.id).where(Database.leader_id == addon_id, alive)
+    waits = False
+    for each in session.scalars(mine.order_by(Addon.id)).unique().all():
+        asked = AddonChange.addon_id == each.id, AddonChange.action == data_services.UNFOLLOW
+        for_this = AddonChange.details["for"].as_string() == str(change_id)
+        status = session.scalar(select(AddonChange.status).where(*asked, for_this).limit(1))
+        if status is None and each.state == addons.PROVISIONED:
+            ask(session, each, data_services.UNFOLLOW, each.account_id, {"for": str(change_id)})
+        waits = waits or status != addons.FAILED
+    return not waits
+
+
 def holder(session: Session, addon_id: uuid.UUID) -> uuid.UUID:
     """The add-on whose credentials a database has: a follower has its leader's."""
     found = session.get(Database, addon_id)
@@ -305,11 +328,10 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
         AddonAttachment.addon_id == Addon.id, AddonAttachment.namespace == database_credentials.POOLING
     )
     idle = and_(Database.pool_port.is_not(None), ~pooled)
-    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost, idle), ~busy.exists())
+        .where(Addon.state == addons.PROVISIONED, or_(Addon.id.in_(over), old, lost, idle), ~is_busy())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
@@ -342,7 +364,7 @@ def enqueue_hand_overs(session: Session, hosts: Collection[DataHost]) -> int:
     due = (
         select(Addon, Database)
         .join(Database, Database.addon_id == Addon.id)
-        .where(Addon.state == addons.PROVISIONED, Database.member_ports.is_not(None), ~_busy().exists(), ~just)
+        .where(Addon.state == addons.PROVISIONED, Database.member_ports.is_not(None), ~is_busy(), ~just)
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )
@@ -356,20 +378,19 @@ def enqueue_hand_overs(session: Session, hosts: Collection[DataHost]) -> int:
     return len(found)
 
 
-def _busy() -> Select[uuid.UUID]:
-    """What an add-on has to do, but for looks by ``pg:info``: who asks for those all the time holds up nothing."""
+def is_busy() -> ColumnElement[bool]:
+    """Whether an add-on has something to do, but for looks by ``pg:info``: who asks for those holds up nothing."""
     mine = AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING
-    return select(AddonChange.id).where(*mine, AddonChange.action != data_services.INSPECT)
+    return exists().where(*mine, AddonChange.action != data_services.INSPECT)
 
 
 def _look(session: Session, moment: datetime) -> None:
     """Have repositories looked at whose time it is; one of a database that has something to do waits for that."""
-    busy = _busy()
     due = (
         select(Addon)
         .join(Database, Database.addon_id == Addon.id)
         .where(Addon.state == addons.PROVISIONED, Database.look_at <= moment, Database.leader_id.is_(None))
-        .where(~busy.exists())
+        .where(~is_busy())
         .order_by(Addon.id)
         .with_for_update(of=Addon, skip_locked=True)
     )

@@ -11,7 +11,7 @@ from dynoform.domain.data_hosts import Place
 from dynoform.store import databases
 from dynoform.store.secrets import Vault
 from dynoform.store.session import now
-from dynoform.store.tables import Addon, AddonChange, DatabaseCredential, KafkaCluster
+from dynoform.store.tables import Addon, DatabaseCredential, KafkaCluster
 
 SHARED = uuid.uuid5(uuid.NAMESPACE_URL, "dynoform:kafka:shared")
 """The id of the cluster that tenants share; a stack has one."""
@@ -83,9 +83,8 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     old = KafkaCluster.maintained_at < moment - data_services.MAINTAINED_EVERY
     away = KafkaCluster.id.not_in([uuid.UUID(each) for each in running]) if running is not None else false()
     due = {each.id: each for each in session.scalars(select(KafkaCluster).where(or_(old, away)))}
-    busy = select(AddonChange.id).where(AddonChange.addon_id == Addon.id, AddonChange.status == addons.PENDING)
     mine = select(Addon).where(
-        databases.of_services([data_services.KAFKA]), Addon.state == addons.PROVISIONED, ~busy.exists()
+        databases.of_services([data_services.KAFKA]), Addon.state == addons.PROVISIONED, ~databases.is_busy()
     )
     # One of the tenants has the shared cluster looked after.
     own = select(KafkaCluster.id)

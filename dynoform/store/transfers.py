@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dynoform.domain import addons, data_services, transfers
 from dynoform.domain.transfers import DUMP, RESTORED, STORED, Outcome, Stored
-from dynoform.errors import InvalidInputError
+from dynoform.errors import DynoformError, InvalidInputError
 from dynoform.store.releases import lock_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import ADDON_WORK, notify, now
@@ -19,6 +19,10 @@ from dynoform.store.tables import Addon, Transfer, TransferSchedule
 KEY, URL, SERVICE = "key", "url", "service"
 MAXIMUM = 10
 """Transfers of an app that may be under way at the same time."""
+SCHEDULES = 10
+"""Schedules of a database."""
+AGAIN = timedelta(minutes=5)
+"""After which a scheduled backup is tried again that could not be begun."""
 _NEXT = text("""
     SELECT CASE WHEN t > :after THEN t ELSE t + interval '1 day' END
     FROM (SELECT (date_trunc('day', CAST(:after AS timestamptz) AT TIME ZONE :zone) + make_interval(hours => :hour))
@@ -118,13 +122,19 @@ def final(session: Session, vault: Vault, addon: Addon) -> Transfer:
 def schedule(session: Session, addon: Addon, name: str, hour: int, timezone: str) -> TransferSchedule:
     """Have a database backed up each day; another hour for a schedule of the same name.
 
-    Raises ``InvalidInputError`` for a time zone that there is not.
+    Raises ``InvalidInputError`` for a time zone that there is not, and for one schedule too many.
     """
+    assert addon.app_id is not None  # noqa: S101 - those without an app are visible to nobody
+    lock_app(session, addon.app_id)  # two at the same time would not count each other
     known = text("SELECT count(*) FROM pg_timezone_names WHERE name = :zone")
     if not session.scalar(known, {"zone": timezone}):
         raise InvalidInputError(f"There is no time zone {timezone[:64]}: use one such as America/New_York or UTC")
     mine = TransferSchedule.addon_id == addon.id, TransferSchedule.name == name
     found = session.scalars(select(TransferSchedule).where(*mine)).one_or_none()
+    if found is None and len(schedules(session, addon.id)) >= SCHEDULES:
+        raise InvalidInputError(
+            f"{addon.name} has {SCHEDULES} schedules, more are not possible: heroku pg:backups:unschedule ends one"
+        )
     found = found or TransferSchedule(id=uuid.uuid4(), addon_id=addon.id, name=name)
     found.hour, found.timezone = hour, timezone
     found.next_at = _next(session, found, now(session))
@@ -139,8 +149,12 @@ def schedules(session: Session, addon_id: uuid.UUID) -> Sequence[TransferSchedul
     return session.scalars(query.order_by(TransferSchedule.name)).all()
 
 
-def enqueue_due(session: Session, vault: Vault) -> None:
-    """Make the backups whose time has come; those of a time that nobody was there for are one."""
+def enqueue_due(session: Session, vault: Vault) -> dict[str, DynoformError]:
+    """Make the backups whose time has come; those of a time that nobody was there for are one.
+
+    Returns why some could not be begun, by the names of their databases: these are tried again after ``AGAIN``.
+    """
+    refused: dict[str, DynoformError] = {}
     moment = now(session)
     query = (
         select(TransferSchedule)
@@ -150,8 +164,15 @@ def enqueue_due(session: Session, vault: Vault) -> None:
         .with_for_update(of=TransferSchedule, skip_locked=True)
     )
     for each in session.scalars(query).all():
-        each.next_at = _next(session, each, moment)
-        backup(session, vault, session.get_one(Addon, each.addon_id), schedule_id=each.id)
+        addon = session.get_one(Addon, each.addon_id)
+        try:
+            with session.begin_nested():
+                backup(session, vault, addon, schedule_id=each.id)
+        except DynoformError as error:
+            each.next_at, refused[addon.name] = moment + AGAIN, error
+        else:
+            each.next_at = _next(session, each, moment)
+    return refused
 
 
 def _next(session: Session, found: TransferSchedule, after: datetime) -> datetime:

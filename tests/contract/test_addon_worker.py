@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from dynoform.addons.provider import Answer, Resource
+from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.addons.worker import Worker, work
 from dynoform.domain import addons
 from dynoform.errors import ConflictError
 from dynoform.store.session import Store
+from dynoform.store.tables import AddonChange
 from dynoform.wake import Wake
 from tests.contract.addon_fixtures import make_due, patch, provider, worker
 from tests.contract.test_addons import create, later
@@ -71,6 +72,26 @@ def test_a_bug_in_a_provider_postpones_the_change_and_no_other(
         ring()
 
     until(lambda: client.get(f"/addons/{addon['id']}").json()["state"] == "provisioned", act)
+
+
+def test_a_refusal_that_cannot_be_shown_as_it_is_ends_the_change_all_the_same(
+    client: httpx.Client,
+    app: str,
+    worker: Worker,
+    store: Store,
+    patch: pytest.MonkeyPatch,
+    ring: Callable[[], None],
+) -> None:
+    def provision(wanted: Resource) -> Answer:
+        raise RefusedError("not\0 so\ud800" + "o" * 5000)
+
+    patch.setattr(worker.providers[addons.PARTNER], "provision", provision)
+    addon = later(client, app, patch)
+    until(lambda: client.get(f"/addons/{addon['id']}").json()["state"] == "deprovisioned", ring)
+    with store.transaction() as session:
+        asked = AddonChange.action == addons.PROVISION
+        (failure,) = session.scalars(select(AddonChange.failure).where(asked)).all()
+    assert failure is not None and failure.startswith("not so ooo") and len(failure) == addons.LONGEST_REASON
 
 
 def test_a_store_that_answers_nonsense_does_not_end_the_thread(

@@ -50,6 +50,17 @@ def descriptions(client: httpx.Client, app: str) -> list[str]:
     return [release["description"] for release in client.get(f"/apps/{app}/releases").json()]
 
 
+def test_an_option_whose_name_nobody_could_say_again_is_refused(
+    client: httpx.Client, app: str, provider: ProviderServer
+) -> None:
+    refused = client.post(f"/apps/{app}/addons", json=PLAN | {"config": {"a\0b": "1"}})
+    assert (refused.status_code, refused.json()["message"]) == (
+        422,
+        r"Option 'a\x00b' cannot be: its name has characters that are not printable",
+    )
+    assert client.get(f"/apps/{app}/addons").json() == []
+
+
 def test_an_addon_is_provisioned_attached_and_released(
     client: httpx.Client, app: str, provider: ProviderServer, working: Worker, services: Services
 ) -> None:

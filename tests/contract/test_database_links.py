@@ -1,5 +1,6 @@
 """Data links: the tables of one database in another, on a real server."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,8 @@ import httpx
 import psycopg
 import pytest
 
+from dynoform.addons import postgres_links
+from dynoform.domain import addons
 from dynoform.store import databases
 from dynoform.store.session import Store
 from tests.contract.test_databases import config, place, work_through
@@ -139,3 +142,70 @@ def test_a_copy_has_none_of_its_originals_links(
     with place.connect(config(client)["COPY_URL"]) as copy:
         assert copy.execute(mappings).fetchall() == []
         assert copy.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'there_2'").fetchone() is None
+
+
+def left(client: httpx.Client, here: dict[str, Any], there: dict[str, Any], place: Local, store: Store) -> list[Any]:
+    """What there is of links: those listed, schemas, servers, and users on the other database."""
+    work_through(place, store)
+    listed = client.get(f"/client/v11/databases/{here['id']}/links").raise_for_status().json()
+    with place.connect(config(client)["DATABASE_URL"]) as mine:
+        schemas = mine.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'there_2'").fetchall()
+        servers = mine.execute("SELECT srvname FROM pg_foreign_server").fetchall()
+    with store.transaction() as session:
+        users = [each.name for each in databases.all_credentials(session, UUID(there["id"]))]
+    return [listed, schemas, servers, users]
+
+
+def test_a_link_that_can_never_be_made_says_why_and_leaves_nothing(
+    client: httpx.Client,
+    pair: tuple[dict[str, Any], dict[str, Any]],
+    place: Local,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = pair
+    place.lead_links_here(monkeypatch)
+    with place.connect(other(client)) as theirs:
+        theirs.execute("CREATE TYPE mood AS ENUM ('good')")
+        theirs.execute("CREATE TABLE people (name text, feels mood)")
+    refused = link(client, here, target="there-2")
+    assert (refused.status_code, refused.json()["message"]) == (
+        422,
+        'The data link could not be made: type "public.mood" does not exist. Make the type in this database first',
+    )
+    assert left(client, here, there, place, store) == [[], [], [], ["default"]]
+    with place.connect(config(client)["DATABASE_URL"]) as mine:
+        mine.execute("CREATE TYPE mood AS ENUM ('good')")
+    link(client, here, target="there-2").raise_for_status()
+
+
+def test_a_link_to_one_that_does_not_answer_is_tried_again_and_leaves_nothing_in_the_end(
+    client: httpx.Client,
+    pair: tuple[dict[str, Any], dict[str, Any]],
+    place: Local,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = pair
+    place.lead_links_here(monkeypatch)
+    create = postgres_links.create
+    monkeypatch.setattr(postgres_links, "create", lambda *given: re.sub("port '\\d+'", "port '1'", create(*given)))
+    monkeypatch.setattr(addons, "ATTEMPTS", 2)
+    refused = link(client, here, target="there-2")
+    assert refused.json()["message"] == "The add-on's provider does not answer. Try again later"
+    tried = [said for said in place.engine.told if "IMPORT FOREIGN SCHEMA" in said]
+    assert len(tried) == 2 and left(client, here, there, place, store) == [[], [], [], ["default"]]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ('psql:<stdin>:9: ERROR: relation "a b" does not exist LINE 3: secret', 'relation "a b" does not exist'),
+        ("psql:<stdin>:9: ERROR:  syntax error\nLINE 1: PASSWORD 'secret'\n   ^", "syntax error"),
+        ("psql:<stdin>:9: ERROR: no HINT: say secret CONTEXT: secret", "no"),
+        ('psql:<stdin>:9: ERROR: could not connect to server "there" DETAIL: secret', ""),
+        ("psql: error: connection to server failed: FATAL: the database system is starting up", ""),
+    ],
+)
+def test_why_a_link_is_refused_has_the_error_alone(said: str, why: str) -> None:
+    assert postgres_links.refusal(said) == why

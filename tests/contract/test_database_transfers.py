@@ -236,6 +236,64 @@ def test_a_schedule_makes_a_backup_each_day_at_its_hour_where_its_people_are(
         assert (refused.status_code, refused.json()["message"]) == (422, message)
 
 
+def test_more_schedules_than_may_be_under_way_are_all_done_in_the_end(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    other = create(client)
+    for database, count in ((addon, transfers.SCHEDULES), (other, 1)):
+        path = f"/client/v11/databases/{database['id']}/transfer-schedules"
+        for number in range(count):
+            client.post(path, json={"hour": 2, "schedule_name": f"URL_{number}"}).raise_for_status()
+    with store.transaction() as session:
+        session.execute(update(TransferSchedule).values(next_at=now() - timedelta(hours=1)))
+    assert place.transfers.work() and place.transfers.work()
+    with store.transaction() as session:
+        due = session.scalars(select(TransferSchedule.next_at).order_by(TransferSchedule.next_at)).all()
+        assert timedelta(minutes=4) < due[0] - now() < timedelta(minutes=6), "the one that was refused"
+        assert len(due) == transfers.MAXIMUM + 1 and due[1] - now() > timedelta(minutes=6)
+    made = client.get("/client/v11/apps/myapp/transfers").json()
+    assert [each["succeeded"] for each in made] == [True] * transfers.MAXIMUM
+    with store.transaction() as session:
+        session.execute(update(TransferSchedule).where(TransferSchedule.next_at == due[0]).values(next_at=now()))
+    work(place)
+    made = client.get("/client/v11/apps/myapp/transfers").json()
+    assert [each["succeeded"] for each in made] == [True] * (transfers.MAXIMUM + 1)
+    assert len({each["schedule"]["uuid"] for each in made}) == transfers.MAXIMUM + 1
+
+
+def test_a_database_has_up_to_ten_schedules(client: httpx.Client, addon: dict[str, Any]) -> None:
+    path = f"/client/v11/databases/{addon['id']}/transfer-schedules"
+    wanted = [{"hour": 2, "schedule_name": f"URL_{number}"} for number in range(transfers.SCHEDULES + 1)]
+    answers = [client.post(path, json=each) for each in wanted]
+    assert [each.status_code for each in answers] == [201] * transfers.SCHEDULES + [422]
+    assert answers[-1].json()["message"] == (
+        f"{addon['name']} has 10 schedules, more are not possible: heroku pg:backups:unschedule ends one"
+    )
+    client.post(path, json={**wanted[0], "hour": 3}).raise_for_status()
+    client.delete(f"{path}/{answers[0].json()['uuid']}").raise_for_status()
+    client.post(path, json=wanted[-1]).raise_for_status()
+
+
+def test_a_bug_with_one_transfer_leaves_the_others_to_be_done(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/client/v11/databases/{addon['id']}/backups"
+    first, second = (client.post(path).raise_for_status().json() for _ in range(2))
+    size, asked = place.transfers._size, []
+
+    def broken(addon_id: uuid.UUID, database: str) -> int:
+        asked.append(database)
+        if len(asked) == 1:
+            raise ValueError("what the server said is no number")
+        return size(addon_id, database)
+
+    monkeypatch.setattr(place.transfers, "_size", broken)
+    assert place.transfers.work() and place.transfers.work()
+    assert info(client, second["uuid"])["succeeded"] is True
+    work(place)
+    assert info(client, first["uuid"])["succeeded"] is True, "it is tried again"
+
+
 def test_a_plan_keeps_as_many_as_it_has_and_deleted_ones_lose_their_files(
     client: httpx.Client, addon: dict[str, Any], place: Local, services: Services
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from dynoform.api import databases as api_databases
 from dynoform.api.services import Services
 from dynoform.domain import data_services
+from dynoform.errors import UnavailableError
 from dynoform.store import databases
 from dynoform.store.addon_services import register_own
 from dynoform.store.session import Store
@@ -324,6 +325,30 @@ def test_a_lost_service_is_made_again(client: httpx.Client, addon: dict[str, Any
     assert instance["restored"] is True, "it never begins with no data"
     (job,) = place.engine.begun
     assert (f"local_addon-{addon['id']}-backups", "/var/lib/pgbackrest", "ro") in job.volumes, "its own"
+
+
+def test_looks_at_a_database_that_does_not_answer_end_at_once_and_leave_it_to_what_mends_it(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_through(place, store)
+
+    def absent(service: str, argv: list[str], stdin: str, user: str) -> str:
+        raise UnavailableError(service, "has no running container on this host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.engine, "run", absent)
+        found = client.get(f"/client/v11/databases/{addon['id']}").raise_for_status().json()
+        assert {"name": "Status", "values": ["Unavailable"]} in found["info"]
+        report = client.post("/reports", json={"app": "myapp", "database": "DATABASE_URL"})
+        assert (report.status_code, report.json()["message"]) == (
+            422,
+            "The add-on's provider does not answer. Try again later",
+        )
+        with store.transaction() as session:
+            looks = session.scalars(select(AddonChange).where(AddonChange.action.in_(data_services.LOOKS))).all()
+            assert [(each.status, each.attempts) for each in looks] == [("failed", 1)] * 2
+    with store.transaction() as session:
+        assert databases.enqueue_due(session, running=set()) == 1
 
 
 def test_a_wrong_option_is_refused_before_anything_is_made(client: httpx.Client, app: str, place: Local) -> None:

@@ -1,5 +1,6 @@
 """Followers: everything but their servers is real; here a follower's is its leader's, which takes all that is said."""
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from dynoform.addons import followers
-from dynoform.domain import data_services
+from dynoform.domain import addons, data_services
 from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database
@@ -172,3 +173,81 @@ def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
     refused = create(client, config={"follow": "DATABASE"}, attachment={"name": "OTHER"})
     assert refused.json()["message"] == ("The follower could not be made: postgres: the leader could not be copied")
     assert data_services.FOLLOW in data_services.OPERATIONS
+
+
+def gone(client: httpx.Client, addon: dict[str, Any]) -> bool:
+    """Whether an add-on is destroyed within some seconds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if client.get(f"/addons/{addon['id']}").status_code == 404:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def follows(store: Store, addon: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether a database has a leader, and whether it is one by which it could follow it."""
+    with store.transaction() as session:
+        found = session.get_one(Database, addon["id"])
+        return found.leader_id is not None, found.replication is not None
+
+
+def test_followers_of_a_leader_that_is_destroyed_are_let_go_first(
+    client: httpx.Client, leader: dict[str, Any], place: Local, store: Store
+) -> None:
+    client.patch(f"/postgres/v0/databases/{leader['id']}/config", json={"log_statement": "mod"}).raise_for_status()
+    made = follow(client).raise_for_status().json()
+    (slot,) = (job.stdin.splitlines()[4] for job in place.engine.begun)
+    assert slot in slots(place)
+    before = urlsplit(config(client)["FOLLOWER_URL"])
+    client.delete(f"/apps/myapp/addons/{leader['id']}").raise_for_status()
+    assert gone(client, leader) and list(place.made.instances) == [made["id"]]
+    assert follows(store, made) == (False, False) and slot not in slots(place)
+    after = urlsplit(config(client)["FOLLOWER_URL"])
+    assert after.username != before.username and (after.port, after.path) == (before.port, before.path)
+    with place.connect(config(client)["FOLLOWER_URL"]) as database:
+        database.execute("CREATE TABLE written (a int)")
+    found = client.get(f"/postgres/v0/databases/{made['id']}/config").json()
+    assert found["log_statement"]["value"] == "mod", "the settings were its leader's"
+    assert shown(client, made)["following"] is None
+
+
+def test_followers_in_other_apps_are_let_go_when_their_leaders_app_is_deleted(
+    client: httpx.Client, leader: dict[str, Any], place: Local, store: Store
+) -> None:
+    client.post("/apps", json={"name": "reads"}).raise_for_status()
+    body = {"plan": "heroku-postgresql:standard-0", "config": {"follow": "myapp::DATABASE"}}
+    made = client.post("/apps/reads/addons", json=body).raise_for_status().json()
+    own = follow(client).raise_for_status().json()
+    client.delete("/apps/myapp").raise_for_status()
+    deadline = time.monotonic() + 20
+    while set(place.made.instances) != {made["id"]}:
+        assert time.monotonic() < deadline, f"{leader['id']} or {own['id']} is there still"
+        time.sleep(0.1)
+    assert follows(store, made) == (False, False)
+    with place.connect(config(client, "reads")["DATABASE_URL"]) as database:
+        database.execute("CREATE TABLE written (a int)")
+
+
+def test_a_follower_that_could_not_be_let_go_is_unfollowed_later(
+    client: httpx.Client, leader: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = follow(client).raise_for_status().json()
+    with monkeypatch.context() as patched:
+        patched.setattr(addons, "ATTEMPTS", 1)
+        patched.setattr(followers, "PROMOTE", "SELECT 1 / 0;\n")
+        client.delete(f"/apps/myapp/addons/{leader['id']}").raise_for_status()
+        assert gone(client, leader), "it does not wait for ever"
+    assert follows(store, made) == (False, True)
+    lines, found = info(client, made), shown(client, made)
+    assert found["leader"] is None
+    assert found["following"] == f"postgres://destroyed:5432/{found['database_name']}", "the CLI asks for one"
+    assert lines["Following"] == "A database that was destroyed: heroku pg:unfollow makes this one of its own"
+    assert lines["Continuous Protection"] == "Off: it is still a follower"
+    refused = create(client, config={"follow": "FOLLOWER"}).json()["message"]
+    assert refused == f"{made['name']} is a follower itself: follow its leader"
+    answer = client.put(f"/client/v11/databases/{made['id']}/unfollow").raise_for_status().json()
+    assert answer == {"message": f"{made['name']} no longer follows a database that was destroyed"}
+    assert follows(store, made) == (False, False) and shown(client, made)["following"] is None
+    with place.connect(config(client)["FOLLOWER_URL"]) as database:
+        database.execute("CREATE TABLE written (a int)")

@@ -45,7 +45,10 @@ class Database(Base):
     leader_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("addons.id", ondelete="SET NULL"))
     """Of a follower: the add-on whose database it follows, whose credentials it has."""
     replication: Mapped[bytes | None]
-    """Of a follower: as whom it follows, encrypted; None of one that never did, or does no longer."""
+    """Of a follower: as whom it follows, encrypted; None of one that never did, or does no longer.
+
+    With no leader: that was destroyed, and the server still waits for changes of it.
+    """
     forked_from: Mapped[str | None] = mapped_column(String(256))
     """The name of the database that it was made from."""
     settings: Mapped[dict[str, Any] | None]

@@ -344,6 +344,18 @@ def test_a_tenant_that_finds_the_shared_cluster_lost_makes_it_for_all(
     assert first == granted and second["prefix"] != granted["prefix"]
 
 
+def test_a_lost_cluster_is_made_again_though_somebody_looks_at_it_all_the_time(
+    provider: KafkaProvider, order: Order, store: Store
+) -> None:
+    wanted = order()
+    provider.provision(wanted)
+    with store.transaction() as session:
+        addon = session.get_one(Addon, wanted.uuid)
+        databases.ask(session, addon, data_services.INSPECT, addon.account_id)
+        assert store_kafka.enqueue_due(session, set()) == 1
+        assert store_kafka.enqueue_due(session, set()) == 0, "that is to be done already"
+
+
 def test_an_old_cluster_is_brought_up_to_date(provider: KafkaProvider, order: Order, made: Made, store: Store) -> None:
     wanted = order()
     provider.provision(wanted)

@@ -255,7 +255,10 @@ def test_options_say_what_a_new_database_is_made_from(options: dict[str, str], w
         ({"rollback": "X"}, "Say by --to or by --by, such as '3 hours', how far back"),
         ({"rollback": "X", "to": "2026-11-26", "by": "1"}, "Say by --to or by --by, such as '3 hours', how far back"),
         ({"rollback": "X", "to": "yesterday"}, "--to is a time such as '2026-11-26 13:45:10 UTC'"),
+        ({"rollback": "X", "to": "9999-12-31T23:59:00-23:59"}, "--to is a time such as '2026-11-26 13:45:10 UTC'"),
         ({"rollback": "X", "by": "a while"}, "--by is a time such as '3 days 7 hours'"),
+        ({"rollback": "X", "by": "999999 days"}, "--by is a time such as '3 days 7 hours'"),
+        ({"rollback": "X", "by": "999999 days" * 2000}, "--by is a time such as '3 days 7 hours'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, str], message: str) -> None:
