@@ -244,6 +244,7 @@ async def _sweep(services: Services) -> None:
     while True:
         for noun, sweep in (
             ("sources", lambda: len(upload.sweep(services.configuration.sources))),
+            ("what was built", lambda: sources.sweep(services)),
             ("rows of sources", lambda: builds_store.sweep_sources(services.store)),
             ("tokens", lambda: authorizations.sweep(services.store)),
             ("webhooks", lambda: deliveries.sweep(services.store)),

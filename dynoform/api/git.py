@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from dynoform.api import errors
+from dynoform.api import errors, room
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError
@@ -173,6 +173,8 @@ def _answer(
     *,
     advertising: bool = False,
 ) -> Response:
+    if service == PUSH:
+        room.check(services.configuration.repositories, "push", "send")
     with services.store.transaction() as session:
         found = find(session, caller, app, _NEEDS[service])
         if service == PUSH and advertising:

@@ -17,6 +17,13 @@ from dynoform.journal import Journal
 _REGISTRY = "/v2/"
 """Docker's requests: layers have no limit, and the registry's answers carry its own tags."""
 _NO_HEAD = re.compile(r"/v2/|/[^/]+\.git/|/log-sessions/|/(builds|releases)/[^/]+/output$")
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SECRET = re.compile(
+    r"(?P<place>^/log-sessions/|/(log-drains|telemetry-drains|oauth/authorizations)/"
+    rf"(?!((d\.)?{_UUID}|~)(/actions/[a-z-]+)?\Z)).+",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Paths with a secret in them: a log session's token, and what names a thing by what opens it, as a drain's URL."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{20,200}")
 
 
@@ -165,5 +172,4 @@ def request_id(given: str) -> str:
 
 
 def _shown(path: Any) -> str:
-    # Log session links carry their token in the path.
-    return re.sub(r"^(/log-sessions/).*", r"\1…", str(path))[:200]
+    return _SECRET.sub(r"\g<place>…", str(path))[:200]

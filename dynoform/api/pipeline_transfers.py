@@ -4,7 +4,6 @@ import uuid
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
@@ -15,8 +14,8 @@ from dynoform.api.objects import IdObject
 from dynoform.api.pipelines import ById, Owner, OwnerObject, find_own, find_owning_team
 from dynoform.api.services import Use
 from dynoform.domain import pipelines
+from dynoform.store import accounts
 from dynoform.store import pipelines as store
-from dynoform.store.apps import parse_id
 from dynoform.store.tables import Account
 
 router = APIRouter(tags=["pipeline transfers"])
@@ -58,9 +57,7 @@ def _owner(session: Session, caller: Account, owner: Owner) -> uuid.UUID:
 
 
 def _account(session: Session, owner: Owner) -> Account:
-    identifier = parse_id(owner.id)
-    condition = Account.id == identifier if identifier else Account.email == owner.id.replace("\0", "")
-    account = session.scalars(select(Account).where(condition)).one_or_none()
+    account = accounts.find(session, owner.id)
     if account is None:
         raise not_found("user")
     return account

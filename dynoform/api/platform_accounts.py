@@ -69,7 +69,7 @@ def account_create(body: NewAccount, services: Use, caller: Caller) -> JSONRespo
 
 @router.delete("/dynoform/accounts/{account}", response_model=AccountObject)
 def account_delete(account: str, services: Use, caller: Caller) -> JSONResponse:
-    """Shut somebody out at once, by id or e-mail address: their tokens end, the operator gets their apps."""
+    """Shut somebody out at once, by id or e-mail address: their tokens end, the operator gets what they own."""
     _only_operator(caller)
     with services.store.transaction() as session:
         found = accounts.find(session, account)

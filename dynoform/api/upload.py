@@ -11,7 +11,9 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from dynoform.api import room
 from dynoform.api.errors import ApiError
+from dynoform.domain import uploads
 from dynoform.errors import InvalidInputError, UnavailableError
 
 MAXIMUM_BYTES = 1024**3
@@ -19,7 +21,6 @@ MAXIMUM_BYTES = 1024**3
 _CHUNK = 1024 * 1024
 _PARTIAL = ".part"
 _PARTIAL_SECONDS = 2 * 3600
-_KEPT_SECONDS = 24 * 3600
 
 
 class Upload:
@@ -28,8 +29,9 @@ class Upload:
     def __init__(self, folder: Path, name: str, noun: str = "source") -> None:
         """Open a partial file in ``folder``; ``name`` is the final one, ``noun`` what it is.
 
-        Raises ``UnavailableError`` when it cannot.
+        Raises ``UnavailableError`` when it cannot, or while the disk is nearly full.
         """
+        room.check(folder, noun)
         self.noun = noun
         self.path = folder / name
         self.size = 0
@@ -46,10 +48,11 @@ class Upload:
         return f"SHA256:{self._digest.hexdigest()}"
 
     def write(self, data: bytes) -> None:
-        """Append. Raises ``ApiError`` 413 over the limit, ``UnavailableError`` when the disk is full."""
+        """Append. Raises ``ApiError`` 413 over the limit, ``UnavailableError`` while the disk is nearly full."""
         self.size += len(data)
         if self.size > MAXIMUM_BYTES:
             raise too_large(self.noun)
+        room.check(self.path.parent, self.noun)
         self._digest.update(data)
         try:
             self._file.write(data)
@@ -82,7 +85,7 @@ def sweep(folder: Path, moment: float | None = None) -> list[str]:
     present = time.time() if moment is None else moment
     removed = []
     for path in folder.iterdir():
-        limit = _PARTIAL_SECONDS if path.suffix == _PARTIAL else _KEPT_SECONDS
+        limit = _PARTIAL_SECONDS if path.suffix == _PARTIAL else uploads.KEPT.total_seconds()
         if path.is_file() and present - path.stat().st_mtime > limit:
             path.unlink(missing_ok=True)
             removed.append(path.name)

@@ -2,7 +2,7 @@
 
 Few file systems can hold a container to a part of the disk (overlay2 on XFS with project quotas). So this goes for all:
 while a host has little left, the dyno that has written most is stopped. Its next start has an empty disk, as on Heroku.
-A build that was there while the room went is ended, before any dyno is.
+A build that was there while the room went is ended, before any dyno is. The platform takes no uploads well before that.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,18 @@ FILES = 50_000
 """Files that a build may have made and never be ended for them."""
 _LEAST = _GIB
 _SHARE = 0.05
+_FOR_UPLOADS = 2
+"""How many times what is short has to be left for uploads."""
 
 
 def is_short(free: int, total: int) -> bool:
     """Whether a disk of ``total`` bytes has so little left that room has to be made."""
     return free < max(_LEAST, int(total * _SHARE))
+
+
+def takes_uploads(free: int, total: int) -> bool:
+    """Whether a disk of ``total`` bytes has so much left that users may add to it: no dyno is stopped for an upload."""
+    return not is_short(free // _FOR_UPLOADS, total)
 
 
 def is_filled_by_build(before: int, free: int, total: int) -> bool:

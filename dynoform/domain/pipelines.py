@@ -1,6 +1,7 @@
 """Pipelines: their names, their stages, what may be promoted (https://devcenter.heroku.com/articles/pipelines)."""
 
 import re
+from collections.abc import Container
 
 from dynoform.errors import InvalidInputError
 
@@ -12,6 +13,7 @@ USER = "user"
 """Type of an owner that is an account."""
 TEAM = "team"
 OWNERS = (USER, TEAM)
+_LONGEST = 30
 _NAME = re.compile(r"[a-z][a-z0-9-]{2,29}")
 
 PENDING = "pending"
@@ -28,6 +30,15 @@ def check_name(name: str) -> str:
             "and dashes"
         )
     return name
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name itself, or with the first number from 2 on that makes it one that is not ``taken``."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name[: _LONGEST - len(str(number)) - 1]}-{number}"
+    return free
 
 
 def check_owner(kind: str) -> str:

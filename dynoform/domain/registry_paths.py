@@ -60,6 +60,10 @@ class Target:
             TAGS: "tags/list",
         }[self.kind]
 
+    def fills(self, method: str) -> bool:
+        """Whether a request brings a layer, or asks where to bring one."""
+        return self.kind in {UPLOADS, UPLOAD} and method in {"POST", "PATCH", "PUT"}
+
     def needs(self, method: str) -> Permission:
         """The permission on the app that a request takes: pushing is deploying."""
         reads = method in {"GET", "HEAD"} and self.kind not in {UPLOADS, UPLOAD}

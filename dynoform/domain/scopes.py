@@ -4,7 +4,8 @@
 them but their config vars, ``read-protected`` and ``write-protected`` for those too. Who may write may read.
 
 Protected as config vars are: what else is a key (addresses of log drains and webhooks, the data API), and a command of
-the user's own in an app's environment.
+the user's own in an app's environment, now, on a schedule or by a shell. What an app's code does is not: who deploys
+decides on that.
 """
 
 import re
@@ -43,7 +44,14 @@ _PROTECTED = re.compile(
     r".*/config-vars|/addons/\{addon\}/config(/.*)?|(/apps/\{app\})?/(log-drains|telemetry-drains|webhooks)(/.*)?"
     r"|/(client/v11|postgres/v0|redis/v0)/.*"
 )
-_RUN = ("/app-setups", "/apps/{app}/dynos", "/apps/{app}/dynos/{dyno}")
+_RUN = {
+    ("POST", "/app-setups"),
+    ("POST", "/apps/{app}/dynos"),
+    ("POST", "/apps/{app}/dynos/{dyno}"),
+    ("POST", "/apps/{app}/scheduler-jobs"),
+    ("PATCH", "/apps/{app}/scheduler-jobs/{job}"),
+    ("PUT", "/api/v2/{dyno}"),
+}
 _FREE = ("/account/rate-limits", "/oauth/tokens")
 
 
@@ -59,7 +67,7 @@ def needed(method: str, path: str) -> Scope | None:
         return Scope.IDENTITY
     if path.startswith(_OF_THE_ACCOUNT) and not path.startswith(_OF_APPS):
         return Scope.GLOBAL
-    if _PROTECTED.fullmatch(path) or (method == "POST" and path in _RUN):
+    if _PROTECTED.fullmatch(path) or (method, path) in _RUN:
         return Scope.READ_PROTECTED if reads else Scope.WRITE_PROTECTED
     return Scope.READ if reads or path.endswith(_READ_BY_POST) else Scope.WRITE
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dynoform.domain import emails
 from dynoform.domain.teams import Role
 from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
+from dynoform.store import pipelines
 from dynoform.store.apps import parse_id
 from dynoform.store.authorizations import hint, live
 from dynoform.store.passwords import hash_password, verify_password
@@ -162,9 +163,10 @@ def change_email(session: Session, account: Account, present: str | None, email:
 
 
 def hand_over(session: Session, account: Account, heir: Account) -> None:
-    """Give the heir the apps that the account owns, and its place in teams that it alone leads."""
+    """Give the heir the apps and pipelines that the account owns, and its place in teams that it alone leads."""
     session.execute(update(App).where(App.owner_id == account.id, App.team_id.is_(None)).values(owner_id=heir.id))
     session.execute(delete(Collaborator).where(Collaborator.account_id == heir.id, _owned_by(heir)))
+    pipelines.hand_over(session, account, heir)
     for team in _led_by(session, account):
         if leads_alone(session, team, account):
             set_member(session, team, heir, Role.ADMIN)
@@ -173,13 +175,18 @@ def hand_over(session: Session, account: Account, heir: Account) -> None:
 def remove(session: Session, account: Account) -> None:
     """Delete the account: its tokens, keys, memberships and shares go, its row stays as the author of releases.
 
-    Raises ``InvalidInputError`` while it owns apps or is the only admin of a team, and for the operator's.
+    Raises ``InvalidInputError`` while it owns apps or pipelines or is the only admin of a team, and for the operator's.
     """
     if account.operator:
         raise InvalidInputError("The operator's account cannot be deleted")
     owned = session.scalar(select(App.name).where(App.owner_id == account.id, App.team_id.is_(None)).limit(1))
     if owned is not None:
         raise InvalidInputError(f"This account owns {owned}: delete or transfer its apps first")
+    pipeline = session.scalars(pipelines.owned(account).limit(1)).one_or_none()
+    if pipeline is not None:
+        raise InvalidInputError(
+            f"This account owns the pipeline {pipeline.name}: delete or transfer its pipelines first"
+        )
     for team in _led_by(session, account):
         keep_an_admin(session, team, account)
     for table in _PERSONAL:

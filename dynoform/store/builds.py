@@ -3,14 +3,24 @@
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from dynoform.domain import builds
+from dynoform.domain import app_setups, builds, uploads
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs, output, webhooks
 from dynoform.store.session import BUILD_OUTPUT, DEPLOYS, Store, notify
-from dynoform.store.tables import App, Build, BuildOutput, BuildpackInstallation, Source, now
+from dynoform.store.tables import (
+    Account,
+    App,
+    AppSetup,
+    Build,
+    BuildOutput,
+    BuildpackInstallation,
+    Slug,
+    Source,
+    now,
+)
 
 
 def add_build(
@@ -70,3 +80,32 @@ def sweep_sources(store: Store) -> int:
     unused = delete(Source).where(Source.updated_at < now() - builds.UNUSED_SOURCE_KEPT, ~built)
     with store.transaction() as session:
         return len(session.scalars(unused.returning(Source.id)).all())
+
+
+def kept_bytes(session: Session, source: Source, *, lock: bool = False) -> int:
+    """What the files of the other sources have that the account of ``source`` has uploaded.
+
+    With ``lock`` no other upload of the account ends until the transaction does.
+    """
+    if lock:
+        account = select(Account.id).where(Account.id == source.account_id)
+        session.execute(account.with_for_update(key_share=True))
+    others = (Source.account_id == source.account_id, Source.id != source.id)
+    lasting = (Source.updated_at > now() - uploads.KEPT, ~_spent())
+    return int(session.scalar(select(func.coalesce(func.sum(Source.size), 0)).where(*others, *lasting)) or 0)
+
+
+def spent_uploads(session: Session, identifiers: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these uploads nothing more is made of. No build of such a source is asked for in this transaction."""
+    sources = select(Source.id).where(Source.id.in_(identifiers), _spent()).with_for_update(skip_locked=True)
+    made = select(Slug.id).where(Slug.id.in_(identifiers), Slug.image != "")
+    return [*session.scalars(sources), *session.scalars(made)]
+
+
+def _spent() -> ColumnElement[bool]:
+    """Sources that were built, all of whose builds ended some time ago, and that no app is being set up from."""
+    ended = now() - uploads.KEPT_BUILT
+    of_it = Build.source_id == Source.id
+    lately = exists().where(of_it, or_(Build.status == builds.PENDING, Build.updated_at > ended))
+    setup = exists().where(AppSetup.source_id == Source.id, AppSetup.status == app_setups.PENDING)
+    return and_(Source.updated_at < ended, exists().where(of_it), ~lately, ~setup)

@@ -72,6 +72,20 @@ def save(session: Session, pipeline: Pipeline) -> None:
         raise app_names.taken(name) from None
 
 
+def owned(account: Account) -> Select[Pipeline]:
+    """Query for the pipelines that the account itself owns, oldest first."""
+    return select(Pipeline).where(_owned_by(account)).order_by(Pipeline.created_at, Pipeline.id)
+
+
+def hand_over(session: Session, account: Account, heir: Account) -> None:
+    """Give the heir the pipelines that the account owns, with a number to their names where it has others of these."""
+    taken = set(session.scalars(owned(heir).with_only_columns(Pipeline.name)))
+    for pipeline in session.scalars(owned(account).with_for_update()).all():
+        pipeline.name, pipeline.owner_id = pipelines.free_name(pipeline.name, taken), heir.id
+        taken.add(pipeline.name)
+        save(session, pipeline)
+
+
 def promote(
     session: Session, pipeline: Pipeline, source: App, release: Release, targets: Sequence[App], account: Account
 ) -> tuple[PipelinePromotion, list[Release]]:

@@ -64,6 +64,8 @@ PROTECTED = [
     ("POST", "/app-setups"),
     ("POST", "/apps/{app}/dynos"),
     ("POST", "/apps/{app}/dynos/{dyno}"),
+    ("POST", "/apps/{app}/scheduler-jobs"),
+    ("PATCH", "/apps/{app}/scheduler-jobs/{job}"),
 ]
 """What shows config vars, credentials or keys, or lets somebody look at them from within a dyno."""
 

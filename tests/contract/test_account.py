@@ -203,6 +203,9 @@ def test_who_is_shut_out_has_no_access_and_leaves_the_apps(
 ) -> None:
     bob.post("/apps", json={"name": "bobs-app"}).raise_for_status()
     bob.post("/teams", json={"name": "bobs"}).raise_for_status()
+    for who in (bob, client):
+        who.post("/pipelines", json={"name": "shop"}).raise_for_status()
+    bob.post("/pipelines", json={"name": "other"}).raise_for_status()
     bob.post("/apps/bobs-app/collaborators", json={"user": "ann@example.com"}).raise_for_status()
     assert client.delete("/dynoform/accounts/bob@example.com").json()["email"] == "bob@example.com"
     assert bob.get("/account").status_code == 401
@@ -210,6 +213,10 @@ def test_who_is_shut_out_has_no_access_and_leaves_the_apps(
     assert client.get("/apps/bobs-app").json()["owner"]["email"] == "ann@example.com"
     assert [row["role"] for row in client.get("/apps/bobs-app/collaborators").json()] == ["owner"]
     assert client.get("/teams/bobs").json()["role"] == "admin"
+    pipelines = {row["name"]: row["owner"] for row in client.get("/pipelines").json()}
+    operator = {"id": client.get("/account").json()["id"], "type": "user"}
+    assert pipelines == {"other": operator, "shop": operator, "shop-2": operator}
+    client.patch("/pipelines/shop-2", json={"name": "renamed"}).raise_for_status()
     assert client.get("/apps/bobs-app/releases").json()[0]["user"]["email"].endswith("@invalid")
     assert client.delete("/dynoform/accounts/bob@example.com").status_code == 404
     assert person("bob").get("/apps").json() == []  # a new account, which has nothing of the old one
@@ -225,6 +232,11 @@ def test_an_account_is_deleted_by_its_owner(bob: httpx.Client, nobody: httpx.Cli
     message = "This account owns bobs-app: delete or transfer its apps first"
     assert (owning.status_code, owning.json()["message"]) == (422, message)
     bob.delete("/apps/bobs-app").raise_for_status()
+    bob.post("/pipelines", json={"name": "shop"}).raise_for_status()
+    owning = bob.delete("/account", headers=header)
+    message = "This account owns the pipeline shop: delete or transfer its pipelines first"
+    assert (owning.status_code, owning.json()["message"]) == (422, message)
+    bob.delete("/pipelines/shop").raise_for_status()
     bob.post("/teams", json={"name": "bobs"}).raise_for_status()
     leading = bob.delete("/account", headers=header)
     message = "Team bobs needs an admin: make somebody else one first"

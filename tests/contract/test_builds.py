@@ -13,14 +13,15 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from dynoform.api import sources
 from dynoform.api.services import Services
 from dynoform.build.build_job import BuildJob
 from dynoform.build.job import Tools
-from dynoform.domain import uploads
+from dynoform.domain import disk, uploads
 from dynoform.domain.jobs import Kind
 from dynoform.store import jobs
 from dynoform.store.session import BUILD_OUTPUT, JOBS, Store, notify
-from dynoform.store.tables import Build, BuildOutput, Job, Source
+from dynoform.store.tables import Build, BuildOutput, Job, Source, now
 from tests.contract.conftest import path_of
 
 TARBALL = gzip.compress(b"a tarball, or so" * 5000)
@@ -89,6 +90,58 @@ def test_an_empty_or_huge_upload_is_refused(client: httpx.Client, app: str) -> N
         head = f"PUT {path_of(links['put_url'])} HTTP/1.1\r\nHost: x\r\nContent-Length: {1024**3 + 1}\r\n\r\n"
         raw.sendall(head.encode())
         assert raw.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_nearly_full_disk_takes_no_uploads(
+    client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = path_of(client.post("/sources").json()["source_blob"]["put_url"])
+    looks = iter([True])  # when it begins
+    monkeypatch.setattr(disk, "takes_uploads", lambda *_: next(looks, False))
+    answer = client.put(link, content=b"x" * 1024**2)
+    message = "The source: the platform's disk is nearly full — tell your operator, then upload it again"
+    assert (answer.status_code, answer.json()) == (503, {"id": "unavailable", "message": message})
+    assert not list(services.configuration.sources.iterdir())
+    monkeypatch.undo()
+    client.put(link, content=b"x").raise_for_status()
+
+
+def test_an_accounts_sources_are_limited_together(
+    client: httpx.Client, stranger: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "ACCOUNT_BYTES", 3 * 1024**2)
+    first, second = (path_of(client.post("/sources").json()["source_blob"]["put_url"]) for _ in range(2))
+    client.put(first, content=b"x" * 2 * 1024**2).raise_for_status()
+    client.put(first, content=b"x" * 3 * 1024**2).raise_for_status()  # in its own place
+    message = (
+        "Your sources are limited to 3 MB together, and 3 MB are kept. One is kept until an hour after its builds, or "
+        "for a day: build them or wait, then upload this one again"
+    )
+    for content in (b"x", iter([b"x"])):  # of a known length, and of an unknown one
+        refused = client.put(second, content=content)
+        assert (refused.status_code, refused.json()) == (422, {"id": "invalid_params", "message": message})
+    assert len(list(services.configuration.sources.iterdir())) == 1
+    others = path_of(stranger.post("/sources").json()["source_blob"]["put_url"])
+    stranger.put(others, content=b"x").raise_for_status()
+
+
+def test_what_was_built_is_not_kept_long(
+    client: httpx.Client, build: dict[str, Any], services: Services, store: Store
+) -> None:
+    waiting = path_of(client.post("/sources").json()["source_blob"]["put_url"])
+    client.put(waiting, content=b"x").raise_for_status()
+    (services.configuration.sources / "half.part").touch()
+    assert sources.sweep(services) == 0
+    finish(store, build["id"])
+    assert sources.sweep(services) == 0, "its links are valid yet, and more may be built of it"
+    with store.transaction() as session:
+        source_id = session.get_one(Build, uuid.UUID(build["id"])).source_id
+        moment = now() - uploads.KEPT_BUILT * 1.1
+        session.execute(update(Build).values(updated_at=moment))
+        session.execute(update(Source).values(updated_at=moment))
+    assert sources.sweep(services) == 1
+    assert {path.name for path in services.configuration.sources.iterdir()} == {"half.part", waiting[9:45]}
+    assert str(source_id) != waiting[9:45]
 
 
 def test_a_build_is_queued(client: httpx.Client, app: str, build: dict[str, Any], services: Services) -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from dynoform.api.services import Services
+from dynoform.domain import disk
 from dynoform.domain.images import MANIFEST, OCI_MANIFEST
 from tests.contract.conftest import OPERATOR_KEY
 from tests.contract.container_registry import (
@@ -106,6 +107,24 @@ def test_a_layer_with_another_digest_than_said_is_refused(engine: httpx.Client, 
     place = engine.patch(place, content=b"one").headers["Location"]
     answer = engine.put(httpx.URL(place).copy_merge_params({"digest": digest_of(b"two")}))
     assert (answer.status_code, error_of(answer)) == (400, "DIGEST_INVALID")
+
+
+def test_a_nearly_full_disk_takes_no_layers(engine: httpx.Client, app: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, other = (engine.post(f"/v2/{app}/web/blobs/uploads/").headers["Location"] for _ in range(2))
+    looks = iter([True])  # when it begins
+    monkeypatch.setattr(disk, "takes_uploads", lambda *_: next(looks, False))
+    chunk = os.urandom(MIB)
+    message = "The layer: the platform's disk is nearly full — tell your operator, then push it again"
+    for answer in (
+        engine.patch(place, content=(chunk for _ in range(17))),
+        engine.post(f"/v2/{app}/web/blobs/uploads/"),
+        engine.put(place, content=b"x"),
+    ):
+        assert (answer.status_code, error_of(answer)) == (503, "UNAVAILABLE")
+        assert answer.json()["errors"][0]["message"] == message
+    assert engine.delete(other).status_code == 204, "it may be given up"
+    monkeypatch.undo()
+    push_blob(engine, f"{app}/web", b"there is room again")
 
 
 def test_a_large_layer_passes_without_filling_the_memory(engine: httpx.Client, app: str) -> None:

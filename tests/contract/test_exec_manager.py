@@ -68,6 +68,13 @@ def keys(store: Store) -> list[ExecKey]:
         return list(session.scalars(select(ExecKey)))
 
 
+def test_a_token_that_cannot_read_config_vars_opens_no_shell(put: Put, person: Person, store: Store) -> None:
+    answer = put(token=person("bob", "write").headers["Authorization"].removeprefix("Bearer "))
+    assert answer.status_code == 403
+    assert answer.json()["message"].endswith("It has write; this call needs write-protected.")
+    assert keys(store) == []
+
+
 def test_a_key_is_registered_for_one_dyno_for_an_hour(
     put: Put, services: Services, store: Store, web: uuid.UUID
 ) -> None:

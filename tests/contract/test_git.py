@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import select
 
 from dynoform.api.services import Services
+from dynoform.domain import disk
 from dynoform.store.session import BUILD_OUTPUT, Store, notify
 from dynoform.store.tables import App, Build, Release, ReleaseOutput, Source
 from tests.contract.conftest import OPERATOR_KEY, versions
@@ -541,6 +542,15 @@ def test_a_source_over_the_limit_is_refused_with_the_limit(
         "is built: keep what need not be deployed out of the repository"
     ) in refused.said
     assert (work.remote(url), builds(store), list(services.configuration.sources.iterdir())) == ("", [], [])
+
+
+def test_a_nearly_full_disk_takes_no_pushes(work: Checkout, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "takes_uploads", lambda *_: False)
+    refused = work.git("push", url, "main:other")
+    assert refused.code == 128
+    told = "remote: !\tThe push: the platform's disk is nearly full — tell your operator, then send it again"
+    assert told in refused.said
+    assert work.git("ls-remote", url).code == 0
 
 
 def test_repositories_of_deleted_apps_are_swept(

@@ -199,6 +199,17 @@ def test_a_pipeline_is_transferred_to_somebody_who_is_there(
     )
 
 
+def test_a_pipeline_is_not_transferred_to_who_was_shut_out(
+    client: httpx.Client, stranger: httpx.Client, pipeline: dict[str, Any]
+) -> None:
+    gone = stranger.get("/account").json()["id"]
+    client.delete(f"/dynoform/accounts/{gone}").raise_for_status()
+    for reference in (gone, f"deleted-{gone}@invalid", "bob@example.com"):
+        body = {"pipeline": {"id": pipeline["id"]}, "new_owner": {"id": reference, "type": "user"}}
+        answer = client.post("/pipeline-transfers", json=body)
+        assert (answer.status_code, answer.json()["message"]) == (404, "Couldn't find that user.")
+
+
 def test_pipelines_of_others_are_not_there(
     client: httpx.Client, stranger: httpx.Client, app: str, pipeline: dict[str, Any]
 ) -> None:

@@ -5,6 +5,7 @@ https://devcenter.heroku.com/articles/container-registry-and-runtime
 """
 
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from dynoform.api import room
 from dynoform.api.apps import find
 from dynoform.api.authentication import Caller
 from dynoform.api.errors import ApiError
@@ -29,6 +31,8 @@ from dynoform.store.tables import Account, Slug
 links = APIRouter(include_in_schema=False)
 PREFIX = "/v2/"
 _CATALOG = "_catalog"
+_CHECKED_BYTES = 16 * 1024 * 1024
+"""How much of a layer comes between two looks at the disk."""
 _METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -47,12 +51,16 @@ async def registry(path: str, request: Request, services: Use, caller: Caller) -
     needs = target.needs(request.method)
     app_id = await run_in_threadpool(_app_id, services, caller, target.app, needs)
     await _check(services, request, target, app_id)
+    if target.fills(request.method):
+        await run_in_threadpool(_check_room, services)
     inner = container_images.repository(app_id, target.process_type)
     query = [(name, value) for name, value in request.query_params.multi_items() if name in _known(target)]
     if target.kind == registry_paths.UPLOADS:
         query += await run_in_threadpool(_mount, services, caller, request)
     passage = Passage(services.registry, target.name, inner)
-    body = None
+    body: bytes | AsyncIterator[bytes] | None = None
+    if target.fills(request.method):
+        body = _while_there_is_room(services, request)
     if target.kind == registry_paths.MANIFESTS and request.method == "PUT":
         body = await _manifest(request)
         # Before the registry has it: what is written down too often is looked for and forgotten.
@@ -67,6 +75,22 @@ async def _manifest(request: Request) -> bytes:
         if len(body) > MAXIMUM_DOCUMENT:
             raise RegistryError(413, "SIZE_INVALID", f"A manifest has at most {MAXIMUM_DOCUMENT} bytes.")
     return body
+
+
+def _check_room(services: Services) -> None:
+    """The registry keeps its layers on the disk of the host that the sources are on."""
+    room.check(services.configuration.sources, "layer", "push")
+
+
+async def _while_there_is_room(services: Services, request: Request) -> AsyncIterator[bytes]:
+    """A layer's bytes. Raises ``UnavailableError`` when the disk has no room for more: layers have no limit."""
+    unchecked = 0
+    async for piece in request.stream():
+        unchecked += len(piece)
+        if unchecked > _CHECKED_BYTES:
+            unchecked = 0
+            await run_in_threadpool(_check_room, services)
+        yield piece
 
 
 def _note(services: Services, repository: str, digest: str) -> None:

@@ -47,11 +47,17 @@ class Passage:
     inner: str
 
     async def take(
-        self, request: Request, rest: str, query: Sequence[tuple[str, str]], body: bytes | None = None, *, named: bool
+        self,
+        request: Request,
+        rest: str,
+        query: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None = None,
+        *,
+        named: bool,
     ) -> Response:
         """Ask the registry for ``rest`` of the repository. ``named`` says that the answer's body has its name in it.
 
-        ``body`` is the request's, if it has been read.
+        ``body`` is the request's, if it has been read or somebody looks at it on its way.
 
         Raises ``UnavailableError`` when the registry does not answer, ``RegistryError`` when its answer is too long.
         """

@@ -65,6 +65,13 @@ def test_to_grant_anything_is_to_grant_a_view() -> None:
         ("GET", "/apps/{app}/config-vars", "read-protected"),
         ("PATCH", "/apps/{app}/config-vars", "write-protected"),
         ("GET", "/apps/{app}/releases/{release}/config-vars", "read-protected"),
+        ("POST", "/apps/{app}/dynos", "write-protected"),
+        ("POST", "/apps/{app}/scheduler-jobs", "write-protected"),
+        ("PATCH", "/apps/{app}/scheduler-jobs/{job}", "write-protected"),
+        ("DELETE", "/apps/{app}/scheduler-jobs/{job}", "write"),
+        ("GET", "/apps/{app}/scheduler-jobs", "read"),
+        ("PUT", "/api/v2/{dyno}", "write-protected"),
+        ("GET", "/api/v2", "read"),
         ("GET", "/account/rate-limits", None),
     ],
 )

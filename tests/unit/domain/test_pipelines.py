@@ -31,3 +31,13 @@ def test_a_target_is_what_its_release_is(error: str | None, release: str | None,
 )
 def test_a_promotion_says_where_it_came_from(commit: str | None, description: str) -> None:
     assert releases.promoted("myapp-staging", 12, commit) == description
+
+
+def test_a_pipeline_gets_a_number_where_its_name_is_taken() -> None:
+    assert pipelines.free_name("shop", {"other"}) == "shop"
+    assert pipelines.free_name("shop", {"shop", "shop-2"}) == "shop-3"
+    longest = "a" * 30
+    assert pipelines.free_name(longest, {longest}) == pipelines.check_name(f"{longest[:28]}-2")
+    assert pipelines.free_name(longest, {longest, *(f"{longest[:28]}-{number}" for number in range(2, 10))}) == (
+        f"{longest[:27]}-10"
+    )

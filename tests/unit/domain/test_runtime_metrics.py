@@ -105,6 +105,9 @@ def test_room_is_made_on_a_disk_that_is_nearly_full_and_not_before() -> None:
     assert disk.is_short(4 * gib, 100 * gib)
     assert not disk.is_short(6 * gib, 100 * gib)
     assert disk.is_short(gib - 1, 8 * gib)
+    assert disk.takes_uploads(10 * gib, 100 * gib)
+    assert not disk.takes_uploads(9 * gib, 100 * gib)  # which stops no dyno for long
+    assert not disk.takes_uploads(2 * gib - 1, 8 * gib)
     assert disk.to_stop({}) is None
     assert disk.to_stop({"a": gib}) is None
     assert disk.to_stop({"a": 2 * gib, "b": 3 * gib, "c": 0}) == "b"

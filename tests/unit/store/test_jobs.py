@@ -2,13 +2,15 @@
 
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
 from dynoform.domain import jobs as jobs_rules
+from dynoform.domain import uploads
 from dynoform.domain.jobs import Kind
 from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
 from dynoform.store import builds, job_queue, jobs, output, retention
@@ -17,7 +19,7 @@ from dynoform.store.apps import create_app
 from dynoform.store.releases import create_release, current_release, fail, lock_app, newest_release, succeed
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
-from dynoform.store.tables import App, Build, Dyno, Formation, Job, Release, ReleaseOutput, Slug, Source, now
+from dynoform.store.tables import App, AppSetup, Build, Dyno, Formation, Job, Release, ReleaseOutput, Slug, Source, now
 
 ALL = frozenset(Kind)
 VAULT = Vault("A" * 42 + "s=")
@@ -370,6 +372,45 @@ def test_sources_are_forgotten_unless_something_was_built_from_them(store: Store
         assert set(session.scalars(select(Source.id))) == {build.source_id, young.id}
         session.delete(session.get_one(App, app.id))
     assert builds.sweep_sources(store) == 1
+
+
+def test_an_upload_is_kept_as_long_as_a_build_may_want_it(store: Store, app: App) -> None:
+    long_ago, lately = now() - uploads.KEPT_BUILT * 1.1, now() - uploads.KEPT_BUILT * 0.9
+    spent = source(store, app, long_ago, [("succeeded", long_ago), ("failed", long_ago)])
+    unbuilt = source(store, app, long_ago, [])
+    kept = [
+        unbuilt,
+        source(store, app, lately, [("failed", long_ago)]),  # uploaded again meanwhile
+        source(store, app, long_ago, [("succeeded", lately)]),
+        source(store, app, long_ago, [("succeeded", long_ago), ("pending", long_ago)]),
+        source(store, app, long_ago, [("succeeded", long_ago)], setup="pending"),
+    ]
+    ready = source(store, app, long_ago, [("succeeded", long_ago)], setup="succeeded")
+    forgotten = source(store, app, now() - uploads.KEPT * 1.1, [])
+    made = deploy(store, app, "web").slug_id
+    assert made
+    with store.transaction() as session:
+        assert set(builds.spent_uploads(session, [spent, ready, made, *kept])) == {spent, ready, made}
+        other = session.get_one(Source, unbuilt)
+        assert builds.kept_bytes(session, other, lock=True) == 1000 * (len(kept) - 1)
+        assert builds.kept_bytes(session, session.get_one(Source, forgotten)) == 1000 * len(kept)
+
+
+def source(
+    store: Store, app: App, uploaded: datetime, built: Sequence[tuple[str, datetime]], setup: str | None = None
+) -> uuid.UUID:
+    """A source of 1000 bytes with builds in these states since these moments, and maybe an app's setup."""
+    with store.transaction() as session:
+        made = Source(id=uuid.uuid4(), account_id=app.owner_id, size=1000, updated_at=uploaded)
+        session.add(made)
+        session.flush()
+        for status, moment in built:
+            values = {"status": status, "updated_at": moment, "source_id": made.id, "account_id": app.owner_id}
+            session.add(Build(id=uuid.uuid4(), app_id=app.id, **values))
+        if setup:
+            about = {"app_id": app.id, "app_name": app.name, "overrides": b"", "status": setup}
+            session.add(AppSetup(id=uuid.uuid4(), account_id=app.owner_id, source_id=made.id, **about))
+        return made.id
 
 
 def types(store: Store, app: App) -> set[str]:
