@@ -202,6 +202,19 @@ class Worker:
             add_for_addon(session, self.vault, addon, url)
 
     def _fail(self, claim: Claim, reason: str) -> None:
+        try:
+            self._end(claim, reason)
+        except DynoformError:
+            raise  # the store is away, or the change is another's: it is ended later
+        except Exception as error:
+            if claim.action == addons.DEPROVISION:
+                raise
+            self.journal.exception("change could not be ended", error, addon=claim.resource.name, action=claim.action)
+            with self.store.transaction() as session:  # the add-on can be destroyed then
+                change, _ = queue.held(session, claim)
+                queue.close(session, change, reason)
+
+    def _end(self, claim: Claim, reason: str) -> None:
         with self.store.transaction() as session:
             change, addon = queue.held(session, claim)
             if claim.action == addons.DEPROVISION:

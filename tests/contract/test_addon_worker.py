@@ -13,6 +13,7 @@ from dynoform.addons.provider import Answer, RefusedError, Resource
 from dynoform.addons.worker import Worker, work
 from dynoform.domain import addons
 from dynoform.errors import ConflictError
+from dynoform.store import addons as store_addons
 from dynoform.store.session import Store
 from dynoform.store.tables import AddonChange
 from dynoform.wake import Wake
@@ -92,6 +93,34 @@ def test_a_refusal_that_cannot_be_shown_as_it_is_ends_the_change_all_the_same(
         asked = AddonChange.action == addons.PROVISION
         (failure,) = session.scalars(select(AddonChange.failure).where(asked)).all()
     assert failure is not None and failure.startswith("not so ooo") and len(failure) == addons.LONGEST_REASON
+
+
+def test_a_bug_in_giving_an_addon_up_leaves_one_that_can_be_destroyed(
+    client: httpx.Client,
+    app: str,
+    worker: Worker,
+    store: Store,
+    patch: pytest.MonkeyPatch,
+    ring: Callable[[], None],
+) -> None:
+    def provision(wanted: Resource) -> Answer:
+        raise RefusedError("no")
+
+    def give_up(session: object, addon: object) -> None:
+        raise KeyError("give_up")
+
+    patch.setattr(worker.providers[addons.PARTNER], "provision", provision)
+    patch.setattr(store_addons, "give_up", give_up)
+    addon = later(client, app, patch)
+
+    def failure() -> str | None:
+        with store.transaction() as session:
+            return session.scalars(select(AddonChange.failure)).one()
+
+    until(lambda: failure() == "no", ring)
+    assert broken(worker, "KeyError")
+    client.delete(f"/apps/{app}/addons/{addon['id']}").raise_for_status()
+    until(lambda: client.get(f"/addons/{addon['id']}").status_code == 404, ring)
 
 
 def test_a_store_that_answers_nonsense_does_not_end_the_thread(
