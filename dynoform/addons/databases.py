@@ -102,6 +102,8 @@ class Known:
 
     leader: uuid.UUID | None = None
     """Of a follower: the add-on that it follows, whose users it has."""
+    follows: bool = False
+    """Whether its server takes no writes, also where its leader was destroyed."""
     members: tuple[tuple[int, int], ...] = ()
     """Of a database with a standby: the ports of its servers, then of the members of etcd.
 
@@ -512,6 +514,7 @@ class Place:
             else None,
             settings=found.settings,
             leader=found.leader_id,
+            follows=databases.is_follower(found),
             members=tuple((int(first), int(second)) for first, second in found.member_ports or ()),
             hosts=tuple((str(each[0]), str(each[1])) if each else None for each in found.member_hosts or ()),
         )

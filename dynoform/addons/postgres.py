@@ -116,7 +116,7 @@ class PostgresProvider(DatabaseProvider):
     def operate(self, wanted: Resource, operation: str, details: Mapping[str, Any]) -> Answer:
         """One of ``data_services.OPERATIONS``."""
         known, plan = self._place.known(wanted), self._plan(wanted)
-        if known.leader is not None and operation in _WRITES:
+        if known.follows and operation in _WRITES:
             raise RefusedError(rules.READ_ONLY)
         if operation in _CREDENTIALS:
             return self._credentials(wanted, operation, details)

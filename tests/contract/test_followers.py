@@ -244,6 +244,8 @@ def test_a_follower_that_could_not_be_let_go_is_unfollowed_later(
     assert found["following"] == f"postgres://destroyed:5432/{found['database_name']}", "the CLI asks for one"
     assert lines["Following"] == "A database that was destroyed: heroku pg:unfollow makes this one of its own"
     assert lines["Continuous Protection"] == "Off: it is still a follower"
+    reset = client.put(f"/client/v11/databases/{made['id']}/reset", json={})
+    assert reset.json()["message"].startswith("It is a follower, which can be read alone: "), "nothing is tried"
     refused = create(client, config={"follow": "FOLLOWER"}).json()["message"]
     assert refused == f"{made['name']} is a follower itself: follow its leader"
     answer = client.put(f"/client/v11/databases/{made['id']}/unfollow").raise_for_status().json()
