@@ -313,8 +313,8 @@ def posing(dynos: RunPlatform, app_id: uuid.UUID) -> Iterator[None]:
     (poser,) = dynos.containers(made)
     assert (poser.labels[DYNO_ID_LABEL], poser.labels[SERVICE_LABEL]) == (container.labels[DYNO_ID_LABEL], "")
     yield
+    poser.remove(force=True)
     dynos.client.delete(f"/apps/{name}").raise_for_status()
-    dynos.wait(lambda: dynos.containers(made) == [])
     dynos.platform.parts.engine.images.remove(image.tags[0])
 
 
