@@ -232,6 +232,11 @@ class Place:
             found = session.get_one(Database, wanted.uuid)
             found.maintained_at, found.maintenance_at = now(session), None
 
+    def look_soon(self, wanted: Resource) -> None:
+        """Have its repository looked at next: a backup is wanted of what the database is from now on."""
+        with self.store.transaction() as session:
+            session.get_one(Database, wanted.uuid).look_at = now(session)
+
     def usage(self, wanted: Resource, seen: Seen, plan: DataPlan) -> Usage:
         """How a database stands with what its plan allows."""
         before = self.last_look(wanted).get("size")

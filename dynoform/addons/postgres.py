@@ -347,6 +347,7 @@ class PostgresProvider(DatabaseProvider):
         if pool := self._place.pool(wanted):
             self._sql(wanted, "postgres", postgres_pool.role(pool[1]))
         self._place.maintained(wanted)
+        self._place.look_soon(wanted)
         return self._told(self._place.known(wanted))
 
     def _is_there(self, wanted: Resource) -> bool:

@@ -318,6 +318,7 @@ def test_a_lost_service_is_made_again(client: httpx.Client, addon: dict[str, Any
         assert databases.enqueue_due(session, running={addon["id"]}) == 0
     work_through(place, store)
     with store.transaction() as session:
+        session.get_one(Database, addon["id"]).look_at = now() + timedelta(hours=1)
         assert databases.enqueue_due(session, running=set()) == 1
     work_through(place, store)
     assert place.made.again[-1] is True
@@ -325,6 +326,9 @@ def test_a_lost_service_is_made_again(client: httpx.Client, addon: dict[str, Any
     assert instance["restored"] is True, "it never begins with no data"
     (job,) = place.engine.begun
     assert (f"local_addon-{addon['id']}-backups", "/var/lib/pgbackrest", "ro") in job.volumes, "its own"
+    with store.transaction() as session:
+        look_at = session.get_one(Database, addon["id"]).look_at
+        assert look_at and look_at <= now(), "it gets a backup of its own"
 
 
 def test_looks_at_a_database_that_does_not_answer_end_at_once_and_leave_it_to_what_mends_it(
