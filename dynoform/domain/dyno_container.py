@@ -25,7 +25,12 @@ SIZE_LABEL = "dynoform.size"
 """The dyno's size: the runtime agent measures by it."""
 SERVICE_LABEL = "com.docker.swarm.service.name"
 """The engine's, on containers of Swarm's services."""
-_RESERVED = ("dynoform.", "com.docker.swarm.")
+_RESERVED = {
+    STACK_LABEL, APP_LABEL, DYNO_LABEL, RELEASE_LABEL, DYNO_ID_LABEL, RUN_ID_LABEL, SIZE_LABEL, "dynoform.addon",
+    "dynoform.addon.parts", "dynoform.asks", "dynoform.build", "dynoform.generation", "dynoform.port",
+    "dynoform.release-phase",
+}  # fmt: skip
+_RESERVED_PREFIX = "com.docker.swarm."
 UNSERVED = dict.fromkeys((SERVICE_LABEL, "com.docker.swarm.service.id"), "")
 """On containers that are no service's: what their image has of these labels would be theirs."""
 DYNO_USER = "1000"
@@ -123,7 +128,7 @@ class Limits:
 
 def reserved(names: Iterable[str]) -> list[str]:
     """Those labels that only platform and engine give: the container of an image with one is taken for another."""
-    return sorted(name for name in names if name.startswith(_RESERVED))
+    return sorted(name for name in names if name in _RESERVED or name.startswith(_RESERVED_PREFIX))
 
 
 def is_task(names: Iterable[str], service: str) -> bool:
