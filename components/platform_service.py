@@ -7,8 +7,6 @@ import pulumi
 import pulumi_docker as docker
 
 STACK_LABEL = "dynoform.stack"
-PORT_LABEL = "dynoform.port"
-"""On services of the host's own network: the port that they have there, which the engine does not know of."""
 ADDON_LABEL = "dynoform.addon"
 """On all that is an add-on's and not the platform's: its id."""
 PARTS_LABEL = "dynoform.addon.parts"

@@ -9,8 +9,9 @@ import pulumi_docker as docker
 from components.addons.postgres import PORT as SERVER_PORT
 from components.addons.postgres import SOCKET_PATH
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import PORT_LABEL, Mount, SecretFile, ServiceSpec, everywhere_else, service_args
+from components.platform_service import Mount, SecretFile, ServiceSpec, everywhere_else, service_args
 from components.secret import swarm_secret
+from dynoform.domain.data_services import PORT_LABEL
 
 PORT = 6432
 """In the container, of one that is on a bridge."""

@@ -12,9 +12,10 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils.socket import frames_iter
 
-from dynoform.domain import dyno_container, swarm_nodes
+from dynoform.domain import swarm_nodes
 from dynoform.domain.data_hosts import DataHost
-from dynoform.domain.dyno_container import SERVICE_LABEL
+from dynoform.domain.data_services import PORT_LABEL
+from dynoform.domain.dyno_container import SERVICE_LABEL, is_task
 from dynoform.errors import UnavailableError
 
 ADDON_LABEL = "dynoform.addon"
@@ -30,8 +31,6 @@ ADDRESS = "-address"
 PARTS_LABEL = "dynoform.addon.parts"
 """On services of an add-on that has several: how many."""
 STACK_LABEL = "dynoform.stack"
-PORT_LABEL = "dynoform.port"
-"""On services of the host's own network: the port that they have there."""
 SECONDS = 60
 _STDOUT = 1
 _READY_SECONDS = 60.0
@@ -278,7 +277,7 @@ class Engine:
     def _running(self, service: str) -> str | None:
         with _explained(f"find {service}"):
             listed = self._client.containers(filters={"label": f"{SERVICE_LABEL}={service}", "status": "running"})
-        found = [each for each in listed if dyno_container.is_task(each["Names"], service)]
+        found = [each for each in listed if is_task(each["Names"], service)]
         return str(max(found, key=lambda each: each["Created"])["Id"]) if found else None
 
 

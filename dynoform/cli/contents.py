@@ -10,8 +10,8 @@ from docker.errors import APIError, NotFound
 from docker.utils.socket import frames_iter
 
 from dynoform.cli.engine import ADDON, LABEL, Engine, is_of_apps
-from dynoform.domain import dyno_container
 from dynoform.domain import standby as standbys
+from dynoform.domain.dyno_container import SERVICE_LABEL, is_task
 from dynoform.errors import DynoformError
 
 STORE = "dynoform"
@@ -233,9 +233,7 @@ def _place(engine: Engine, service: dict[str, Any], constraints: Sequence[str]) 
 def _running(engine: Engine, stack: str) -> list[str]:
     parked = {service["Spec"]["Name"] for service in _platform(engine, stack)}
     names = [
-        (each.get("Labels") or {}).get("com.docker.swarm.service.name", "")
-        for each in engine.containers()
-        if each["State"] == "running"
+        (each.get("Labels") or {}).get(SERVICE_LABEL, "") for each in engine.containers() if each["State"] == "running"
     ]
     return [name for name in names if name in parked]
 
@@ -286,9 +284,9 @@ def _hang_up(connection: Any) -> None:
 def _store(engine: Engine, stack: str) -> str:
     """The server on this host, which may be a standby: it has all that was acknowledged."""
     service = f"{stack}_{POSTGRES}{SERVER if has_standby(engine, stack) else ''}"
-    filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
+    filters = {"label": f"{SERVICE_LABEL}={service}", "status": "running"}
     listed = engine.client.api.containers(filters=filters)
-    found = [each for each in listed if dyno_container.is_task(each["Names"], service)]
+    found = [each for each in listed if is_task(each["Names"], service)]
     if not found:
         next_step = f"bin/dynoform up --stack {stack}, then run it again"
         raise DynoformError("the platform's store", "does not run", next_step)

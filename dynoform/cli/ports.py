@@ -13,6 +13,7 @@ from docker.errors import APIError
 from dynoform.cli.engine import Engine
 from dynoform.cli.settings import StackSettings
 from dynoform.domain import stack_settings
+from dynoform.domain.dyno_container import SERVICE_LABEL
 from dynoform.errors import DynoformError
 
 IP_FREEBIND = 15  # of <linux/in.h>; Python's socket module has no name for it
@@ -72,7 +73,7 @@ def check_exec(stack: str, settings: StackSettings, engine: Engine | None) -> Dy
 
 def _runs(stack: str, engine: Engine, noun: str) -> bool:
     """Whether the stack's own service has a container."""
-    label = f"com.docker.swarm.service.name={stack}_{noun}"
+    label = f"{SERVICE_LABEL}={stack}_{noun}"
     return bool(engine.client.api.containers(filters={"label": label}))
 
 
@@ -135,7 +136,7 @@ def _held(stack: str, engine: Engine) -> set[tuple[str, int]]:
     """
     held = set()
     for container in engine.client.api.containers():
-        name = (container.get("Labels") or {}).get("com.docker.swarm.service.name", "")
+        name = (container.get("Labels") or {}).get(SERVICE_LABEL, "")
         service = name.removeprefix(f"{stack}_")
         if service == name:
             continue

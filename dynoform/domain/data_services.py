@@ -30,6 +30,8 @@ SERVERS, VOTERS = 2, 3
 """What a database with a standby has: the two servers, and the members of etcd that know which of them is primary."""
 FIRST_PORT, LAST_PORT = 15000, 15999
 """Where add-ons are reached, on the address that dynos and the operator's machine know alike; one port for each."""
+PORT_LABEL = "dynoform.port"
+"""On services of the host's own network: the port that they have there, which the engine does not know of."""
 
 ROTATE = "rotate"
 RESET = "reset"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynoform.domain import dyno_sizes
+from dynoform.domain.data_services import PORT_LABEL
 
 PORT = 5000
 """``$PORT`` inside every dyno; what is published on the host differs."""
@@ -26,8 +27,8 @@ SIZE_LABEL = "dynoform.size"
 SERVICE_LABEL = "com.docker.swarm.service.name"
 """The engine's, on containers of Swarm's services."""
 _RESERVED = {
-    STACK_LABEL, APP_LABEL, DYNO_LABEL, RELEASE_LABEL, DYNO_ID_LABEL, RUN_ID_LABEL, SIZE_LABEL, "dynoform.addon",
-    "dynoform.addon.parts", "dynoform.asks", "dynoform.build", "dynoform.generation", "dynoform.port",
+    STACK_LABEL, APP_LABEL, DYNO_LABEL, RELEASE_LABEL, DYNO_ID_LABEL, RUN_ID_LABEL, SIZE_LABEL, PORT_LABEL,
+    "dynoform.addon", "dynoform.addon.parts", "dynoform.asks", "dynoform.build", "dynoform.generation",
     "dynoform.release-phase",
 }  # fmt: skip
 _RESERVED_PREFIX = "com.docker.swarm."

@@ -115,7 +115,8 @@ def arguments(
 
 
 def _own(labels: Mapping[str, str]) -> dict[str, str]:
-    return {name: labels[name] for name in labels.keys() - set(dyno_container.reserved(labels))}
+    reserved = dyno_container.reserved(labels)
+    return {name: value for name, value in labels.items() if name not in reserved}
 
 
 def _pair(entry: str) -> tuple[str, str]:

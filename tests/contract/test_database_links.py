@@ -30,6 +30,15 @@ def pair(client: httpx.Client, app: str, place: Local) -> tuple[dict[str, Any], 
     return first, second
 
 
+@pytest.fixture
+def linkable(
+    pair: tuple[dict[str, Any], dict[str, Any]], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same, where links between them lead to the tests' own server."""
+    place.lead_links_here(monkeypatch)
+    return pair
+
+
 def other(client: httpx.Client) -> str:
     (found,) = (value for name, value in config(client).items() if name != "DATABASE_URL")
     return found
@@ -65,14 +74,12 @@ def test_links_that_cannot_be_are_refused(
 
 def test_a_link_has_the_others_tables_until_it_is_destroyed(
     client: httpx.Client,
-    pair: tuple[dict[str, Any], dict[str, Any]],
+    linkable: tuple[dict[str, Any], dict[str, Any]],
     place: Local,
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One server has both here, so that the link's address is the tests' own server's."""
-    here, there = pair
-    place.lead_links_here(monkeypatch)
+    here, there = linkable
     with place.connect(other(client)) as theirs:
         theirs.execute("CREATE TABLE orders AS SELECT 42 AS number")
     made = link(client, here, target="there-2").raise_for_status().json()
@@ -104,13 +111,11 @@ def test_a_link_has_the_others_tables_until_it_is_destroyed(
 
 def test_a_link_outlives_what_it_leads_to(
     client: httpx.Client,
-    pair: tuple[dict[str, Any], dict[str, Any]],
+    linkable: tuple[dict[str, Any], dict[str, Any]],
     place: Local,
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here, there = pair
-    place.lead_links_here(monkeypatch)
+    here, there = linkable
     link(client, here, target="there-2").raise_for_status()
     client.delete(f"/apps/myapp/addons/{there['id']}").raise_for_status()
     work_through(place, store)
@@ -121,14 +126,12 @@ def test_a_link_outlives_what_it_leads_to(
 
 def test_a_copy_has_none_of_its_originals_links(
     client: httpx.Client,
-    pair: tuple[dict[str, Any], dict[str, Any]],
+    linkable: tuple[dict[str, Any], dict[str, Any]],
     place: Local,
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Copy and original are one database here."""
-    here, _ = pair
-    place.lead_links_here(monkeypatch)
+    here, _ = linkable
     work_through(place, store)
     link(client, here, target="there-2").raise_for_status()
     mappings = "SELECT srvname FROM pg_user_mappings"
@@ -158,13 +161,11 @@ def left(client: httpx.Client, here: dict[str, Any], there: dict[str, Any], plac
 
 def test_a_link_that_can_never_be_made_says_why_and_leaves_nothing(
     client: httpx.Client,
-    pair: tuple[dict[str, Any], dict[str, Any]],
+    linkable: tuple[dict[str, Any], dict[str, Any]],
     place: Local,
     store: Store,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here, there = pair
-    place.lead_links_here(monkeypatch)
+    here, there = linkable
     with place.connect(other(client)) as theirs:
         theirs.execute("CREATE TYPE mood AS ENUM ('good')")
         theirs.execute("CREATE TABLE people (name text, feels mood)")
@@ -181,13 +182,12 @@ def test_a_link_that_can_never_be_made_says_why_and_leaves_nothing(
 
 def test_a_link_to_one_that_does_not_answer_is_tried_again_and_leaves_nothing_in_the_end(
     client: httpx.Client,
-    pair: tuple[dict[str, Any], dict[str, Any]],
+    linkable: tuple[dict[str, Any], dict[str, Any]],
     place: Local,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    here, there = pair
-    place.lead_links_here(monkeypatch)
+    here, there = linkable
     create = postgres_links.create
     monkeypatch.setattr(postgres_links, "create", lambda *given: re.sub("port '\\d+'", "port '1'", create(*given)))
     monkeypatch.setattr(addons, "ATTEMPTS", 2)

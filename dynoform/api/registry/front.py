@@ -51,16 +51,15 @@ async def registry(path: str, request: Request, services: Use, caller: Caller) -
     needs = target.needs(request.method)
     app_id = await run_in_threadpool(_app_id, services, caller, target.app, needs)
     await _check(services, request, target, app_id)
+    body: bytes | AsyncIterator[bytes] | None = None
     if target.fills(request.method):
         await run_in_threadpool(_check_room, services)
+        body = _while_there_is_room(services, request)
     inner = container_images.repository(app_id, target.process_type)
     query = [(name, value) for name, value in request.query_params.multi_items() if name in _known(target)]
     if target.kind == registry_paths.UPLOADS:
         query += await run_in_threadpool(_mount, services, caller, request)
     passage = Passage(services.registry, target.name, inner)
-    body: bytes | AsyncIterator[bytes] | None = None
-    if target.fills(request.method):
-        body = _while_there_is_room(services, request)
     if target.kind == registry_paths.MANIFESTS and request.method == "PUT":
         body = await _manifest(request)
         # Before the registry has it: what is written down too often is looked for and forgotten.

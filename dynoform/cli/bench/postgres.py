@@ -13,6 +13,7 @@ from typing import Any
 
 from dynoform.cli.bench.measure import Bench, Taken
 from dynoform.cli.engine import connect
+from dynoform.domain.dyno_container import SERVICE_LABEL
 from dynoform.errors import DynoformError
 
 LOAD = "tests/bench/test_postgres.py"
@@ -79,7 +80,7 @@ def inside(bench: Bench, service: str, words: Sequence[str], environment: Mappin
     with connect(bench.stack) as engine:
         if engine is None:
             raise DynoformError("Docker engine", "does not answer", "start it")
-        filters = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
+        filters = {"label": f"{SERVICE_LABEL}={service}", "status": "running"}
         (container,) = engine.client.containers.list(filters=filters)
         done = container.exec_run(list(words), environment=environment)
     said = done.output.decode(errors="replace")

@@ -18,6 +18,7 @@ from dynoform.cli.bench.measure import Bench, Taken
 from dynoform.cli.bench.platform import SAMPLE, deploy
 from dynoform.cli.commands import patch
 from dynoform.cli.engine import Engine, connect
+from dynoform.domain.dyno_container import SERVICE_LABEL
 from dynoform.errors import DynoformError
 
 MIB = 1 << 20
@@ -132,7 +133,7 @@ def _newest(api: running.Api, app: str) -> dict[str, Any]:
 
 def _registry_bytes(bench: Bench) -> int:
     with connect(bench.stack) as engine:
-        label = f"com.docker.swarm.service.name={bench.stack.name}_registry"
+        label = f"{SERVICE_LABEL}={bench.stack.name}_registry"
         found = engine.client.containers.list(filters={"label": label}) if engine else []
         if not found:
             raise DynoformError("registry", "does not run", f"bin/dynoform up --stack {bench.stack.name}")

@@ -3,15 +3,15 @@
 import re
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from dynoform.attempts import attempts
 from dynoform.cli.console import Console, Step
 from dynoform.cli.process import Command, Finished, run, stream
 from dynoform.cli.tools.store import Store, recipe_digest
-from dynoform.domain.retries import pause
 from dynoform.errors import DynoformError
 
 INSTALL_SECONDS = 1200
@@ -74,9 +74,8 @@ def bring(store: Store, root: Path, path: str, minimum: tuple[int, ...], console
 
 
 def _install(command: Command, step: Step) -> Finished:
-    for failures in range(ATTEMPTS):
+    for _ in islice(attempts(None), ATTEMPTS):
         done = stream(command, lambda line: setattr(step, "detail", line.strip()))
-        if not done.code or failures == ATTEMPTS - 1:
+        if not done.code:
             break
-        time.sleep(pause(failures))
     return done

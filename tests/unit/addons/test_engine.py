@@ -7,7 +7,9 @@ import docker
 import pytest
 
 from dynoform.addons import engine as module
-from dynoform.addons.engine import Engine
+from dynoform.addons.engine import ADDON_LABEL, PARTS_LABEL, Engine
+from dynoform.build import container, release_dyno
+from dynoform.domain import dyno_container
 from dynoform.errors import UnavailableError
 
 
@@ -80,3 +82,9 @@ def test_the_container_of_a_service_is_known_by_its_name_and_not_by_what_an_imag
     del listed[:2]
     with pytest.raises(UnavailableError, match="local_addon-1: has no running container on this host"):
         Engine("local").run("local_addon-1", ["psql"], "", "postgres")
+
+
+def test_labels_that_containers_are_known_by_are_no_images_own() -> None:
+    of_builds = (container.BUILD_LABEL, container.ASK_LABEL, container.GENERATION_LABEL, release_dyno.RELEASE_LABEL)
+    known = sorted((ADDON_LABEL, PARTS_LABEL, *of_builds))
+    assert dyno_container.reserved(known) == known
