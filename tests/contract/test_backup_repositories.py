@@ -1,9 +1,9 @@
 """Repositories of backups that are elsewhere: databases move there, jobs reach them, and they go with the add-on."""
 
 import io
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -161,14 +161,16 @@ def test_a_destroyed_database_does_not_wait_for_ever_for_a_repository_that_is_aw
     place.engine.fails = "S3 is away"
     with store.transaction() as session:  # no last backup is made of it
         session.execute(update(Addon).values(provider_id=None))
-    threading.Thread(target=client.delete, args=[f"/apps/myapp/addons/{addon['id']}"], daemon=True).start()
 
     def gone() -> bool:
         if change := pending(store, postponed=True):
             again(store, change)
         return addon["id"] not in place.made.instances
 
-    until(gone)
+    with ThreadPoolExecutor(1) as beside:  # the request is answered once the add-on is destroyed
+        answer = beside.submit(client.delete, f"/apps/myapp/addons/{addon['id']}")
+        until(gone)
+        answer.result().raise_for_status()
     assert len([each for each in place.engine.begun if each.argv == ["/opt/dynoform/forget"]]) == ATTEMPTS
     until(lambda: told)
     (line,) = [line for _, _, line in told]

@@ -68,13 +68,18 @@ def front() -> Iterator[None]:
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
+    def join(client: socket.socket) -> None:
+        with client, suppress(OSError), socket.create_connection(ROUTER) as server:
+            back = threading.Thread(target=copy, args=(server, client), daemon=True)
+            back.start()
+            copy(client, server)
+            back.join()
+
     def accept() -> None:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(ROUTER)
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=copy, args=pair, daemon=True).start()
+                threading.Thread(target=join, args=[client], daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     yield

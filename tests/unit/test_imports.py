@@ -34,6 +34,8 @@ ALLOWED = {
 }
 ALLOWED["dynoform/cli"].add("providers.ssh_tunnel")
 """The command reaches a host's engine as the docker plugin does."""
+ALLOWED["dynoform/cli"].add("dynoform.attempts")
+"""It tries again as the platform does. The other shared modules are the platform's, and need its packages."""
 ALLOWED["dynoform/api"].add("dynoform.git")
 """The API serves git; git knows nothing of the API."""
 ALLOWED["dynoform/agent"].add("dynoform.run")
