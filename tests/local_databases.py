@@ -97,6 +97,8 @@ class LocalEngine:
     """Whether what is to run on all hosts does."""
     led: list[str] = field(default_factory=list)
     """Of which services that was asked."""
+    volumes: dict[str, str] = field(default_factory=dict)
+    """That were made before their add-on's stack was; whose they are."""
 
     def data_hosts(self) -> list[DataHost]:
         return self.hosts
@@ -197,6 +199,12 @@ class LocalEngine:
 
     def end(self, name: str) -> None:
         self.jobs.pop(name, None)
+
+    def make_volume(self, name: str, addon: str) -> None:
+        self.volumes[name] = addon
+
+    def remove_volumes(self, addon: str) -> None:
+        self.volumes = {name: each for name, each in self.volumes.items() if each != addon}
 
 
 @dataclass

@@ -69,6 +69,12 @@ class Containers(Protocol):
     def has_jobs(self, ending: str) -> bool:
         """Whether there are jobs whose names end so."""
 
+    def make_volume(self, name: str, addon: str) -> None:
+        """Have a volume of an add-on."""
+
+    def remove_volumes(self, addon: str) -> None:
+        """Take away what is left of an add-on's volumes."""
+
 
 class Makes(Protocol):
     """What makes and destroys; ``dynoform.addons.stacks.Stacks``."""
@@ -473,6 +479,7 @@ class Place:
             found = session.get(Database, wanted.uuid)
             port = found.port if found else data_services.FIRST_PORT
         self.stacks.destroy(str(wanted.uuid), self._instance(wanted, port, image, plan), again=wanted.attempt > 1)
+        self.engine.remove_volumes(str(wanted.uuid))
 
     def _instance(self, wanted: Resource, port: int, image: str, plan: DataPlan) -> dict[str, Any]:
         """What ``components/addons/instance`` is told."""

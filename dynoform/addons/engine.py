@@ -235,6 +235,19 @@ class Engine:
                 connection._response.close()
                 connection.close()
 
+    def make_volume(self, name: str, addon: str) -> None:
+        """Have a volume of an add-on before the add-on's own stack has it: with the same labels, it is the same one."""
+        with _explained(f"make volume {name}"):
+            self._client.create_volume(name, labels={STACK_LABEL: self._stack, ADDON_LABEL: addon})
+
+    def remove_volumes(self, addon: str) -> None:
+        """Take away the volumes of an add-on that is destroyed, as far as they are not gone with its stack."""
+        mine = {"label": [f"{STACK_LABEL}={self._stack}", f"{ADDON_LABEL}={addon}"]}
+        with _explained(f"remove volumes of add-on {addon}"):
+            for found in self._client.volumes(filters=mine)["Volumes"] or ():
+                with suppress(NotFound):
+                    self._client.remove_volume(found["Name"])
+
     def end(self, name: str) -> None:
         """Take a job away; one that is not there is gone already."""
         with _explained(f"end {name}"), suppress(NotFound):

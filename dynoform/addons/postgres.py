@@ -404,26 +404,37 @@ class PostgresProvider(DatabaseProvider):
         engine, own = self._place.engine, self._place.service(wanted.uuid)
         found = engine.job(f"{own}{_JOB}")
         if found is None:
-            known = self._known(wanted, source)
-            self._make(wanted, known, again=again, awaits=True)
-            opens, theirs = self._place.source(source.addon_id), self._place.service(source.addon_id)
-            if theirs != own:
-                self._close(source)
-            data = postgres_ha.servers(own)[0] if known.members else own
-            volumes = [(data, "/var/lib/postgresql", "rw")]
-            to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
-            memory, told = self._plan(wanted).memory_mib, f"{opens}.\n"
-            job = Job(f"{own}{_JOB}", str(wanted.uuid), self.image, _RESTORE, told, volumes, memory, to)
-            engine.begin(self._reading(job, source.addon_id))
+            self._bring(wanted, source, again=again)
             return False
         if found.works:
             return False
+        if wanted.attempt > 1 and not found.failure:
+            # It may have been broken off before the server was made.
+            self._make(wanted, self._known(wanted, source), again=True, awaits=True)
         engine.end(f"{own}{_JOB}")
         if _UNREAD in found.failure and self._place.is_elsewhere(source.addon_id):
             raise UnavailableError("repository of backups", found.failure, "it is tried again")
         if found.failure:
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
         return True
+
+    def _bring(self, wanted: Resource, source: Source, *, again: bool) -> None:
+        """Begin to bring the data, and have the server made meanwhile, which waits for them."""
+        engine, own, known = self._place.engine, self._place.service(wanted.uuid), self._known(wanted, source)
+        opens, addon = self._place.source(source.addon_id), str(wanted.uuid)
+        first = self._place.is_elsewhere(source.addon_id)
+        if first:  # the job has the server's network
+            self._make(wanted, known, again=again, awaits=True)
+        if self._place.service(source.addon_id) != own:
+            self._close(source)
+        data = postgres_ha.servers(own)[0] if known.members else own
+        engine.make_volume(data, addon)
+        to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
+        memory, told, volumes = self._plan(wanted).memory_mib, f"{opens}.\n", [(data, "/var/lib/postgresql", "rw")]
+        job = Job(f"{own}{_JOB}", addon, self.image, _RESTORE, told, volumes, memory, to)
+        engine.begin(self._reading(job, source.addon_id))
+        if not first:
+            self._make(wanted, known, again=again, awaits=True)
 
     def _reading(self, job: Job, source: uuid.UUID) -> Job:
         """The job with a source's repository to read: its volume; elsewhere, the network of the service beside it."""

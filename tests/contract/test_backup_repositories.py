@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select, update
 
+from dynoform.addons.engine import Job
 from dynoform.addons.postgres import PostgresProvider
 from dynoform.api.services import Services
 from dynoform.domain.addons import ATTEMPTS
@@ -97,7 +99,12 @@ def test_what_was_elsewhere_cannot_be_had_and_a_full_backup_begins_the_new_place
 
 
 def test_copies_are_made_by_jobs_with_the_network_of_their_server(
-    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, services: Services
+    client: httpx.Client,
+    addon: dict[str, Any],
+    place: Local,
+    store: Store,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     look(place, store)
     move(place, services)
@@ -108,10 +115,17 @@ def test_copies_are_made_by_jobs_with_the_network_of_their_server(
     assert job.beside == "" and "repo1-s3" not in job.stdin
     look(place, store)
     settled(place, store)
+    begin, served = place.engine.begin, list[bool]()
+
+    def seen(job: Job) -> None:
+        served.append(job.addon in place.made.instances)
+        begin(job)
+
+    monkeypatch.setattr(place.engine, "begin", seen)
     create(client, config={"fork": "DATABASE"})
     work_through(place, store)
     job = place.engine.begun[-1]
-    assert job.argv == ["/opt/dynoform/restore"]
+    assert job.argv == ["/opt/dynoform/restore"] and served == [True], "whose network it has is there"
     assert [path for _, path, _ in job.volumes] == ["/var/lib/postgresql"]
     assert job.beside == job.name.removesuffix("-restore")
     assert f"/{addon['id']}\n" in job.stdin and "repo1-s3-bucket=shop-backups" in job.stdin

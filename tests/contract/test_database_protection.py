@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -170,6 +170,26 @@ def test_a_rollback_is_made_by_a_job_that_reads_the_others_repository_alone(
         (f"local_addon-{made['id']}", "/var/lib/postgresql", "rw"),
     ]
     assert "RESTORE" not in job.stdin and "cipher" not in " ".join(job.argv)
+    assert place.engine.volumes == {f"local_addon-{made['id']}": made["id"]}
+    client.delete(f"/apps/myapp/addons/{made['id']}").raise_for_status()
+    assert place.engine.volumes == {}
+
+
+def test_data_are_brought_while_their_server_is_made_which_is_seen_to_in_the_end(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up, tried = place.made.up, list[tuple[int, bool]]()
+
+    def broken_off(name: str, instance: Mapping[str, Any], *, again: bool) -> None:
+        tried.append((len(place.engine.begun), again))
+        if len(tried) == 1:
+            raise UnavailableError("pulumi up", "was killed")
+        up(name, instance, again=again)
+
+    monkeypatch.setattr(place.made, "up", broken_off)
+    assert create(client, config={"fork": "DATABASE_URL"})["state"] == "provisioned"
+    assert tried == [(1, False), (1, True)]
+    assert len(place.engine.begun) == 1 and place.engine.jobs == {}
 
 
 def test_a_restore_that_fails_says_why_and_leaves_nothing(

@@ -99,6 +99,9 @@ def test_any_second_can_be_had_again_and_nobody_gets_in_who_could_before(
     (made,) = [each for each in platform.api.get(f"/apps/{APP}/addons").json() if each["id"] != addon["id"]]
     eventually(lambda: info(platform, made)["Rollback"].startswith("earliest from "), 60, "the copy has a backup")
     assert info(platform, made)["Forked From"] == addon["name"]
+    copied = volumes(platform, made["id"])
+    assert set(copied.values()) == set(volumes(platform, addon["id"]).values()) == {STACK}
+    assert len(copied) == 2, "what was made for the copy beforehand is what its stack has"
     cli(f"addons:create heroku-postgresql:essential-0 -a {APP} --as FORK --wait -- --fork BACK_URL")
     with connect(config(platform)["FORK_URL"]) as fork:
         assert fork.execute("SELECT count(*) FROM kept WHERE number = 9").fetchone() == (1,), "to the last row"
@@ -109,7 +112,14 @@ def test_any_second_can_be_had_again_and_nobody_gets_in_who_could_before(
     refused = cli(f"addons:create heroku-postgresql:essential-0 -a {APP} -- --rollback FORK --to '2001-01-01'", code=2)
     assert "further" in refused.text or "no backup yet" in refused.text
     cli(f"addons:destroy {made['name']} -a {APP} --confirm {APP}")
+    assert volumes(platform, made["id"]) == {}
     assert answers(config(platform)["FORK_URL"])
+
+
+def volumes(platform: Platform, addon: str) -> dict[str, str]:
+    """An add-on's volumes, and whose stack they are of."""
+    found = platform.engine.volumes.list(filters={"label": f"dynoform.addon={addon}"})
+    return {str(each.name): each.attrs["Labels"]["dynoform.stack"] for each in found}
 
 
 def test_a_drill_restores_the_latest_backup_and_shows_what_it_found(
