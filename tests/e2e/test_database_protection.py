@@ -9,7 +9,7 @@ import docker
 import pytest
 
 from tests.e2e.conftest import STACK, Platform, eventually
-from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident
+from tests.e2e.test_databases import answers, connect, container, left_behind, refusal, resident, worker
 from tests.heroku_cli import HerokuCLI
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -114,6 +114,32 @@ def test_any_second_can_be_had_again_and_nobody_gets_in_who_could_before(
     cli(f"addons:destroy {made['name']} -a {APP} --confirm {APP}")
     assert volumes(platform, made["id"]) == {}
     assert answers(config(platform)["FORK_URL"])
+
+
+@pytest.mark.chaos
+def test_a_worker_that_is_killed_while_it_copies_ends_with_one_copy(
+    cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
+) -> None:
+    """The data are brought by then, and their server was not made."""
+    with connect(config(platform)["DATABASE_URL"]) as database:
+        database.execute("CREATE TABLE answers AS SELECT 42 AS answer")
+    wanted = {"plan": "heroku-postgresql:essential-0", "name": "copy-1", "attachment": {"name": "KILLED"}}
+    with pytest.raises(Exception, match="timed out"):
+        platform.api.post(f"/apps/{APP}/addons", json={**wanted, "config": {"fork": "DATABASE_URL"}}, timeout=0.5)
+    path = f"/apps/{APP}/addons/copy-1"
+    made = platform.api.get(path).json()
+    eventually(lambda: _container(platform, f"{STACK}_addon-{made['id']}-restore"), 60, "the data are being brought")
+    worker(platform).kill()
+    services = {"label": f"dynoform.addon={made['id']}"}
+    assert platform.engine.api.services(filters=services) == []
+    eventually(lambda: platform.api.get(path).json()["state"] == "provisioned", 240, "another worker has finished it")
+    assert len(platform.engine.api.services(filters=services)) == 1 and len(volumes(platform, made["id"])) == 2
+    with connect(config(platform)["KILLED_URL"]) as copy:
+        assert copy.execute("SELECT answer FROM answers").fetchone() == (42,)
+    cli(f"addons:destroy copy-1 -a {APP} --confirm {APP}")
+    assert volumes(platform, made["id"]) == {}
+    with connect(config(platform)["DATABASE_URL"]) as database:
+        database.execute("DROP TABLE answers")
 
 
 def volumes(platform: Platform, addon: str) -> dict[str, str]:

@@ -261,18 +261,20 @@ def said(platform: Platform, url: str, *commands: str, name: str = "") -> str:
         return b"".join(iter(lambda: server.recv(4096), b"")).decode()
 
 
+def worker(platform: Platform) -> Any:
+    """The container of the databases' worker, if it runs."""
+    filters = {"label": f"com.docker.swarm.service.name={STACK}_databases", "status": "running"}
+    return next(iter(platform.engine.containers.list(filters=filters, ignore_removed=True)), None)
+
+
 @pytest.mark.chaos
 def test_a_worker_that_is_killed_while_it_provisions_ends_with_one_database(
     heroku: HerokuCLI, platform: Platform
 ) -> None:
     """Its lease runs out after a minute; the next one takes Pulumi's lock away, and what was half made."""
 
-    def worker() -> Any:
-        filters = {"label": f"com.docker.swarm.service.name={STACK}_databases", "status": "running"}
-        return next(iter(platform.engine.containers.list(filters=filters, ignore_removed=True)), None)
-
     def provisions() -> bool:
-        found = worker()
+        found = worker(platform)
         return found is not None and any(" up --yes" in " ".join(row) for row in found.top()["Processes"])
 
     body = {"plan": "heroku-postgresql:essential-0", "name": "killed-1"}
@@ -282,7 +284,7 @@ def test_a_worker_that_is_killed_while_it_provisions_ends_with_one_database(
     path = f"/apps/{APP}/addons/killed-1"
     labels = {"label": f"{ADDON}={platform.api.get(path).json()['id']}"}
     eventually(lambda: platform.engine.api.services(filters=labels), 60, "the service was begun")
-    worker().kill()
+    worker(platform).kill()
     eventually(lambda: platform.api.get(path).json()["state"] == "provisioned", 240, "another worker has finished it")
     assert len(platform.engine.api.services(filters=labels)) == 1
     connect(config(platform)["DATABASE_URL"]).close()
