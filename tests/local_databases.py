@@ -60,6 +60,9 @@ def backup(ago: timedelta, kind: str = "full", segment: str = "00000001000000000
 
 PROGRAM = CHECKOUT / "images/postgres/transfer"
 LIMIT = CHECKOUT / "images/postgres/limit"
+SUPERUSER = CHECKOUT / "images/postgres/superuser"
+_NEWER = " -c transaction_timeout=0"
+"""What PostgreSQL knows from 17 on; the tests' own may be older."""
 
 
 @dataclass
@@ -126,6 +129,7 @@ class LocalEngine:
         assert argv[0] == "psql", "there is no Valkey here"
         self.told.append(stdin)
         self.served.append(service)
+        argv = [word.replace(_NEWER, "") for word in argv]
         url = make_url(self.url)
         server = ["--host", str(url.host), "--port", str(url.port), "--username", str(url.username)]
         done = subprocess.run([*argv, *server], input=stdin, capture_output=True, text=True, timeout=30)
@@ -164,11 +168,13 @@ class LocalEngine:
 
     def _limit(self, *words: str) -> str:
         """Run the image's own program here."""
-        url = make_url(self.url)
+        url, program = make_url(self.url), self.backups / "limit"
+        program.write_text(LIMIT.read_text())
+        (self.backups / "superuser").write_text(SUPERUSER.read_text().replace(_NEWER, ""))
         environment = {"PGHOST": str(url.host), "PGPORT": str(url.port), "PGUSER": str(url.username)}
         path = f"{binaries()}:{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", LIMIT, *words], env={**environment, "PATH": path}, capture_output=True, text=True, timeout=60
+            ["bash", program, *words], env={**environment, "PATH": path}, capture_output=True, text=True, timeout=60
         )
         if done.returncode:
             raise UnavailableError("limit", done.stderr)

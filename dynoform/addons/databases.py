@@ -236,7 +236,7 @@ class Place:
         """The database was looked after."""
         with self.store.transaction() as session:
             found = session.get_one(Database, wanted.uuid)
-            found.maintained_at, found.maintenance_at = now(session), None
+            found.maintained_at, found.maintenance_at, found.lost_at = now(session), None, None
 
     def look_soon(self, wanted: Resource) -> None:
         """Have its repository looked at next: a backup is wanted of what the database is from now on."""

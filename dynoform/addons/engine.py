@@ -36,6 +36,8 @@ _STDOUT = 1
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _WORKS = ("running", "paused", "restarting")
+_KILLED = (130, 137, 143, 255)
+"""How a job ends that is interrupted, killed or told to stop, or whose end the engine was not there to see."""
 _UNTOLD = 75
 """How a job ends that waited for what it is told, and did not get it."""
 _LINES, _TELLING = 60, 3
@@ -71,6 +73,8 @@ class JobState:
     works: bool
     failure: str
     said: str = ""
+    killed: bool = False
+    """Whether it did not end by itself: the host went down, the engine, or its memory was too small."""
 
 
 class Engine:
@@ -198,8 +202,9 @@ class Engine:
                     return None
             except NotFound:
                 return None
-        why = " ".join(" ".join(said.splitlines()[-_TELLING:]).split())[:500]
-        return JobState(False, (why or f"exit code {found['ExitCode']}") if found["ExitCode"] else "", said)
+        why, code = " ".join(" ".join(said.splitlines()[-_TELLING:]).split())[:500], found["ExitCode"]
+        killed = code in _KILLED or bool(found.get("OOMKilled"))
+        return JobState(False, (why or f"exit code {code}") if code else "", said, killed)
 
     def begin(self, job: Job) -> None:
         """Run a job in a container of its own, which ends with it."""

@@ -50,6 +50,8 @@ _WRITES = (
 _UNREAD = "the backup could not be read from the repository"
 """How ``images/postgres/restore`` fails where another try may help, when the repository is reached by a network."""
 _JOB, _DRILL, _FORGET = "-restore", "-drill", "-forget"
+_BACKUPS = "-backups"
+"""How the volumes of repositories are called, after their databases' services."""
 _RESTORE_LOOK_SECONDS = _LAST_LOOK_SECONDS = 0.5
 _INSPECT = """
 SELECT json_build_object(
@@ -331,6 +333,7 @@ class PostgresProvider(DatabaseProvider):
         """As others; one that was lost waits for its data, which come from its repository where they were lost too."""
         if not lost:
             super()._maintain(wanted, lost=lost)
+            self._place.tell_followers(wanted)
             return self._told(self._place.known(wanted))
         known = self._place.known(wanted)
         if known.leader is not None:
@@ -408,14 +411,15 @@ class PostgresProvider(DatabaseProvider):
             return False
         if found.works:
             return False
-        if wanted.attempt > 1 and not found.failure:
-            # It may have been broken off before the server was made.
-            self._make(wanted, self._known(wanted, source), again=True, awaits=True)
         engine.end(f"{own}{_JOB}")
+        if found.killed:
+            raise UnavailableError("restore", f"was killed: {found.failure}", "it goes on where it was")
         if _UNREAD in found.failure and self._place.is_elsewhere(source.addon_id):
             raise UnavailableError("repository of backups", found.failure, "it is tried again")
         if found.failure:
             raise RefusedError(f"The database could not be made from the backup: {found.failure}")
+        if wanted.attempt > 1:  # the first time may have been broken off before the server was made
+            self._make(wanted, self._known(wanted, source), again=True, awaits=True)
         return True
 
     def _bring(self, wanted: Resource, source: Source, *, again: bool) -> None:
@@ -427,6 +431,8 @@ class PostgresProvider(DatabaseProvider):
             self._make(wanted, known, again=again, awaits=True)
         if self._place.service(source.addon_id) != own:
             self._close(source)
+        elif not first:
+            engine.make_volume(f"{own}{_BACKUPS}", addon)  # it may be gone as well
         data = postgres_ha.servers(own)[0] if known.members else own
         engine.make_volume(data, addon)
         to = {"RESTORE_TO": source.to.isoformat(sep=" ") if source.to else ""}
@@ -440,7 +446,7 @@ class PostgresProvider(DatabaseProvider):
         """The job with a source's repository to read: its volume; elsewhere, the network of the service beside it."""
         if self._place.is_elsewhere(source):
             return replace(job, beside=self._place.service(uuid.UUID(job.addon)))
-        volume = (f"{self._place.service(source)}-backups", "/var/lib/pgbackrest", "ro")
+        volume = (f"{self._place.service(source)}{_BACKUPS}", "/var/lib/pgbackrest", "ro")
         return replace(job, volumes=[volume, *job.volumes])
 
     def _forget(self, wanted: Resource) -> Sequence[str] | None:
@@ -569,10 +575,8 @@ class PostgresProvider(DatabaseProvider):
         return self._at(wanted.uuid, database, statements)
 
     def _at(self, addon_id: uuid.UUID, database: str, statements: str) -> str:
-        # Nothing of a user's is found by its name alone: it would be run as the superuser.
-        target = f"dbname={database} options='-c search_path=pg_catalog'"
-        said = f"{postgres_settings.QUIET}{statements}"
-        return self._place.engine.run(self._place.server(addon_id), [*_PSQL, target], said, _SUPERUSER)
+        words, said = [*_PSQL, postgres_settings.connection(database)], f"{postgres_settings.QUIET}{statements}"
+        return self._place.engine.run(self._place.server(addon_id), words, said, _SUPERUSER)
 
 
 def _database(known: Known, plan: DataPlan) -> str:

@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dynoform.api import apps
+from dynoform.api import apps, databases
 from dynoform.api.errors import not_found
 from dynoform.domain import addons, data_services, followers, protection, transfers
 from dynoform.domain.permissions import Permission
@@ -24,7 +24,8 @@ def resolve(session: Session, caller: Account, app: App, options: dict[str, str]
     """The options as the provider of databases takes them: whose data, as of when; or whom one of ``plan`` follows.
 
     A database is called by an attachment of ``app`` or, with ``other::`` before it, of another app; by its config var;
-    or by its own name. Whoever may read what is in it may copy it.
+    or by its own name. Whoever may read all that is in it may copy it; who may deploy to its own app may follow it,
+    as a follower has all its credentials for as long as it follows.
 
     Raises ``InvalidInputError`` for what cannot be, ``ApiError`` 404 for a database that is not there.
     """
@@ -58,6 +59,7 @@ def snapshot(session: Session, vault: Vault, app: App, options: dict[str, str]) 
 
 def _follow(session: Session, caller: Account, app: App, options: dict[str, str], plan: str) -> dict[str, str]:
     addon = _find(session, caller, app, options[followers.OPTION])
+    apps.find(session, caller, str(addon.app_id), Permission.DEPLOY)
     followers.check(options, plan, addon.plan.name)
     if is_follower(session.get_one(Database, addon.id)):
         raise InvalidInputError(f"{addon.name} is a follower itself: follow its leader")
@@ -78,4 +80,8 @@ def _find(session: Session, caller: Account, app: App, reference: str) -> Addon:
     if found is None:
         raise not_found("add on", "add_on")
     apps.find(session, caller, str(place.id if attached else found.app_id), Permission.DEPLOY)
+    seen = databases.reach(session, caller, found)
+    if seen is not None and data_services.DEFAULT not in seen:
+        why = "is attached with a credential that may have less than all of it"
+        raise InvalidInputError(f"{name} {why}: ask who has its app for a copy")
     return found

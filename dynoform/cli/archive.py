@@ -106,8 +106,9 @@ class Reader:
             yield name.decode(), portions
             for _ in portions:
                 pass
-        if not self._ended:
-            raise self._broken()
+        while not self._ended:  # one more may have nothing but the end of the packed stream
+            if self._expand.decompress(self._expand.unconsumed_tail + self._frame()):
+                raise self._broken()
 
     def _portions(self) -> Iterator[bytes]:
         while part := self._part():

@@ -67,6 +67,8 @@ GRACE = timedelta(minutes=30)
 """How long the old credential still works after a rotation (https://devcenter.heroku.com/articles/heroku-postgresql-credentials)."""
 HAND_OVER_EVERY = timedelta(seconds=5)
 """How often a database with a server on a drained host looks whether its standby is to take over."""
+LOST_AGAIN = timedelta(minutes=10)
+"""After which time a database is brought back once more that was lost, where that came to nothing."""
 MAINTAINED_EVERY = timedelta(days=30)
 """How often a database gets what is new: its image, its certificate when that ends within a third of its life."""
 DEFAULT = "default"

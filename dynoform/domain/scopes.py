@@ -42,7 +42,7 @@ _OF_APPS = ("/account/app-transfers", "/users/~/apps")
 _READ_BY_POST = ("/log-sessions", "/filters/apps", "/addons/resolve", "/addon-attachments/resolve")
 _PROTECTED = re.compile(
     r".*/config-vars|/addons/\{addon\}/config(/.*)?|(/apps/\{app\})?/(log-drains|telemetry-drains|webhooks)(/.*)?"
-    r"|/(client/v11|postgres/v0|redis/v0)/.*"
+    r"|/(client/v11|postgres/v0|redis/v0|data)/.*|/reports(/.*)?"
 )
 _RUN = {
     ("POST", "/app-setups"),

@@ -309,8 +309,8 @@ def ended(session: Session, addon_id: uuid.UUID) -> Sequence[DatabaseCredential]
 def enqueue_due(session: Session, running: Collection[str] | None = None) -> int:
     """Have each database maintained that has an ended credential or was not looked after for long; how many.
 
-    So has one that is not among the ids of those ``running``, where that is known: its service was removed. And one
-    whose connection pool nobody is attached to any more.
+    So has one that is not among the ids of those ``running``, where that is known: its service was removed; and again
+    while it is not back, though it has a service. And one whose connection pool nobody is attached to any more.
 
     One that has something to do already is left for the next time.
     """
@@ -323,7 +323,8 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     opened = or_(Database.maintenance_window.is_(None), since < maintenance.WINDOW.seconds // 60)
     due_at = func.coalesce(Database.maintenance_at, Database.maintained_at + data_services.MAINTAINED_EVERY)
     old = and_(due_at < moment, opened)
-    lost = Addon.id.not_in([uuid.UUID(each) for each in running]) if running is not None else false()
+    gone = Addon.id.not_in([uuid.UUID(each) for each in running]) if running is not None else false()
+    lost = or_(gone, Database.lost_at < moment - data_services.LOST_AGAIN)
     pooled = exists().where(
         AddonAttachment.addon_id == Addon.id, AddonAttachment.namespace == database_credentials.POOLING
     )
@@ -337,9 +338,12 @@ def enqueue_due(session: Session, running: Collection[str] | None = None) -> int
     )
     found = session.scalars(due).unique().all()
     for addon in found:
+        database = session.get_one(Database, addon.id)
         away = running is not None and str(addon.id) not in running
+        if away or database.lost_at:
+            database.lost_at = moment
         old_too = session.scalars(select(Database.addon_id).where(Database.addon_id == addon.id, old)).first()
-        details = {"lost": True} if away else data_services.DUE if old_too else None
+        details = {"lost": True} if database.lost_at else data_services.DUE if old_too else None
         ask(session, addon, data_services.MAINTAIN, addon.account_id, details)
     _look(session, moment)  # last: those above count as busy then, and not the other way round
     return len(found)

@@ -159,6 +159,58 @@ def test_whoever_was_given_a_credential_sees_no_other(
 
 
 @pytest.mark.parametrize(
+    "setting",
+    [
+        "role = '{owner}'",
+        "search_path = theirs",
+        "default_transaction_read_only = on",
+        "statement_timeout = 1",
+        "local_preload_libraries = 'nothing'",
+        "standard_conforming_strings = off",
+    ],
+)
+def test_what_a_user_sets_for_all_who_connect_does_not_keep_his_password(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, setting: str
+) -> None:
+    """Whoever has it may set what he likes for the database."""
+    before = config(client)["DATABASE_URL"]
+    with place.connect(before) as mine:
+        owner, name = mine.execute("SELECT current_user, current_database()").fetchone() or ("", "")
+        mine.execute(f'ALTER DATABASE "{name}" SET {setting.format(owner=owner)}')
+    path = f"/postgres/v0/databases/{addon['name']}/credentials/default/credentials_rotation"
+    client.post(path, json={"forced": True}).raise_for_status()
+    work_through(place, store)
+    with pytest.raises(psycopg.OperationalError):
+        place.connect(before)
+    assert config(client)["DATABASE_URL"] != before
+
+
+def test_whoever_was_given_a_credential_gets_no_copy_and_no_follower(
+    client: httpx.Client, path: str, addon: dict[str, Any], person: Person, place: Local
+) -> None:
+    """Both have all of it; a follower has all its credentials, too, so an attachment of the default one does not do."""
+    bob = person("bob")
+    bob.post("/apps", json={"name": "bobs"}).raise_for_status()
+    bob.post("/apps/bobs/collaborators", json={"user": "ann@example.com", "silent": True}).raise_for_status()
+    attach(client, addon, "bobs", "READS").raise_for_status()
+    made = list(place.made.instances)
+    for name in ("READS_URL", "READS"):
+        for option in ("fork", "follow"):
+            body = {"plan": "heroku-postgresql:standard-0", "config": {option: name}}
+            refused = bob.post("/apps/bobs/addons", json=body)
+            why = "is attached with a credential that may have less than all of it: ask who has its app for a copy"
+            assert (refused.status_code, refused.json()["message"]) == (422, f"{name} {why}")
+    whole = {"addon": addon["name"], "app": "bobs", "name": "WHOLE"}
+    client.post("/addon-attachments", json=whole).raise_for_status()
+    body = {"plan": "heroku-postgresql:standard-0", "config": {"follow": "WHOLE"}}
+    assert bob.post("/apps/bobs/addons", json=body).status_code in (403, 404)
+    assert list(place.made.instances) == made
+    assert (
+        "no backup yet" in bob.post("/apps/bobs/addons", json={**body, "config": {"fork": "WHOLE"}}).json()["message"]
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         (NAME, f"Credential {NAME} exists already"),

@@ -31,6 +31,8 @@ def test_insert_is_revoked_at_twice_the_limit_and_granted_again_below(
         arguments = "text, text, text, bigint, text, bigint, text, bigint"
         database.execute(f"CREATE FUNCTION json_build_object({arguments}) RETURNS json RETURN '{{}}'::json")
         database.execute('INSERT INTO "kept rows" VALUES (1)')
+        # Neither is what he sets for all who begin to read there from now on.
+        database.execute(f'ALTER DATABASE "{database.info.dbname}" SET default_transaction_read_only = on')
 
         place.engine.said = repository(backup(FULL), data_bytes=int(1.5 * GIB))
         look(place, store)

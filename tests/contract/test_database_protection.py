@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import select, update
 
-from dynoform.addons.engine import JobState
+from dynoform.addons.engine import Job, JobState
 from dynoform.api.services import Services
 from dynoform.domain import data_services
 from dynoform.errors import UnavailableError
@@ -190,6 +190,40 @@ def test_data_are_brought_while_their_server_is_made_which_is_seen_to_in_the_end
     assert create(client, config={"fork": "DATABASE_URL"})["state"] == "provisioned"
     assert tried == [(1, False), (1, True)]
     assert len(place.engine.begun) == 1 and place.engine.jobs == {}
+
+
+def test_a_restore_that_was_killed_goes_on(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, killed = place.engine.begin, JobState(False, "exit code 137", killed=True)
+
+    def seen(job: Job) -> None:
+        begin(job)
+        place.engine.done = {} if place.engine.done else {job.name: killed}
+
+    monkeypatch.setattr(place.engine, "begin", seen)
+    assert create(client, config={"fork": "DATABASE_URL"})["state"] == "provisioned"
+    assert len(place.engine.begun) == 2 and place.engine.jobs == {}
+
+
+def test_a_lost_database_that_could_not_be_brought_back_is_tried_again_after_a_while(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    place.engine.fails = "restore: the backup could not be read from the repository"
+    for _ in range(2):
+        with store.transaction() as session:  # its service is gone; then there is one, which waits for its data
+            databases.enqueue_due(session, [] if not place.engine.begun else [addon["id"]])
+        work_through(place, store)
+        assert len(place.engine.begun) == 1, "not at once"
+    assert {f"local_addon-{addon['id']}", f"local_addon-{addon['id']}-backups"} <= set(place.engine.volumes)
+    place.engine.fails = ""
+    with store.transaction() as session:
+        session.execute(update(Database).values(lost_at=now() - data_services.LOST_AGAIN))
+        databases.enqueue_due(session, [addon["id"]])
+    work_through(place, store)
+    assert len(place.engine.begun) == 2
+    with store.transaction() as session:
+        assert session.get_one(Database, uuid.UUID(addon["id"])).lost_at is None
 
 
 def test_a_restore_that_fails_says_why_and_leaves_nothing(

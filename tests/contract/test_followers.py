@@ -1,20 +1,23 @@
 """Followers: everything but their servers is real; here a follower's is its leader's, which takes all that is said."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from dynoform.addons import followers
+from dynoform.addons.databases import Place
 from dynoform.domain import addons, data_services
 from dynoform.store import databases
 from dynoform.store.session import Store
-from dynoform.store.tables import Database
+from dynoform.store.tables import Database, DatabaseCredential, now
 from tests.contract.test_database_protection import info
-from tests.contract.test_databases import config, place
+from tests.contract.test_databases import config, place, work_through
 from tests.local_databases import Local
 
 __all__ = ["place"]
@@ -126,6 +129,28 @@ def test_a_follower_has_its_leaders_credentials_and_settings_and_changes_none_of
     client.put(f"{data}/unfollow").raise_for_status()
     assert [each["name"] for each in client.get(f"{mine}/credentials").json()] == ["default"]
     assert client.get(f"{mine}/config").json()["log_statement"]["value"] == "mod"
+
+
+def test_a_followers_app_hears_of_a_rotation_before_the_old_password_ends(
+    client: httpx.Client, leader: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the leader did not answer when it was to rotate: it has the new user from the next maintenance on."""
+    made = follow(client).raise_for_status().json()
+    before = config(client)["FOLLOWER_URL"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "tell_followers", lambda *_: None)
+        client.post(
+            f"/postgres/v0/databases/{leader['id']}/credentials/default/credentials_rotation"
+        ).raise_for_status()
+    assert config(client)["FOLLOWER_URL"] == before
+    with store.transaction() as session:
+        over = update(DatabaseCredential).where(DatabaseCredential.ends_at.is_not(None))
+        session.execute(over.values(ends_at=now() - timedelta(seconds=1)))
+    work_through(place, store)
+    work_through(place, store)
+    urls = config(client)
+    assert urls["FOLLOWER_URL"].split("@")[0] == urls["DATABASE_URL"].split("@")[0] != before.split("@")[0]
+    client.delete(f"/apps/myapp/addons/{made['id']}").raise_for_status()
 
 
 def test_a_follower_that_is_destroyed_leaves_nothing_with_its_leader(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,12 @@ from tests.heroku_cli import HerokuCLI
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 APP = "protection-test"
+HOSTILE = """CREATE SCHEMA theirs
+CREATE FUNCTION theirs.fail() RETURNS "char" LANGUAGE plpgsql AS 'BEGIN RAISE ''run as %'', current_user; END'
+CREATE VIEW theirs.pg_class AS SELECT oid, relname, relnamespace, theirs.fail() AS relkind FROM pg_catalog.pg_class
+ALTER DATABASE "{0}" SET statement_timeout = 1
+ALTER DATABASE "{0}" SET search_path = theirs, pg_catalog"""
+"""What a user does to have the platform run something of his."""
 REPOSITORY = "/var/lib/pgbackrest"
 
 
@@ -120,7 +127,7 @@ def test_any_second_can_be_had_again_and_nobody_gets_in_who_could_before(
 def test_a_worker_that_is_killed_while_it_copies_ends_with_one_copy(
     cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
 ) -> None:
-    """The data are brought by then, and their server was not made."""
+    """The data are brought by then, and their server was not made; what brings them is killed, too."""
     with connect(config(platform)["DATABASE_URL"]) as database:
         database.execute("CREATE TABLE answers AS SELECT 42 AS answer")
     wanted = {"plan": "heroku-postgresql:essential-0", "name": "copy-1", "attachment": {"name": "KILLED"}}
@@ -128,7 +135,10 @@ def test_a_worker_that_is_killed_while_it_copies_ends_with_one_copy(
         platform.api.post(f"/apps/{APP}/addons", json={**wanted, "config": {"fork": "DATABASE_URL"}}, timeout=0.5)
     path = f"/apps/{APP}/addons/copy-1"
     made = platform.api.get(path).json()
-    eventually(lambda: _container(platform, f"{STACK}_addon-{made['id']}-restore"), 60, "the data are being brought")
+    name = f"{STACK}_addon-{made['id']}-restore"
+    job = eventually(lambda: _container(platform, name), 60, "the data are being brought")
+    with suppress(docker.errors.APIError):  # it has not begun
+        job.kill()
     worker(platform).kill()
     services = {"label": f"dynoform.addon={made['id']}"}
     assert platform.engine.api.services(filters=services) == []
@@ -151,6 +161,10 @@ def volumes(platform: Platform, addon: str) -> dict[str, str]:
 def test_a_drill_restores_the_latest_backup_and_shows_what_it_found(
     cli: HerokuCLI, platform: Platform, addon: dict[str, Any]
 ) -> None:
+    with connect(config(platform)["DATABASE_URL"]) as database:
+        for statement in HOSTILE.format(database.info.dbname).splitlines():
+            database.execute(statement)
+    within(container(platform, addon["id"]), "/opt/dynoform/protect archive")
     look(platform, "drill_at = now() - interval '1 second', ")
     name = f"{STACK}_addon-{addon['id']}-drill"
     job = brought(platform, lambda: _container(platform, name), 120, "the drill has begun")

@@ -23,6 +23,8 @@ class Database(Base):
     maintained_at: Mapped[datetime] = mapped_column(default=now)
     maintenance_at: Mapped[datetime | None]
     """When it is to be maintained next, where that was put off or brought forward."""
+    lost_at: Mapped[datetime | None]
+    """When it was last begun to bring it back, after its service was lost; None once it is back."""
     maintenance_window: Mapped[int | None]
     """The minute of the week, from Monday 00:00 UTC, at which its window opens; None for any time."""
     cipher: Mapped[bytes | None]

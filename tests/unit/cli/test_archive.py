@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from dynoform.cli import archive
 from dynoform.cli.archive import FRAME, MAGIC, Reader, Writer
 from dynoform.errors import DynoformError
 
@@ -31,6 +32,15 @@ def test_pieces_come_out_as_they_went_in() -> None:
     raw = written(*pieces)
     assert read(raw) == pieces
     assert b"manifest" not in raw and raw.startswith(MAGIC)
+
+
+def test_a_file_is_whole_wherever_its_last_frame_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have the end of the packed stream alone."""
+    monkeypatch.setattr(archive, "FRAME", 16)
+    draw = random.Random(1)  # noqa: S311 - content that does not compress
+    for size in range(100, 132):
+        pieces = [("volume a", draw.randbytes(size))]
+        assert read(written(*pieces)) == pieces
 
 
 def test_a_piece_that_nobody_reads_is_left_out() -> None:

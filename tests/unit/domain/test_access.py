@@ -64,6 +64,8 @@ def test_to_grant_anything_is_to_grant_a_view() -> None:
         ("DELETE", "/apps/{app}", "write"),
         ("GET", "/apps/{app}/config-vars", "read-protected"),
         ("PATCH", "/apps/{app}/config-vars", "write-protected"),
+        ("DELETE", "/data/kafka/v0/clusters/{cluster}/topics/{topic}", "write-protected"),
+        ("POST", "/reports", "write-protected"),
         ("GET", "/apps/{app}/releases/{release}/config-vars", "read-protected"),
         ("POST", "/apps/{app}/dynos", "write-protected"),
         ("POST", "/apps/{app}/scheduler-jobs", "write-protected"),
