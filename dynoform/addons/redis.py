@@ -34,6 +34,8 @@ _ELIGIBLE = "CONFIG SET replica-priority 100\n"
 """Has a member be chosen by the Sentinels; one whose volume is new is not, see ``images/valkey/member``."""
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
+_KILL = "CLIENT KILL USER default\n"
+"""Ends the connections of apps, by whichever password. The administrator, members and looks are other users."""
 _ERROR = re.compile(r"[A-Z]+ ")
 """How an answer begins that is an error."""
 _SILENT = "it does not answer"
@@ -96,7 +98,10 @@ class RedisProvider(DatabaseProvider):
         """One of ``data_services.OPERATIONS``, but those of PostgreSQL and of Kafka alone."""
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
-            self._everywhere(wanted, _passwords(known))
+            if known.ended:
+                self._maintain(wanted, lost=False)  # ends users alone
+            else:
+                self._everywhere(wanted, _passwords(known))
             return self._told_clients(wanted)
         if operation == data_services.CONFIGURE:
             self._everywhere(wanted, _configure({name: str(value) for name, value in details.items()}))
@@ -266,7 +271,8 @@ class RedisProvider(DatabaseProvider):
             return store.members(session, wanted.uuid)
 
     def _end_users(self, wanted: Resource, known: Known) -> None:
-        self._everywhere(wanted, _passwords(known))
+        """Who has logged in stays so, whatever becomes of the password."""
+        self._everywhere(wanted, _passwords(known) + _KILL)
 
     def _settings(self, wanted: Resource) -> dict[str, str]:
         lines = self._primary(wanted, f"CONFIG GET {' '.join(_SETTINGS)}\n").splitlines()
@@ -297,14 +303,14 @@ class RedisProvider(DatabaseProvider):
             self._do(wanted, _ADMIN, commands)
 
     def _do(self, wanted: Resource, argv: Sequence[str], commands: str) -> None:
-        """Have a server do what it answers OK to.
+        """Have a server do what it answers OK to, or says how many clients it has ended.
 
         Each command has an answer: given them on standard input, the client ends with 0 whatever comes of them, also
         where it cannot connect.
         """
         said = self._place.engine.run(self._place.service(wanted.uuid), list(argv), commands, _USER)
         answers = [line.strip() for line in said.splitlines() if line.strip()]
-        refusals = [each for each in answers if each != "OK"]
+        refusals = [each for each in answers if each != "OK" and not each.isdecimal()]
         if refusals or len(answers) != len(commands.splitlines()):
             raise UnavailableError(wanted.name, (refusals or [_SILENT])[0][:200], "it is tried again")
 

@@ -44,6 +44,7 @@ SETTINGS = (
     "CONFIG REWRITE\n"
 )
 """What members are told of those that the primary has."""
+KILL = "CLIENT KILL USER default\n"
 
 
 class Scripted:
@@ -125,6 +126,8 @@ class Scripted:
             return INFO + "".join(f"{name}:{value}\r\n" for name, value in self.info.items()) + "\n"
         if command == "CLIENT LIST":
             return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n\n"
+        if command.startswith("CLIENT KILL"):
+            return "2\n"
         if command.startswith("CONFIG GET"):
             return "maxmemory-policy\nnoeviction\ntimeout\n300\nnotify-keyspace-events\n\n"
         return "OK\n"
@@ -192,14 +195,33 @@ def test_a_rotation_has_two_passwords_until_the_old_one_ends(
     )
     assert new != old
     assert scripted.asked[-1].startswith(f"ACL SETUSER default reset on {digest(old)} {digest(new)} ~*")
+    assert KILL not in scripted.asked[-1], "connections by the old one go on as long as it does"
     with store.transaction() as session:
         for each in databases.all_credentials(session, wanted.uuid):
             if each.ends_at is not None:
                 each.ends_at = now() - timedelta(seconds=1)
     ask(provider, wanted, data_services.MAINTAIN)
     assert scripted.asked[-1].startswith(f"ACL SETUSER default reset on {digest(new)} ~*")
+    assert scripted.asked[-1].endswith(f"\nACL SAVE\n{KILL}")
     with store.transaction() as session:
         assert session.query(DatabaseCredential).count() == 1
+
+
+def test_a_forced_rotation_ends_the_connections_of_apps_at_each_member_and_once(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, store: Store
+) -> None:
+    provider.provision(premium)
+    scripted.members.clear()
+    scripted.refusing = ["3"]
+    with pytest.raises(UnavailableError, match="member 3 of 3 does not do as told: it does not answer"):
+        ask(provider, premium, data_services.ROTATE, forced=True)
+    scripted.refusing, before = [], len(scripted.members)
+    url = (ask(provider, premium, data_services.ROTATE, forced=True).config or {})["REDIS_URL"]
+    new = digest(url.split(":")[2].partition("@")[0])
+    told = f"ACL SETUSER default reset on {new} ~* &* +@all -@admin\nACL SAVE\n{KILL}"
+    assert scripted.members[before:] == [("1", told), ("2", told), ("3", told)]
+    with store.transaction() as session:
+        assert session.query(DatabaseCredential).count() == 1, "nothing is left to end"
 
 
 def test_what_is_found_out_is_what_it_says_of_itself(
