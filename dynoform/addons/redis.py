@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,11 @@ _ELIGIBLE = "CONFIG SET replica-priority 100\n"
 """Has a member be chosen by the Sentinels; one whose volume is new is not, see ``images/valkey/member``."""
 _RIGHTS = "~* &* +@all -@admin"
 """All but what would let a client change the server itself or its users."""
+_KILL = "CLIENT KILL USER default\n"
+"""Ends the connections of apps, by whichever password. The administrator, members and looks are other users."""
+_ERROR = re.compile(r"[A-Z]+ ")
+"""How an answer begins that is an error."""
+_SILENT = "it does not answer"
 
 Members = Sequence[RedisMember]
 """Where a group's members are; none of a single server."""
@@ -92,7 +98,10 @@ class RedisProvider(DatabaseProvider):
         """One of ``data_services.OPERATIONS``, but those of PostgreSQL and of Kafka alone."""
         if operation == data_services.ROTATE:
             known = self._place.rotate(wanted, forced=bool(details.get("forced")))
-            self._everywhere(wanted, _passwords(known))
+            if known.ended:
+                self._maintain(wanted, lost=False)  # ends users alone
+            else:
+                self._everywhere(wanted, _passwords(known))
             return self._told_clients(wanted)
         if operation == data_services.CONFIGURE:
             self._everywhere(wanted, _configure({name: str(value) for name, value in details.items()}))
@@ -262,20 +271,24 @@ class RedisProvider(DatabaseProvider):
             return store.members(session, wanted.uuid)
 
     def _end_users(self, wanted: Resource, known: Known) -> None:
-        self._everywhere(wanted, _passwords(known))
+        """Who has logged in stays so, whatever becomes of the password."""
+        self._everywhere(wanted, _passwords(known) + _KILL)
 
     def _settings(self, wanted: Resource) -> dict[str, str]:
         lines = self._primary(wanted, f"CONFIG GET {' '.join(_SETTINGS)}\n").splitlines()
         return dict(zip(lines[::2], lines[1::2], strict=False))
 
     def _told(self, wanted: Resource) -> dict[str, str]:
-        lines = self._primary(wanted, "INFO\n").splitlines()
-        return dict(line.split(":", 1) for line in lines if ":" in line)
+        return _facts(self._primary(wanted, "INFO\n"))
 
-    def _primary(self, wanted: Resource, commands: str) -> str:
-        """What the server answers that takes writes."""
+    def _primary(self, wanted: Resource, command: str) -> str:
+        """What the server answers that takes writes. Raises ``UnavailableError`` when it refuses or does not answer."""
         argv = [_MEMBER, _PRIMARY] if self._members(wanted) else _ADMIN
-        return self._place.engine.run(self._place.service(wanted.uuid), argv, commands, _USER)
+        said = self._place.engine.run(self._place.service(wanted.uuid), argv, command, _USER)
+        first = said.partition("\n")[0].strip()
+        if not first or _ERROR.match(first):
+            raise UnavailableError(wanted.name, first[:200] or _SILENT, "it is tried again")
+        return said
 
     def _everywhere(self, wanted: Resource, commands: str) -> None:
         """Have each server do it: users and settings are not replicated. Raises ``UnavailableError`` unless all do."""
@@ -290,21 +303,31 @@ class RedisProvider(DatabaseProvider):
             self._do(wanted, _ADMIN, commands)
 
     def _do(self, wanted: Resource, argv: Sequence[str], commands: str) -> None:
-        """Have a server do what it answers OK to. The client ends with an error where the last command was refused."""
+        """Have a server do what it answers OK to, or says how many clients it has ended.
+
+        Each command has an answer: given them on standard input, the client ends with 0 whatever comes of them, also
+        where it cannot connect.
+        """
         said = self._place.engine.run(self._place.service(wanted.uuid), list(argv), commands, _USER)
-        refusals = [line for line in said.splitlines() if line.strip() not in ("", "OK")]
-        if refusals:
-            raise UnavailableError(wanted.name, refusals[0][:200], "it is tried again")
+        answers = [line.strip() for line in said.splitlines() if line.strip()]
+        refusals = [each for each in answers if each != "OK" and not each.isdecimal()]
+        if refusals or len(answers) != len(commands.splitlines()):
+            raise UnavailableError(wanted.name, (refusals or [_SILENT])[0][:200], "it is tried again")
 
 
 def save(place: Place, addon_id: uuid.UUID) -> int:
-    """Have a server write all that it has into the snapshot in its volume; bytes of its data."""
+    """Have a server write all that it has into the snapshot in its volume; bytes of its data.
+
+    Raises ``UnavailableError`` unless it has: what is in the volume is an older one then.
+    """
     with place.store.transaction() as session:
         is_group = bool(store.members(session, addon_id))
     argv = ["env", f"VALKEY_SECONDS={_SAVE_SECONDS}", _MEMBER, "1"] if is_group else _ADMIN
     said = place.engine.run(place.service(addon_id), argv, "SAVE\nINFO memory\n", _USER)
-    facts = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
-    return int(facts.get("used_memory_dataset", "0"))
+    saved, _, memory = said.partition("\n")
+    if saved.strip() != "OK":
+        raise UnavailableError("The snapshot", saved.strip()[:200] or _SILENT, "it is tried again")
+    return int(_facts(memory).get("used_memory_dataset", "0"))
 
 
 def snapshot(place: Place, name: str, addon_id: uuid.UUID, words: Sequence[str], key: str) -> Job:
@@ -321,6 +344,11 @@ def _passwords(known: Known) -> str:
     """Those that work, by their digests: the server never sees them in clear but from who logs in."""
     digests = " ".join(f"#{hashlib.sha256(each.encode()).hexdigest()}" for each in known.users.values())
     return f"ACL SETUSER default reset on {digests} {_RIGHTS}\nACL SAVE\n"
+
+
+def _facts(info: str) -> dict[str, str]:
+    """What is in an answer to ``INFO``."""
+    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
 
 
 def _configure(settings: Mapping[str, str]) -> str:

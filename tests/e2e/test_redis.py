@@ -1,5 +1,6 @@
 """A Redis with HA, by the real CLI, on the running platform: from a single server to a group and back."""
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_databases import left_behind, resident, said
 from tests.heroku.invocations import covers
 from tests.heroku_cli import REFUSED, HerokuCLI
-from tests.redis_client import ask, writing
+from tests.redis_client import Connection, RefusedError, ask, writing
 from tests.redis_group import Group
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -104,6 +105,17 @@ def test_a_redis_becomes_a_group_with_its_data_and_fails_over_at_the_same_addres
     assert twice == 0
     assert group.wait().number != primary.number
     assert redis_url(platform) == rotated
+
+    # By force the old ones end at once, and so do connections; members go on with each other.
+    with contextlib.closing(Connection(url, platform.trust, seconds=10)) as before:
+        path = f"/redis/v0/databases/{redis(platform)['id']}/credentials_rotation"
+        platform.api.post(path, json={"forced": True}).raise_for_status()
+        with pytest.raises(OSError):
+            before("PING")
+    with pytest.raises(RefusedError, match="WRONGPASS"):
+        ask(rotated, platform.trust, "PING", seconds=10)
+    rotated = redis_url(platform)
+    group.wait()
 
     assert "Stats reset successful." in heroku(f"redis:stats-reset -a {APP} --confirm {APP}").text
     assert "Upgrade started" in heroku(f"redis:upgrade --version 8 -a {APP} --confirm {APP}").text

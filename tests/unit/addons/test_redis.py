@@ -1,9 +1,11 @@
 """What the provider of Redis has the server do, word by word; the server itself is in the end-to-end tests."""
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from dynoform.addons.databases import Place
 from dynoform.addons.engine import Job, JobState
 from dynoform.addons.provider import RefusedError, Resource
 from dynoform.addons.redis import RedisProvider
+from dynoform.addons.transfers import Transfers
 from dynoform.configuration import Configuration
 from dynoform.domain import data_services
 from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.transfers import Outcome
 from dynoform.errors import UnavailableError
+from dynoform.journal import Journal
 from dynoform.store import accounts, databases, transfers
 from dynoform.store.addon_services import find_plan, register_own
 from dynoform.store.addons import create
@@ -40,6 +44,7 @@ SETTINGS = (
     "CONFIG REWRITE\n"
 )
 """What members are told of those that the primary has."""
+KILL = "CLIENT KILL USER default\n"
 
 
 class Scripted:
@@ -55,9 +60,14 @@ class Scripted:
         self.waited: list[list[str]] = []
         self.away = ""
         """A member that does not answer."""
-        self.refusal = ""
+        self.refusing: list[str] = []
+        """Whose connections are refused: members, ``primary`` for whom the Sentinels take for it, ``admin`` for one."""
+        self.refusals: dict[str, str] = {}
+        """What commands are answered instead, by how they begin."""
         self.begun: list[Job] = []
         self.hosts: list[DataHost] = []
+        self.removed: list[str] = []
+        """Add-ons whose volumes were taken away."""
         self.state = JobState(True, "")
 
     def network_id(self, name: str) -> str:
@@ -87,25 +97,40 @@ class Scripted:
     def end(self, name: str) -> None:
         self.begun.clear()
 
+    def remove_volumes(self, addon: str) -> None:
+        self.removed.append(addon)
+
     def image(self, service: str) -> str:
         return self.images.get(service[-2:], "")
 
     def run(self, service: str, argv: Sequence[str], stdin: str, user: str) -> str:
+        """As ``valkey-cli``, which never fails by what comes of commands on standard input."""
         assert user == "valkey"
-        if argv[0] == "/opt/dynoform/valkey-member":
-            if argv[1] == self.away:
+        words = list(argv[2:] if argv[0] == "env" else argv)
+        if words[0] == "/opt/dynoform/valkey-member":
+            if words[1] == self.away:
                 raise UnavailableError("valkey-member", "timed out", "it is tried again")
-            self.members.append((" ".join(argv[1:]), stdin))
+            self.members.append((" ".join(words[1:]), stdin))
         else:
-            assert list(argv) == ["/opt/dynoform/valkey-admin"]
+            assert words == ["/opt/dynoform/valkey-admin"]
             self.asked.append(stdin)
-        if stdin in ("INFO\n", "SAVE\nINFO memory\n"):
-            return INFO + "".join(f"{name}:{value}\r\n" for name, value in self.info.items())
-        if stdin == "CLIENT LIST\n":
-            return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n"
-        if stdin.startswith("CONFIG GET"):
+        if (words[1] if len(words) > 1 else "admin") in self.refusing:
+            return ""
+        return "".join(self._answer(each) for each in stdin.splitlines())
+
+    def _answer(self, command: str) -> str:
+        for beginning, error in self.refusals.items():
+            if command.startswith(beginning):
+                return f"{error}\n\n"
+        if command.startswith("INFO"):
+            return INFO + "".join(f"{name}:{value}\r\n" for name, value in self.info.items()) + "\n"
+        if command == "CLIENT LIST":
+            return "id=3 addr=10.0.0.1:1 user=default cmd=get\nid=4 addr=10.0.0.1:2 user=member cmd=ping\n\n"
+        if command.startswith("CLIENT KILL"):
+            return "2\n"
+        if command.startswith("CONFIG GET"):
             return "maxmemory-policy\nnoeviction\ntimeout\n300\nnotify-keyspace-events\n\n"
-        return f"{self.refusal}OK\n"
+        return "OK\n"
 
 
 @pytest.fixture
@@ -170,14 +195,33 @@ def test_a_rotation_has_two_passwords_until_the_old_one_ends(
     )
     assert new != old
     assert scripted.asked[-1].startswith(f"ACL SETUSER default reset on {digest(old)} {digest(new)} ~*")
+    assert KILL not in scripted.asked[-1], "connections by the old one go on as long as it does"
     with store.transaction() as session:
         for each in databases.all_credentials(session, wanted.uuid):
             if each.ends_at is not None:
                 each.ends_at = now() - timedelta(seconds=1)
     ask(provider, wanted, data_services.MAINTAIN)
     assert scripted.asked[-1].startswith(f"ACL SETUSER default reset on {digest(new)} ~*")
+    assert scripted.asked[-1].endswith(f"\nACL SAVE\n{KILL}")
     with store.transaction() as session:
         assert session.query(DatabaseCredential).count() == 1
+
+
+def test_a_forced_rotation_ends_the_connections_of_apps_at_each_member_and_once(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, store: Store
+) -> None:
+    provider.provision(premium)
+    scripted.members.clear()
+    scripted.refusing = ["3"]
+    with pytest.raises(UnavailableError, match="member 3 of 3 does not do as told: it does not answer"):
+        ask(provider, premium, data_services.ROTATE, forced=True)
+    scripted.refusing, before = [], len(scripted.members)
+    url = (ask(provider, premium, data_services.ROTATE, forced=True).config or {})["REDIS_URL"]
+    new = digest(url.split(":")[2].partition("@")[0])
+    told = f"ACL SETUSER default reset on {new} ~* &* +@all -@admin\nACL SAVE\n{KILL}"
+    assert scripted.members[before:] == [("1", told), ("2", told), ("3", told)]
+    with store.transaction() as session:
+        assert session.query(DatabaseCredential).count() == 1, "nothing is left to end"
 
 
 def test_what_is_found_out_is_what_it_says_of_itself(
@@ -248,10 +292,52 @@ def test_a_rotation_that_a_member_does_not_hear_of_is_tried_again(
         ask(provider, premium, data_services.ROTATE)
 
 
-def test_what_a_server_refuses_is_noticed_also_where_it_does_what_comes_after(
+@pytest.mark.parametrize("operation", [data_services.ROTATE, data_services.CONFIGURE, data_services.RESET_STATISTICS])
+def test_a_member_that_refuses_connections_has_not_heard_of_a_change(
+    provider: RedisProvider, premium: Resource, scripted: Scripted, operation: str
+) -> None:
+    provider.provision(premium)
+    scripted.refusing = ["2"]
+    details = {"timeout": 60} if operation == data_services.CONFIGURE else {}
+    with pytest.raises(UnavailableError) as unavailable:
+        ask(provider, premium, operation, **details)
+    told = "member 2 of 3 does not do as told: it does not answer — it is tried again"
+    assert str(unavailable.value) == f"{premium.name}: {told}"
+    scripted.refusing = []
+    ask(provider, premium, operation, **details)
+
+
+def test_a_server_that_refuses_connections_is_not_there_yet(
     provider: RedisProvider, wanted: Resource, scripted: Scripted
 ) -> None:
-    scripted.refusal = "LOADING Valkey is loading the dataset in memory\n"
+    scripted.refusing = ["admin"]
+    with pytest.raises(UnavailableError, match=f"^{wanted.name}: it does not answer — it is tried again$"):
+        provider.provision(wanted)
+
+
+@pytest.mark.parametrize("error", ["", "LOADING Valkey is loading the dataset in memory"])
+def test_a_primary_that_was_killed_and_is_still_taken_for_it_has_said_nothing(
+    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, error: str
+) -> None:
+    provider.provision(premium)
+    before = len(made.told)
+    scripted.refusing = [] if error else ["primary"]
+    scripted.refusals = {"INFO": error, "CONFIG GET": error} if error else {}
+    expected = f"^{premium.name}: {error or 'it does not answer'} — it is tried again$"
+    with pytest.raises(UnavailableError, match=expected):
+        ask(provider, premium, data_services.INSPECT)
+    with pytest.raises(UnavailableError, match=expected):
+        ask(provider, premium, data_services.CONFIGURE, timeout=60)
+    with pytest.raises(UnavailableError, match=expected):
+        provider.change_plan(wanted)
+    assert len(made.told) == before, "nobody knows whether its data have room"
+
+
+@pytest.mark.parametrize("command", ["ACL SETUSER", "ACL SAVE"])
+def test_what_a_server_refuses_is_noticed_also_where_it_does_what_comes_after(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, command: str
+) -> None:
+    scripted.refusals = {command: "LOADING Valkey is loading the dataset in memory"}
     with pytest.raises(UnavailableError, match="LOADING Valkey is loading"):
         provider.provision(wanted)
 
@@ -461,4 +547,67 @@ def test_a_redis_that_is_destroyed_leaves_a_backup(
         transfers.finish(session, backup, Outcome(0, "", 0, ()), "the disk is full")
     assert redis.save(provider._place, wanted.uuid) == 27_000_000
     assert provider.deprovision(wanted).again_after is None
-    assert not made.instances
+    assert not made.instances and scripted.removed == [str(wanted.uuid)]
+
+
+@pytest.fixture
+def shifts(provider: RedisProvider, tmp_path: Path) -> Transfers:
+    """What works on backups."""
+    return Transfers(provider._place, provider, tmp_path, Journal("test"))
+
+
+def last_backup(store: Store, vault: Vault, wanted: Resource) -> uuid.UUID:
+    with store.transaction() as session:
+        addon = session.get_one(Addon, wanted.uuid)
+        addon.provider_id = str(wanted.uuid)
+        return transfers.final(session, vault, addon).id
+
+
+BUSY = "ERR Background save already in progress"
+
+
+@pytest.mark.parametrize("plan", ["mini", "premium-0"])
+@pytest.mark.parametrize("error", ["", BUSY])
+def test_a_last_snapshot_that_is_not_made_has_failed_after_five_minutes(
+    provider: RedisProvider,
+    wanted: Resource,
+    scripted: Scripted,
+    store: Store,
+    vault: Vault,
+    shifts: Transfers,
+    plan: str,
+    error: str,
+) -> None:
+    wanted = replace(wanted, plan=plan)
+    provider.provision(wanted)
+    backup = last_backup(store, vault, wanted)
+    scripted.refusing = [] if error else ["admin", "1"]
+    scripted.refusals = {"SAVE": error} if error else {}
+    assert shifts.work() and not scripted.begun, "what is in the volume is an older one"
+    assert provider.deprovision(wanted).again_after == 0.5
+    with store.transaction() as session:
+        found = session.get_one(Transfer, backup)
+        assert found.finished_at is None
+        found.created_at = now() - timedelta(minutes=6)
+    assert shifts.work() and not shifts.work() and not scripted.begun
+    with store.transaction() as session:
+        found = session.get_one(Transfer, backup)
+        assert found.finished_at is not None and found.succeeded is False
+        told = f"The snapshot: {error or 'it does not answer'} — it is tried again"
+        assert [each["message"] for each in found.log][-1] == told
+    assert provider.deprovision(wanted).again_after is None
+
+
+def test_a_last_snapshot_that_is_refused_is_made_at_the_next_try(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, store: Store, vault: Vault, shifts: Transfers
+) -> None:
+    provider.provision(wanted)
+    backup = last_backup(store, vault, wanted)
+    scripted.refusals = {"SAVE": BUSY}
+    assert shifts.work() and not scripted.begun
+    scripted.refusals = {}
+    assert shifts.work()
+    (job,) = scripted.begun
+    assert job.argv == ["/opt/dynoform/snapshot", "dump", f"/var/lib/dynoform/backups/{backup}"]
+    with store.transaction() as session:
+        assert session.get_one(Transfer, backup).source_bytes == 27_000_000

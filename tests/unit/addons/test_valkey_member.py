@@ -22,9 +22,13 @@ while [ "$1" != --no-auth-warning ]; do shift; done
 shift
 [ "${1:-}" != --user ] || shift 2
 echo "$port $*" >>"$SERVERS/asked"
-[ ! -e "$SERVERS/$port $*" ] || cat "$SERVERS/$port $*"
+[ -e "$SERVERS/$port" ] || { echo "Could not connect to Valkey at $port: Connection refused" >&2; exit $(($# > 0)); }
+if [ $# = 0 ]; then sed 's/.*/OK/'; else cat "$SERVERS/$port $*" 2>/dev/null || echo OK; fi
 """
-"""The server at a port answers what is in the file that is called so."""
+"""The server at a port answers what is in the file that is called so, if anything there does.
+
+Given commands on standard input it ends with 0, as ``valkey-cli`` does, also where it cannot connect.
+"""
 
 
 class Servers:
@@ -37,8 +41,15 @@ class Servers:
             (folder / name).chmod(0o755)
         (folder / "members").write_text("what they know each other by")
         (folder / "program").write_text(MEMBER.read_text().replace("/run/secrets", str(folder)))
+        for port in range(15001, 15007):
+            (folder / str(port)).touch()
         self.says(15002, "SENTINEL GET-PRIMARY-ADDR-BY-NAME main", "10.0.0.1\n15003\n")
         self.writes(0)
+
+    def refuse(self, *ports: int) -> None:
+        """Nothing is there any more."""
+        for port in ports:
+            (self.folder / str(port)).unlink()
 
     def says(self, port: int, asked: str, answer: str) -> None:
         (self.folder / f"{port} {asked}").write_text(answer)
@@ -59,14 +70,18 @@ class Servers:
 
     def run(self, *words: str) -> tuple[int, str]:
         """How the program ends, and what it complains about."""
+        done = self.tell("", *words)
+        return done.returncode, done.stderr
+
+    def tell(self, commands: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        """The program, with commands on standard input."""
         environment = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "SERVERS": str(self.folder),
             "VALKEY_MEMBERS": " ".join(PLACES),
         }
         argv = ["sh", str(self.folder / "program"), *words]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30)
-        return done.returncode, done.stderr
+        return subprocess.run(argv, env=environment, input=commands, capture_output=True, text=True, timeout=30)
 
     @property
     def paused(self) -> list[str]:
@@ -112,6 +127,22 @@ def test_a_replica_that_is_behind_or_has_not_written_it_down_is_waited_for(serve
     assert servers.run("settle", "2") == (1, "valkey-member: 0 of 2 replicas keep up\n")
 
 
+def test_commands_for_the_primary_are_asked_of_nobody_while_no_sentinel_knows_it(servers: Servers) -> None:
+    done = servers.tell("ACL SAVE\nPING\n", "primary")
+    assert (done.returncode, done.stdout) == (0, "OK\nOK\n")
+    servers.refuse(15002, 15004, 15006)
+    done = servers.tell("ACL SAVE\nPING\n", "primary")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "valkey-member: no Sentinel answers\n")
+    assert servers.run("ready", "2") == (1, "valkey-member: no Sentinel answers\n")
+
+
+def test_a_client_without_a_connection_says_so_by_no_answer_alone(servers: Servers) -> None:
+    servers.refuse(15003)
+    done = servers.tell("ACL SAVE\n", "2")
+    assert (done.returncode, done.stdout) == (0, ""), "so the answers are counted"
+    assert servers.run("2", "PING")[0] == 1
+
+
 SAID = """user admin on #11 ~* &* +@all
 user default on sanitize-payload #22 #33 ~* &* +@all -@admin
 notify-keyspace-events
@@ -128,6 +159,7 @@ TAKEN = [
 ]  # fmt: skip
 USERS = ["ACL SETUSER default reset on sanitize-payload #22 #33 ~* &* +@all -@admin", "ACL SAVE"]
 ADMIN = """#!/bin/sh
+[ ! -e "$HOME/refuses" ] || { echo 'Could not connect to Valkey: Connection refused' >&2; exit $(($# > 0)); }
 [ "$#" = 0 ] || { echo "$*" >>"$HOME/admin"; cat "$HOME/$*" 2>/dev/null || true; exit; }
 while read -r line; do echo "$line" >>"$HOME/admin"; echo OK; done
 """
@@ -218,6 +250,15 @@ def test_a_member_without_its_disk_has_the_primarys_users_and_settings_before_it
             "it said the same twice"
         )
         assert member.told[-1] == "CONFIG SET replica-priority 100"
+
+
+def test_a_member_whose_server_does_not_answer_is_not_chosen_yet(member: Member) -> None:
+    (member.folder / "refuses").touch()
+    with member.running():
+        time.sleep(0.3)
+        (member.folder / "refuses").unlink()
+        until(lambda: "CONFIG SET replica-priority 100" in member.told)
+        assert {*TAKEN, *USERS} <= set(member.told)
 
 
 def test_whom_the_platform_has_told_a_member_to_let_in_is_newer(member: Member) -> None:
