@@ -14,7 +14,7 @@ from dynoform.configuration import Configuration
 from dynoform.domain.retries import pause
 from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError, UnavailableError
 
-SCHEMA = "0044"
+SCHEMA = "0045"
 """The newest migration. Revisions are numbered: an older program can run on a newer schema while an upgrade rolls."""
 SETTINGS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 BUSY = {"55P03", "40001", "40P01"}
