@@ -52,6 +52,8 @@ class Transfers:
 
         Raises ``UnavailableError`` without a store.
         """
+        with contextlib.suppress(UnavailableError):  # the next look does it
+            self._end_orphans()
         with self._place.store.transaction() as session:
             refused = store.enqueue_due(session, self._place.vault)
             found = store.unfinished(session)
@@ -78,10 +80,26 @@ class Transfers:
                 if half or path.name.removesuffix(_PART) not in kept:
                     path.unlink(missing_ok=True)
 
-    def _step(self, identifier: uuid.UUID) -> None:
-        name = f"{self._place.configuration.stack}_transfer-{identifier}"
+    def _end_orphans(self) -> None:
+        """End the jobs of transfers that are finished, or that went with their app."""
+        engine, mine = self._place.engine, self._name("")
+        # Before the store is asked: what has a job by now has had a row.
+        jobs = [name for name in engine.job_names() if name.startswith(mine)]
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            wanted = {self._name(each) for each in store.unfinished(session)}
+        for name in jobs:
+            if name not in wanted:
+                engine.end(name)
+
+    def _name(self, identifier: object) -> str:
+        return f"{self._place.configuration.stack}_transfer-{identifier}"
+
+    def _step(self, identifier: uuid.UUID) -> None:
+        name = self._name(identifier)
+        with self._place.store.transaction() as session:
+            found = session.get(Transfer, identifier)
+            if found is None:
+                return
             canceled, begun = found.canceled_at is not None, found.begun_at is not None
             late = store.over(found, now(session))
         if canceled or late:
@@ -100,7 +118,9 @@ class Transfers:
 
     def _begin(self, identifier: uuid.UUID, name: str, *, again: bool) -> None:
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            found = _locked(session, identifier)
+            if found is None:
+                return
             addon = found.addon
             if addon is None or session.get(Database, addon.id) is None:
                 store.finish(session, found, Outcome(0, "", 0, ()), _GONE)
@@ -117,10 +137,11 @@ class Transfers:
             self._provider.operate(wanted, data_services.RESET, {"extensions": extensions.split()})
         self._place.engine.begin(job)
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            found.begun_at = found.begun_at or now(session)
-            found.source_bytes = size if found.to_type == STORED else found.source_bytes
-            store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
+            found = _locked(session, identifier)
+            if found is not None:
+                found.begun_at = found.begun_at or now(session)
+                found.source_bytes = size if found.to_type == STORED else found.source_bytes
+                store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
 
     def _size(self, addon_id: uuid.UUID, database: str) -> int:
         said = self._place.engine.run(
@@ -174,13 +195,15 @@ class Transfers:
     def _follow(self, identifier: uuid.UUID, state: JobState) -> None:
         processed = transfers.outcome(state.said).processed
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            if processed > found.processed_bytes:
+            found = _locked(session, identifier)
+            if found is not None and processed > found.processed_bytes:
                 found.processed_bytes = processed
 
     def _finish(self, identifier: uuid.UUID, outcome: Outcome, failure: str) -> None:
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            found = _locked(session, identifier)
+            if found is None:
+                return
             store.finish(session, found, outcome, failure)
             took = {"from": found.from_name, "to": found.to_name}
         self._journal.info("transfer failed" if failure else "transfer done", transfer=identifier, why=failure, **took)
@@ -188,9 +211,14 @@ class Transfers:
     def _give_up(self, identifier: uuid.UUID, why: str) -> None:
         """What cannot be begun for long, as its database does not answer."""
         with contextlib.suppress(UnavailableError), self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            if found.begun_at is None and now(session) - found.created_at > PATIENCE:
+            found = _locked(session, identifier)
+            if found is not None and found.begun_at is None and now(session) - found.created_at > PATIENCE:
                 store.finish(session, found, Outcome(0, "", 0, ()), why)
+
+
+def _locked(session: Session, identifier: uuid.UUID) -> Transfer | None:
+    """A transfer that is written to, for which its app waits when it goes; None when it went."""
+    return session.get(Transfer, identifier, with_for_update={"of": Transfer})
 
 
 def _resource(addon: Addon) -> Resource:

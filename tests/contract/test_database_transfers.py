@@ -3,6 +3,7 @@
 import subprocess
 import threading
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from dynoform.addons.engine import JobState
 from dynoform.api.services import Services
+from dynoform.errors import UnavailableError
 from dynoform.store import transfers
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, Transfer, TransferSchedule, now
@@ -370,6 +373,83 @@ def test_a_backup_of_a_database_that_is_gone_ends(
         session.execute(update(Transfer).values(addon_id=None))
     work(place)
     assert info(client, made["uuid"])["logs"][-1]["message"] == "the database is gone"
+
+
+def test_the_jobs_of_an_app_that_is_destroyed_end(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    assert place.transfers.work()
+    name = f"local_transfer-{made['uuid']}"
+    place.engine.done[name] = JobState(True, "")
+    place.engine.begin(others := replace(place.engine.jobs[name], name="local_addon-1-restore", argv=["/bin/true"]))
+    assert place.transfers.work()
+    assert set(place.engine.jobs) == {name, others.name}, "they are wanted"
+    client.delete("/apps/myapp").raise_for_status()
+    with store.transaction() as session:
+        assert session.scalars(select(Transfer)).all() == []
+    assert not place.transfers.work()
+    assert set(place.engine.jobs) == {others.name}
+
+
+def test_jobs_are_known_before_they_are_looked_for(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    names = place.engine.job_names
+
+    def just_then() -> list[str]:
+        listed = names()
+        made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+        found.append(f"local_transfer-{made['uuid']}")
+        return [*listed, found[-1]]
+
+    ended: list[str] = []
+    monkeypatch.setattr(place.engine, "job_names", just_then)
+    monkeypatch.setattr(place.engine, "end", ended.append)
+    assert place.transfers.work()
+    assert found and ended == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [None, JobState(True, "", "@bytes 7"), JobState(False, "", "@bytes 7"), JobState(False, "it failed"), "away"],
+)
+def test_a_transfer_that_goes_while_it_is_worked_on_is_left(
+    client: httpx.Client,
+    addon: dict[str, Any],
+    place: Local,
+    store: Store,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    state: JobState | str | None,
+) -> None:
+    client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status()
+
+    def gone(name: str) -> JobState | None:
+        with store.transaction() as session:
+            session.execute(delete(Transfer))
+        if isinstance(state, str):
+            raise UnavailableError("engine", state)
+        return state
+
+    monkeypatch.setattr(place.engine, "job", gone)
+    journal: list[Any] = services.journal.entries  # type: ignore[attr-defined]
+    before = len(journal)
+    assert place.transfers.work()
+    assert not place.transfers.work()
+    said = [event for event, _ in journal[before:] if "transfer" in event]
+    assert said == (["warning transfer postponed"] if state == "away" else [])
+
+
+def test_a_transfer_that_went_before_its_turn_is_left(
+    place: Local, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "unfinished", lambda session: [uuid.uuid4()])
+    journal: list[Any] = services.journal.entries  # type: ignore[attr-defined]
+    before = len(journal)
+    assert place.transfers.work()
+    assert not [event for event, _ in journal[before:] if "transfer" in event]
 
 
 def test_backups_are_their_apps_own(
