@@ -163,8 +163,8 @@ class LocalEngine:
     def job(self, name: str) -> JobState | None:
         return self.done.get(name, JobState(False, self.fails)) if name in self.jobs else None
 
-    def has_jobs(self, ending: str) -> bool:
-        return any(name.endswith(ending) for name in self.jobs)
+    def job_names(self) -> list[str]:
+        return list(self.jobs)
 
     def _limit(self, *words: str) -> str:
         """Run the image's own program here."""

@@ -66,8 +66,8 @@ class Containers(Protocol):
     def end(self, name: str) -> None:
         """Take a job away."""
 
-    def has_jobs(self, ending: str) -> bool:
-        """Whether there are jobs whose names end so."""
+    def job_names(self) -> list[str]:
+        """How the jobs are called that there are."""
 
     def make_volume(self, name: str, addon: str) -> None:
         """Have a volume of an add-on."""

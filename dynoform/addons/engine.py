@@ -258,11 +258,11 @@ class Engine:
         with _explained(f"end {name}"), suppress(NotFound):
             self._client.remove_container(name, v=True, force=True)
 
-    def has_jobs(self, ending: str) -> bool:
-        """Whether this stack has jobs whose names end so, at work or not."""
+    def job_names(self) -> list[str]:
+        """How the jobs of this stack are called, at work or not, and what else it has in containers."""
         with _explained("list jobs"):
             found = self._client.containers(all=True, filters={"label": f"{STACK_LABEL}={self._stack}"})
-        return any(name.endswith(ending) for each in found for name in each["Names"])
+        return [name.removeprefix("/") for each in found for name in each["Names"]]
 
     def remove_unknown(self, addon: str, known: set[str]) -> None:
         """Take away services and secrets of an add-on whose ids are not ``known``; data are in volumes, which stay."""

@@ -552,7 +552,8 @@ class PostgresProvider(DatabaseProvider):
         engine, service = self._place.engine, self._place.service(wanted.uuid)
         found = engine.job(f"{service}{_DRILL}")
         if found is None:
-            if seen.backups and self._place.drill_is_due(wanted) and not engine.has_jobs(_DRILL):
+            is_due = seen.backups and self._place.drill_is_due(wanted)
+            if is_due and not any(name.endswith(_DRILL) for name in engine.job_names()):
                 opens = self._place.source(wanted.uuid)
                 memory, drill = self._plan(wanted).memory_mib, {"RESTORE_DRILL": "yes"}
                 # Nothing is mounted for the data: the image has an anonymous volume there, which goes with the job.

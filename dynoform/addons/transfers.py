@@ -7,6 +7,7 @@ jobs that go on, and the next one finds them.
 import contextlib
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _SUPERUSER = "postgres"
 _GONE = "the database is gone"
 _CANCELED = "transfer canceled"
 _PART = ".part"
+_CHECK = "-check"
+"""How the jobs are called that look at what a database is to be replaced by, after those that replace it."""
 _LEFT_SECONDS = 3600.0
 """After which half a file, which no job writes any more, is taken away."""
 
@@ -52,6 +55,8 @@ class Transfers:
 
         Raises ``UnavailableError`` without a store.
         """
+        with contextlib.suppress(UnavailableError):  # the next look does it
+            self._end_orphans()
         with self._place.store.transaction() as session:
             refused = store.enqueue_due(session, self._place.vault)
             found = store.unfinished(session)
@@ -78,14 +83,35 @@ class Transfers:
                 if half or path.name.removesuffix(_PART) not in kept:
                     path.unlink(missing_ok=True)
 
-    def _step(self, identifier: uuid.UUID) -> None:
-        name = f"{self._place.configuration.stack}_transfer-{identifier}"
+    def _end_orphans(self) -> None:
+        """End the jobs of transfers that are finished, or that went with their app."""
+        engine, mine = self._place.engine, self._name("")
+        # Before the store is asked: what has a job by now has had a row.
+        jobs = [name for name in engine.job_names() if name.startswith(mine)]
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            wanted = {self._name(each) for each in store.unfinished(session)}
+        for name in jobs:
+            if name.removesuffix(_CHECK) not in wanted:
+                engine.end(name)
+
+    def _name(self, identifier: object) -> str:
+        return f"{self._place.configuration.stack}_transfer-{identifier}"
+
+    def _end(self, name: str) -> None:
+        """Take away the job of a transfer, and the one that looked before it."""
+        for each in (name, f"{name}{_CHECK}"):
+            self._place.engine.end(each)
+
+    def _step(self, identifier: uuid.UUID) -> None:
+        name = self._name(identifier)
+        with self._place.store.transaction() as session:
+            found = session.get(Transfer, identifier)
+            if found is None:
+                return
             canceled, begun = found.canceled_at is not None, found.begun_at is not None
             late = store.over(found, now(session))
         if canceled or late:
-            self._place.engine.end(name)
+            self._end(name)
             self._finish(identifier, Outcome(0, "", 0, ()), _CANCELED if canceled else "it took too long")
             return
         state = self._place.engine.job(name)
@@ -94,13 +120,13 @@ class Transfers:
         elif state.works:
             self._follow(identifier, state)
         else:
-            outcome = transfers.outcome(state.said)
-            self._finish(identifier, outcome, state.failure and (outcome.lines or ("it said nothing",))[-1])
-            self._place.engine.end(name)
+            self._close(identifier, name, state)
 
     def _begin(self, identifier: uuid.UUID, name: str, *, again: bool) -> None:
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            found = _locked(session, identifier)
+            if found is None:
+                return
             addon = found.addon
             if addon is None or session.get(Database, addon.id) is None:
                 store.finish(session, found, Outcome(0, "", 0, ()), _GONE)
@@ -108,19 +134,36 @@ class Transfers:
             job = self._job(session, found, addon, name)
             database = session.get_one(Database, addon.id).name
             empties, extensions = found.to_type != STORED, store.secret(self._place.vault, found).get("extensions", "")
-            wanted = _resource(addon)
-        if wanted.service == data_services.REDIS:
+            wanted, size = _resource(addon), found.source_bytes
+        if empties:
+            if not self._is_checked(identifier, job):
+                return
+            self._provider.operate(wanted, data_services.RESET, {"extensions": extensions.split()})
+        elif wanted.service == data_services.REDIS:
             size = redis.save(self._place, wanted.uuid)
         else:
             size = self._size(wanted.uuid, database)
-        if empties:
-            self._provider.operate(wanted, data_services.RESET, {"extensions": extensions.split()})
         self._place.engine.begin(job)
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            found.begun_at = found.begun_at or now(session)
-            found.source_bytes = size if found.to_type == STORED else found.source_bytes
-            store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
+            found = _locked(session, identifier)
+            if found is not None:
+                found.begun_at = found.begun_at or now(session)
+                found.source_bytes = size
+                store.say(session, found, "begun again" if again else f"begun beside {wanted.name}")
+
+    def _is_checked(self, identifier: uuid.UUID, job: Job) -> bool:
+        """Whether what a database is to be replaced by can be had, as far as that is known before it is brought.
+
+        A job of its own looks, which stays until the transfer ends; what it finds wrong is the transfer's end.
+        """
+        program, mode, *words = job.argv
+        check = replace(job, name=f"{job.name}{_CHECK}", argv=[program, f"check-{mode}", *words])
+        state = self._place.engine.job(check.name)
+        if state is None:
+            self._place.engine.begin(check)
+        elif not state.works and state.failure:
+            self._close(identifier, job.name, state)
+        return state is not None and not state.works and not state.failure
 
     def _size(self, addon_id: uuid.UUID, database: str) -> int:
         said = self._place.engine.run(
@@ -174,13 +217,21 @@ class Transfers:
     def _follow(self, identifier: uuid.UUID, state: JobState) -> None:
         processed = transfers.outcome(state.said).processed
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            if processed > found.processed_bytes:
+            found = _locked(session, identifier)
+            if found is not None and processed > found.processed_bytes:
                 found.processed_bytes = processed
+
+    def _close(self, identifier: uuid.UUID, name: str, state: JobState) -> None:
+        """Write down how a job ended, and take it away."""
+        outcome = transfers.outcome(state.said)
+        self._finish(identifier, outcome, state.failure and (outcome.lines or ("it said nothing",))[-1])
+        self._end(name)
 
     def _finish(self, identifier: uuid.UUID, outcome: Outcome, failure: str) -> None:
         with self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
+            found = _locked(session, identifier)
+            if found is None:
+                return
             store.finish(session, found, outcome, failure)
             took = {"from": found.from_name, "to": found.to_name}
         self._journal.info("transfer failed" if failure else "transfer done", transfer=identifier, why=failure, **took)
@@ -188,9 +239,14 @@ class Transfers:
     def _give_up(self, identifier: uuid.UUID, why: str) -> None:
         """What cannot be begun for long, as its database does not answer."""
         with contextlib.suppress(UnavailableError), self._place.store.transaction() as session:
-            found = session.get_one(Transfer, identifier)
-            if found.begun_at is None and now(session) - found.created_at > PATIENCE:
+            found = _locked(session, identifier)
+            if found is not None and found.begun_at is None and now(session) - found.created_at > PATIENCE:
                 store.finish(session, found, Outcome(0, "", 0, ()), why)
+
+
+def _locked(session: Session, identifier: uuid.UUID) -> Transfer | None:
+    """A transfer that is written to, for which its app waits when it goes; None when it went."""
+    return session.get(Transfer, identifier, with_for_update={"of": Transfer})
 
 
 def _resource(addon: Addon) -> Resource:

@@ -3,7 +3,11 @@
 import subprocess
 import threading
 import uuid
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from dynoform.addons.engine import Job, JobState
 from dynoform.api.services import Services
+from dynoform.errors import UnavailableError
 from dynoform.store import transfers
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, Transfer, TransferSchedule, now
@@ -35,6 +41,27 @@ def addon(client: httpx.Client, app: str, place: Local) -> dict[str, Any]:
     return made
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """What is in this folder has an address."""
+    (made := tmp_path / "elsewhere").mkdir()
+    return made
+
+
+@pytest.fixture
+def elsewhere_url(elsewhere: Path) -> Iterator[str]:
+    """The folder's address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(elsewhere))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def work(place: Local) -> None:
     """Have all that is under way done."""
     for _ in range(6):
@@ -54,6 +81,21 @@ def info(client: httpx.Client, reference: str) -> dict[str, Any]:
     path = f"/client/v11/apps/myapp/transfers/{reference}"
     found: dict[str, Any] = client.get(path, params={"verbose": "true"}).raise_for_status().json()
     return found
+
+
+def restore(client: httpx.Client, addon: dict[str, Any], place: Local, url: str) -> dict[str, Any]:
+    path = f"/client/v11/databases/{addon['id']}/restores"
+    made = client.post(path, json={"backup_url": url}).raise_for_status().json()
+    work(place)
+    return info(client, made["uuid"])
+
+
+def kept(client: httpx.Client, place: Local) -> int:
+    """What is in the table."""
+    with place.connect(config(client)["DATABASE_URL"]) as database:
+        row = database.execute("SELECT answer FROM kept").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def link(client: httpx.Client, number: int) -> str:
@@ -121,6 +163,102 @@ def test_a_backup_that_is_not_what_was_written_is_neither_restored_nor_given_who
     found = info(client, made["uuid"])
     assert found["succeeded"] is False
     assert "the backup is not what was written" in found["logs"][-1]["message"]
+    assert kept(client, place) == 42, "nothing is emptied for it"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", "curl: (22) The requested URL returned error: 404"),
+        ("page", "input file does not appear to be a valid archive"),
+        ("plain", "input file appears to be a text format dump"),
+    ],
+)
+def test_a_url_that_gives_no_dump_leaves_what_a_database_has(
+    client: httpx.Client, addon: dict[str, Any], place: Local, elsewhere: Path, elsewhere_url: str, name: str, said: str
+) -> None:
+    (elsewhere / "page").write_text("<html>Access denied: the link has expired</html>" * 9)
+    (elsewhere / "plain").write_text("--\n-- PostgreSQL database dump\n--\n\n" * 99)
+    found = restore(client, addon, place, f"{elsewhere_url}/{name}")
+    assert found["succeeded"] is False
+    messages = [each["message"] for each in found["logs"]]
+    assert said in " ".join(messages)
+    assert messages[-1] == "transfer: the address gives no dump that can be restored"
+    assert kept(client, place) == 42
+
+
+@pytest.mark.parametrize("form", ["custom", "tar"])
+def test_a_dump_from_elsewhere_replaces_what_a_database_has(
+    client: httpx.Client, addon: dict[str, Any], place: Local, elsewhere: Path, elsewhere_url: str, form: str
+) -> None:
+    url = config(client)["DATABASE_URL"]
+    with place.connect(url) as database:
+        # More than is read to see that it is one.
+        database.execute("CREATE TABLE long AS SELECT md5(g::text) AS word FROM generate_series(1, 99999) g")
+    server = place.engine.url.partition("@")[2].partition("/")[0]
+    own, _, name = url.rpartition("/")
+    argv = [str(binaries() / "pg_dump"), f"--format={form}", f"--file={elsewhere}/dump"]
+    subprocess.run([*argv, f"{own.partition('@')[0]}@{server}/{name}"], check=True)
+    with place.connect(url) as database:
+        database.execute("DROP TABLE long")
+        database.execute("CREATE TABLE later (a int)")
+    found = restore(client, addon, place, f"{elsewhere_url}/dump")
+    assert found["succeeded"] is True, found
+    with place.connect(url) as database:
+        assert database.execute("SELECT count(*) FROM long").fetchone() == (99999,)
+        assert database.execute("SELECT to_regclass('later')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("127.0.0.1:9/data", "Connection refused"),
+        ("{server}/no-such", 'database "no-such" does not exist'),
+        ("{server}/{name}", "permission denied for table others"),
+    ],
+)
+def test_a_database_that_cannot_be_copied_leaves_what_another_one_has(
+    client: httpx.Client, addon: dict[str, Any], place: Local, source: str, said: str
+) -> None:
+    url = config(client)["DATABASE_URL"]
+    server, name = place.engine.url.partition("@")[2].partition("/")[0], url.rpartition("/")[2]
+    superuser = place.engine.url.replace("+psycopg", "").rpartition("/")[0]
+    with psycopg.connect(f"{superuser}/{name}", autocommit=True) as database:
+        database.execute("CREATE TABLE others (a int)")
+    where = f"{url.partition('@')[0]}@{source.format(server=server, name=name)}?sslmode=disable"
+    body = {"from_name": "OTHER", "from_url": where, "to_name": "DATABASE"}
+    made = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body).raise_for_status().json()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False
+    messages = [each["message"] for each in found["logs"]]
+    assert said in " ".join(messages)
+    assert messages[-1] == "transfer: the database cannot be copied"
+    assert kept(client, place) == 42
+
+
+def test_a_restore_goes_on_where_a_worker_was_killed(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"backup_url": capture(client, addon, place)["to_url"]}
+    place.engine.begun.clear()
+    made = client.post(f"/client/v11/databases/{addon['id']}/restores", json=body).raise_for_status().json()
+    assert place.transfers.work()
+    begin = place.engine.begin
+
+    def killed(job: Job) -> None:
+        raise UnavailableError("worker", "was killed")
+
+    # The database is emptied by then.
+    monkeypatch.setattr(place.engine, "begin", killed)
+    assert place.transfers.work()
+    assert info(client, made["uuid"])["started_at"] is None
+    monkeypatch.setattr(place.engine, "begin", begin)
+    work(place)
+    assert info(client, made["uuid"])["succeeded"] is True
+    assert [job.argv[1] for job in place.engine.begun] == ["check-restore", "restore"]
+    assert kept(client, place) == 42
+    assert place.engine.jobs == {}
 
 
 def test_restore_brings_a_backup_back_whoever_may_have_its_link(
@@ -370,6 +508,84 @@ def test_a_backup_of_a_database_that_is_gone_ends(
         session.execute(update(Transfer).values(addon_id=None))
     work(place)
     assert info(client, made["uuid"])["logs"][-1]["message"] == "the database is gone"
+
+
+def test_the_jobs_of_an_app_that_is_destroyed_end(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store
+) -> None:
+    made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    assert place.transfers.work()
+    name = f"local_transfer-{made['uuid']}"
+    place.engine.done[name] = JobState(True, "")
+    place.engine.begin(check := replace(place.engine.jobs[name], name=f"{name}-check", argv=["/bin/true"]))
+    place.engine.begin(others := replace(check, name="local_addon-1-restore"))
+    assert place.transfers.work()
+    assert set(place.engine.jobs) == {name, check.name, others.name}, "they are wanted"
+    client.delete("/apps/myapp").raise_for_status()
+    with store.transaction() as session:
+        assert session.scalars(select(Transfer)).all() == []
+    assert not place.transfers.work()
+    assert set(place.engine.jobs) == {others.name}
+
+
+def test_jobs_are_known_before_they_are_looked_for(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+    names = place.engine.job_names
+
+    def just_then() -> list[str]:
+        listed = names()
+        made = client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+        found.append(f"local_transfer-{made['uuid']}")
+        return [*listed, found[-1]]
+
+    ended: list[str] = []
+    monkeypatch.setattr(place.engine, "job_names", just_then)
+    monkeypatch.setattr(place.engine, "end", ended.append)
+    assert place.transfers.work()
+    assert found and ended == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [None, JobState(True, "", "@bytes 7"), JobState(False, "", "@bytes 7"), JobState(False, "it failed"), "away"],
+)
+def test_a_transfer_that_goes_while_it_is_worked_on_is_left(
+    client: httpx.Client,
+    addon: dict[str, Any],
+    place: Local,
+    store: Store,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    state: JobState | str | None,
+) -> None:
+    client.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status()
+
+    def gone(name: str) -> JobState | None:
+        with store.transaction() as session:
+            session.execute(delete(Transfer))
+        if isinstance(state, str):
+            raise UnavailableError("engine", state)
+        return state
+
+    monkeypatch.setattr(place.engine, "job", gone)
+    journal: list[Any] = services.journal.entries  # type: ignore[attr-defined]
+    before = len(journal)
+    assert place.transfers.work()
+    assert not place.transfers.work()
+    said = [event for event, _ in journal[before:] if "transfer" in event]
+    assert said == (["warning transfer postponed"] if state == "away" else [])
+
+
+def test_a_transfer_that_went_before_its_turn_is_left(
+    place: Local, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "unfinished", lambda session: [uuid.uuid4()])
+    journal: list[Any] = services.journal.entries  # type: ignore[attr-defined]
+    before = len(journal)
+    assert place.transfers.work()
+    assert not [event for event, _ in journal[before:] if "transfer" in event]
 
 
 def test_backups_are_their_apps_own(

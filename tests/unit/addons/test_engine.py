@@ -39,6 +39,18 @@ class Api:
         self.asked.append(filters)
         return [{"NodeID": f"id-{host}", "Status": {"State": state}} for host, state in self.states]
 
+    def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:
+        assert all, "also those that have ended"
+        self.asked.append(filters)
+        return [{"Names": ["/local_transfer-1"]}, {"Names": ["/local_addon-2-drill"]}]
+
+
+def test_jobs_are_listed_by_the_names_that_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api()
+    monkeypatch.setattr("docker.from_env", lambda timeout: SimpleNamespace(api=api))
+    assert Engine("local").job_names() == ["local_transfer-1", "local_addon-2-drill"]
+    assert api.asked == [{"label": "dynoform.stack=local"}]
+
 
 @pytest.mark.parametrize(
     ("states", "expected"),
