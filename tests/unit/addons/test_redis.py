@@ -91,6 +91,9 @@ class Scripted:
     def job(self, name: str) -> JobState | None:
         return self.state if self.begun else None
 
+    def job_names(self) -> list[str]:
+        return [job.name for job in self.begun]
+
     def begin(self, job: Job) -> None:
         self.begun.append(job)
 
