@@ -48,6 +48,10 @@ class Mount:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+HAPROXY_STOP = "SIGUSR1"
+"""What ends HAProxy; SIGTERM, which it leaves to the kernel, does not end a container's first process."""
+
+
 @dataclass(frozen=True)
 class ServiceSpec:
     """What differs between the platform's services.

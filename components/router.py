@@ -8,7 +8,7 @@ import pulumi_docker as docker
 
 from components.credentials import Certificate, CertificateArgs, CertificateAuthority
 from components.logplex import AUTHORITY_FILE
-from components.platform_service import Mount, SecretFile, ServiceSpec, service_args
+from components.platform_service import HAPROXY_STOP, Mount, SecretFile, ServiceSpec, service_args
 from components.secret import swarm_secret
 from components.volume import stack_volume
 from dynoform.domain import api_certificates
@@ -82,7 +82,7 @@ class Router(pulumi.ComponentResource):
                 mounts=[Mount(self.state.name, "/var/lib/dynoform/router")],
                 capabilities=["NET_BIND_SERVICE"],
                 stop_grace="30s",
-                stop_signal="SIGUSR1",
+                stop_signal=HAPROXY_STOP,
                 everywhere=True,
             )
         )

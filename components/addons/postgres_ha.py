@@ -24,6 +24,7 @@ from components.credentials import (
     PasswordArgs,
 )
 from components.platform_service import (
+    HAPROXY_STOP,
     PARTS_LABEL,
     Mount,
     SecretFile,
@@ -304,7 +305,7 @@ class PostgresHA(pulumi.ComponentResource):
         """The address: a service for one host, and one for all others. Swarm would change neither into the other."""
         args = self._args
         members = [f"member-{number}={part.first}:{part.ports[1]}" for number, part in enumerate(args.servers, start=1)]
-        here = self._spec(
+        leads = self._spec(
             "",
             command=["/opt/dynoform/address"],
             environment={"ADDRESS_MEMBERS": " ".join(members), "ADDRESS_CONNECTIONS": str(args.connections)},
@@ -312,6 +313,7 @@ class PostgresHA(pulumi.ComponentResource):
             memory_mib=_ADDRESS_MIB,
             identity=self._asker,
         )
+        here = replace(leads, stop_signal=HAPROXY_STOP)
         self._service("address", here, before)
         if args.everywhere:
             noun, others = f"{args.noun}-{ADDRESS}", everywhere_else(args.constraints)

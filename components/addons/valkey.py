@@ -7,7 +7,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.addons.server_certificate import ServerCertificate
-from components.platform_service import Mount, SecretFile, ServiceSpec, everywhere_else, service_args
+from components.platform_service import HAPROXY_STOP, Mount, SecretFile, ServiceSpec, everywhere_else, service_args
 from components.secret import swarm_secret
 from components.volume import data_mount
 
@@ -121,7 +121,8 @@ class Valkey(pulumi.ComponentResource):
         trusts = self._file("ca.crt", group.authority_pem, "ca")
         secrets = [knows, trusts]
         # Who looks after the group does so from here: it has the members' password, on a host that has a member.
-        front = self._spec(args.image, FRONT_MIB, command=[FRONT], ports={PORT: args.port}, secrets=secrets)
+        leads = self._spec(args.image, FRONT_MIB, command=[FRONT], ports={PORT: args.port}, secrets=secrets)
+        front = replace(leads, stop_signal=HAPROXY_STOP)
         front.environment.update(members)
         # It had the first one's data, where it was the only server. Then one after the other: a change restarts no two.
         before = [self._service(name, front)]

@@ -76,7 +76,7 @@ def test_a_repository_that_takes_nothing_does_not_fill_the_disk_and_the_gap_is_s
     broken = datetime.now(UTC)
     waiting = int(within(found, f"ls {HOME}/17/pg_wal/archive_status | grep -c ready"))
     size = int(within(found, f"du -sb {HOME}/17/pg_wal").split()[0])
-    assert 50 <= waiting <= 64 and size < 90 * SEGMENT
+    assert 50 <= waiting <= 65 and size < 90 * SEGMENT  # those that are allowed, and the one that is handed over
     with connect(url(platform)) as database:
         database.execute("CREATE TABLE lost AS SELECT 1 AS number")
         database.execute("SELECT 1")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import pytest
@@ -174,6 +175,10 @@ def test_a_drill_restores_the_latest_backup_and_shows_what_it_found(
     assert " UTC, passed: " in shown and " tables, " in shown
     assert "Restore Drill: " in cli(f"pg:info -a {APP}").text
     assert _container(platform, name) is None
+    database = urlsplit(config(platform)["DATABASE_URL"]).path[1:]
+    settings = "statement_timeout", "search_path"
+    words = " ".join(f"-c 'ALTER DATABASE \"{database}\" RESET {each}'" for each in settings)
+    within(container(platform, addon["id"]), f"psql -Xq -d postgres {words}")
 
 
 def _ended(platform: Platform, name: str) -> bool:
@@ -266,10 +271,10 @@ def test_backups_are_encrypted_and_their_key_is_in_no_place_that_others_read(
     cipher = within(found, "sed -n 's/^repo1-cipher-pass=//p' /run/secrets/repository.conf").strip()
     assert len(cipher) > 60
     service = platform.engine.api.inspect_service(f"{STACK}_addon-{addon['id']}")
-    seen = [str(service), str(found.attrs), str(found.top()), found.logs().decode()]
+    seen = [str(service), str(found.attrs), str(found.top(ps_args="-efww")), found.logs().decode()]
     for each in platform.engine.containers.list():
         try:
-            seen.append(str(each.top()))
+            seen.append(str(each.top(ps_args="-efww")))
         except docker.errors.APIError:
             continue  # it has ended
     assert not [each for each in seen if cipher in each]

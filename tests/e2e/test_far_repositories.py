@@ -137,7 +137,7 @@ def test_a_database_moves_there_and_nobody_can_read_it(
     assert any("/archive/db/" in name for name in names) and any("/backup/db/" in name for name in names)
     assert [name for name in names if b"the-plain-text-" in far.read(name)] == []
     service = platform.engine.api.inspect_service(f"{STACK}_addon-{moved['id']}")
-    seen = [json.dumps(here.attrs), json.dumps(service), str(here.top()), here.logs().decode()]
+    seen = [json.dumps(here.attrs), json.dumps(service), str(here.top(ps_args="-efww")), here.logs().decode()]
     assert [text for text in seen if secret(far) in text] == []
     assert "status: ok" in within(here, "pgbackrest --stanza=db --output=text --verbose verify")
 

@@ -126,6 +126,8 @@ def test_a_redis_becomes_a_group_with_its_data_and_fails_over_at_the_same_addres
     heroku(f"addons:downgrade heroku-redis:mini -a {APP}", seconds=180)
     eventually(lambda: plan(platform) == "heroku-redis:mini", 120, "there is one server again")
     assert not group.members()
+    codes = ended(platform, redis(platform)["id"])
+    assert codes and 137 not in codes, "what led clients ended when it was told to"
     assert ask(rotated, platform.trust, "GET", "kept", seconds=10) == "42"
     assert "HA Status" not in eventually(lambda: told(heroku, "Plan: Mini Status: available"), 120, "it is a mini")
     heroku(f"addons:destroy REDIS -a {APP} --confirm {APP}")
@@ -145,6 +147,12 @@ def test_a_redis_that_was_destroyed_begins_again_with_its_last_backup(heroku: He
     assert ask(redis_url(platform), platform.trust, "GET", "kept", seconds=10) == "43"
     heroku(f"addons:destroy REDIS -a {APP} --confirm {APP}")
     eventually(lambda: not left_behind(platform), 120, "nothing of the second one is left")
+
+
+def ended(platform: Platform, addon: str) -> list[int]:
+    """How the containers ended that the add-on's own service had."""
+    filters = {"label": f"com.docker.swarm.service.name={STACK}_addon-{addon}", "status": "exited"}
+    return [int(each.attrs["State"]["ExitCode"]) for each in platform.engine.containers.list(all=True, filters=filters)]
 
 
 def numbers(heroku: HerokuCLI) -> set[str]:
