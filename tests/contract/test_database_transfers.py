@@ -220,21 +220,25 @@ def test_a_dump_from_elsewhere_replaces_what_a_database_has(
 def test_a_database_that_cannot_be_copied_leaves_what_another_one_has(
     client: httpx.Client, addon: dict[str, Any], place: Local, source: str, said: str
 ) -> None:
-    url = config(client)["DATABASE_URL"]
+    other = create(client, attachment={"name": "PINK"})
+    url, to = (config(client)[f"{name}_URL"] for name in ("DATABASE", "PINK"))
+    with place.connect(to) as database:
+        database.execute("CREATE TABLE kept AS SELECT 43 AS answer")
     server, name = place.engine.url.partition("@")[2].partition("/")[0], url.rpartition("/")[2]
     superuser = place.engine.url.replace("+psycopg", "").rpartition("/")[0]
     with psycopg.connect(f"{superuser}/{name}", autocommit=True) as database:
         database.execute("CREATE TABLE others (a int)")
     where = f"{url.partition('@')[0]}@{source.format(server=server, name=name)}?sslmode=disable"
-    body = {"from_name": "OTHER", "from_url": where, "to_name": "DATABASE"}
-    made = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body).raise_for_status().json()
+    body = {"from_name": "OTHER", "from_url": where, "to_name": "PINK"}
+    made = client.post(f"/client/v11/databases/{other['id']}/transfers", json=body).raise_for_status().json()
     work(place)
     found = info(client, made["uuid"])
     assert found["succeeded"] is False
     messages = [each["message"] for each in found["logs"]]
     assert said in " ".join(messages)
     assert messages[-1] == "transfer: the database cannot be copied"
-    assert kept(client, place) == 42
+    with place.connect(to) as database:
+        assert database.execute("SELECT answer FROM kept").fetchone() == (43,)
 
 
 def test_a_restore_goes_on_where_a_worker_was_killed(
@@ -299,13 +303,30 @@ def test_a_restore_that_could_not_write_all_of_it_has_failed(
     assert "not all of it could be written: " in said and "in a read-only transaction" in said
 
 
+def reached(place: Local, url: str) -> str:
+    """A database's URL where it is reached from here: the tests' server is not where the add-ons' would be."""
+    server = place.engine.url.partition("@")[2].partition("/")[0]
+    own, _, name = url.rpartition("/")
+    return f"{own.partition('@')[0]}@{server}/{name}?sslmode=disable"
+
+
+def test_a_database_is_not_copied_onto_itself(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
+    """By whichever address: it would be emptied, and then read."""
+    url = config(client)["DATABASE_URL"]
+    body = {"from_name": "ELSEWHERE", "from_url": reached(place, url), "to_name": "DATABASE", "to_url": url}
+    made = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body).raise_for_status().json()
+    work(place)
+    found = info(client, made["uuid"])
+    assert found["succeeded"] is False
+    assert "transfer: the database cannot be copied onto itself" in str(found["logs"])
+    with place.connect(url) as database:
+        assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
 def test_copy_replaces_what_a_database_has(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
     other = create(client, attachment={"name": "PINK"})
     urls = config(client)
-    # The tests' server is not where the add-ons' would be.
-    server = place.engine.url.partition("@")[2].partition("/")[0]
-    own, _, name = urls["DATABASE_URL"].rpartition("/")
-    source = f"{own.partition('@')[0]}@{server}/{name}?sslmode=disable"
+    source = reached(place, urls["DATABASE_URL"])
     body = {"from_name": "DATABASE", "from_url": source, "to_name": "PINK", "to_url": urls["PINK_URL"]}
     made = client.post(f"/client/v11/databases/{other['id']}/transfers", json=body).raise_for_status().json()
     assert (made["from_type"], made["to_type"]) == ("pg_dump", "pg_restore")

@@ -275,7 +275,9 @@ def test_a_worker_that_is_killed_while_it_provisions_ends_with_one_database(
 
     def provisions() -> bool:
         found = worker(platform)
-        return found is not None and any(" up --yes" in " ".join(row) for row in found.top(ps_args="-efww")["Processes"])
+        return found is not None and any(
+            " up --yes" in " ".join(row) for row in found.top(ps_args="-efww")["Processes"]
+        )
 
     body = {"plan": "heroku-postgresql:essential-0", "name": "killed-1"}
     with pytest.raises(Exception, match="timed out"):
