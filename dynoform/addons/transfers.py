@@ -7,6 +7,7 @@ jobs that go on, and the next one finds them.
 import contextlib
 import time
 import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -55,11 +56,15 @@ class Transfers:
 
         Raises ``UnavailableError`` without a store.
         """
-        with contextlib.suppress(UnavailableError):  # the next look does it
-            self._end_orphans()
+        jobs: Sequence[str] = ()
+        # Before the store is asked: what has a job by now has had a row.
+        with contextlib.suppress(UnavailableError):  # the next look has them
+            jobs = self._place.engine.job_names()
         with self._place.store.transaction() as session:
             refused = store.enqueue_due(session, self._place.vault)
             found = store.unfinished(session)
+        with contextlib.suppress(UnavailableError):
+            self._end_orphans(jobs, found)
         for name, error in refused.items():
             self._journal.warning("scheduled backup postponed", database=name, error=error)
         for identifier in found:
@@ -83,16 +88,12 @@ class Transfers:
                 if half or path.name.removesuffix(_PART) not in kept:
                     path.unlink(missing_ok=True)
 
-    def _end_orphans(self) -> None:
-        """End the jobs of transfers that are finished, or that went with their app."""
-        engine, mine = self._place.engine, self._name("")
-        # Before the store is asked: what has a job by now has had a row.
-        jobs = [name for name in engine.job_names() if name.startswith(mine)]
-        with self._place.store.transaction() as session:
-            wanted = {self._name(each) for each in store.unfinished(session)}
+    def _end_orphans(self, jobs: Iterable[str], unfinished: Iterable[uuid.UUID]) -> None:
+        """End those of the ``jobs`` whose transfers are finished, or went with their app."""
+        mine, wanted = self._name(""), {self._name(each) for each in unfinished}
         for name in jobs:
-            if name.removesuffix(_CHECK) not in wanted:
-                engine.end(name)
+            if name.startswith(mine) and name.removesuffix(_CHECK) not in wanted:
+                self._place.engine.end(name)
 
     def _name(self, identifier: object) -> str:
         return f"{self._place.configuration.stack}_transfer-{identifier}"

@@ -48,6 +48,16 @@ def attach(client: httpx.Client, addon: dict[str, Any], app: str, name: str) -> 
     return client.post("/addon-attachments", json=body)
 
 
+@pytest.fixture
+def bob(client: httpx.Client, path: str, addon: dict[str, Any], person: Person) -> httpx.Client:
+    """Who has the named credential alone, at an app of his own."""
+    made = person("bob")
+    made.post("/apps", json={"name": "bobs"}).raise_for_status()
+    made.post("/apps/bobs/collaborators", json={"user": "ann@example.com", "silent": True}).raise_for_status()
+    attach(client, addon, "bobs", "READS").raise_for_status()
+    return made
+
+
 def url(client: httpx.Client, path: str, name: str = NAME) -> str:
     """As ``pg:credentials:url`` puts it together."""
     found = client.get(f"{path}/{name}").raise_for_status().json()
@@ -137,13 +147,7 @@ def test_a_reset_keeps_credentials_and_takes_their_permissions(
         assert theirs.execute("SELECT current_user").fetchone() == (NAME,)
 
 
-def test_whoever_was_given_a_credential_sees_no_other(
-    client: httpx.Client, path: str, addon: dict[str, Any], person: Person
-) -> None:
-    bob = person("bob")
-    bob.post("/apps", json={"name": "bobs"}).raise_for_status()
-    bob.post("/apps/bobs/collaborators", json={"user": "ann@example.com", "silent": True}).raise_for_status()
-    attach(client, addon, "bobs", "READS").raise_for_status()
+def test_whoever_was_given_a_credential_sees_no_other(path: str, addon: dict[str, Any], bob: httpx.Client) -> None:
     assert [each["name"] for each in bob.get(path).raise_for_status().json()] == [NAME]
     assert [bob.get(f"{path}/{name}").status_code for name in (NAME, "default")] == [200, 404]
     info = bob.get(f"/client/v11/databases/{addon['name']}").raise_for_status().json()
@@ -186,13 +190,9 @@ def test_what_a_user_sets_for_all_who_connect_does_not_keep_his_password(
 
 
 def test_whoever_was_given_a_credential_gets_no_copy_and_no_follower(
-    client: httpx.Client, path: str, addon: dict[str, Any], person: Person, place: Local
+    client: httpx.Client, addon: dict[str, Any], bob: httpx.Client, place: Local
 ) -> None:
     """Both have all of it; a follower has all its credentials, too, so an attachment of the default one does not do."""
-    bob = person("bob")
-    bob.post("/apps", json={"name": "bobs"}).raise_for_status()
-    bob.post("/apps/bobs/collaborators", json={"user": "ann@example.com", "silent": True}).raise_for_status()
-    attach(client, addon, "bobs", "READS").raise_for_status()
     made = list(place.made.instances)
     for name in ("READS_URL", "READS"):
         for option in ("fork", "follow"):

@@ -90,6 +90,19 @@ def restore(client: httpx.Client, addon: dict[str, Any], place: Local, url: str)
     return info(client, made["uuid"])
 
 
+def copy(client: httpx.Client, addon: dict[str, Any], place: Local, body: dict[str, str]) -> dict[str, Any]:
+    made = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body).raise_for_status().json()
+    work(place)
+    return info(client, made["uuid"])
+
+
+def reached(place: Local, url: str) -> str:
+    """A database's URL where it is reached from here: the tests' server is not where the add-ons' would be."""
+    server = place.engine.url.partition("@")[2].partition("/")[0]
+    own, _, name = url.rpartition("/")
+    return f"{own.partition('@')[0]}@{server}/{name}?sslmode=disable"
+
+
 def kept(client: httpx.Client, place: Local) -> int:
     """What is in the table."""
     with place.connect(config(client)["DATABASE_URL"]) as database:
@@ -195,10 +208,8 @@ def test_a_dump_from_elsewhere_replaces_what_a_database_has(
     with place.connect(url) as database:
         # More than is read to see that it is one.
         database.execute("CREATE TABLE long AS SELECT md5(g::text) AS word FROM generate_series(1, 99999) g")
-    server = place.engine.url.partition("@")[2].partition("/")[0]
-    own, _, name = url.rpartition("/")
     argv = [str(binaries() / "pg_dump"), f"--format={form}", f"--file={elsewhere}/dump"]
-    subprocess.run([*argv, f"{own.partition('@')[0]}@{server}/{name}"], check=True)
+    subprocess.run([*argv, reached(place, url)], check=True)
     with place.connect(url) as database:
         database.execute("DROP TABLE long")
         database.execute("CREATE TABLE later (a int)")
@@ -230,9 +241,7 @@ def test_a_database_that_cannot_be_copied_leaves_what_another_one_has(
         database.execute("CREATE TABLE others (a int)")
     where = f"{url.partition('@')[0]}@{source.format(server=server, name=name)}?sslmode=disable"
     body = {"from_name": "OTHER", "from_url": where, "to_name": "PINK"}
-    made = client.post(f"/client/v11/databases/{other['id']}/transfers", json=body).raise_for_status().json()
-    work(place)
-    found = info(client, made["uuid"])
+    found = copy(client, other, place, body)
     assert found["succeeded"] is False
     messages = [each["message"] for each in found["logs"]]
     assert said in " ".join(messages)
@@ -303,24 +312,14 @@ def test_a_restore_that_could_not_write_all_of_it_has_failed(
     assert "not all of it could be written: " in said and "in a read-only transaction" in said
 
 
-def reached(place: Local, url: str) -> str:
-    """A database's URL where it is reached from here: the tests' server is not where the add-ons' would be."""
-    server = place.engine.url.partition("@")[2].partition("/")[0]
-    own, _, name = url.rpartition("/")
-    return f"{own.partition('@')[0]}@{server}/{name}?sslmode=disable"
-
-
 def test_a_database_is_not_copied_onto_itself(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
     """By whichever address: it would be emptied, and then read."""
     url = config(client)["DATABASE_URL"]
     body = {"from_name": "ELSEWHERE", "from_url": reached(place, url), "to_name": "DATABASE", "to_url": url}
-    made = client.post(f"/client/v11/databases/{addon['id']}/transfers", json=body).raise_for_status().json()
-    work(place)
-    found = info(client, made["uuid"])
+    found = copy(client, addon, place, body)
     assert found["succeeded"] is False
     assert "transfer: the database cannot be copied onto itself" in str(found["logs"])
-    with place.connect(url) as database:
-        assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+    assert kept(client, place) == 42
 
 
 def test_copy_replaces_what_a_database_has(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
