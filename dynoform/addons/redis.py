@@ -175,6 +175,8 @@ class RedisProvider(DatabaseProvider):
             return False
         if found is not None:
             place.engine.end(name)
+            if found.killed:
+                raise UnavailableError("restore", f"was killed: {found.failure}", "it begins again")
             if found.failure:
                 raise RefusedError(f"The Redis could not be made from the backup: {found.failure}")
             return True

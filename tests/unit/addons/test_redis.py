@@ -501,13 +501,18 @@ def vault(configuration: Configuration) -> Vault:
     return Vault(configuration.secret("encryption_key"))
 
 
+def back_up(store: Store, vault: Vault, wanted: Resource) -> tuple[uuid.UUID, str]:
+    """A backup that is there, and its key."""
+    with store.transaction() as session:
+        backup = transfers.backup(session, vault, session.get_one(Addon, wanted.uuid))
+        transfers.finish(session, backup, Outcome(10, "its-digest", 0, ()), "")
+        return backup.id, transfers.secret(vault, backup)[transfers.KEY]
+
+
 def test_a_redis_of_a_backup_begins_with_what_a_job_brings(
     provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault
 ) -> None:
-    with store.transaction() as session:
-        backup = transfers.backup(session, vault, session.get_one(Addon, premium.uuid))
-        transfers.finish(session, backup, Outcome(10, "its-digest", 0, ()), "")
-        identifier, key = backup.id, transfers.secret(vault, backup)[transfers.KEY]
+    identifier, key = back_up(store, vault, premium)
     wanted = replace(premium, options={"restore": str(identifier), "timeout": "60"})
     assert provider.provision(wanted).again_after == 0.5
     (job,) = scripted.begun
@@ -521,6 +526,25 @@ def test_a_redis_of_a_backup_begins_with_what_a_job_brings(
     assert "REDIS_URL" in (provider.provision(wanted).config or {})
     assert len(made.told[-1]["members"]) == 3 and not scripted.begun
     assert ("2", 'CONFIG SET timeout "60"\nCONFIG REWRITE\n') in scripted.members
+
+
+@pytest.mark.parametrize("plan", ["mini", "premium-0"])
+def test_a_restore_that_was_killed_begins_again(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, made: Made, store: Store, vault: Vault, plan: str
+) -> None:
+    identifier, _ = back_up(store, vault, wanted)
+    wanted = replace(wanted, plan=plan, options={"restore": str(identifier)})
+    assert provider.provision(wanted).again_after == 0.5
+    (first,) = scripted.begun
+    scripted.state = JobState(False, "exit code 137", killed=True)
+    with pytest.raises(UnavailableError, match=r"^restore: was killed: exit code 137 — it begins again$"):
+        provider.provision(wanted)
+    assert not scripted.begun
+    scripted.state, again = JobState(True, ""), replace(wanted, attempt=2)
+    assert provider.provision(again).again_after == 0.5
+    assert scripted.begun == [first] and [each["members"] for each in made.told] == [[], []], "no server is on it"
+    scripted.state = JobState(False, "")
+    assert "REDIS_URL" in (provider.provision(again).config or {})
 
 
 def test_a_backup_that_cannot_be_read_is_told(
