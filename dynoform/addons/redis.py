@@ -16,7 +16,7 @@ from dynoform.domain.transfers import FOLDER
 from dynoform.errors import UnavailableError
 from dynoform.store import databases, transfers
 from dynoform.store import redis as store
-from dynoform.store.tables import RedisMember, Transfer
+from dynoform.store.tables import AddonChange, RedisMember, Transfer
 
 _ADMIN = ["/opt/dynoform/valkey-admin"]
 """The client as the administrator, whose password is the container's own."""
@@ -26,6 +26,8 @@ _PRIMARY = "primary"
 _USER = "valkey"
 _SETTINGS = ("maxmemory-policy", "timeout", "notify-keyspace-events")
 _RESTORE = "restore"
+_BEGUN = "begun"
+"""In the details of a change of the plan: that servers may be changed already."""
 _LOOK_SECONDS = 0.5
 _SAVE_SECONDS = 50
 """As long as the engine is listened to."""
@@ -74,14 +76,16 @@ class RedisProvider(DatabaseProvider):
     def change_plan(self, wanted: Resource) -> Answer:
         """The server starts anew with what the plan says; to or from a group, it takes its data along.
 
-        Raises ``RefusedError`` where they are more than the plan has room for, or not all where they are to be.
+        Raises ``RefusedError`` where they are more than the plan has room for, or not all where they are to be, unless
+        that was looked at before servers were changed: from then on, there may be nobody to ask.
         """
-        present = self._present(wanted)
-        if wanted.attempt == 1 or len(present) > 1:  # otherwise, there may be nobody to ask
+        if not self._is_begun(wanted):
             told = self._told(wanted)
             self._check_room(wanted, told)
-            if wanted.attempt == 1 or len(present) == len(self._members(wanted)):
-                self._check_replicas(wanted, told)
+            self._check_replicas(wanted, told)
+        if self._plan(wanted).members == 1:
+            self._settle(wanted)
+        self._begin(wanted)
         self._up(wanted, self._place.known(wanted))
         return self._told_clients(wanted)
 
@@ -194,9 +198,18 @@ class RedisProvider(DatabaseProvider):
     def _restore_job(self, wanted: Resource) -> str:
         return f"{self._place.service(wanted.uuid)}-restore"
 
-    def _gather(self, wanted: Resource, known: Known) -> None:
-        """Have all data where the first member has its own, and nothing but these."""
-        place, plan = self._place, self._plan(wanted)
+    def _is_begun(self, wanted: Resource) -> bool:
+        """Whether servers may be changed already, by an attempt before."""
+        with self._place.store.transaction() as session:
+            return _BEGUN in (session.get_one(AddonChange, wanted.change_id).details or {})
+
+    def _begin(self, wanted: Resource) -> None:
+        """From now on they may be."""
+        with self._place.store.transaction() as session:
+            session.get_one(AddonChange, wanted.change_id).details = {_BEGUN: True}
+
+    def _settle(self, wanted: Resource) -> None:
+        """Have the first member of a group, if it is one, have all data, and no more written."""
         present = self._present(wanted)
         if present and present[0] != 1:
             raise UnavailableError(
@@ -204,8 +217,12 @@ class RedisProvider(DatabaseProvider):
             )
         if len(present) > 1:
             argv = [_MEMBER, "settle", str(len(present) - 1)]
-            place.engine.run(place.service(wanted.uuid), argv, "", _USER)
-        place.up(wanted, known.access.port, self.image, plan, more=self._more(wanted, [], []))
+            self._place.engine.run(self._place.service(wanted.uuid), argv, "", _USER)
+
+    def _gather(self, wanted: Resource, known: Known) -> None:
+        """Have nothing but the first member's data, which is all that there are; see ``_settle``."""
+        more = self._more(wanted, [], [])
+        self._place.up(wanted, known.access.port, self.image, self._plan(wanted), more=more)
         self._forget_members(wanted)
 
     def _forget_members(self, wanted: Resource) -> None:

@@ -129,7 +129,7 @@ class AddonChange(Identified, Base):
     """pending, succeeded, failed"""
     failure: Mapped[str | None]
     details: Mapped[dict[str, Any] | None]
-    """What an operation on a database was asked to do, besides its name; no secrets."""
+    """What an operation on a database was asked to do, besides its name, or how far a change has got; no secrets."""
     result: Mapped[dict[str, Any] | None]
     """What it found out; no secrets."""
     attempts: Mapped[int] = mapped_column(default=0)

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +17,14 @@ from dynoform.addons.provider import RefusedError, Resource
 from dynoform.addons.redis import RedisProvider
 from dynoform.addons.transfers import Transfers
 from dynoform.configuration import Configuration
-from dynoform.domain import data_services
+from dynoform.domain import addons, data_services
 from dynoform.domain.data_hosts import DataHost
 from dynoform.domain.transfers import Outcome
 from dynoform.errors import UnavailableError
 from dynoform.journal import Journal
 from dynoform.store import accounts, databases, transfers
 from dynoform.store.addon_services import find_plan, register_own
-from dynoform.store.addons import create
+from dynoform.store.addons import create, enqueue
 from dynoform.store.apps import create_app
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
@@ -247,6 +247,15 @@ def premium(wanted: Resource) -> Resource:
     return replace(wanted, plan="premium-0")
 
 
+def changing(store: Store, wanted: Resource, plan: str) -> Resource:
+    """A change of the plan, as the worker has it."""
+    with store.transaction() as session:
+        addon, found = session.get_one(Addon, wanted.uuid), find_plan(session, f"heroku-redis:{plan}")
+        assert found is not None
+        change = enqueue(session, addon, addons.CHANGE, addon.account_id, found.id)
+        return replace(wanted, plan=plan, change_id=change.id)
+
+
 def test_a_group_is_told_where_its_members_are_and_each_of_them_lets_the_same_users_in(
     provider: RedisProvider, premium: Resource, scripted: Scripted, made: Made
 ) -> None:
@@ -363,6 +372,7 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
     provider.provision(wanted)
     provider.change_plan(premium)
     single, group = made.told
+    wanted = changing(store, wanted, "mini")
     assert "members" not in single and single["port"] == group["port"] and len(group["members"]) == 3
     assert (single["connections"], group["connections"]) == (28, 40)
     number, told = scripted.members[-1]
@@ -383,9 +393,41 @@ def test_one_server_becomes_a_group_at_the_same_port_and_a_group_one_server_with
         assert session.query(RedisMember).count() == 0
 
 
-def test_a_group_does_not_become_one_server_while_a_replica_may_lack_data(
-    provider: RedisProvider, wanted: Resource, premium: Resource, scripted: Scripted, made: Made, store: Store
+def test_a_plan_is_begun_with_once_it_is_known_that_the_data_have_room_and_finished_then(
+    provider: RedisProvider, wanted: Resource, scripted: Scripted, made: Made, store: Store
 ) -> None:
+    provider.provision(wanted)
+    to = changing(store, wanted, "premium-0")
+    scripted.refusing, scripted.info = ["admin"], {"used_memory_dataset": "60000000"}
+    for attempt in (1, 2):
+        with pytest.raises(UnavailableError, match="it does not answer"):
+            provider.change_plan(replace(to, attempt=attempt))
+    scripted.refusing = []
+    with pytest.raises(RefusedError, match=r"57\.2 MB of data do not fit in the 50 MB of heroku-redis:premium-0"):
+        provider.change_plan(replace(to, attempt=3))
+    assert len(made.told) == 1
+
+    scripted.info, scripted.away = {"used_memory_dataset": "20000000"}, "3"
+    with pytest.raises(UnavailableError, match="member 3 of 3 does not do as told"):
+        provider.change_plan(replace(to, attempt=4))
+    assert len(made.told) == 2, "there is a group"
+    scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
+    scripted.info, scripted.away = {"used_memory_dataset": "60000000"}, ""
+    assert "REDIS_URL" in (provider.change_plan(replace(to, attempt=5)).config or {}), "it is not given up half-way"
+
+
+def test_a_group_does_not_become_one_server_while_a_replica_may_lack_data(
+    provider: RedisProvider,
+    wanted: Resource,
+    premium: Resource,
+    scripted: Scripted,
+    made: Made,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def taken_away(name: str, instance: Mapping[str, Any], *, again: bool) -> None:
+        del scripted.images["-3"]
+        raise UnavailableError("pulumi up", "was killed")
+
     provider.provision(premium)
     scripted.images = {"-1": "valkey:2", "-2": "valkey:2", "-3": "valkey:2"}
     scripted.info = {"used_memory_dataset": "20000000", "min_slaves_good_slaves": "1"}
@@ -404,8 +446,11 @@ def test_a_group_does_not_become_one_server_while_a_replica_may_lack_data(
     assert len(made.told) == before, "nothing is taken away"
     scripted.away = ""
 
-    # A worker was killed that had taken away the third one.
-    del scripted.images["-3"]
+    # A worker is killed that has taken away the third one.
+    with monkeypatch.context() as patched:
+        patched.setattr(made, "up", taken_away)
+        with pytest.raises(UnavailableError, match="was killed"):
+            provider.change_plan(wanted)
     scripted.info["min_slaves_good_slaves"] = "1"
     provider.change_plan(replace(wanted, attempt=2))
     assert ("settle 1", "") in scripted.members
