@@ -279,6 +279,8 @@ class PostgresProvider(DatabaseProvider):
             return leader is None
         if found:
             engine.end(f"{own}{followers.JOB}")
+            if found.killed:
+                raise UnavailableError("follower", f"its making was killed: {found.failure}", "it begins anew")
             if found.failure:
                 raise RefusedError(f"The follower could not be made: {found.failure}")
             return True

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from dynoform.addons import followers
 from dynoform.addons.databases import Place
+from dynoform.addons.engine import Job, JobState
 from dynoform.domain import addons, data_services
 from dynoform.store import databases
 from dynoform.store.session import Store
@@ -198,6 +199,22 @@ def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
     refused = create(client, config={"follow": "DATABASE"}, attachment={"name": "OTHER"})
     assert refused.json()["message"] == ("The follower could not be made: postgres: the leader could not be copied")
     assert data_services.FOLLOW in data_services.OPERATIONS
+
+
+def test_a_follower_whose_making_was_killed_is_made_anew(
+    client: httpx.Client, leader: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, killed = place.engine.begin, JobState(False, "exit code 137", killed=True)
+
+    def seen(job: Job) -> None:
+        begin(job)
+        place.engine.done = {} if place.engine.done else {job.name: killed}
+
+    monkeypatch.setattr(place.engine, "begin", seen)
+    assert follow(client).raise_for_status().json()["state"] == "provisioned"
+    first, second = place.engine.begun
+    assert first == second and place.engine.jobs == {}
+    assert first.stdin.splitlines()[4] in slots(place)
 
 
 def gone(client: httpx.Client, addon: dict[str, Any]) -> bool:
