@@ -42,3 +42,11 @@ def test_a_copy_whose_leader_is_stopped_with_it_was_killed(home: Path, signal: s
     assert done.returncode == 143 and done.stderr == ""
     done = run("follow", home, LEADER, pg_basebackup="exit 1")
     assert (done.returncode, done.stderr) == (1, "postgres: the leader could not be copied\n")
+
+
+def test_a_restore_that_goes_on_takes_no_server_for_one_that_runs(home: Path) -> None:
+    """pgBackRest refuses to restore where it finds that file, and brings none."""
+    (half_made := home / "17.half-made").mkdir()
+    (half_made / "postmaster.pid").write_text("1\n")
+    done = run("restore", home, "[global]\n.\n", pgbackrest=f"ls {half_made} >{home}/found; exit 1")
+    assert (done.returncode, (home / "found").read_text()) == (1, ""), done.stderr
