@@ -346,15 +346,18 @@ class Place:
         drill: Mapping[str, Any] | None = None,
         usage: Usage | None = None,
         why: str = "",
+        off: str = "",
     ) -> Sequence[str]:
         """Keep what a look at a repository came to, or ``why`` to nothing; returns what logs are told.
 
-        ``runs`` says whether a backup is being made; ``drill`` is one that has ended; ``usage`` how much is in it.
+        ``runs`` says whether a backup is being made; ``drill`` is one that has ended; ``usage`` how much is in it;
+        ``off`` why there is nothing to look at.
         """
         told: Sequence[str] = ()
         with self.store.transaction() as session:
             found = session.get_one(Database, wanted.uuid)
-            before, after = found.protection, protection.silent(why, found.protection)
+            before = found.protection
+            after = protection.off(off, before) if off else protection.silent(why, before)
             if seen:
                 holds = protection.at(self.repository_at(wanted.uuid), before, seen.now)
                 after = protection.state(seen, wanted.plan, holds, drill)

@@ -151,7 +151,7 @@ class PostgresProvider(DatabaseProvider):
         if operation == data_services.UNLINK:
             return self._unlink(wanted, str(details["name"]))
         if operation == data_services.PROTECT:
-            return self._protect(wanted)
+            return self._protect(wanted, known)
         if operation == data_services.HAND_OVER:
             return self._hand_over(wanted, known)
         if operation == data_services.MAINTAIN:
@@ -498,8 +498,10 @@ class PostgresProvider(DatabaseProvider):
             if source.to is None:  # what it has by now is wanted, and it alone knows that
                 raise
 
-    def _protect(self, wanted: Resource) -> Answer:
-        """See how the repository is, and have a backup begun that is due."""
+    def _protect(self, wanted: Resource, known: Known) -> Answer:
+        """See how the repository is, and have a backup begun that is due; a follower has none of its own."""
+        if known.follows:
+            return Answer(lines=self._place.looked(wanted, None, off=rules.LEFT))
         told = Answer()
         try:
             if self._tell(wanted):

@@ -14,6 +14,8 @@ LEADER = "leader"
 """Of what the provider is told: the id of the database to follow."""
 READ_ONLY = "It is a follower, which can be read alone: heroku pg:unfollow makes it a database of its own"
 
+LEFT = "nothing is backed up while it follows a database that was destroyed: heroku pg:unfollow makes it one of its own"
+
 
 def check(options: Mapping[str, str], plan: str, leader_plan: str) -> None:
     """Raise ``InvalidInputError`` unless a new database of ``plan`` can follow one of ``leader_plan``."""

@@ -265,7 +265,12 @@ def _gaps(seen: Seen, before: Mapping[str, Any] | None, first: datetime | None) 
 
 def silent(why: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
     """The state of a database that says nothing."""
-    return {**(before or {}), "alarm": f"backups could not be looked at: {why}"[:300]}
+    return off(f"backups could not be looked at: {why}", before)
+
+
+def off(why: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The state of a database of which nothing is looked at."""
+    return {**(before or {}), "alarm": why[:300]}
 
 
 def left(addon: str, place: str, why: str) -> str:

@@ -17,9 +17,9 @@ from dynoform.domain import addons, data_services
 from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, DatabaseCredential, now
-from tests.contract.test_database_protection import info
+from tests.contract.test_database_protection import Told, info, look
 from tests.contract.test_databases import config, place, work_through
-from tests.local_databases import Local
+from tests.local_databases import Local, repository
 
 __all__ = ["place"]
 
@@ -271,16 +271,25 @@ def test_followers_in_other_apps_are_let_go_when_their_leaders_app_is_deleted(
         database.execute("CREATE TABLE written (a int)")
 
 
-def test_a_follower_that_could_not_be_let_go_is_unfollowed_later(
+@pytest.fixture
+def left(
     client: httpx.Client, leader: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = follow(client).raise_for_status().json()
+) -> dict[str, Any]:
+    """A follower that could not be let go when its leader was destroyed."""
+    made: dict[str, Any] = follow(client).raise_for_status().json()
     with monkeypatch.context() as patched:
         patched.setattr(addons, "ATTEMPTS", 1)
         patched.setattr(followers, "PROMOTE", "SELECT 1 / 0;\n")
         client.delete(f"/apps/myapp/addons/{leader['id']}").raise_for_status()
         assert gone(client, leader), "it does not wait for ever"
     assert follows(store, made) == (False, True)
+    return made
+
+
+def test_a_follower_that_could_not_be_let_go_is_unfollowed_later(
+    client: httpx.Client, left: dict[str, Any], place: Local, store: Store
+) -> None:
+    made = left
     lines, found = info(client, made), shown(client, made)
     assert found["leader"] is None
     assert found["following"] == f"postgres://destroyed:5432/{found['database_name']}", "the CLI asks for one"
@@ -295,3 +304,20 @@ def test_a_follower_that_could_not_be_let_go_is_unfollowed_later(
     assert follows(store, made) == (False, False) and shown(client, made)["following"] is None
     with place.connect(config(client)["FOLLOWER_URL"]) as database:
         database.execute("CREATE TABLE written (a int)")
+
+
+def test_nothing_is_backed_up_of_a_follower_without_a_leader_and_its_app_is_told_so(
+    client: httpx.Client, left: dict[str, Any], place: Local, store: Store
+) -> None:
+    told: list[tuple[str, str, str]] = []
+    place.worker.logs, place.engine.said = Told(told), repository(code=1, message="missing stanza path")
+    for _ in range(2):
+        look(place, store)
+    line = f"source={left['name']} Continuous protection: nothing is backed up while it follows a database that was"
+    assert [said for _, _, said in told] == [f"{line} destroyed: heroku pg:unfollow makes it one of its own"], "once"
+    assert place.engine.started == [], "a server that takes no writes makes no backup"
+    assert info(client, left)["Continuous Protection"] == "Off: it is still a follower"
+    client.put(f"/client/v11/databases/{left['id']}/unfollow").raise_for_status()
+    work_through(place, store)
+    assert [argv[-1] for argv in place.engine.started] == ["full"]
+    assert told[-1][2] == f"source={left['name']} Continuous protection: works again"
