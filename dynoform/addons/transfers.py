@@ -29,7 +29,10 @@ from dynoform.store.session import now
 from dynoform.store.tables import Addon, Database, Transfer
 
 PATIENCE = timedelta(minutes=5)
-"""For a database that does not answer, until a transfer is given up that was not begun."""
+"""For a database that does not answer, until a transfer is given up that was not begun.
+
+The time for which a job looks at what is to be brought does not count.
+"""
 _MEMORY_MIB = 256
 _SUPERUSER = "postgres"
 _GONE = "the database is gone"
@@ -50,6 +53,8 @@ class Transfers:
         self._provider = provider
         self._folder = folder
         self._journal = journal
+        self._checked: dict[uuid.UUID, float] = {}
+        """When the job was at work last that looks at what a transfer brings."""
 
     def work(self) -> bool:
         """Look at each once; whether there are any that are not finished.
@@ -67,6 +72,7 @@ class Transfers:
             self._end_orphans(jobs, found)
         for name, error in refused.items():
             self._journal.warning("scheduled backup postponed", database=name, error=error)
+        self._checked = {each: when for each, when in self._checked.items() if each in found}
         for identifier in found:
             try:
                 self._step(identifier)
@@ -164,6 +170,8 @@ class Transfers:
             self._place.engine.begin(check)
         elif not state.works and state.failure:
             self._close(identifier, job.name, state)
+        if state is None or state.works:
+            self._checked[identifier] = time.monotonic()
         return state is not None and not state.works and not state.failure
 
     def _size(self, addon_id: uuid.UUID, database: str) -> int:
@@ -239,6 +247,8 @@ class Transfers:
 
     def _give_up(self, identifier: uuid.UUID, why: str) -> None:
         """What cannot be begun for long, as its database does not answer."""
+        if time.monotonic() - self._checked.get(identifier, float("-inf")) <= PATIENCE.total_seconds():
+            return
         with contextlib.suppress(UnavailableError), self._place.store.transaction() as session:
             found = _locked(session, identifier)
             if found is not None and found.begun_at is None and now(session) - found.created_at > PATIENCE:

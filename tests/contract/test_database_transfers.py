@@ -17,7 +17,9 @@ import psycopg
 import pytest
 from sqlalchemy import delete, select, update
 
+from dynoform.addons import transfers as transfers_at_work
 from dynoform.addons.engine import Job, JobState
+from dynoform.addons.transfers import PATIENCE
 from dynoform.api.services import Services
 from dynoform.errors import UnavailableError
 from dynoform.store import transfers
@@ -272,6 +274,39 @@ def test_a_restore_goes_on_where_a_worker_was_killed(
     assert [job.argv[1] for job in place.engine.begun] == ["check-restore", "restore"]
     assert kept(client, place) == 42
     assert place.engine.jobs == {}
+
+
+def test_a_restore_that_is_looked_at_for_long_before_it_outlasts_an_engine_that_fails(
+    client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, job = {"backup_url": capture(client, addon, place)["to_url"]}, place.engine.job
+    path = f"/client/v11/databases/{addon['id']}/restores"
+    made = client.post(path, json=body).raise_for_status().json()
+    assert place.transfers.work()
+    check = f"local_transfer-{made['uuid']}-check"
+    ended, place.engine.done[check] = place.engine.done[check], JobState(True, "")
+    with store.transaction() as session:
+        session.execute(update(Transfer).values(created_at=now() - 2 * PATIENCE))
+
+    def away(name: str) -> JobState | None:
+        raise UnavailableError("engine", "is away")
+
+    for said in (away, job, away):
+        monkeypatch.setattr(place.engine, "job", said)
+        assert place.transfers.work()
+    assert info(client, made["uuid"])["finished_at"] is None
+    monkeypatch.setattr(place.engine, "job", job)
+    place.engine.done[check] = ended
+    work(place)
+    assert info(client, made["uuid"])["succeeded"] is True
+
+    monkeypatch.setattr(transfers_at_work, "PATIENCE", timedelta())
+    late = client.post(path, json=body).raise_for_status().json()
+    assert place.transfers.work()
+    monkeypatch.setattr(place.engine, "job", away)
+    assert place.transfers.work() and not place.transfers.work(), "it is given up when the engine stays away"
+    found = info(client, late["uuid"])
+    assert (found["succeeded"], found["logs"][-1]["message"]) == (False, "engine: is away")
 
 
 def test_restore_brings_a_backup_back_whoever_may_have_its_link(
