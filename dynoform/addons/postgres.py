@@ -111,7 +111,7 @@ class PostgresProvider(DatabaseProvider):
         if bool(known.members) != plan.has_standby:
             raise RefusedError("Data do not move to a plan with a standby, nor from one: make another with --fork")
         self._up(wanted, known)
-        if known.leader is None:
+        if not known.follows:
             self._sql(wanted, "postgres", _database(known, plan))
         return Answer()
 
@@ -336,10 +336,14 @@ class PostgresProvider(DatabaseProvider):
         if not lost:
             super()._maintain(wanted, lost=lost)
             self._place.tell_followers(wanted)
-            return self._told(self._place.known(wanted))
+            known = self._place.known(wanted)
+            # Where its leader was destroyed, it knows that one's users still, and none of its own.
+            return Answer() if known.follows and known.leader is None else self._told(known)
         known = self._place.known(wanted)
-        if known.leader is not None:
-            if not self._followed(wanted, known):
+        if known.follows:
+            if known.leader is None:
+                self._make(wanted, known, again=True, awaits=True)
+            elif not self._followed(wanted, known):
                 return Answer(again_after=_RESTORE_LOOK_SECONDS)
             self._ready(wanted)
             self._place.maintained(wanted)

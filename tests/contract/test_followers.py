@@ -321,3 +321,22 @@ def test_nothing_is_backed_up_of_a_follower_without_a_leader_and_its_app_is_told
     work_through(place, store)
     assert [argv[-1] for argv in place.engine.started] == ["full"]
     assert told[-1][2] == f"source={left['name']} Continuous protection: works again"
+
+
+def test_a_follower_without_a_leader_keeps_its_users_when_it_is_maintained_or_was_lost(
+    client: httpx.Client, left: dict[str, Any], place: Local, store: Store
+) -> None:
+    """Its server takes no writes: it gets no users, and what it has is all that there is."""
+    urls = config(client)
+    place.engine.told.clear()
+    place.engine.begun.clear()
+    for running in ([left["id"]], []):
+        with store.transaction() as session:
+            session.execute(update(Database).values(maintenance_at=now() - timedelta(seconds=1), look_at=None))
+            databases.enqueue_due(session, running)
+        work_through(place, store)
+        with store.transaction() as session:
+            found = session.get_one(Database, left["id"])
+            assert (found.maintenance_at, found.lost_at) == (None, None)
+    assert place.made.again[-1] is True and config(client) == urls
+    assert place.engine.begun == [] and not [said for said in place.engine.told if "ROLE" in said]
