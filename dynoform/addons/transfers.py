@@ -7,6 +7,7 @@ jobs that go on, and the next one finds them.
 import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -40,6 +41,8 @@ _CANCELED = "transfer canceled"
 _PART = ".part"
 _CHECK = "-check"
 """How the jobs are called that look at what a database is to be replaced by, after those that replace it."""
+_KILLS = 5
+"""How often a job is begun again that was killed: memory that is too small kills it each time."""
 _LEFT_SECONDS = 3600.0
 """After which half a file, which no job writes any more, is taken away."""
 
@@ -55,6 +58,8 @@ class Transfers:
         self._journal = journal
         self._checked: dict[uuid.UUID, float] = {}
         """When the job was at work last that looks at what a transfer brings."""
+        self._kills: Counter[uuid.UUID] = Counter()
+        """How often a transfer's jobs were found killed."""
 
     def work(self) -> bool:
         """Look at each once; whether there are any that are not finished.
@@ -73,6 +78,7 @@ class Transfers:
         for name, error in refused.items():
             self._journal.warning("scheduled backup postponed", database=name, error=error)
         self._checked = {each: when for each, when in self._checked.items() if each in found}
+        self._kills = Counter({each: times for each, times in self._kills.items() if each in found})
         for identifier in found:
             try:
                 self._step(identifier)
@@ -121,13 +127,22 @@ class Transfers:
             self._end(name)
             self._finish(identifier, Outcome(0, "", 0, ()), _CANCELED if canceled else "it took too long")
             return
-        state = self._place.engine.job(name)
+        state = self._state(identifier, name)
         if state is None:
             self._begin(identifier, name, again=begun)
         elif state.works:
             self._follow(identifier, state)
         else:
             self._close(identifier, name, state)
+
+    def _state(self, identifier: uuid.UUID, name: str) -> JobState | None:
+        """How a job of a transfer is; None for one that is to be begun, as one that was killed is again."""
+        state = self._place.engine.job(name)
+        if state is None or not state.killed or self._kills[identifier] == _KILLS:
+            return state
+        self._kills[identifier] += 1
+        self._place.engine.end(name)
+        return None
 
     def _begin(self, identifier: uuid.UUID, name: str, *, again: bool) -> None:
         with self._place.store.transaction() as session:
@@ -165,7 +180,7 @@ class Transfers:
         """
         program, mode, *words = job.argv
         check = replace(job, name=f"{job.name}{_CHECK}", argv=[program, f"check-{mode}", *words])
-        state = self._place.engine.job(check.name)
+        state = self._state(identifier, check.name)
         if state is None:
             self._place.engine.begin(check)
         elif not state.works and state.failure:

@@ -276,6 +276,35 @@ def test_a_restore_goes_on_where_a_worker_was_killed(
     assert place.engine.jobs == {}
 
 
+def test_what_was_killed_is_begun_again_until_that_leads_nowhere(
+    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, path = {"backup_url": capture(client, addon, place)["to_url"]}, f"/client/v11/databases/{addon['id']}"
+    place.engine.begun.clear()
+    made = client.post(f"{path}/restores", json=body).raise_for_status().json()
+    killed = JobState(False, "exit code 137", killed=True)
+    for what in ("-check", ""):
+        assert place.transfers.work()
+        place.engine.done[f"local_transfer-{made['uuid']}{what}"] = killed
+        assert place.transfers.work()
+    work(place)
+    found = info(client, made["uuid"])
+    assert [job.argv[1] for job in place.engine.begun] == ["check-restore", "check-restore", "restore", "restore"]
+    assert [each["message"] for each in found["logs"]][:2] == [f"begun beside {addon['name']}", "begun again"]
+    assert found["succeeded"] is True and kept(client, place) == 42
+
+    place.engine.begun.clear()
+    monkeypatch.setattr(place.engine, "begin", lambda job: place.engine.jobs.update({job.name: job}))
+    monkeypatch.setattr(place.engine, "job", lambda name: killed if name in place.engine.jobs else None)
+    made = client.post(f"{path}/backups").raise_for_status().json()
+    looks = 1
+    while place.transfers.work():
+        looks += 1
+    found = info(client, made["uuid"])
+    assert (looks, found["succeeded"], found["logs"][-1]["message"]) == (8, False, "it said nothing")
+    assert place.engine.jobs == {}
+
+
 def test_a_restore_that_is_looked_at_for_long_before_it_outlasts_an_engine_that_fails(
     client: httpx.Client, addon: dict[str, Any], place: Local, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,8 @@ def home(tmp_path: Path) -> Path:
     return made
 
 
-def run(name: str, home: Path, told: str, **programs: str) -> "subprocess.CompletedProcess[str]":
-    """Run one of the image's programs, in which ``programs`` are those of PostgreSQL and pgBackRest."""
+def run(name: str, home: Path, told: str, *words: str, **programs: str) -> "subprocess.CompletedProcess[str]":
+    """Run one of the image's programs with ``words``; ``programs`` are those of PostgreSQL and pgBackRest in it."""
     folder = home.parent
     places = {"/tmp": folder, "/opt/dynoform": folder, "/var/lib/postgresql": home}  # noqa: S108 - the image's
     for each in ("cluster", "superuser", name):
@@ -32,7 +32,7 @@ def run(name: str, home: Path, told: str, **programs: str) -> "subprocess.Comple
         (folder / each).write_text(f"#!/bin/bash\n{text}\n")
         (folder / each).chmod(0o755)
     environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    argv = ["bash", str(folder / name)]
+    argv = ["bash", str(folder / name), *words]
     return subprocess.run(argv, input=told, env=environment, capture_output=True, text=True, timeout=30)
 
 
@@ -50,3 +50,14 @@ def test_a_restore_that_goes_on_takes_no_server_for_one_that_runs(home: Path) ->
     (half_made / "postmaster.pid").write_text("1\n")
     done = run("restore", home, "[global]\n.\n", pgbackrest=f"ls {half_made} >{home}/found; exit 1")
     assert (done.returncode, (home / "found").read_text()) == (1, ""), done.stderr
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+@pytest.mark.parametrize(("mode", "fails"), [("dump", "pg_dump"), ("fetch", "pg_restore"), ("check-copy", "psql")])
+def test_a_transfer_whose_database_is_stopped_with_it_was_killed(
+    home: Path, mode: str, fails: str, signal: str
+) -> None:
+    told, words = "key\n[from]\n.\n", [mode, str(home / "backup")]
+    stop = f'kill -{signal} "$(pgrep --oldest --full "${{0%/*}}/transfer")"; exit 1'
+    assert run("transfer", home, told, *words, curl="", **{fails: stop}).returncode == 143
+    assert run("transfer", home, told, *words, curl="", **{fails: "exit 1"}).returncode == 1
