@@ -14,6 +14,7 @@ from dynoform.addons import followers
 from dynoform.addons.databases import Place
 from dynoform.addons.engine import Job, JobState
 from dynoform.domain import addons, data_services
+from dynoform.domain import followers as rules
 from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, DatabaseCredential, now
@@ -190,14 +191,16 @@ def test_what_cannot_follow_is_refused(
 
 
 def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
-    client: httpx.Client, leader: dict[str, Any], place: Local
+    client: httpx.Client, leader: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rules, "ATTEMPTS", 2)
     made = follow(client).raise_for_status().json()
     refused = create(client, config={"follow": "FOLLOWER"})
     assert refused.json()["message"] == f"{made['name']} is a follower itself: follow its leader"
     place.engine.fails = "postgres: the leader could not be copied"
     refused = create(client, config={"follow": "DATABASE"}, attachment={"name": "OTHER"})
     assert refused.json()["message"] == ("The follower could not be made: postgres: the leader could not be copied")
+    assert place.engine.begun[-2] == place.engine.begun[-1], "its leader may have been about to be another server"
     assert data_services.FOLLOW in data_services.OPERATIONS
 
 
