@@ -1,6 +1,9 @@
 """A throw-away PostgreSQL for tests: a cluster in a temporary folder, on a free loopback port, not run by root."""
 
+import atexit
+import functools
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LOCAL = "127.0.0.1"
 PREFIX = "dynoform-test-postgres-"
 USERS = ("postgres", "nobody")
 """Who runs it when the tests run as root, which PostgreSQL refuses; the first that is there."""
@@ -82,10 +86,32 @@ def _serves(data: Path) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback that nobody listens on, and that nobody else is given before it is used."""
+    for port in itertools.islice(_own_ports(), _BLOCK):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOCAL, port))
+            return port
+    raise AssertionError("all ports of this process are in use")
+
+
+_PORTS = range(30_000, 32_768)
+"""Systems give higher ones to whoever asks for any, connections among them, and the platform gives dynos lower ones."""
+_BLOCK = 128
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """Over and over, the ports that are this process's among all that run tests: it holds the one before them."""
+    for held in _PORTS[::_BLOCK]:
+        holder = socket.socket()
+        try:
+            holder.bind((LOCAL, held))
+        except OSError:
+            holder.close()
+            continue
+        atexit.register(holder.close)
+        return itertools.cycle(range(held + 1, min(held + _BLOCK, _PORTS.stop)))
+    raise AssertionError("other processes have all ports that tests use")
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import free_port
 from tests.unit.buildpacks.conftest import Answer, Workshop
 
 pytest.importorskip("yaml")
@@ -52,12 +53,11 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[str]:
     """Git's own server; the address that the test's repositories have there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--export-all", f"--base-path={tmp_path}", "--listen=127.0.0.1", f"--port={port}", "--reuseaddr"]
     server = subprocess.Popen(["git", "daemon", *options])
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not answers(port):
             assert server.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)

@@ -160,9 +160,9 @@ def test_what_keeps_ps_exec_from_its_port_is_named(tmp_path: Path, monkeypatch: 
         return ports.check_exec("local", settings, None)
 
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+        port = free_port()
+        holder.bind(("127.0.0.1", port))
         holder.listen()
-        port = holder.getsockname()[1]
         monkeypatch.setattr(ports.stack_settings, "EXEC_PORT", port)
         assert check_exec("127.0.0.2") is None
         line = str(check_exec("127.0.0.1"))

@@ -7,6 +7,7 @@ import pytest
 
 from dynoform.journal import Journal
 from dynoform.router import attachments
+from tests.postgres import free_port
 
 
 def test_the_address_for_all_stands_alone() -> None:
@@ -18,15 +19,15 @@ def test_a_port_that_is_taken_is_said_once_and_had_when_it_is_free(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attachments, "_RETRY_SECONDS", 0.05)
-    holder = socket.create_server(("127.0.0.1", 0))
-    address = holder.getsockname()[:2]
+    address = "127.0.0.1", free_port()
+    holder = socket.create_server(address)
 
     async def start() -> int:
         with socket.create_server(address) as made:
             return int(made.getsockname()[1])
 
     async def scenario() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             trying = asyncio.ensure_future(attachments._keep_trying(start, Journal("router-agent")))
             await asyncio.sleep(0.3)
             holder.close()

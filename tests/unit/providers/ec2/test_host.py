@@ -10,6 +10,7 @@ from providers.dynoform.ec2.aws import Aws
 from providers.dynoform.ec2.host import Ec2Host
 from providers.dynoform.engine import Operation
 from providers.dynoform.errors import InputError, PartialError, ProviderError
+from tests.postgres import free_port
 from tests.unit.providers.conftest import Lines
 from tests.unit.providers.ec2 import declared
 from tests.unit.providers.ec2.cloud import Cloud, Fault
@@ -235,9 +236,9 @@ def test_an_instance_without_our_tags_is_not_imported(cloud: Cloud, operation: O
 
 def test_a_port_is_waited_for(operation: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
     aws = Aws(operation, "eu-central-1")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        host_parts.wait_for_port(aws, "127.0.0.1", server.getsockname()[1])
-        port = server.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        host_parts.wait_for_port(aws, "127.0.0.1", port)
     monkeypatch.setattr(host_parts, "ANSWER_SECONDS", 0.1)
     with pytest.raises(ProviderError, match=rf"port {port} of 127.0.0.1: is not there yet: .* — see that"):
         host_parts.wait_for_port(aws, "127.0.0.1", port)
