@@ -58,9 +58,9 @@ class Plane:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(60)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(5)
+        self.thread.join(60)
         self.loop.close()
 
     def write(self, app_id: str, *texts: str, process: str = "web.1", source: str = "app") -> None:
@@ -71,7 +71,7 @@ class Plane:
         async def file() -> None:
             self.server.receive_all(lines)
 
-        asyncio.run_coroutine_threadsafe(file(), self.loop).result(20)
+        asyncio.run_coroutine_threadsafe(file(), self.loop).result(60)
 
     def apply(self, *targets: Target) -> None:
         """Have these drains."""
@@ -79,7 +79,7 @@ class Plane:
         async def tell() -> None:
             self.server.drains.apply(str([*targets]), targets)
 
-        asyncio.run_coroutine_threadsafe(tell(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(tell(), self.loop).result(60)
 
     def texts(self, app_id: str) -> list[str]:
         """The app's lines without time and place."""
@@ -87,7 +87,7 @@ class Plane:
         async def look() -> list[bytes]:
             return [line for _, line in self.buffers.last(app_id, self.history)]
 
-        lines = asyncio.run_coroutine_threadsafe(look(), self.loop).result(20)
+        lines = asyncio.run_coroutine_threadsafe(look(), self.loop).result(60)
         return [line.decode().partition("]: ")[2] for line in lines]
 
     def readers(self, app_id: str) -> int:

@@ -58,7 +58,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     """Have it end; what does not is killed."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         kill(process)
 
@@ -67,7 +67,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     """Kill it and what it has started, as when a container is killed."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(5)
+    process.wait(60)
 
 
 @contextmanager
