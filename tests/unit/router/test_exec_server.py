@@ -34,8 +34,8 @@ Answering = Callable[[Channel, ExecLink], Awaitable[None]]
 class Site:
     """A running SSH server, and who answers for the dyno."""
 
-    def __init__(self, store: Store, configuration: Configuration, inner: int, port: int) -> None:
-        self.store, self.inner, self.port = store, inner, port
+    def __init__(self, store: Store, configuration: Configuration, relay: Relay, inner: int, port: int) -> None:
+        self.store, self.relay, self.inner, self.port = store, relay, inner, port
         self.key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
         self.trusted = ssh_keys.host_key(configuration.secret("exec_host_key")).public
         self.asked: list[Channel] = []
@@ -83,7 +83,7 @@ class Site:
 
     async def _one(self, digest: str, answer: Answering) -> None:
         link = await ExecLink.dial(LOCAL, self.inner, digest)
-        await link.met(5)
+        await link.met(60)
         channel = await link.channel()
         self.asked.append(channel)
         try:
@@ -112,12 +112,12 @@ def play(store: Store, configuration: Configuration, tmp_path: Path) -> Play:
     pem.write_bytes(b"".join(Authority().issue("router", LOCAL)))
 
     async def run(scenario: Callable[[Site], Awaitable[None]]) -> None:
-        relay = Relay(Journal("test"), meeting_seconds=2)
+        relay = Relay(Journal("test"), meeting_seconds=60)
         _, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
         listener = ExecListener(configuration, relay, Journal("test"))
-        site = Site(store, configuration, inner, await listener.start(LOCAL, 0))
+        site = Site(store, configuration, relay, inner, await listener.start(LOCAL, 0))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await scenario(site)
         finally:
             await listener.stop()
@@ -310,6 +310,7 @@ def test_a_connection_has_a_limited_number_of_channels(play: Play, monkeypatch: 
 
 def test_a_dyno_that_does_not_answer_is_an_end(play: Play) -> None:
     async def scenario(site: Site) -> None:
+        site.relay.meeting_seconds = 0.5
         async with site.connect(site.register()) as client:
             assert (await client.run("ls")).exit_status == exec_channel.LOST
 

@@ -18,6 +18,12 @@ from tests.postgres import free_port
 SHOP, BLOG = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
+@pytest.fixture(autouse=True)
+def wakes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app is not told to wake again only because the test takes its time."""
+    monkeypatch.setattr(module, "WAKE_SECONDS", 300.0)
+
+
 def routes(*dynos: WebDyno, maintenance: bool = False) -> Routes:
     apps = [RoutedApp(SHOP, "shop", maintenance), RoutedApp(BLOG, "blog")]
     return compute(apps, dynos, "localhost", [CustomDomain("www.example.com", SHOP)])
@@ -53,9 +59,19 @@ class Asker:
             writer.close()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event; scenario() limits the time
+        await asyncio.sleep(0.005)
+
+
+async def waiting(gate: Gate, number: int, app: uuid.UUID = SHOP) -> None:
+    """Until so many requests of an app wait."""
+    await until(lambda: len(gate._waiting.get(str(app), ())) == number)
+
+
 def scenario(folder: Path, gate: Gate, play: Callable[[Asker], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await gate.start(folder)
             assert gate._server is not None
             async with gate._server:
@@ -70,7 +86,8 @@ def test_requests_wait_until_a_dyno_takes_traffic_and_wake_their_app_once(tmp_pa
 
     async def play(haproxy: Asker) -> None:
         first = [asyncio.ensure_future(haproxy.ask(SHOP)) for _ in range(3)]  # before the first routes are known
-        await asyncio.sleep(0.2)
+        await waiting(gate, 3)
+        await until(lambda: woken == [SHOP])
         gate.tell(routes(dyno("starting")))
         await asyncio.sleep(0.1)
         assert not any(one.done() for one in first)
@@ -91,8 +108,7 @@ def test_an_app_that_goes_to_sleep_again_is_woken_again(tmp_path: Path) -> None:
         for turn in (1, 2):
             gate.tell(routes(dyno("idle")))
             asked = asyncio.ensure_future(haproxy.ask(SHOP))
-            await asyncio.sleep(0.1)
-            assert woken == [SHOP] * turn
+            await until(lambda expected=[SHOP] * turn: woken == expected)  # type: ignore[misc]
             gate.tell(routes(dyno("up")))
             assert (await asked).startswith("up ")
 
@@ -105,9 +121,10 @@ def test_who_waits_too_long_or_for_what_is_gone_is_told(tmp_path: Path) -> None:
     async def play(haproxy: Asker) -> None:
         gate.tell(routes(dyno("idle")))
         assert await haproxy.ask(SHOP) == "H20"
-        asked = asyncio.ensure_future(haproxy.ask(uuid.UUID(int=9)))
-        await asyncio.sleep(0.05)
-        gate.tell(routes())
+        gate._seconds = 60
+        asked = asyncio.ensure_future(haproxy.ask(SHOP))
+        await waiting(gate, 1)
+        gate.tell(compute([], [], "localhost", []))
         assert await asked == "H14"
         assert await haproxy.ask("nonsense") == ""
 
@@ -123,12 +140,12 @@ def test_no_more_wait_than_there_is_room_for_and_who_leaves_makes_room(
     async def play(haproxy: Asker) -> None:
         gate.tell(routes(dyno("idle")))
         leaving = asyncio.ensure_future(haproxy.ask(SHOP))
-        await asyncio.sleep(0.1)
+        await waiting(gate, 1)
         assert await haproxy.ask(SHOP) == "H11"
         leaving.cancel()
-        await asyncio.sleep(0.1)
+        await waiting(gate, 0)
         staying = asyncio.ensure_future(haproxy.ask(SHOP))
-        await asyncio.sleep(0.1)
+        await waiting(gate, 1)
         gate.tell(routes(dyno("up")))
         assert (await staying).startswith("up ")
 
@@ -150,7 +167,7 @@ def test_a_store_that_is_away_is_asked_again(tmp_path: Path, capsys: pytest.Capt
     async def play(haproxy: Asker) -> None:
         gate.tell(routes(dyno("idle")))
         asked = asyncio.ensure_future(haproxy.ask(SHOP))
-        assert await asyncio.to_thread(done.wait, 8)
+        assert await asyncio.to_thread(done.wait, 50)
         gate.tell(routes(dyno("up")))
         assert (await asked).startswith("up ")
 
@@ -170,13 +187,14 @@ def test_dynos_that_are_down_are_tried_until_one_is_there(tmp_path: Path) -> Non
     async def play(haproxy: Asker) -> None:
         gate.tell(routes(up))
         assert await haproxy.ask(SHOP) == f"up 127.0.0.1 {port} web.1", "it is not known to be down"
-        waiting = [asyncio.ensure_future(haproxy.ask(SHOP, module.DOWN)) for _ in range(3)]
+        asked = [asyncio.ensure_future(haproxy.ask(SHOP, module.DOWN)) for _ in range(3)]
+        await waiting(gate, 3)
         await asyncio.sleep(0.5)
         gate.tell(routes(up))
         await asyncio.sleep(0.1)
-        assert not any(one.done() for one in waiting)
+        assert not any(one.done() for one in asked)
         async with await listening(port):
-            assert await asyncio.gather(*waiting) == [f"up 127.0.0.1 {port} web.1"] * 3
+            assert await asyncio.gather(*asked) == [f"up 127.0.0.1 {port} web.1"] * 3
 
     scenario(tmp_path, gate, play)
 
@@ -184,17 +202,18 @@ def test_dynos_that_are_down_are_tried_until_one_is_there(tmp_path: Path) -> Non
 def test_who_waits_for_dynos_that_are_down_is_told_of_others_and_of_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = Gate(lambda _: None, Journal("router-agent"), seconds=0.5)
+    gate = Gate(lambda _: None, Journal("router-agent"))
     monkeypatch.setattr(module, "MOST", 1)
     nobody = [WebDyno(uuid.UUID(int=number), SHOP, number, "up", "127.0.0.1", free_port()) for number in (1, 2)]
 
     async def play(haproxy: Asker) -> None:
         gate.tell(routes(*nobody))
         first, second = (asyncio.ensure_future(haproxy.ask(SHOP, module.DOWN)) for _ in range(2))
-        await asyncio.sleep(0.1)
+        await waiting(gate, 2)
         assert await haproxy.ask(SHOP, module.DOWN) == "H11", "one for each dyno"
         gate.tell(routes(dyno("crashed")))
         assert {await first, await second} == {"H10"}
+        gate._seconds = 0.5
         gate.tell(routes(nobody[0]))
         assert await haproxy.ask(SHOP, module.DOWN) == "H99"
 

@@ -23,8 +23,8 @@ Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Sides:
     """Makes clients and dynos' sides of one relay."""
 
-    def __init__(self, outer: int, inner: int, authority: Authority) -> None:
-        self.outer, self.inner = outer, inner
+    def __init__(self, relay: Relay, outer: int, inner: int, authority: Authority) -> None:
+        self.relay, self.outer, self.inner = relay, outer, inner
         self.context = ssl.create_default_context(cadata=authority.pem.decode())
         self._made: list[asyncio.StreamWriter] = []
 
@@ -55,11 +55,11 @@ def relayed(tmp_path: Path) -> Callable[[Callable[[Sides], Awaitable[None]]], No
     pem.write_bytes(b"".join(authority.issue("router", LOCAL)))
 
     async def play(scenario: Callable[[Sides], Awaitable[None]]) -> None:
-        relay = Relay(Journal("test"), meeting_seconds=0.5)
+        relay = Relay(Journal("test"), meeting_seconds=60)
         outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
-        sides = Sides(outer, inner, authority)
+        sides = Sides(relay, outer, inner, authority)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await scenario(sides)
         finally:
             await sides.close()
@@ -107,6 +107,8 @@ def test_a_secret_that_is_wrong_or_used_is_not_greeted(relayed: Relayed) -> None
     async def scenario(sides: Sides) -> None:
         dyno, client = await sides.dyno(), await sides.client()
         assert await client[0].read(100) == rendezvous.GREETING
+        assert await dyno[0].readexactly(1) == rendezvous.MET
+        sides.relay.meeting_seconds = 0.1
         second = await sides.client()
         assert await second[0].read() == b""
         wrong = await sides.client(b"w" * rendezvous.SECRET_LENGTH)
@@ -122,9 +124,8 @@ def test_a_secret_that_is_wrong_or_used_is_not_greeted(relayed: Relayed) -> None
 
 
 def test_a_client_that_says_too_little_is_hung_up_on(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "HELLO_SECONDS", 0.1)
-
     async def scenario(sides: Sides) -> None:
+        monkeypatch.setattr(relay_module, "HELLO_SECONDS", 0.1)
         for hello in (b"", b"short\r\n"):
             client = await sides.client(hello)
             with suppress(ConnectionResetError):  # what it says may come when nobody reads it any more
@@ -133,17 +134,37 @@ def test_a_client_that_says_too_little_is_hung_up_on(relayed: Relayed, monkeypat
     relayed(scenario)
 
 
-def test_an_attachment_without_a_byte_for_an_hour_ends(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "IDLE_SECONDS", 0.4)
+def test_a_client_whose_dyno_does_not_come_is_hung_up_on(relayed: Relayed) -> None:
+    async def scenario(sides: Sides) -> None:
+        sides.relay.meeting_seconds = 0.1
+        client = await sides.client()
+        assert await client[0].read() == b""
 
+    relayed(scenario)
+
+
+def test_an_attachment_without_a_byte_for_an_hour_ends(relayed: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(sides: Sides) -> None:
         dyno, client = await sides.dyno(), await sides.client()
         assert await client[0].read(100) == rendezvous.GREETING
         assert await dyno[0].readexactly(1) == rendezvous.MET
-        for _ in range(4):  # longer than the limit in all
-            await asyncio.sleep(0.2)
-            dyno[1].write(b".")
-        assert await client[0].read() == b"...."
+        (meeting,) = sides.relay._meetings.values()
+        deadline = meeting.deadline
+        assert deadline is not None
+
+        def ends() -> float:
+            return deadline.when() or 0
+
+        for side, other in ((dyno, client), (client, dyno)):
+            before = ends()
+            side[1].write(b".")
+            assert await other[0].readexactly(1) == b"."
+            while ends() == before:  # noqa: ASYNC110 - has no event
+                await asyncio.sleep(0.005)
+            assert ends() - asyncio.get_running_loop().time() > rendezvous.IDLE_SECONDS / 2
+        monkeypatch.setattr(rendezvous, "IDLE_SECONDS", 0.1)
+        dyno[1].write(b".")
+        assert await client[0].read() == b"."
         assert await dyno[0].read() == b""
 
     relayed(scenario)
@@ -154,10 +175,14 @@ def test_only_so_many_may_wait(relayed: Relayed, monkeypatch: pytest.MonkeyPatch
 
     async def scenario(sides: Sides) -> None:
         waiting = [await sides.client(bytes([letter]) * rendezvous.SECRET_LENGTH) for letter in b"ab"]
-        await asyncio.sleep(0.1)
+        while len(sides.relay._meetings) < 2:  # noqa: ASYNC110 - has no event
+            await asyncio.sleep(0.005)
         refused = await sides.client()
-        async with asyncio.timeout(0.2):
-            assert await refused[0].read() == b""
+        assert await refused[0].read() == b""
+        for client, meeting in zip(waiting, list(sides.relay._meetings.values()), strict=True):
+            assert not client[0].at_eof()
+            assert meeting.deadline is not None
+            meeting.deadline.reschedule(0)
         for client in waiting:
             assert await client[0].read() == b""
 
@@ -173,7 +198,7 @@ def test_another_certificate_is_shown_to_whoever_comes_next_and_who_is_there_sta
     async def scenario() -> None:
         relay = Relay(Journal("test"))
         outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), tmp_path / "first.pem")
-        sides, after = Sides(outer, inner, first), Sides(outer, inner, second)
+        sides, after = Sides(relay, outer, inner, first), Sides(relay, outer, inner, second)
         client = await sides.client()
         relay.renew(tmp_path / "second.pem")
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -190,7 +215,7 @@ def test_another_certificate_is_shown_to_whoever_comes_next_and_who_is_there_sta
         await after.close()
         relay.stop()
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_without_a_certificate_nobody_is_served(tmp_path: Path) -> None:

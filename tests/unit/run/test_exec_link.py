@@ -34,7 +34,7 @@ def play(data: bytes, scenario: Callable[[ExecLink], Awaitable[None]]) -> None:
         reader = asyncio.StreamReader()
         reader.feed_data(data)
         reader.feed_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await scenario(ExecLink(reader, None))  # type: ignore[arg-type]  # nothing is said
 
     asyncio.run(run())
