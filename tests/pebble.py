@@ -124,7 +124,7 @@ def process(command: list[Any], log: Path, port: int, environment: Mapping[str, 
 
 def wait(port: int, log: Path) -> None:
     """Until something listens."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while True:
         try:
             socket.create_connection((LOCAL, port), 1).close()

@@ -51,7 +51,7 @@ def running(folder: Path, secrets: Path) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def configure(folder: Path, secrets: Path) -> int:
@@ -86,15 +86,16 @@ def start(folder: Path, port: int, **environment: str) -> "subprocess.Popen[byte
         entrypoint = [ROOT / "images/registry/entrypoint", folder / "config.yml"]
         process = subprocess.Popen(entrypoint, env=variables, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(port, folder / "log")
+        wait(port, folder / "log")
     except BaseException:
         process.terminate()
         raise
     return process
 
 
-def _wait(port: int, log: Path) -> None:
-    deadline = time.monotonic() + 20
+def wait(port: int, log: Path) -> None:
+    """Until it listens."""
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection((LOCAL, port), timeout=1).close()

@@ -45,7 +45,7 @@ def started(configuration: Configuration) -> Iterator[tuple["subprocess.Popen[by
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:

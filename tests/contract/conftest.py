@@ -116,7 +116,7 @@ def serve(services: Services) -> Iterator[str]:
     server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started

@@ -44,7 +44,7 @@ def broken(worker: Worker, kind: str) -> bool:
 
 
 def until(condition: Callable[[], bool], act: Callable[[], None]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         act()

@@ -242,14 +242,14 @@ def test_a_slow_provider_does_not_hold_the_call_up_for_ever(
     released = threading.Event()
 
     def slowly() -> tuple[int, object]:
-        released.wait(10)
+        released.wait(60)
         return 200, {}
 
     provider.replies.append(slowly)  # type: ignore[arg-type]
     started = time.monotonic()
     assert worker.step()
     released.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     make_due(store)
     assert worker.step()
     assert client.get(f"/addons/{addon['id']}").json()["state"] == "provisioned"
@@ -321,13 +321,13 @@ def test_a_worker_that_is_killed_while_its_provider_works_is_replaced(
 
     def slowly() -> tuple[int, object]:
         asked.set()
-        answered.wait(20)
+        answered.wait(60)
         return provider.work("POST", "", {"uuid": addon["id"], "plan": "mini"})
 
     provider.replies.append(slowly)  # type: ignore[arg-type]
     process = start_worker(configuration)
     try:
-        assert asked.wait(20)
+        assert asked.wait(60)
         process.kill()
         process.wait(10)
         answered.set()
@@ -336,7 +336,7 @@ def test_a_worker_that_is_killed_while_its_provider_works_is_replaced(
         make_due(store)
         process = start_worker(configuration)
         url = f"/addons/{addon['id']}"
-        wait_until(lambda: client.get(url).json()["state"] == "provisioned", 20)
+        wait_until(lambda: client.get(url).json()["state"] == "provisioned")
     finally:
         process.kill()
         process.wait(10)

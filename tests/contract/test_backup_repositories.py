@@ -218,9 +218,9 @@ def pending(store: Store, *, postponed: bool = False) -> AddonChange | None:
 
 
 def until(check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if found := check():
             return found
         time.sleep(0.05)
-    raise AssertionError("not within 20 s")
+    raise AssertionError("not within 60 s")

@@ -180,7 +180,7 @@ def test_the_log_says_once_who_started_a_build(
 
 
 def test_the_builder_is_told(client: httpx.Client, app: str, blob: dict[str, str], store: Store) -> None:
-    heard = store.notifications([JOBS], idle=5)
+    heard = store.notifications([JOBS], idle=60)
     assert next(heard) is None
     made = client.post(f"/apps/{app}/builds", json={"source_blob": {"url": blob["get_url"]}}).json()
     notification = next(heard)

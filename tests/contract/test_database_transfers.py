@@ -567,7 +567,7 @@ def test_a_last_backup_is_kept_of_a_database_that_is_destroyed(
         target=lambda: gone.append(client.delete(f"/apps/myapp/addons/{addon['id']}").status_code)
     )
     teller.start()
-    deadline = datetime.now(UTC) + timedelta(seconds=15)
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
     while teller.is_alive() and datetime.now(UTC) < deadline:
         place.transfers.work()
     teller.join(10)

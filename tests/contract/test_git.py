@@ -87,7 +87,7 @@ def test_output_arrives_while_the_build_runs(work: Checkout, url: str, store: St
 
     def script(builder: Builder, build_id: uuid.UUID) -> None:
         builder.say(build_id, "-----> Installing dependencies\n")
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         builder.release(build_id)
 
     with Builder(store, script), work.start("push", url, "main") as process:
@@ -97,7 +97,7 @@ def test_output_arrives_while_the_build_runs(work: Checkout, url: str, store: St
                 break
         assert [build.status for build in builds(store)] == ["pending"]
         go_on.set()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -255,7 +255,7 @@ def test_a_push_and_a_source_are_announced_to_the_builder(
         assert list(connection.notifies(timeout=0.2, stop_after=1)) == []
         client.get(f"/{app}.git/info/refs?service=git-receive-pack").raise_for_status()
         client.post("/sources").raise_for_status()
-        heard = [one.payload for one in connection.notifies(timeout=5, stop_after=2)]
+        heard = [one.payload for one in connection.notifies(timeout=60, stop_after=2)]
     assert heard[0] == client.get(f"/apps/{app}").json()["id"]
     assert len(heard) == 2
 
@@ -331,7 +331,7 @@ def test_two_pushes_at_once_are_done_one_after_the_other(
     go_on = threading.Event()
 
     def script(builder: Builder, build_id: uuid.UUID) -> None:
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         succeed(builder, build_id)
 
     with Builder(store, script) as builder, work.start("push", url, "main") as first:
@@ -342,8 +342,8 @@ def test_two_pushes_at_once_are_done_one_after_the_other(
                 if "Waiting for another push to this app to end..." in line:
                     break
             go_on.set()
-            first.communicate(timeout=30)
-            said = second.communicate(timeout=30)[1]
+            first.communicate(timeout=60)
+            said = second.communicate(timeout=60)[1]
     assert (first.returncode, second.returncode) == (0, 1)
     assert "remote: !\tPush rejected, main was changed by another push: fetch it, then push again" in said
     assert work.remote(url) == work.head()
@@ -354,7 +354,7 @@ def test_a_pusher_who_goes_away_does_not_stop_the_build(work: Checkout, url: str
     go_on = threading.Event()
 
     def script(builder: Builder, build_id: uuid.UUID) -> None:
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         succeed(builder, build_id)
 
     with Builder(store, script) as builder:

@@ -39,7 +39,7 @@ def server(
     running = uvicorn.Server(settings)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not running.started and time.monotonic() < deadline:
         time.sleep(0.01)
     yield f"https://{HOST}:{settings.port}", folder / "ca.pem"

@@ -70,7 +70,7 @@ def site(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started
@@ -116,7 +116,7 @@ def client(site: Site, operator: Account) -> Iterator[httpx.Client]:
     """The operator's client: prepares what a command needs, and sees what it did."""
     headers = {"Authorization": f"Bearer {OPERATOR_KEY}", "Accept": "application/vnd.heroku+json; version=3"}
     trust = ssl.create_default_context(cafile=str(site.authority))
-    with httpx.Client(base_url=site.url, headers=headers, verify=trust, timeout=10, trust_env=False) as made:
+    with httpx.Client(base_url=site.url, headers=headers, verify=trust, timeout=60, trust_env=False) as made:
         yield made
 
 
