@@ -38,7 +38,11 @@ class Connection:
             plain.close()
             raise
         self._file = self._socket.makefile("rb")
-        self("AUTH", str(parts.password))
+        try:
+            self("AUTH", str(parts.password))
+        except (OSError, RefusedError):
+            self.close()
+            raise
 
     def __call__(self, *words: str) -> Any:
         """What the server answers. Raises ``RefusedError``, or ``OSError`` for none."""
@@ -67,7 +71,7 @@ class Connection:
         return rest
 
 
-def ask(url: str, trust: ssl.SSLContext, *words: str, seconds: float = SECONDS) -> Any:
+def ask(url: str, trust: ssl.SSLContext, *words: str, seconds: float = 10.0) -> Any:
     """The answer to one command on a connection of its own. Raises ``OSError``, ``RefusedError``."""
     connection = Connection(url, trust, seconds)
     try:
