@@ -107,8 +107,9 @@ def test_maintenance_that_is_due_waits_for_its_window_and_a_pool_for_the_end_of_
 
 
 def test_a_host_that_is_drained_wants_a_shift_where_databases_have_servers_on_several(
-    configuration: Configuration, store: Store
+    configuration: Configuration, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watch, "PORTION_SECONDS", 60.0)
     vault, looks = Vault(configuration.secret("encryption_key")), watch.looks(configuration, Journal("databases"))
     assert next(looks) is False
     host = placement.Host("node1", "one", memory_bytes=1)

@@ -73,7 +73,10 @@ def test_each_full_file_is_told_of_once_with_its_lines(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_files_that_are_full_one_after_the_other_are_all_told_of(tmp_path: Path) -> None:
+def test_files_that_are_full_one_after_the_other_are_all_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotations_module, "BUSY_SECONDS", 5.0)
     lines = Lines()
     rotations = Rotations("mine", tmp_path, lines)
     (tmp_path / ID).mkdir()
@@ -85,7 +88,8 @@ def test_files_that_are_full_one_after_the_other_are_all_told_of(tmp_path: Path)
         looking = asyncio.create_task(rotations.look())
         for second in range(1, 5):
             write(tmp_path, second)
-            await asyncio.sleep(rotations_module.LOOK_SECONDS / 2)
+            while len(lines.told) < second:  # noqa: ASYNC110 - what is full before that is seen is lost
+                await asyncio.sleep(0.005)
             rotate(tmp_path)
         await asyncio.wait_for(looking, 30)
         assert lines.told == [told(second, second, 1) for second in range(5)]

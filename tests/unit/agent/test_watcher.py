@@ -356,10 +356,12 @@ def test_an_agent_waits_for_its_predecessor_and_says_so_once(host: Host) -> None
     async def predecessor(watcher: Watcher, ledger: Ledger, engine: Engine) -> None:
         connection = Connection(host.configuration, HOST, asyncio.Event())
         waiting = asyncio.ensure_future(ready(Ledger(connection), Journal("test", said)))
+        while not said.getvalue():  # noqa: ASYNC110 - what is said has no event
+            await asyncio.sleep(0.01)
         await asyncio.sleep(1)
         assert not waiting.done()
         await ledger._connection.close()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
         await connection.close()
 
     host.agent(predecessor)

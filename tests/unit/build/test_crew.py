@@ -33,7 +33,7 @@ class Waiting(Job):
 
     def work(self) -> None:
         self.began.set()
-        self.ended.wait(20)
+        self.ended.wait(60)
         self.keeper.check()
 
     def end(self) -> None:
@@ -44,13 +44,15 @@ class Waiting(Job):
 
 
 def test_a_build_that_is_cancelled_ends_when_that_is_heard(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "LEASE_SECONDS", 200)
+    monkeypatch.setattr(rules, "RENEW_SECONDS", 60)
     monkeypatch.setitem(cast("dict[Kind, type[Job]]", CLASSES), Kind.BUILD, Waiting)
     build = queue_build(store, make_app(store, "one"))
     claim = take(store)
     assert claim
     crew = Crew(cast(Tools, SimpleNamespace(store=store, journal=Journal("test"))))
     crew.begin(claim)
-    assert Waiting.began.wait(10) and crew.busy
+    assert Waiting.began.wait(60) and crew.busy
     (job,) = cast("list[Waiting]", list(crew._working.values()))
     with store.transaction() as session:
         assert builds.cancel(session, session.get_one(Build, build.id))

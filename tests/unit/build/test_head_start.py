@@ -57,7 +57,7 @@ def begun(configuration: Configuration) -> HeadStart:
 
 
 def until_taken(made: HeadStart) -> None:
-    made._claimed.result(10)
+    made._claimed.result(60)
 
 
 def test_the_build_that_waits_is_taken_and_its_container_started(configuration: Configuration, store: Store) -> None:

@@ -405,7 +405,7 @@ def test_a_hook_without_end_is_stopped(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(dns_hook.ProofError, match=r"acmeDnsHook present _acme-challenge\.a: did not end in time"):
         dns_hook.run(tmp_path / "hook", "present", "_acme-challenge.a", "v", seconds=0.2)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     (tmp_path / "hook").write_text("#!/no/such/program\n")
     with pytest.raises(dns_hook.ProofError, match="does not start"):
         dns_hook.run(tmp_path / "hook", "present", "_acme-challenge.a", "v")

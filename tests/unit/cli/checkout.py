@@ -33,6 +33,19 @@ pulumi.export("apiKey", pulumi.Output.secret("hush"))
 pulumi.export("caCertPem", "CERTIFICATE")
 pulumi.export("apps", {"shop": "http://shop.localhost:18980"})
 """
+WAITING = PROGRAM.replace(
+    "last = None",
+    """
+import pathlib
+here = pathlib.Path(__file__).parent
+(here / "began").touch()
+until = time.monotonic() + 120
+while not (here / "go").exists() and time.monotonic() < until:
+    time.sleep(0.05)
+last = None
+""",
+)
+"""The same, which begins, and goes on when it is told to."""
 
 
 @dataclass

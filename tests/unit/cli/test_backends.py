@@ -15,21 +15,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests import postgres
-from tests.unit.cli.checkout import PROGRAM, SECONDS, Checkout
+from tests.unit.cli.checkout import SECONDS, WAITING, Checkout
 from tests.unit.cli.test_up_and_down import kill_session
 
 pytestmark = pytest.mark.slow
 PASSWORD = "hush-hush"
-WAITING = """
-import pathlib
-here = pathlib.Path(__file__).parent
-(here / "began").touch()
-until = time.monotonic() + 120
-while not (here / "go").exists() and time.monotonic() < until:
-    time.sleep(0.05)
-last = None
-"""
-"""Instead of the program's first line: it begins, and goes on when it is told to."""
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "us-east-1"}
 
 
@@ -82,7 +72,7 @@ def held(machine: Checkout, *words: str) -> "subprocess.Popen[str]":
 
 def test_two_machines_do_not_change_a_stack_at_once(checkout: Checkout, backend: str, tmp_path: Path) -> None:
     checkout.environ = KEYS | {"PULUMI_CONFIG_PASSPHRASE": "the team's"}
-    (checkout.root / "__main__.py").write_text(PROGRAM.replace("last = None", WAITING), encoding="utf-8")
+    (checkout.root / "__main__.py").write_text(WAITING, encoding="utf-8")
     other = replace(checkout, home=tmp_path / "other")
     at = ("--backend", backend)
     locked = re.compile(

@@ -43,9 +43,10 @@ class Followed:
         self._thread.start()
 
     def write(self, *events: dict[str, Any], age: int = 0) -> None:
+        at = int(time.time()) - age
         with self._file.open("a", encoding="utf-8") as stream:
             for event in events:
-                stream.write(json.dumps({**event, "timestamp": int(time.time()) - age}) + "\n")
+                stream.write(json.dumps({**event, "timestamp": at}) + "\n")
 
     def end(self) -> None:
         self._over.set()
@@ -60,8 +61,17 @@ def followed(tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch) 
     found.end()
 
 
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Followed:
+    """The same, where only what takes ten minutes is slow: a thread that stands still for seconds is not told of."""
+    assert deploy.SLOW_SECONDS == 2
+    monkeypatch.setattr(deploy, "SLOW_SECONDS", 600)
+    found: Followed = request.getfixturevalue("followed")
+    return found
+
+
 def eventually(said: io.StringIO, line: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while line not in said.getvalue() and time.monotonic() < until:
         time.sleep(0.02)
     assert line in said.getvalue()
@@ -69,19 +79,19 @@ def eventually(said: io.StringIO, line: str) -> None:
 
 @pytest.mark.parametrize(("op", "doing"), [("refresh", "reading"), ("create", "creating"), ("update", "updating")])
 def test_step_of_more_than_two_seconds_is_announced_once(
-    followed: Followed, said: io.StringIO, op: str, doing: str
+    slowly: Followed, said: io.StringIO, op: str, doing: str
 ) -> None:
-    followed.write(pre(op), age=3)
+    slowly.write(pre(op), age=603)
     eventually(said, f"… {doing} docker:Service local-router\n")
-    followed.write(out(op))
+    slowly.write(out(op))
     eventually(said, "✓ docker:Service local-router ")
-    followed.end()
+    slowly.end()
     assert said.getvalue().count("…") == 1
 
 
-def test_short_steps_are_told_when_they_changed_something(followed: Followed, said: io.StringIO) -> None:
-    followed.write(pre("refresh"), out("refresh"), pre("create"), out("create"))
-    followed.end()
+def test_short_steps_are_told_when_they_changed_something(slowly: Followed, said: io.StringIO) -> None:
+    slowly.write(pre("refresh"), out("refresh"), pre("create"), out("create"))
+    slowly.end()
     assert said.getvalue() == "✓ docker:Service local-router created\n"
 
 

@@ -63,21 +63,21 @@ def test_lines_are_streamed() -> None:
 
 def test_leader_is_interrupted_when_we_are_killed(tmp_path: Path) -> None:
     child = (
-        f"import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: open({str(tmp_path / 'saved')!r}, 'w').close()"
+        "import time\ntry: print('ready', flush=True); time.sleep(300)\n"
+        f"except KeyboardInterrupt: open({str(tmp_path / 'saved')!r}, 'w').close()"
     )
     code = (
         "import sys\nfrom dynoform.cli.process import Command, stream\n"
-        f"stream(Command([sys.executable, '-c', {child!r}], timeout=60, leader=True), print, "
-        "lambda pid: print('started', flush=True))"
+        f"stream(Command([sys.executable, '-c', {child!r}], timeout=300, leader=True), "
+        "lambda line: print(line, flush=True), lambda pid: print('started', flush=True))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout
     with parent.stdout:
-        assert parent.stdout.readline() == "started\n"
-        time.sleep(0.5)
+        assert [parent.stdout.readline() for _ in range(2)] == ["started\n", "ready\n"]
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not (tmp_path / "saved").exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert (tmp_path / "saved").exists()

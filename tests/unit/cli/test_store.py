@@ -84,9 +84,9 @@ def test_two_processes_make_an_entry_once(tmp_path: Path) -> None:
     for run in runs:
         run.start()
     for run in runs:
-        run.join(30)
+        run.join(120)
     assert [run.exitcode for run in runs] == [0, 0]
-    assert results.get(timeout=5)
+    assert results.get(timeout=60)
     assert results.empty()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from dynoform.cli.places import CHECKOUT
 from tests.integration.certificates import Authority
-from tests.unit.cli.checkout import PROGRAM, SECONDS, Checkout
+from tests.unit.cli.checkout import PROGRAM, SECONDS, WAITING, Checkout
 from tests.unit.providers.platform import Platform, serve
 
 pytestmark = pytest.mark.slow
@@ -112,14 +112,16 @@ def test_killed_up_converges_when_run_again(checkout: Checkout, everything: bool
 
 
 def test_second_up_at_once_is_refused(checkout: Checkout) -> None:
+    (checkout.root / "__main__.py").write_text(WAITING, encoding="utf-8")
     first = checkout.start("up", "--yes", "--stack", "mine")
     lock = checkout.home / "data" / "stacks" / "mine" / "lock"
-    until = time.monotonic() + 30
+    until = time.monotonic() + SECONDS
     while not (lock.exists() and lock.read_text(encoding="utf-8")) and time.monotonic() < until:
         time.sleep(0.01)
     second = checkout.run("up", "--yes", "--stack", "mine")
     assert f"error: stack mine: process {first.pid} is changing it — wait for it to end" in second.stderr
     assert second.returncode == 1
+    (checkout.root / "go").touch()
     first.communicate(timeout=SECONDS)
     assert first.returncode == 0
 

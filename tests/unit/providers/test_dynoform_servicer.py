@@ -111,10 +111,10 @@ def test_plugin_starts_tells_its_port_and_ends_when_told() -> None:
         assert plugin.stdout is not None
         port = int(plugin.stdout.readline())
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            info = provider_pb2_grpc.ResourceProviderStub(channel).GetPluginInfo(empty_pb2.Empty(), timeout=10)
+            info = provider_pb2_grpc.ResourceProviderStub(channel).GetPluginInfo(empty_pb2.Empty(), timeout=60)
         assert info.version
         plugin.terminate()
-        assert plugin.wait(15) == 0
+        assert plugin.wait(60) == 0
 
 
 def test_reserved_words_of_the_wire_are_those_of_the_sdk() -> None:

@@ -170,7 +170,7 @@ time.sleep(60)"""
         assert child.stdout is not None
         ssh = int(child.stdout.readline())
         child.send_signal(signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(1200):
         try:
             state = Path(f"/proc/{ssh}/stat").read_text().rpartition(")")[2].split()[0]
         except FileNotFoundError:
