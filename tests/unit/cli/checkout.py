@@ -28,11 +28,19 @@ last = None
 for number in range(8):
     last = Thing(f"thing-{number}", pulumi.ResourceOptions(parent=last))
     time.sleep(0.1)
-pulumi.export("apiUrl", "https://localhost:18943")
+pulumi.export("apiUrl", "https://localhost:18843")
 pulumi.export("apiKey", pulumi.Output.secret("hush"))
 pulumi.export("caCertPem", "CERTIFICATE")
-pulumi.export("apps", {"shop": "http://shop.localhost:18980"})
+pulumi.export("apps", {"shop": "http://shop.localhost:18880"})
 """
+SETTINGS = """config:
+  dynoform:httpPort: 18880
+  dynoform:httpsPort: 18843
+  dynoform:platformPort: 18800
+  dynoform:dynoSubnet: 172.29.104.0/22
+  dynoform:platformSubnet: 172.29.108.0/24
+"""
+"""No other stack that may be up on this machine has these."""
 WAITING = PROGRAM.replace(
     "last = None",
     """
@@ -107,6 +115,5 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     project = (CHECKOUT / "Pulumi.yaml").read_text(encoding="utf-8")
     (root / "Pulumi.yaml").write_text(project.replace("path: providers/dynoform", "path: providers"), encoding="utf-8")
     (root / "__main__.py").write_text(PROGRAM, encoding="utf-8")
-    ports = "config:\n  dynoform:httpPort: 18980\n  dynoform:httpsPort: 18943\n"
-    (root / "Pulumi.mine.yaml").write_text(ports, encoding="utf-8")
+    (root / "Pulumi.mine.yaml").write_text(SETTINGS, encoding="utf-8")
     yield Checkout(root, tmp_path / "home")

@@ -26,7 +26,7 @@ class Plane(pulumi.ComponentResource):
 
 authority = CertificateAuthority("authority", CertificateAuthorityArgs("tests"), pulumi.ResourceOptions(protect=True))
 plane = Plane("plane")
-pulumi.export("apiUrl", "https://localhost:18943")
+pulumi.export("apiUrl", "https://localhost:18843")
 pulumi.export("apiKey", plane.key)
 pulumi.export("caCertPem", authority.cert_pem)
 pulumi.export("apps", {})

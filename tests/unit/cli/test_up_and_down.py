@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def test_up_again_changes_nothing_and_down_removes_everything(checkout: Checkout) -> None:
     first = checkout.run("up", "--yes", "--stack", "mine")
     assert first.returncode == 0, first.stderr
-    assert "  app shop         http://shop.localhost:18980\n" in first.stdout
+    assert "  app shop         http://shop.localhost:18880\n" in first.stdout
     assert len(checkout.resources()) == 9
     assert "hush" not in first.stdout + first.stderr
     again = checkout.run("up", "--yes", "--json", "--stack", "mine")
