@@ -156,7 +156,7 @@ def test_links_end_and_are_for_one_backup(
     capture(client, addon, place)
     url = link(client, 1)
     assert fetch(address, url.partition("?")[0]).status_code == 403
-    assert fetch(address, url[:-2] + "AA").status_code == 403
+    assert fetch(address, url[:-2] + ("AA" if url[-2] != "A" else "BA")).status_code == 403
     token = services.vault.sign("get backup", {"backup": url.partition("/backups/")[2].partition("?")[0]}, -100)
     assert fetch(address, f"{url.partition('?')[0]}?token={token}").status_code == 403
     other = url.replace(url.partition("/backups/")[2].partition("?")[0], str(uuid.uuid4()))

@@ -61,7 +61,7 @@ def test_what_was_changed_moved_or_cut_off_is_noticed() -> None:
     for broken in (
         raw[:-1],
         raw[: header + 2 * frame],
-        raw[: header + frame + 100] + b"x" + raw[header + frame + 101 :],
+        raw[: header + frame + 100] + bytes([raw[header + frame + 100] ^ 1]) + raw[header + frame + 101 :],
         raw[:header] + first + first + raw[header + 2 * frame :],
         raw[:header] + first + second,
     ):

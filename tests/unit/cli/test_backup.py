@@ -63,7 +63,7 @@ def test_what_is_no_backup_for_this_platform_is_refused_and_changes_nothing(cont
         said = refused(context, str(place))
         assert newer.format(changed.get("schema", "0001")) in said and said.endswith("of that version or a later one")
     raw = archive(place).read_bytes()
-    for broken in (raw[:-1], raw[: len(raw) // 2], raw[:-30] + b"x" + raw[-29:]):
+    for broken in (raw[:-1], raw[: len(raw) // 2], raw[:-30] + bytes([raw[-30] ^ 1]) + raw[-29:]):
         place.write_bytes(broken)
         said = refused(context, str(place))
         assert said == f"{place}: is not whole: it was changed or cut off — use another backup"
