@@ -36,7 +36,8 @@ class Dyno:
     def write(self, *texts: str) -> None:
         lines = []
         for text in texts:
-            at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}.{time.time_ns() % 10**9:09d}Z"
+            seconds, rest = divmod(time.time_ns(), 10**9)
+            at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
             line = {"log": f"{text}\n", "stream": "stdout", "attrs": self.attributes, "time": at}
             lines.append(f"{json.dumps(line)}\n")
         with self.path.open("a") as file:
