@@ -112,7 +112,7 @@ def make_worker(store: Store, journal: Journal, nowhere: tuple[str, ...] = ()) -
     return worker
 
 
-def work(worker: Worker, seconds: float = 60) -> None:
+def work(worker: Worker, seconds: float = 180) -> None:
     """Let it do what is due, to its end."""
     ends = time.monotonic() + seconds
     worker.step()

@@ -134,7 +134,7 @@ def issuing(configuration: Configuration, store: Store, tmp_path_factory: pytest
             thread.start()
             yield
             done.set()
-            thread.join(30)
+            thread.join(60)
             worker.close()
         own.close()
 
@@ -153,7 +153,7 @@ def test_automatic_certificates_are_got_and_asked_for_again(
     assert ["ACM"] in [row[-1:] for row in heroku("certs -a myapp").table if row[0] == endpoint["name"]]
     wrong = acme_platform.WRONG
     heroku(f"domains:add {wrong} -a myapp")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while client.get(f"/apps/myapp/domains/{wrong}").json()["acm_status"] != "failing":
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -165,7 +165,7 @@ def test_automatic_certificates_are_got_and_asked_for_again(
     assert "Some domains failed validation after multiple attempts" in heroku("certs:auto -a myapp").text
     before = client.get(f"/apps/myapp/domains/{wrong}").json()["updated_at"]
     heroku("certs:auto:refresh -a myapp")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (now := client.get(f"/apps/myapp/domains/{wrong}").json())["acm_status"] != "failing":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -96,9 +96,12 @@ def test_queries_and_locks_are_shown(
 def test_kill_ends_a_query(heroku: HerokuCLI, database: psycopg.Connection[tuple[Any, ...]], server: str) -> None:
     with psycopg.connect(f"{server}/{ATTACHED}") as busy, ThreadPoolExecutor(1) as pool:
         asleep = pool.submit(busy.execute, "SELECT pg_sleep(300)")
+        running = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        while database.execute(running).fetchone() != (1,):
+            assert not asleep.done()
         heroku(f"pg:kill {busy.info.backend_pid} -a myapp")
         with pytest.raises(psycopg.errors.QueryCanceled):
-            asleep.result(10)
+            asleep.result(60)
 
 
 @covers("pg:blocking -a myapp", "pg:kill 1 --force -a myapp")
@@ -117,7 +120,7 @@ def test_who_blocks_others_is_shown_and_who_waits_is_ended(
         assert any(waiting in row and holding in row for row in heroku("pg:blocking -a myapp").table)
         heroku(f"pg:kill {waiting} --force -a myapp")
         with pytest.raises(psycopg.errors.AdminShutdown):
-            asleep.result(10)
+            asleep.result(60)
 
 
 @covers("pg:extensions -a myapp")

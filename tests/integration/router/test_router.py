@@ -135,12 +135,21 @@ def ask(router: RouterUnderTest, path: str) -> "Future[Answer]":
     return answer
 
 
+def held(router: RouterUnderTest, number: int) -> None:
+    """Until so many requests to it wait at the agent."""
+    ends = time.monotonic() + 30
+    while len(router.agent.gate._waiting.get(str(router.blog), ())) < number:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("state", ["idle", "starting"])
 def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest, state: str) -> None:
     router.route(router.dyno(1, None, router.blog, state))
     router.woken.clear()
     answers = [ask(router, f"/held/{state}/{number}") for number in range(3)]
-    time.sleep(1.2)
+    held(router, 3)
+    time.sleep(1)
     assert not any(answer.done() for answer in answers)
     assert router.woken == [router.blog]
     started = time.monotonic()
@@ -156,7 +165,7 @@ def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest
 def test_a_request_waits_on_through_a_reload(router: RouterUnderTest) -> None:
     router.route(router.dyno(1, None, router.blog, "idle"))
     answer = ask(router, "/reloaded")
-    time.sleep(0.3)
+    held(router, 1)
     assert router.agent.master.reload().succeeded
     time.sleep(0.3)
     assert not answer.done()
@@ -178,7 +187,7 @@ def test_a_request_that_waits_in_vain_has_herokus_code(
 ) -> None:
     router.route(router.dyno(1, None, router.blog, "starting"))
     answer = ask(router, f"/vain/{state}")
-    time.sleep(0.3)
+    held(router, 1)
     started = time.monotonic()
     dynos = [] if state == "none" else [router.dyno(1, None, router.blog, state)]
     router.route(*dynos, maintenance=state == "maintenance")
@@ -193,7 +202,7 @@ def test_a_request_that_waits_in_vain_has_herokus_code(
 def test_a_request_waits_on_while_the_agent_is_started_anew(router: RouterUnderTest) -> None:
     router.route(router.dyno(1, None, router.blog, "idle"))
     answer = ask(router, "/patient")
-    time.sleep(0.3)
+    held(router, 1)
     router.close_gate()
     time.sleep(1)
     assert not answer.done()
@@ -218,7 +227,7 @@ def test_too_many_requests_do_not_wait(router: RouterUnderTest, monkeypatch: pyt
     monkeypatch.setattr("dynoform.router.gate.MOST", 2)
     router.route(router.dyno(1, None, router.blog, "starting"))
     answers = [ask(router, f"/many/{number}") for number in range(2)]
-    time.sleep(0.5)
+    held(router, 2)
     assert router.get("blog.localhost", "/many/2").status == 503
     assert 'code=H11 desc="Backlog too deep"' in router.log_line(router.blog, "/many/2")
     router.route(router.dyno(1, 21001, router.blog))
