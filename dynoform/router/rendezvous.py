@@ -141,6 +141,8 @@ class Relay:
             client.write(rendezvous.GREETING)
             await client.drain()
             await asyncio.sleep(rendezvous.GREETING_SECONDS)
+        if meeting.client.cancelled():
+            raise ConnectionResetError  # the dyno's side has gone meanwhile
         meeting.client.set_result(client)
         dyno.write(rendezvous.MET)
 

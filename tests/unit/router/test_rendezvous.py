@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,10 @@ def relayed(tmp_path: Path) -> Callable[[Callable[[Sides], Awaitable[None]]], No
     pem = tmp_path / "router.pem"
     pem.write_bytes(b"".join(authority.issue("router", LOCAL)))
 
+    wrong: list[dict[str, Any]] = []
+
     async def play(scenario: Callable[[Sides], Awaitable[None]]) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, seen: wrong.append(seen))
         relay = Relay(Journal("test"), meeting_seconds=60)
         outer, inner = await relay.start(([LOCAL], 0), (LOCAL, 0), pem)
         sides = Sides(relay, outer, inner, authority)
@@ -65,6 +69,9 @@ def relayed(tmp_path: Path) -> Callable[[Callable[[Sides], Awaitable[None]]], No
             await sides.close()
             relay.stop()
         assert relay._waiting == 0
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=60)
+        assert wrong == []
 
     return lambda scenario: asyncio.run(play(scenario))
 
@@ -99,6 +106,16 @@ def test_the_other_side_hears_of_a_client_that_goes(relayed: Relayed) -> None:
         assert await client[0].read(100) == rendezvous.GREETING
         client[1].close()
         assert await dyno[0].read() == rendezvous.MET
+
+    relayed(scenario)
+
+
+def test_a_client_hears_of_a_dyno_that_goes_while_it_is_greeted(relayed: Relayed) -> None:
+    async def scenario(sides: Sides) -> None:
+        dyno, client = await sides.dyno(), await sides.client()
+        assert await client[0].read(100) == rendezvous.GREETING
+        dyno[1].close()
+        assert await client[0].read() == b""
 
     relayed(scenario)
 
