@@ -134,17 +134,39 @@ def test_a_schedule(heroku: HerokuCLI, platform: Platform, url: str) -> None:
 @covers("pg:backups:cancel b001 -a myapp")
 def test_a_backup_that_waits_is_canceled(heroku: HerokuCLI, platform: Platform, url: str) -> None:
     with psycopg.connect(url) as busy:
-        busy.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
-        (addon,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
-        made = platform.api.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
-        path = f"/client/v11/apps/{APP}/transfers/{made['uuid']}"
-        eventually(lambda: platform.api.get(path).json()["started_at"], 30, "it has begun")
+        addon, made, path = _begun_behind(busy, platform)
         heroku(f"pg:backups:cancel b{made['num']:03} -a {APP}")
         found = eventually(lambda: _finished(platform, path), 30, "it has ended")
     assert found["succeeded"] is False and found["canceled_at"] is not None
-    names = [each.name for each in platform.engine.containers.list(all=True, ignore_removed=True)]
-    assert not [name for name in names if made["uuid"] in name]
+    assert not _jobs(platform, made)
     assert container(platform, addon["id"]) is not None
+
+
+def test_a_backup_whose_job_was_killed_is_made_all_the_same(platform: Platform, url: str) -> None:
+    with psycopg.connect(url) as busy:
+        _, made, path = _begun_behind(busy, platform)
+        (job,) = _jobs(platform, made)
+        job.kill()
+        eventually(lambda: [each for each in _jobs(platform, made) if each.id != job.id], 30, "there is another job")
+    found = eventually(lambda: _finished(platform, path), 30, "it has ended")
+    said = [each["message"] for each in platform.api.get(path, params={"verbose": "true"}).json()["logs"]]
+    assert found["succeeded"] is True and "begun again" in said
+    assert not _jobs(platform, made)
+
+
+def _begun_behind(busy: "psycopg.Connection[Any]", platform: Platform) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """A backup under way, which waits for that connection's end: the add-on, the backup, and its path."""
+    busy.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
+    (addon,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    made = platform.api.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
+    path = f"/client/v11/apps/{APP}/transfers/{made['uuid']}"
+    eventually(lambda: platform.api.get(path).json()["started_at"], 30, "it has begun")
+    return addon, made, path
+
+
+def _jobs(platform: Platform, made: dict[str, Any]) -> list[Any]:
+    everything = platform.engine.containers.list(all=True, ignore_removed=True)
+    return [each for each in everything if made["uuid"] in each.name]
 
 
 def _finished(platform: Platform, path: str) -> Any:
