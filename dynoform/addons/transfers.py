@@ -248,7 +248,10 @@ class Transfers:
     def _close(self, identifier: uuid.UUID, name: str, state: JobState) -> None:
         """Write down how a job ended, and take it away."""
         outcome = transfers.outcome(state.said)
-        self._finish(identifier, outcome, state.failure and (outcome.lines or ("it said nothing",))[-1])
+        why = state.failure and (outcome.lines or ("it said nothing",))[-1]
+        if state.killed:
+            why = f"its job was killed each time it was begun: {state.failure}"
+        self._finish(identifier, outcome, why)
         self._end(name)
 
     def _finish(self, identifier: uuid.UUID, outcome: Outcome, failure: str) -> None:
