@@ -61,6 +61,7 @@ def backup(ago: timedelta, kind: str = "full", segment: str = "00000001000000000
 PROGRAM = CHECKOUT / "images/postgres/transfer"
 LIMIT = CHECKOUT / "images/postgres/limit"
 SUPERUSER = CHECKOUT / "images/postgres/superuser"
+KILLED = JobState(False, "exit code 137", killed=True)
 _NEWER = " -c transaction_timeout=0"
 """What PostgreSQL knows from 17 on; the tests' own may be older."""
 
@@ -83,6 +84,8 @@ class LocalEngine:
     done: dict[str, JobState] = field(default_factory=dict)
     fails: str = ""
     """Why jobs fail."""
+    kills: int = 0
+    """How many of those that are begun next are killed."""
     primary: int = 1
     """Which of several servers takes writes; 0 for none."""
     standing: str = '{"members": []}'
@@ -200,11 +203,15 @@ class LocalEngine:
     def begin(self, job: Job) -> None:
         self.jobs[job.name] = job
         self.begun.append(job)
-        if job.argv[0] == "/opt/dynoform/transfer":
+        if self.kills:
+            self.kills -= 1
+            self.done[job.name] = KILLED
+        elif job.argv[0] == "/opt/dynoform/transfer":
             self._transfer(job)
 
     def end(self, name: str) -> None:
         self.jobs.pop(name, None)
+        self.done.pop(name, None)
 
     def make_volume(self, name: str, addon: str) -> None:
         self.volumes[name] = addon

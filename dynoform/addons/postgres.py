@@ -281,7 +281,8 @@ class PostgresProvider(DatabaseProvider):
             engine.end(f"{own}{followers.JOB}")
             if found.killed:
                 raise UnavailableError("follower", f"its making was killed: {found.failure}", "it begins anew")
-            if found.failure and wanted.attempt < rules.ATTEMPTS:
+            # Another server may be taking over, or the leader, on another host, not know yet that a copy was killed.
+            if found.failure and wanted.attempt < addons.ATTEMPTS:
                 raise UnavailableError("follower", found.failure, "it begins anew")
             if found.failure:
                 raise RefusedError(f"The follower could not be made: {found.failure}")

@@ -7,9 +7,8 @@ jobs that go on, and the next one finds them.
 import contextlib
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +46,16 @@ _LEFT_SECONDS = 3600.0
 """After which half a file, which no job writes any more, is taken away."""
 
 
+@dataclass
+class _Seen:
+    """What this process has seen of a transfer."""
+
+    kills: int = 0
+    """How often its jobs were found killed."""
+    checked: float = float("-inf")
+    """When the job was at work last that looks at what it brings."""
+
+
 class Transfers:
     """Works on all transfers of the stack that are not finished."""
 
@@ -56,10 +65,7 @@ class Transfers:
         self._provider = provider
         self._folder = folder
         self._journal = journal
-        self._checked: dict[uuid.UUID, float] = {}
-        """When the job was at work last that looks at what a transfer brings."""
-        self._kills: Counter[uuid.UUID] = Counter()
-        """How often a transfer's jobs were found killed."""
+        self._seen: dict[uuid.UUID, _Seen] = {}
 
     def work(self) -> bool:
         """Look at each once; whether there are any that are not finished.
@@ -77,8 +83,7 @@ class Transfers:
             self._end_orphans(jobs, found)
         for name, error in refused.items():
             self._journal.warning("scheduled backup postponed", database=name, error=error)
-        self._checked = {each: when for each, when in self._checked.items() if each in found}
-        self._kills = Counter({each: times for each, times in self._kills.items() if each in found})
+        self._seen = {each: self._seen.get(each) or _Seen() for each in found}
         for identifier in found:
             try:
                 self._step(identifier)
@@ -137,10 +142,10 @@ class Transfers:
 
     def _state(self, identifier: uuid.UUID, name: str) -> JobState | None:
         """How a job of a transfer is; None for one that is to be begun, as one that was killed is again."""
-        state = self._place.engine.job(name)
-        if state is None or not state.killed or self._kills[identifier] == _KILLS:
+        state, seen = self._place.engine.job(name), self._seen[identifier]
+        if state is None or not state.killed or seen.kills == _KILLS:
             return state
-        self._kills[identifier] += 1
+        seen.kills += 1
         self._place.engine.end(name)
         return None
 
@@ -186,7 +191,7 @@ class Transfers:
         elif not state.works and state.failure:
             self._close(identifier, job.name, state)
         if state is None or state.works:
-            self._checked[identifier] = time.monotonic()
+            self._seen[identifier].checked = time.monotonic()
         return state is not None and not state.works and not state.failure
 
     def _size(self, addon_id: uuid.UUID, database: str) -> int:
@@ -265,7 +270,7 @@ class Transfers:
 
     def _give_up(self, identifier: uuid.UUID, why: str) -> None:
         """What cannot be begun for long, as its database does not answer."""
-        if time.monotonic() - self._checked.get(identifier, float("-inf")) <= PATIENCE.total_seconds():
+        if time.monotonic() - self._seen[identifier].checked <= PATIENCE.total_seconds():
             return
         with contextlib.suppress(UnavailableError), self._place.store.transaction() as session:
             found = _locked(session, identifier)

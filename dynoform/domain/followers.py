@@ -12,11 +12,6 @@ from dynoform.errors import InvalidInputError
 OPTION = "follow"
 LEADER = "leader"
 """Of what the provider is told: the id of the database to follow."""
-ATTEMPTS = 6
-"""How often a leader is copied until that is given up, for a minute and a half.
-
-Another server may be taking over, or the leader, on another host, may not know yet that a copy was killed.
-"""
 READ_ONLY = "It is a follower, which can be read alone: heroku pg:unfollow makes it a database of its own"
 LEFT = "nothing is backed up while it follows a database that was destroyed: heroku pg:unfollow makes it one of its own"
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import select, update
 
-from dynoform.addons.engine import Job, JobState
+from dynoform.addons.engine import JobState
 from dynoform.api.services import Services
 from dynoform.domain import data_services
 from dynoform.errors import UnavailableError
@@ -192,16 +192,8 @@ def test_data_are_brought_while_their_server_is_made_which_is_seen_to_in_the_end
     assert len(place.engine.begun) == 1 and place.engine.jobs == {}
 
 
-def test_a_restore_that_was_killed_goes_on(
-    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin, killed = place.engine.begin, JobState(False, "exit code 137", killed=True)
-
-    def seen(job: Job) -> None:
-        begin(job)
-        place.engine.done = {} if place.engine.done else {job.name: killed}
-
-    monkeypatch.setattr(place.engine, "begin", seen)
+def test_a_restore_that_was_killed_goes_on(client: httpx.Client, addon: dict[str, Any], place: Local) -> None:
+    place.engine.kills = 1
     assert create(client, config={"fork": "DATABASE_URL"})["state"] == "provisioned"
     assert len(place.engine.begun) == 2 and place.engine.jobs == {}
 

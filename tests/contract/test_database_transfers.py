@@ -27,7 +27,7 @@ from dynoform.store.session import Store
 from dynoform.store.tables import Database, Transfer, TransferSchedule, now
 from tests.contract.conftest import Person
 from tests.contract.test_databases import config, create, place, work_through
-from tests.local_databases import Local
+from tests.local_databases import KILLED, Local
 from tests.postgres import binaries
 
 __all__ = ["place"]
@@ -277,15 +277,14 @@ def test_a_restore_goes_on_where_a_worker_was_killed(
 
 
 def test_what_was_killed_is_begun_again_until_that_leads_nowhere(
-    client: httpx.Client, addon: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, addon: dict[str, Any], place: Local
 ) -> None:
     body, path = {"backup_url": capture(client, addon, place)["to_url"]}, f"/client/v11/databases/{addon['id']}"
     place.engine.begun.clear()
     made = client.post(f"{path}/restores", json=body).raise_for_status().json()
-    killed = JobState(False, "exit code 137", killed=True)
     for what in ("-check", ""):
         assert place.transfers.work()
-        place.engine.done[f"local_transfer-{made['uuid']}{what}"] = killed
+        place.engine.done[f"local_transfer-{made['uuid']}{what}"] = KILLED
         assert place.transfers.work()
     work(place)
     found = info(client, made["uuid"])
@@ -294,8 +293,7 @@ def test_what_was_killed_is_begun_again_until_that_leads_nowhere(
     assert found["succeeded"] is True and kept(client, place) == 42
 
     place.engine.begun.clear()
-    monkeypatch.setattr(place.engine, "begin", lambda job: place.engine.jobs.update({job.name: job}))
-    monkeypatch.setattr(place.engine, "job", lambda name: killed if name in place.engine.jobs else None)
+    place.engine.kills = 99
     made = client.post(f"{path}/backups").raise_for_status().json()
     looks = 1
     while place.transfers.work():

@@ -12,9 +12,7 @@ from sqlalchemy import update
 
 from dynoform.addons import followers
 from dynoform.addons.databases import Place
-from dynoform.addons.engine import Job, JobState
 from dynoform.domain import addons, data_services
-from dynoform.domain import followers as rules
 from dynoform.store import databases
 from dynoform.store.session import Store
 from dynoform.store.tables import Database, DatabaseCredential, now
@@ -193,7 +191,7 @@ def test_what_cannot_follow_is_refused(
 def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
     client: httpx.Client, leader: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules, "ATTEMPTS", 2)
+    monkeypatch.setattr(addons, "ATTEMPTS", 2)
     made = follow(client).raise_for_status().json()
     refused = create(client, config={"follow": "FOLLOWER"})
     assert refused.json()["message"] == f"{made['name']} is a follower itself: follow its leader"
@@ -205,15 +203,9 @@ def test_a_follower_has_no_followers_and_one_that_cannot_be_made_says_why(
 
 
 def test_a_follower_whose_making_was_killed_is_made_anew(
-    client: httpx.Client, leader: dict[str, Any], place: Local, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, leader: dict[str, Any], place: Local
 ) -> None:
-    begin, killed = place.engine.begin, JobState(False, "exit code 137", killed=True)
-
-    def seen(job: Job) -> None:
-        begin(job)
-        place.engine.done = {} if place.engine.done else {job.name: killed}
-
-    monkeypatch.setattr(place.engine, "begin", seen)
+    place.engine.kills = 1
     assert follow(client).raise_for_status().json()["state"] == "provisioned"
     first, second = place.engine.begun
     assert first == second and place.engine.jobs == {}

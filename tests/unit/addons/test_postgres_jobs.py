@@ -23,11 +23,12 @@ def run(name: str, home: Path, told: str, *words: str, **programs: str) -> "subp
     """Run one of the image's programs with ``words``; ``programs`` are those of PostgreSQL and pgBackRest in it."""
     folder = home.parent
     places = {"/tmp": folder, "/opt/dynoform": folder, "/var/lib/postgresql": home}  # noqa: S108 - the image's
-    for each in ("cluster", "superuser", name):
+    for each in ("cluster", "pgbackrest-bulk", "superuser", name):
         text = (PROGRAMS / each).read_text()
         for place, here in places.items():
             text = text.replace(place, str(here))
         (folder / each).write_text(text)
+        (folder / each).chmod(0o755)
     for each, text in {"opens": "", **programs}.items():
         (folder / each).write_text(f"#!/bin/bash\n{text}\n")
         (folder / each).chmod(0o755)
