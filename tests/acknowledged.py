@@ -20,9 +20,14 @@ INSERT INTO register DEFAULT VALUES ON CONFLICT DO NOTHING;
 _PAUSE_SECONDS = 0.05
 
 
-def connect(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+def connect(url: str, seconds: int = 2) -> "psycopg.Connection[tuple[Any, ...]]":
     """As an application that gives up soon."""
-    return psycopg.connect(url, connect_timeout=2, sslmode="require")
+    return psycopg.connect(url, connect_timeout=seconds, sslmode="require")
+
+
+def patient(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    """As one that does not: to a server that is there, however busy."""
+    return connect(url, 30)
 
 
 @dataclass
@@ -48,7 +53,7 @@ class Writer:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        with connect(self.url) as database:
+        with patient(self.url) as database:
             database.execute(_MAKE)
             row = database.execute("SELECT max(number) FROM appended").fetchone()
             self._next = 1 + int(row[0] or 0) if row else 1
@@ -72,7 +77,7 @@ class Writer:
 
     def compare(self) -> Found:
         """What is there, against what was acknowledged."""
-        with connect(self.url) as database:
+        with patient(self.url) as database:
             there = {int(number) for (number,) in database.execute("SELECT number FROM appended").fetchall()}
             self._look(database)
         lost = [number for number, _ in self.acknowledged if number not in there]

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ PLUGIN = "heroku-kafka"
 OLDEST_NODE = (22, 1)
 """The CLI is content with 20; from here on Node keeps compiled code, and a command takes half the time."""
 INSTALL_SECONDS = 600
-COMMAND_SECONDS = 60
+COMMAND_SECONDS = 120
 REFUSED = 2
 """Exit code of a command that the API refused; 1 is for what the CLI itself finds wrong."""
 _ORNAMENTS = str.maketrans("\u203a─", "  ")
@@ -236,12 +237,14 @@ def _converse(terminal: int, dialogue: Mapping[str, str]) -> str:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """End a command for good: ``ps:forward`` takes the first signal as the end of a wait, and goes on listening."""
-    process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
+    """End a command for good: ``ps:forward`` takes the first signal as the end of a wait, and goes on listening.
+
+    Of signals that come while it stands still it sees one alone.
+    """
+    while process.poll() is None:
         process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
 
 
 def environment(url: str, key: str, authority: Path) -> dict[str, str]:

@@ -43,7 +43,7 @@ def leaders(client: Mapping[str, Any], topic: str) -> dict[int, int]:
 def send(client: Mapping[str, Any], topic: str, *values: str, key: str | None = None) -> None:
     """Produce messages; each is acknowledged by all that have to. Raises ``KafkaException`` with the refusal."""
     refused: list[KafkaError] = []
-    producer = Producer({**client, "enable.idempotence": True, "message.timeout.ms": 20_000})
+    producer = Producer({**client, "enable.idempotence": True, "message.timeout.ms": 60_000})
 
     def told(error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -51,7 +51,7 @@ def send(client: Mapping[str, Any], topic: str, *values: str, key: str | None = 
 
     for value in values:
         producer.produce(topic, value.encode(), key, callback=told)
-    producer.flush(30)
+    producer.flush(90)
     if refused:
         raise KafkaException(refused[0])
 
@@ -83,18 +83,19 @@ def join(client: Mapping[str, Any], topic: str, group: str) -> str:
 
 
 def _messages(client: Mapping[str, Any], topic: str, group: str) -> Iterator[Message]:
-    """All messages of a topic from its beginning, until none has come for some seconds."""
+    """All messages of a topic from its beginning, until none has come for some seconds after the first ones."""
     consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
     try:
         known = consumer.list_topics(topic, timeout=20).topics[topic]
         if known.error is not None:
             raise KafkaException(known.error)
         consumer.assign([TopicPartition(topic, number, 0) for number in known.partitions])
-        deadline = time.monotonic() + SECONDS
+        deadline, begun = time.monotonic() + SECONDS, False
         while time.monotonic() < deadline:
             batch = consumer.consume(1000, 5)
-            if not batch:
+            if begun and not batch:
                 return
+            begun = begun or bool(batch)
             for message in batch:
                 _check(message)
                 yield message

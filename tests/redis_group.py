@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import docker
+
 from tests.packet_filter import ALL_BUT_LOOPBACK, Rule, dropped
 
 ADMIN = "/opt/dynoform/valkey-admin"
@@ -52,7 +54,10 @@ class Group:
         for each in self.engine.containers.list(filters={"status": "running"}, ignore_removed=True):
             name = str(each.labels.get("com.docker.swarm.service.name", ""))
             if name.startswith(f"{self.service}-"):
-                code, output = each.exec_run(["timeout", "2", ADMIN, "INFO", "replication"], user="valkey")
+                try:
+                    code, output = each.exec_run(["timeout", "2", ADMIN, "INFO", "replication"], user="valkey")
+                except docker.errors.APIError:
+                    continue  # it has ended, or only begins
                 said = dict(line.split(":", 1) for line in output.decode().split() if ":" in line)
                 if code == 0 and "role" in said:
                     good = int(said.get("min_slaves_good_slaves", "0"))

@@ -13,6 +13,7 @@ from typing import Any
 import docker
 import httpx
 import pytest
+import requests
 
 from tests import heroku_cli, turns
 from tests.heroku_cli import HerokuCLI
@@ -56,7 +57,7 @@ def eventually(check: Callable[[], Any], within: float, what: str) -> Any:
         try:
             if value := check():
                 return value
-        except (httpx.HTTPError, docker.errors.APIError) as error:
+        except (httpx.HTTPError, requests.RequestException) as error:  # the engine's are among the latter
             last = error
         time.sleep(0.3)
     raise AssertionError(f"{what}: not within {within:g} s (last: {last})")
@@ -77,9 +78,9 @@ class Platform:
                 "Authorization": f"Bearer {self.environment['HEROKU_API_KEY']}",
             },
             verify=self.trust,
-            timeout=30,
+            timeout=60,  # the API itself waits for a database for 25 s
         )
-        self.engine = docker.from_env(timeout=30)
+        self.engine = docker.from_env(timeout=120)
 
     def close(self) -> None:
         """Hang up on the API and the engine."""
@@ -105,9 +106,9 @@ class Platform:
 
     def containers(self, app: str) -> list[Any]:
         """Running containers of the app's dynos on this host."""
-        app_id = self.api.get(f"/apps/{app}").json()["id"]
-        labels = [f"dynoform.app={app_id}", "dynoform.dyno"]
-        return list(self.engine.containers.list(filters={"label": labels, "status": "running"}))
+        app_id = self.api.get(f"/apps/{app}").raise_for_status().json()["id"]
+        filters = {"label": [f"dynoform.app={app_id}", "dynoform.dyno"], "status": "running"}
+        return list(self.engine.containers.list(filters=filters, ignore_removed=True))
 
     def only_dyno(self, app: str) -> Any:
         """The container of the app's one dyno; None while there are others, for instance of the release before."""
@@ -116,11 +117,15 @@ class Platform:
 
 
 def provision(platform: Platform, app: str, **more: Any) -> dict[str, Any]:
-    """A database of an app, provisioned, without the CLI, which waits for no longer than a minute here."""
+    """A database of an app, provisioned, without the CLI."""
     body = {"plan": "heroku-postgresql:essential-0", **more}
     made = platform.api.post(f"/apps/{app}/addons", json=body).raise_for_status().json()
     url = f"/apps/{app}/addons/{made['id']}"
-    eventually(lambda: platform.api.get(url).json()["state"] == "provisioned", 300, "the database is provisioned")
+    eventually(
+        lambda: platform.api.get(url).raise_for_status().json()["state"] == "provisioned",
+        300,
+        "the database is provisioned",
+    )
     return dict(made)
 
 

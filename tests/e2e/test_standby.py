@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acknowledged import Writer, connect
+from tests.acknowledged import Writer, patient
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_database_protection import brought, info
 from tests.e2e.test_databases import answers, left_behind, refusal, resident
@@ -41,7 +41,7 @@ def addon(cli: HerokuCLI, platform: Platform, seconds: dict[str, float]) -> Iter
 def servers(platform: Platform, addon: dict[str, Any], seconds: dict[str, float]) -> Servers:
     found = Servers(platform.engine, f"{STACK}_addon-{addon['id']}")
     began = time.monotonic()
-    found.wait_ready()
+    found.wait_ready(180)
     seconds["ready"] = seconds["provisioned"] + time.monotonic() - began
     return found
 
@@ -70,7 +70,7 @@ def test_a_premium_postgres_is_there_soon_and_says_how_its_standby_is(
     eventually(lambda: wanted in cli(f"pg:info -a {APP}").text, 120, "it says that its standby could take over")
     assert "pg_hba.conf rejects connection" in refusal(url, user="postgres")
     assert "certificate" in refusal(url, user="postgres", dbname="postgres")
-    with connect(url) as database:
+    with patient(url) as database:
         assert database.execute("SELECT current_setting('synchronous_commit'), pg_is_in_recovery()").fetchone() == (
             "on",
             False,
@@ -93,8 +93,9 @@ def test_a_killed_primary_and_a_handover_lose_nothing_and_change_no_config_var(
         with servers.killed(first):
             eventually(lambda: writer.goes_on(killed + 1.0), 60, "rows are acknowledged again")
             failover = writer.outage(killed)
-            assert servers.primary() == 3 - first
-            assert info(platform, addon)["HA Status"] == "Temporarily Unavailable"
+            servers.wait(lambda: servers.primary() == 3 - first, 10, "the other one is primary")
+            away = "Temporarily Unavailable"
+            eventually(lambda: info(platform, addon).get("HA Status") == away, 60, "it says that it has no standby")
         servers.wait_ready()
         began = time.monotonic()
         assert servers.ask(servers.primary(), "switchover") is not None
@@ -114,8 +115,8 @@ def test_a_killed_primary_and_a_handover_lose_nothing_and_change_no_config_var(
 def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     cli: HerokuCLI, platform: Platform, addon: dict[str, Any], servers: Servers, url: str
 ) -> None:
-    eventually(lambda: info(platform, addon)["Rollback"].startswith("earliest from "), 90, "the first backup is there")
-    with connect(url) as database:
+    eventually(lambda: info(platform, addon)["Rollback"].startswith("earliest from "), 300, "the first backup is there")
+    with patient(url) as database:
         database.execute("CREATE TABLE kept AS SELECT 1 AS number")
         (at,) = database.execute("SELECT date_trunc('second', clock_timestamp()) + interval '1 s'").fetchone() or (
             None,
@@ -126,7 +127,7 @@ def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
     with servers.killed(before):
         servers.wait(lambda: servers.primary() == 3 - before, 60, "the other one is primary")
         servers.wait(lambda: answers(url), 10, "its address leads there")
-        with connect(url) as database:
+        with patient(url) as database:
             database.execute("INSERT INTO kept VALUES (2)")
         kept = backups(platform, addon)
         brought(platform, lambda: backups(platform, addon) > kept, 120, "the new primary has a backup of its own")
@@ -134,17 +135,17 @@ def test_what_is_done_to_a_database_goes_on_after_its_primary_has_changed(
         cli(f"pg:credentials:rotate DATABASE -a {APP} --confirm {APP}")
         rotated = config(platform)["DATABASE_URL"]
         assert rotated != url
-        with connect(rotated) as database:
+        with patient(rotated) as database:
             assert database.execute("SELECT count(*) FROM kept").fetchone() == (2,)
         cli(f"pg:backups:capture -a {APP}")
     servers.wait_ready()
     words = f"addons:create heroku-postgresql:standard-0 -a {APP} --wait"
     cli(f"{words} --as COPY -- --fork DATABASE", seconds=180)
-    with connect(config(platform)["COPY_URL"]) as copy:
+    with patient(config(platform)["COPY_URL"]) as copy:
         assert copy.execute("SELECT count(*) FROM kept").fetchone() == (2,)
         assert copy.execute("SHOW default_text_search_config").fetchone() == ("pg_catalog.english",)
     cli(f"{words} --as BACK -- --rollback DATABASE --to '{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'", seconds=180)
-    with connect(config(platform)["BACK_URL"]) as back:
+    with patient(config(platform)["BACK_URL"]) as back:
         assert back.execute("SELECT number FROM kept").fetchall() == [(1,)], "as the old primary had it"
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.acknowledged import Found, Writer, connect
+from tests.acknowledged import Found, Writer, patient
 from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_database_protection import look
 from tests.standby import SERVICE, Servers
@@ -50,7 +50,11 @@ def servers(platform: Platform) -> Iterator[Servers]:
     api = platform.api
     api.post("/apps", json={"name": APP}).raise_for_status()
     made = api.post(f"/apps/{APP}/addons", json={"plan": "heroku-postgresql:premium-0"}).raise_for_status().json()
-    eventually(lambda: api.get(f"/addons/{made['id']}").json()["state"] == "provisioned", 300, "the database is there")
+
+    def state() -> str:
+        return str(api.get(f"/addons/{made['id']}").raise_for_status().json()["state"])
+
+    eventually(lambda: state() == "provisioned", 300, "the database is there")
     yield Servers(platform.engine, f"{STACK}_addon-{made['id']}")
     api.delete(f"/apps/{APP}").raise_for_status()
 
@@ -128,7 +132,7 @@ def test_a_primary_that_lives_on_unheard_acknowledges_nothing_beside_the_new_one
         assert servers.primary() == 3 - old
     acknowledged = inside.acknowledged()
     late = [number for number, at in acknowledged if at > taken]
-    with connect(writer.url) as found:
+    with patient(writer.url) as found:
         there = {number for (number,) in found.execute("SELECT number FROM inside").fetchall()}
     lost = [number for number, _ in acknowledged if number not in there]
     with capsys.disabled():
@@ -207,7 +211,7 @@ def test_a_standby_that_is_far_behind_does_not_take_over(
     with ExitStack() as away:
         with servers.cut_off(3 - old):
             eventually(lambda: writer.goes_on(began + 15), 60, "rows are acknowledged without it")
-            with connect(writer.url) as database:
+            with patient(writer.url) as database:
                 database.execute("CREATE TABLE far (text text)")
                 database.execute(
                     "INSERT INTO far SELECT repeat(md5(number::text), 32) FROM generate_series(1, %s) AS number",
@@ -223,7 +227,7 @@ def test_a_standby_that_is_far_behind_does_not_take_over(
     eventually(lambda: writer.goes_on(back), 120, "rows are acknowledged, as the primary is back")
     again = time.monotonic() - back
     servers.wait_ready(240)
-    with connect(writer.url) as database:
+    with patient(writer.url) as database:
         assert database.execute("SELECT count(*) FROM far").fetchone() == (BEHIND_MIB * 1024,)
         database.execute("DROP TABLE far")
     with capsys.disabled():
@@ -240,7 +244,7 @@ def test_a_storm_of_connections_is_refused_and_passes(
     old, began = servers.primary(), time.monotonic()
     answers = Counter(asyncio.run(storm(writer.url)))
     ended = time.monotonic()
-    with connect(writer.url) as database:
+    with patient(writer.url) as database:
         database.execute("SELECT 1")
     again = time.monotonic() - ended
     with capsys.disabled():
@@ -273,9 +277,9 @@ def test_a_transaction_that_is_under_way_ends_with_its_primary_and_leaves_nothin
     writer: Writer, servers: Servers, planned: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = servers.primary()
-    with connect(writer.url) as database:
+    with patient(writer.url) as database:
         database.execute("CREATE TABLE IF NOT EXISTS unfinished (number int)")
-    with ThreadPoolExecutor(1) as pool, connect(writer.url) as waiting, connect(writer.url) as asking:
+    with ThreadPoolExecutor(1) as pool, patient(writer.url) as waiting, patient(writer.url) as asking:
         waiting.execute("INSERT INTO unfinished SELECT generate_series(1, 100000)")
         asked = pool.submit(asking.execute, "SELECT pg_sleep(300)")
         time.sleep(1)
@@ -290,7 +294,7 @@ def test_a_transaction_that_is_under_way_ends_with_its_primary_and_leaves_nothin
             asked.result(30)
         with pytest.raises(psycopg.OperationalError):
             waiting.commit()
-    with connect(writer.url) as database:
+    with patient(writer.url) as database:
         assert database.execute("SELECT count(*) FROM unfinished").fetchone() == (0,)
     with capsys.disabled():
         print(f"\n{'handed over' if planned else 'killed'} during long transactions: {outage:.1f} s; ", end="")
@@ -306,7 +310,7 @@ def test_a_standby_whose_clock_is_an_hour_ahead_takes_over_and_gives_back(
         began = time.monotonic()
         with servers.killed(old):
             outage = taken_over(writer, servers, old, began)
-            with connect(writer.url) as database:
+            with patient(writer.url) as database:
                 (clock,) = database.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone() or (0,)
         assert 3500 < float(clock) - time.time() < 3700
         servers.wait_ready(120)
