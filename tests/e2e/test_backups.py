@@ -151,22 +151,23 @@ def test_a_backup_whose_job_was_killed_is_made_all_the_same(platform: Platform, 
     found = eventually(lambda: _finished(platform, path), 30, "it has ended")
     said = [each["message"] for each in platform.api.get(path, params={"verbose": "true"}).json()["logs"]]
     assert found["succeeded"] is True and "begun again" in said
-    assert not _jobs(platform, made)
+    eventually(lambda: not _jobs(platform, made), 30, "its job is taken away")
 
 
 def _begun_behind(busy: "psycopg.Connection[Any]", platform: Platform) -> tuple[dict[str, Any], dict[str, Any], str]:
     """A backup under way, which waits for that connection's end: the add-on, the backup, and its path."""
     busy.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
-    (addon,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    # The other database's end may not be over yet.
+    found = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
+    (addon,) = [each for each in found if "DATABASE_URL" in each["config_vars"]]
     made = platform.api.post(f"/client/v11/databases/{addon['id']}/backups").raise_for_status().json()
     path = f"/client/v11/apps/{APP}/transfers/{made['uuid']}"
-    eventually(lambda: platform.api.get(path).json()["started_at"], 30, "it has begun")
+    eventually(lambda: platform.api.get(path).raise_for_status().json()["started_at"], 30, "it has begun")
     return addon, made, path
 
 
 def _jobs(platform: Platform, made: dict[str, Any]) -> list[Any]:
-    everything = platform.engine.containers.list(all=True, ignore_removed=True)
-    return [each for each in everything if made["uuid"] in each.name]
+    return list(platform.engine.containers.list(all=True, filters={"name": made["uuid"]}, ignore_removed=True))
 
 
 def _finished(platform: Platform, path: str) -> Any:

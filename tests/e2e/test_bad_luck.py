@@ -150,7 +150,7 @@ def test_postgresql_is_away_for_a_minute(platform: Platform) -> None:
 def dyno_of(platform: Platform, app: str) -> Any:
     """The container of the app's dyno, by the service's name: the API is not there to ask for its id."""
     filters = {"label": [f"dynoform.stack={STACK}", "dynoform.dyno=web.1"], "status": "running"}
-    found = platform.engine.containers.list(filters=filters)
+    found = platform.engine.containers.list(filters=filters, ignore_removed=True)
     return next(one for one in found if f"_{app}_web-1_" in one.labels["com.docker.swarm.service.name"])
 
 

@@ -93,8 +93,8 @@ def folder(platform: Platform, front: None, tmp_path_factory: pytest.TempPathFac
     It also takes away the CLI's two options for buildx, which docker has as a plugin, or not.
     """
     made = tmp_path_factory.mktemp("container-app")
-    api = next(one for one in platform.engine.containers.list(filters={"name": "test_python_web-1"}))
-    (made / "Dockerfile").write_text(DOCKERFILE.format(base=api.image.id))
+    dyno = eventually(lambda: platform.only_dyno("python"), 60, "one dyno of python")
+    (made / "Dockerfile").write_text(DOCKERFILE.format(base=dyno.image.id))
     (made / "serve.py").write_text(SERVE)
     (made / "home").mkdir()
     (made / "bin").mkdir()

@@ -4,7 +4,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,6 +101,26 @@ def resident(found: Any) -> float:
     return sum(proportional(pid) or 0 for pid in pids) / 2**20
 
 
+def all_say(heroku: HerokuCLI, lines: Sequence[str], *parts: str) -> list[str]:
+    """What commands print, once all of this is in each: while the process of databases is busy, that is not much."""
+    seen: list[str] = []
+
+    def are_there() -> bool:
+        seen[:] = [ran.text for ran in heroku.each(*lines)]
+        return all(part in text for part in parts for text in seen)
+
+    try:
+        eventually(are_there, 120, f"{lines} say {parts}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; they say:\n{seen}") from None
+    return seen
+
+
+def says(heroku: HerokuCLI, line: str, *parts: str) -> str:
+    """The same of one command."""
+    return all_say(heroku, [line], *parts)[0]
+
+
 def left_behind(platform: Platform) -> list[str]:
     """What the engine has of add-ons."""
     api, labels = platform.engine.api, {"label": [f"dynoform.stack={STACK}", ADDON]}
@@ -135,10 +155,9 @@ def test_an_essential_postgres_from_nothing_to_nothing(
         print(f"\nessential-0: {seconds:.1f} s by the CLI, {resident(container(platform, made['id'])):.1f} MiB at rest")
     assert urlsplit(url).hostname == "172.29.32.1"
     heroku.each(f"pg:wait -a {APP}", f"pg:wait DATABASE -a {APP}")
-    shown, same, named = heroku.each(f"pg -a {APP}", f"pg:info -a {APP}", f"pg:info DATABASE_URL -a {APP}")
-    for ran in (shown, same, named):
-        assert "Plan: Essential 0 Status: Available Connections: 0/20 PG Version: 17." in ran.text
-        assert f"Add-on: {made['name']}" in ran.text
+    is_well = "Plan: Essential 0 Status: Available Connections: 0/20 PG Version: 17."
+    infos = [f"pg -a {APP}", f"pg:info -a {APP}", f"pg:info DATABASE_URL -a {APP}"]
+    all_say(heroku, infos, is_well, f"Add-on: {made['name']}")
 
     # From outside, by psql over TLS, and from a dyno; the certificate is the stack's authority's.
     heroku(f'pg:psql -a {APP} -c "create table kept as select 42 as answer"')
@@ -192,7 +211,7 @@ def test_an_essential_postgres_from_nothing_to_nothing(
 
     for each in platform.api.get(f"/apps/{APP}/addons").raise_for_status().json():
         heroku(f"addons:destroy {each['name']} -a {APP} --confirm {APP}")
-    eventually(lambda: not left_behind(platform), 60, "nothing of the databases is left")
+    eventually(lambda: not left_behind(platform), 120, "nothing of the databases is left")
     assert config(platform) == {}
 
 
@@ -219,11 +238,9 @@ def test_a_mini_redis_from_nothing_to_nothing(
         print(f"\nmini: {seconds:.1f} s by the CLI, {resident(container(platform, made['id'])):.1f} MiB at rest")
     assert url.startswith("rediss://:p") and urlsplit(url).hostname == "172.29.32.1"
     heroku(f"redis:wait -a {APP}")
-    shown, same, full = heroku.each(f"redis -a {APP}", f"redis:info -a {APP}", f"redis:info -a {APP} --json")
-    for ran in (shown, same):
-        assert "Plan: Mini Status: available" in ran.text
-        assert "Version: 8." in ran.text and "Maxmemory: allkeys-lru" in ran.text
-    assert f'"resource_url": "{url}"' in full.text
+    wanted = "Plan: Mini Status: available", "Version: 8.", "Maxmemory: allkeys-lru"
+    all_say(heroku, [f"redis -a {APP}", f"redis:info -a {APP}"], *wanted)
+    assert f'"resource_url": "{url}"' in heroku(f"redis:info -a {APP} --json").text
     assert url in heroku(f"redis:credentials -a {APP}").text
     heroku(f"redis:cli -a {APP}", stdin="SET kept 42\n")
     assert "NOPERM" in said(platform, url, f"AUTH {urlsplit(url).password}", "CONFIG GET dir")
@@ -238,16 +255,23 @@ def test_a_mini_redis_from_nothing_to_nothing(
     assert "set to 'AKE'" in heroku(f"redis:keyspace-notifications -c AKE -a {APP}").text
     time.sleep(1.5)  # longer than what is lost with the power
     container(platform, made["id"]).kill()
-    eventually(lambda: container(platform, made["id"]), 60, "the store is back")
+    eventually(lambda: lets_in(platform, url), 60, "the store is back")
     heroku(f"redis:credentials --reset -a {APP}")
     rotated = config(platform)["REDIS_URL"]
     assert rotated != url
     assert "42" in heroku(f"redis:cli -a {APP}", stdin="GET kept\n").text
-    info = heroku(f"redis:info -a {APP}").text
-    assert "Timeout: 120 Maxmemory: noeviction Keyspace Notifications: AKE" in info
+    says(heroku, f"redis:info -a {APP}", "Timeout: 120 Maxmemory: noeviction Keyspace Notifications: AKE")
 
     heroku(f"addons:destroy {made['name']} -a {APP} --confirm {APP}")
-    eventually(lambda: not left_behind(platform), 60, "nothing of the store is left")
+    eventually(lambda: not left_behind(platform), 120, "nothing of the store is left")
+
+
+def lets_in(platform: Platform, url: str) -> bool:
+    """Whether a Redis has begun, and has read what it had."""
+    try:
+        return "+PONG" in said(platform, url, f"AUTH {urlsplit(url).password}", "PING")
+    except OSError:
+        return False
 
 
 def said(platform: Platform, url: str, *commands: str, name: str = "") -> str:
@@ -284,11 +308,15 @@ def test_a_worker_that_is_killed_while_it_provisions_ends_with_one_database(
         platform.api.post(f"/apps/{APP}/addons", json=body, timeout=0.5)
     eventually(provisions, 60, "Pulumi is at work")
     path = f"/apps/{APP}/addons/killed-1"
-    labels = {"label": f"{ADDON}={platform.api.get(path).json()['id']}"}
+    labels = {"label": f"{ADDON}={platform.api.get(path).raise_for_status().json()['id']}"}
     eventually(lambda: platform.engine.api.services(filters=labels), 60, "the service was begun")
     worker(platform).kill()
-    eventually(lambda: platform.api.get(path).json()["state"] == "provisioned", 240, "another worker has finished it")
+    eventually(
+        lambda: platform.api.get(path).raise_for_status().json()["state"] == "provisioned",
+        240,
+        "another worker has finished it",
+    )
     assert len(platform.engine.api.services(filters=labels)) == 1
     connect(config(platform)["DATABASE_URL"]).close()
     heroku(f"addons:destroy killed-1 -a {APP} --confirm {APP}")
-    eventually(lambda: not left_behind(platform), 60, "nothing of the database is left")
+    eventually(lambda: not left_behind(platform), 120, "nothing of the database is left")

@@ -182,10 +182,10 @@ def test_run_takes_input_size_type_and_variables(heroku: HerokuCLI) -> None:
 
 @covers("run:detached -a myapp sleep 1")
 def test_run_detached_leaves_a_dyno_running(heroku: HerokuCLI, platform: Platform) -> None:
-    heroku(f"run:detached -a {APP} sleep 600")
-    name = eventually(
-        lambda: next((name for name, state in states(platform, "run").items() if state == "up"), None), 30, "run dyno"
-    )
+    told = re.search(r"\brun\.\d+\b", heroku(f"run:detached -a {APP} sleep 600").text)
+    assert told is not None
+    name = told[0]
+    eventually(lambda: states(platform, "run").get(name) == "up", 60, "run dyno")
     heroku(f"ps:stop -a {APP} --dyno-name {name}")
     eventually(lambda: name not in states(platform, "run"), 60, "the dyno is gone")
 
@@ -254,7 +254,7 @@ def test_forward_and_socks_reach_the_dynos_ports(heroku: HerokuCLI) -> None:
 @covers("logs -a myapp", "logs -a myapp --dyno-name web.1 -n 5 -s app")
 def test_logs_have_lines_of_dyno_and_router(heroku: HerokuCLI, platform: Platform) -> None:
     platform.app(APP, "/?marker=of-this-test")
-    eventually(lambda: "marker=of-this-test" in heroku(f"logs -a {APP}").out, 15, "the request in the log")
+    eventually(lambda: "marker=of-this-test" in heroku(f"logs -a {APP}").out, 60, "the request in the log")
     lines = heroku(f"logs -a {APP} --dyno-name web.1 -n 5 -s app").out.splitlines()
     assert 0 < len(lines) <= 5
     assert all(" app[web.1]: " in line for line in lines)

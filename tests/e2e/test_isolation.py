@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import STACK, Platform
+from tests.e2e.conftest import STACK, Platform, eventually
 from tests.e2e.test_bad_luck import log, says
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -44,9 +44,14 @@ def gateways(platform: Platform) -> tuple[str, str]:
     return str(dynos), str(own)
 
 
+def dyno(platform: Platform) -> Any:
+    """The container of the dyno of ``node``."""
+    return eventually(lambda: platform.only_dyno("node"), 60, "one dyno of node")
+
+
 def neighbour(platform: Platform) -> tuple[str, int]:
     """Address of the dyno of ``node`` on the dynos' bridge, and the host's port that it is published on."""
-    container: Any = platform.only_dyno("node")
+    container = dyno(platform)
     (published,) = container.attrs["NetworkSettings"]["Ports"].values()
     networks = container.attrs["NetworkSettings"]["Networks"]
     return str(networks[f"{STACK}_dynos"]["IPAddress"]), int(published[0]["HostPort"])
@@ -55,7 +60,7 @@ def neighbour(platform: Platform) -> tuple[str, int]:
 def test_a_dyno_reaches_the_router_and_nothing_else(platform: Platform) -> None:
     dynos, own = gateways(platform)
     address, published = neighbour(platform)
-    inside = platform.only_dyno("node").attrs["Config"]["ExposedPorts"]
+    inside = dyno(platform).attrs["Config"]["ExposedPorts"]
     (port,) = (key.partition("/")[0] for key in inside)
     router = f"{dynos}:18080"
     platform_ports = [f"{host}:{number}" for host in (dynos, own) for number in range(17400, 17407)]

@@ -55,7 +55,8 @@ def made(platform: Platform, name: str, recipe: str) -> str:
 
 
 def run_image(platform: Platform) -> dict[str, Any]:
-    return next((one for one in platform.api.get("/dynoform/stack-images").json() if one["kind"] == "run"), {})
+    images = platform.api.get("/dynoform/stack-images").raise_for_status().json()
+    return next((one for one in images if one["kind"] == "run"), {})
 
 
 def is_everywhere(platform: Platform, image: str) -> bool:
@@ -84,7 +85,7 @@ def made_of(platform: Platform, what: str) -> list[str]:
 
 def builder(platform: Platform) -> Any:
     label = f"com.docker.swarm.service.name={STACK}_builder"
-    found = platform.engine.containers.list(filters={"label": label, "status": "running"})
+    found = platform.engine.containers.list(filters={"label": label, "status": "running"}, ignore_removed=True)
     return found[0] if found else None
 
 
@@ -119,7 +120,8 @@ def test_an_updated_stack_image_takes_over_under_load_and_a_builder_that_is_kill
             tell_builder(platform, DYNOFORM_RUN_IMAGE=updated)
             wanted = platform.engine.images.get(updated).id
             eventually(lambda: run_image(platform).get("id") == wanted, 180, "a builder that uses the new image")
-            builder(platform).kill("SIGKILL")  # somewhere between slugs and dynos
+            using = eventually(lambda: builder(platform), 60, "the builder runs")
+            using.kill("SIGKILL")  # somewhere between slugs and dynos
             eventually(lambda: is_everywhere(platform, updated), 300, "all apps on the new image")
             eventually(lambda: has(platform, ADDED), 60, "the dyno has the new package")
         assert set(statuses) == {200}

@@ -156,8 +156,9 @@ def test_clients_beyond_the_plans_number_are_turned_away_and_the_others_stay(
             time.sleep(1)
             assert {each("PING") for each in connections} == {"PONG"}
         (found,) = platform.api.get(f"/apps/{APP}/addons").raise_for_status().json()
-        told = platform.api.get(f"/redis/v0/databases/{found['id']}").raise_for_status().json()["info"]
-        assert {"name": "HA Status", "values": ["Available"]} in told
+        path = f"/redis/v0/databases/{found['id']}"
+        wanted = {"name": "HA Status", "values": ["Available"]}
+        eventually(lambda: wanted in platform.api.get(path).raise_for_status().json()["info"], 60, "all members count")
     assert group.primary().number == primary.number
 
 

@@ -34,7 +34,7 @@ def database(cli: HerokuCLI, platform: Platform) -> Iterator[str]:
     found = platform.api.get(f"/apps/{APP}/addons/{DATABASE}").raise_for_status().json()
     yield str(found["id"])
     cli(f"apps:destroy -a {APP} --confirm {APP}")
-    eventually(lambda: not left_behind(platform), 60, "nothing of the database is left")
+    eventually(lambda: not left_behind(platform), 120, "nothing of the database is left")
 
 
 @pytest.fixture
