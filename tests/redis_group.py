@@ -85,6 +85,22 @@ class Group:
         raise AssertionError(f"the group is not whole after {READY_SECONDS:g} s: {found}")
 
     @contextlib.contextmanager
+    def killed(self, member: Member) -> Iterator[None]:
+        """A member that is killed, and back after the block: Swarm may have it back before anybody misses it."""
+        service = self.engine.services.get(f"{self.service}-{member.number}")
+        member.container.kill()
+        service.scale(0)
+        filters = {"label": f"com.docker.swarm.service.name={service.name}"}
+        while found := self.engine.containers.list(filters=filters, ignore_removed=True):
+            with contextlib.suppress(docker.errors.APIError):  # it ends by itself
+                found[0].kill()
+        try:
+            yield
+        finally:
+            service.reload()
+            service.scale(1)
+
+    @contextlib.contextmanager
     def stopped(self, member: Member) -> Iterator[None]:
         """The server does nothing for the length of the block; the Sentinel beside it does."""
         pid = member.pid

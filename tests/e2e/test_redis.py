@@ -89,8 +89,8 @@ def test_a_redis_becomes_a_group_with_its_data_and_fails_over_at_the_same_addres
     with writing(rotated, platform.trust, "history") as found:
         eventually(lambda: found.acknowledged, 30, "writes are acknowledged")
         killed = time.monotonic()
-        primary.container.kill()
-        eventually(lambda: max(found.acknowledged.values()) > killed + 1, 60, "writes go on")
+        with group.killed(primary):
+            eventually(lambda: max(found.acknowledged.values()) > killed + 1, 60, "writes go on")
     assert ask(rotated, platform.trust, "GET", "kept") == ask(url, platform.trust, "GET", "kept") == "42"
     lost, twice = found.compare(rotated, platform.trust)
     with capsys.disabled():
