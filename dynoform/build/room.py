@@ -22,11 +22,14 @@ class Room:
         self._end = end
         self._path = path
         self._seconds = seconds
+        self._bytes_before = self._files_before = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look, name="room", daemon=True)
 
     def __enter__(self) -> "Room":
-        """Begin to look."""
+        """Begin to look: what goes from now on counts, whenever the thread comes to it."""
+        before = os.statvfs(self._path)
+        self._bytes_before, self._files_before = before.f_bavail * before.f_frsize, before.f_favail
         self._thread.start()
         return self
 
@@ -35,13 +38,11 @@ class Room:
         self._stopped.set()
 
     def _look(self) -> None:
-        before = os.statvfs(self._path)
-        bytes_before, files_before = before.f_bavail * before.f_frsize, before.f_favail
         while not self._stopped.wait(self._seconds):
             now = os.statvfs(self._path)
             free, total = now.f_bavail * now.f_frsize, now.f_blocks * now.f_frsize
-            if disk.is_filled_by_build(bytes_before, free, total) or disk.is_filled_by_files(
-                files_before, now.f_favail, now.f_files
+            if disk.is_filled_by_build(self._bytes_before, free, total) or disk.is_filled_by_files(
+                self._files_before, now.f_favail, now.f_files
             ):
                 self.filled = True
                 self._end()

@@ -38,6 +38,15 @@ def test_the_build_that_fills_the_disk_is_ended_once(monkeypatch: pytest.MonkeyP
     assert (room.filled, ended) == (True, ["ended"])
 
 
+def test_what_the_build_itself_takes_counts_from_its_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    disk_with(monkeypatch, 7)
+    look = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: (looks.append(threading.get_ident()), look(path))[1])
+    with Room(lambda: None, seconds=60):
+        assert looks == [threading.get_ident()], "not when a thread comes to it"
+
+
 def test_a_build_on_a_disk_that_was_full_before_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     disk_with(monkeypatch, 2, 2)
     done = threading.Event()
