@@ -1,6 +1,7 @@
 """The Platform API in the test's own process, on the store and the registry of a ``BuildPlatform``."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ def serving(below: BuildPlatform, host: str = "127.0.0.1", port: int = 0) -> Ite
     thread.start()
     while not server.started:
         assert thread.is_alive()
+        time.sleep(0.01)
     yield f"http://{host}:{port}"
     server.should_exit = True
     thread.join(10)

@@ -9,15 +9,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from sqlalchemy import select
 
+from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.store.builds import add_build, cancel
 from dynoform.store.migrate import upgrade
@@ -33,6 +35,8 @@ STACK = "bldtest"
 SUBNET, GATEWAY = "172.31.250.0/24", "172.31.250.1"
 CERTIFICATES = Path(f"/etc/docker/certs.d/{GATEWAY}:5000")
 SOURCES = "/var/lib/dynoform/sources"
+KILLED = 128 + 9
+"""The exit code of what is killed."""
 
 
 def build_image(engine: docker.DockerClient, noun: str, base: str) -> str:
@@ -132,7 +136,7 @@ class BuildPlatform:
             build = session.get_one(Build, build_id)
             assert lock_app(session, build.app_id) and cancel(session, build)
 
-    def wait(self, build_id: uuid.UUID, seconds: float = 120) -> Build:
+    def wait(self, build_id: uuid.UUID, seconds: float = 300) -> Build:
         """The build when it has ended."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -202,7 +206,7 @@ class BuildPlatform:
         root = Path(self.engine.info()["DockerRootDir"])
         places = (root / "containers" / container.id, Path(container.attrs["GraphDriver"]["Data"]["UpperDir"]))
         files = [path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-        return [path for path in files if text.encode() in path.read_bytes()]
+        return [path for path in files if text.encode() in _content(path)]
 
     def run_slug(self, image: str, command: str, **arguments: Any) -> Container:
         """A container of the slug's image, with the command that a dyno would get."""
@@ -243,20 +247,49 @@ def deploy(platform: BuildPlatform, app_id: uuid.UUID, commands: dict[str, str],
         return create_release(session, app, description="Deploy", account_id=platform.account_id, slug=slug)
 
 
+def let_go(container: Container) -> None:
+    """Let a command end that waits for the file ``go``."""
+    # It may see the file at once, and take the container with it: then this is killed, or nobody knows how it ended.
+    with suppress(NotFound):
+        assert container.exec_run(["touch", "/app/go"]).exit_code in (0, KILLED, None)
+
+
 def remove_left_overs(engine: docker.DockerClient) -> None:
     """Remove what an earlier run of these tests left behind, and nothing else."""
-    for label in (LABEL, f"dynoform.stack={STACK}"):
-        for container in engine.containers.list(all=True, filters={"label": label}):
-            container.remove(force=True, v=True)
+    for label in (LABEL, f"dynoform.stack={STACK}"):  # the builder first: it removes what is its own
+        for container in engine.containers.list(all=True, ignore_removed=True, filters={"label": label}):
+            _remove(partial(container.remove, force=True, v=True))
     for volume in engine.volumes.list(filters={"label": f"dynoform.stack={STACK}"}):
-        volume.remove(force=True)
-    for image in engine.images.list():
-        for name in image.tags:
+        _remove(partial(volume.remove, force=True))
+    for image in engine.api.images():  # looks into none: others' may go meanwhile
+        for name in image["RepoTags"] or ():
             if name.startswith((f"{GATEWAY}:5000/", f"dynoform-kept/{STACK}:")):
-                engine.images.remove(name)
-    with suppress(NotFound):
-        engine.networks.get(STACK).remove()
+                _remove(partial(engine.images.remove, name))
+    _remove(lambda: engine.networks.get(STACK).remove())
     shutil.rmtree(CERTIFICATES, ignore_errors=True)
+
+
+def _remove(remove: Callable[[], object]) -> None:
+    """Remove something; what uses it, or removes it too, may need a moment."""
+    failure: APIError | None = None
+    for _ in attempts(30):
+        try:
+            remove()
+        except NotFound:
+            return
+        except APIError as error:
+            failure = error
+        else:
+            return
+    assert failure
+    raise failure
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file that may go at any moment."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return b""
 
 
 @contextmanager

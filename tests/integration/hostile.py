@@ -137,7 +137,7 @@ def main() -> None:
     for _ in range(2):
         threading.Thread(target=lambda: subprocess.run(["sh", "-c", "while :; do :; done"]), daemon=True).start()
     eaten = [bytearray(b"x" * MIB) for _ in range(620)]
-    time.sleep(21)
+    time.sleep(30)  # a look at its memory comes every 20 s
     while True:
         eaten.append(bytearray(b"x" * MIB))
 

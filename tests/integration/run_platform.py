@@ -50,7 +50,7 @@ class Terminal:
         port, secret = re.fullmatch(r"rendezvous://localhost:(\d+)/([\w-]{43})", attach_url).groups()  # type: ignore[union-attr]
         context = ssl.create_default_context(cadata=authority)
         self.socket = context.wrap_socket(socket.create_connection((LOCAL, int(port)), 5), server_hostname="localhost")
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.chunks: list[bytes] = []
         self.send(f"{secret}\r\n".encode())
 
@@ -103,7 +103,7 @@ class RunPlatform:
         pem = folder / "router.pem"
         pem.write_bytes(b"".join(authority.issue("router", LOCAL, "localhost")))
         journal = Journal("router-agent")
-        self.relay = Relay(journal, meeting_seconds=4)
+        self.relay = Relay(journal)
         outer, inner = self.loop.do(self.relay.start(([LOCAL], 0), (LOCAL, 0), pem))
         self.logplex = Logplex(Journal("logplex"))
         syslog, _ = self.loop.do(self.logplex.start(LOCAL, 0, 0))
@@ -207,8 +207,12 @@ class RunPlatform:
 
     def log(self, app: str) -> list[str]:
         """Lines of the app's log, without their times."""
-        buffer = self.logplex.buffers.last(str(self.app_id(app)), 1000)
-        return [each.line.decode().partition(" ")[2] for each in buffer]
+        app_id = str(self.app_id(app))
+
+        async def look() -> list[bytes]:  # in the one thread that may
+            return [each.line for each in self.logplex.buffers.last(app_id, 1000)]
+
+        return [line.decode().partition(" ")[2] for line in self.loop.do(look())]
 
     def said(self, app: str, *lines: str) -> bool:
         """Whether these lines were logged in this order (others may be between them)."""

@@ -10,7 +10,7 @@ import pytest
 from docker.models.containers import Container
 
 from tests.integration.build_api import client_of, serving, upload
-from tests.integration.build_platform import STACK, BuildPlatform, images, platform, tarball
+from tests.integration.build_platform import STACK, BuildPlatform, images, let_go, platform, tarball
 
 __all__ = ["images", "platform"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -51,7 +51,9 @@ class Site:
         labels = [f"dynoform.stack={STACK}", f"dynoform.release-phase={setup['id']}"]
         found: list[Container] = []
         containers = self.platform.engine.containers
-        self.platform.until(lambda: found.extend(containers.list(filters={"label": labels})) or found, 180)
+        self.platform.until(
+            lambda: found.extend(containers.list(ignore_removed=True, filters={"label": labels})) or found, 180
+        )
         return found[0]
 
 
@@ -117,6 +119,6 @@ def test_a_builder_that_goes_leaves_its_script_to_the_next(site: Site, signal: s
     site.platform.until(lambda: "begun" in (site.info(setup)["postdeploy"]["output"] or ""))
     site.platform.stop_builder(signal)
     site.platform.start_builder()
-    assert dyno.exec_run(["touch", "/app/go"]).exit_code == 0
+    let_go(dyno)
     done = site.ended(setup)
     assert (done["status"], done["postdeploy"]) == ("succeeded", {"exit_code": 0, "output": "begun for Ann\ndone\n"})

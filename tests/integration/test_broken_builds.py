@@ -213,7 +213,7 @@ def test_nothing_of_them_is_left_on_the_engine(site: Site) -> None:
     for name in site.pushed:
         site.ended(name)
     engine = Engine(site.platform.configuration)
-    site.platform.until(lambda: not engine.containers(), 15)
+    site.platform.until(lambda: not engine.containers())
     caches = {app_id for _, app_id in engine.cache_volumes()}
     assert caches <= {str(pushed.app_id) for pushed in site.pushed.values()}
     assert site.platform.builder
@@ -231,7 +231,7 @@ def test_a_build_that_makes_all_the_files_that_a_disk_can_have_is_ended(tmp_path
                     (tmp_path / str(number)).touch()
                 except OSError:
                     break
-            assert full.wait(10) and room.filled
+            assert full.wait(60) and room.filled
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 
@@ -245,6 +245,6 @@ def test_a_build_that_fills_a_disk_is_ended(tmp_path: Path) -> None:
             os.posix_fallocate(film.fileno(), 0, 900 * MIB)
             assert not full.wait(0.5)
             os.posix_fallocate(film.fileno(), 0, 1300 * MIB)
-            assert full.wait(10) and room.filled
+            assert full.wait(60) and room.filled
     finally:
         subprocess.run(["umount", tmp_path], check=True)

@@ -196,7 +196,7 @@ def test_an_app_is_built_as_its_heroku_yml_says(site: Site, tmp_path: Path) -> N
     assert worker.logs() == b"many words\n"
     for dyno in (web, worker):
         dyno.remove(force=True)
-    site.platform.until(lambda: not site.left(), 15)
+    gone(site)
 
 
 def test_settings_are_the_dockerfiles_own_and_nothing_of_the_build(site: Site) -> None:
@@ -331,7 +331,7 @@ def test_a_cancelled_build_leaves_no_container_and_no_image(site: Site) -> None:
 
 def test_a_builder_that_is_killed_leaves_nothing_once_the_next_one_has_built(site: Site) -> None:
     app = site.app()
-    source = dockerfile("COPY a /srv/", "RUN echo begun; sleep 3", a="a")
+    source = dockerfile("COPY a /srv/", "RUN echo begun; sleep 8", a="a")
     identifier = uuid.UUID(push(site.client, app, source))
     site.platform.wait_for(identifier, "begun\n")
     site.platform.stop_builder("SIGKILL")
@@ -383,7 +383,7 @@ def test_what_has_not_changed_is_not_run_again_until_the_cache_is_purged(site: S
 
 
 def gone(site: Site) -> None:
-    site.platform.until(lambda: not site.left(), 25)
+    site.platform.until(lambda: not site.left())
 
 
 def test_what_a_dead_build_left_is_swept(site: Site) -> None:

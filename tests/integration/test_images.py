@@ -167,7 +167,7 @@ def query(container: Container, sql: str, password: str = PASSWORD) -> tuple[int
 
 
 def wait_until_ready(container: Container) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while container.exec_run(["pg_isready", "-q", "-h", "127.0.0.1"]).exit_code != 0:
         assert time.monotonic() < deadline, container.logs().decode()
         time.sleep(0.1)
@@ -240,7 +240,7 @@ def test_the_registry_answers_holders_of_a_client_certificate_only(
 
 
 def wait_for_healthy(container: Container) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while container.attrs["State"]["Health"]["Status"] != "healthy":
         assert time.monotonic() < deadline, container.logs().decode()
         time.sleep(0.5)

@@ -1,6 +1,7 @@
 """Each language's example on a real engine: built, served through a router from the lean run image, and built again."""
 
 import shlex
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -190,6 +191,13 @@ def answer(url: str) -> tuple[int, str]:
             time.sleep(0.1)
 
 
+def listens(address: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with suppress(OSError), socket.create_connection((address, port), 5):
+        return True
+    return False
+
+
 def database_url(platform: BuildPlatform) -> str:
     container = platform.engine.containers.get(f"{STACK}_postgres")
     address = container.attrs["NetworkSettings"]["Networks"][STACK]["IPAddress"]
@@ -295,7 +303,9 @@ def test_a_buildpack_by_git_url_runs_before_one_of_ours(platform: BuildPlatform,
     )
     try:
         server.reload()
-        url = f"git://{server.attrs['NetworkSettings']['Networks'][STACK]['IPAddress']}/pack#v1"
+        address = server.attrs["NetworkSettings"]["Networks"][STACK]["IPAddress"]
+        platform.until(lambda: listens(address, 9418))
+        url = f"git://{address}/pack#v1"
         files: dict[str, str | Path] = {
             ".buildpacks": f"{url}\nheroku/nodejs\n",
             "package.json": '{"name": "a", "version": "1.0.0", "scripts": {"build": "echo tool is $TOOL"}}',

@@ -18,11 +18,18 @@ from dynoform.domain.releases import KEPT_FOR, KEPT_RELEASES
 from dynoform.store import retention
 from dynoform.store.releases import current_release
 from dynoform.store.tables import App, Job, Release, ReleaseOutput, Slug, now
-from tests.integration.build_platform import GATEWAY, LABEL, STACK, BuildPlatform, deploy, images, platform, tarball
+from tests.integration.build_platform import (
+    GATEWAY,
+    LABEL,
+    STACK,
+    BuildPlatform,
+    deploy,
+    images,
+    let_go,
+    platform,
+    tarball,
+)
 from tests.integration.log_plane import LogPlane, listening
-
-KILLED = 128 + 9
-"""The exit code of what is killed."""
 
 __all__ = ["images", "platform"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -74,8 +81,7 @@ def running(platform: BuildPlatform, made: Release) -> bool:
 def go(platform: BuildPlatform, made: Release) -> None:
     """Let a command end that waits for the file ``go``."""
     platform.until(lambda: running(platform, made))
-    # Killed, if the command saw the file at once and took its container with it.
-    assert dynos(platform, made.id)[0].exec_run(["touch", "/app/go"]).exit_code in (0, KILLED)
+    let_go(dynos(platform, made.id)[0])
 
 
 def ended(platform: BuildPlatform, made: Release, seconds: float = 60) -> Release:
@@ -121,7 +127,7 @@ def test_a_command_that_succeeds_makes_its_release_current(
         f"heroku[{name}]: Process exited with status 0",
         f"heroku[{name}]: State changed from up to complete",
     ]
-    platform.until(lambda: said(logs, app, *lines), 5)
+    platform.until(lambda: said(logs, app, *lines))
 
 
 def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
@@ -132,7 +138,7 @@ def test_a_command_that_fails_leaves_what_serves_and_blocks_nothing(
     assert (done.status, done.current, serving(platform, app)) == ("failed", False, 2)
     assert output(platform, made.id) == "no such table\n"
     line = "app[api]: Release v3 failed: the release command exited with status 3"
-    platform.until(lambda: said(logs, app, line), 5)
+    platform.until(lambda: said(logs, app, line))
     assert ended(platform, deploy(platform, app, {"web": "true", "release": "true"})).current
     assert serving(platform, app) == 4
 
@@ -192,7 +198,7 @@ def test_a_command_that_was_lost_with_its_host_is_not_run_again(
     assert ended(platform, made).status == "failed"
     reason = "the dyno of the release command was lost with its host"
     assert output(platform, made.id) == f"begun\n !     T{reason[1:]}.\n"
-    platform.until(lambda: said(logs, app, f"app[api]: Release v3 failed: {reason}"), 5)
+    platform.until(lambda: said(logs, app, f"app[api]: Release v3 failed: {reason}"))
     assert serving(platform, app) == 2
 
 
@@ -214,7 +220,7 @@ def test_a_command_ends_with_its_app(platform: BuildPlatform, app: uuid.UUID) ->
     platform.until(lambda: running(platform, made))
     with platform.store.transaction() as session:
         session.delete(session.get_one(App, app))
-    platform.until(lambda: dynos(platform, made.id) == [], 20)
+    platform.until(lambda: dynos(platform, made.id) == [])
 
 
 def test_a_pushed_release_command_runs_before_the_next_build(platform: BuildPlatform, app: uuid.UUID) -> None:

@@ -34,6 +34,8 @@ SERVE = """use IO::Socket::INET; my $server = IO::Socket::INET->new(LocalPort =>
 while (my $client = $server->accept) { print $client "HTTP/1.0 200 OK\\r\\n\\r\\n"; close $client }"""
 """A web process for the base image, which has Perl and no Python."""
 NOBODY = "65534"
+NOT_CONNECTED = 7
+"""curl's exit code where a connection is refused; it is another one when nothing answers in time."""
 LABEL = f"dynoform.{STACK}.dyno-address"
 VARIABLES: dict[str, Any] = {
     "dyno_runtime_stack": STACK,
@@ -137,7 +139,7 @@ def other_dyno(made: Outcome, base_image: str) -> tuple[str, int]:
         shown = docker("ps", "--quiet", "--filter", f"name={STACK}_web")
         if shown:
             described = json.loads(docker("inspect", shown))[0]["NetworkSettings"]
-            published = described["Ports"]["5000/tcp"]
+            published = described["Ports"].get("5000/tcp")
             if published and reaches_from_host(GATEWAY, int(published[0]["HostPort"])):
                 return described["Networks"][DYNOS]["IPAddress"], int(published[0]["HostPort"])
         time.sleep(0.3)
@@ -152,8 +154,13 @@ def reaches_from_host(address: str, port: int) -> bool:
 
 def reaches(container: str, url: str) -> bool:
     """Whether an HTTP request from inside the container gets any answer."""
+    return curl(container, url) == 0
+
+
+def curl(container: str, url: str) -> int:
+    """The exit code of an HTTP request from inside the container."""
     command = ["docker", "exec", container, "curl", "--silent", "--output", "/dev/null", "--max-time", "5", url]
-    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=60).returncode
 
 
 def opens(user: str, port: int) -> bool:
@@ -276,9 +283,7 @@ def test_whoever_connection_pools_run_as_opens_no_connection_from_the_host(made:
 
 
 def test_dyno_reaches_no_metadata_address(dyno: str) -> None:
-    started = time.monotonic()
-    assert not reaches(dyno, "http://169.254.169.254/")
-    assert time.monotonic() - started < 4, "it is refused, not left waiting"
+    assert curl(dyno, "http://169.254.169.254/") == NOT_CONNECTED, "it is refused, not left waiting"
 
 
 def test_drift_is_found_in_check_mode_and_mended(made: Outcome) -> None:
@@ -303,7 +308,7 @@ def test_subnet_is_not_changed_under_running_dynos(dyno: str) -> None:
     with pytest.raises(
         ProviderError, match=rf"network {DYNOS}: has the subnet 172\.29\.64\.0/22, but .* — remove the services"
     ):
-        play("dyno_runtime", dyno_runtime_dyno_subnet="172.29.72.0/22")
+        play("dyno_runtime", dyno_runtime_dyno_subnet="172.29.80.0/22")  # dynos' tests have .72, beside these
     assert reaches(dyno, "http://localhost/") is False
     assert play("dyno_runtime").changes == []
 

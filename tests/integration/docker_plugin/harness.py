@@ -5,7 +5,7 @@ import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,10 +15,11 @@ from typing import Any
 import docker
 import grpc
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
+from dynoform.attempts import attempts
 from providers.docker.wire import from_wire, to_wire
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -187,12 +188,28 @@ def clean(engine: docker.APIClient) -> None:
             with suppress(APIError):
                 engine.remove_container(container["Id"], force=True)
     for network in engine.networks(filters=FILTER):
-        engine.remove_network(network["Id"])
+        _remove(engine.remove_network, network["Id"])
     for volume in engine.volumes(filters=FILTER)["Volumes"] or ():
-        engine.remove_volume(volume["Name"])
+        _remove(engine.remove_volume, volume["Name"])
     for image in engine.images(filters=FILTER):
         with suppress(APIError):
             engine.remove_image(image["Id"], force=True)
+
+
+def _remove(remove: Callable[[str], object], identifier: str) -> None:
+    """Remove something, as soon as the containers that use it have gone."""
+    failure: APIError | None = None
+    for _ in attempts(30):
+        try:
+            remove(identifier)
+        except NotFound:
+            return
+        except APIError as error:
+            failure = error
+        else:
+            return
+    assert failure
+    raise failure
 
 
 @contextmanager

@@ -119,20 +119,20 @@ def test_label_alone_restarts_nothing(pulumi: Plugin, engine: docker.APIClient, 
 
 def test_service_that_never_runs_is_removed_again(pulumi: Plugin, engine: docker.APIClient) -> None:
     # A program that cannot start: one that ends at once may be seen running.
-    program = web("never", commands=["/nothing"], convergeConfig={"delay": "100ms", "timeout": "4s"})
+    program = web("never", commands=["/nothing"], convergeConfig={"delay": "100ms", "timeout": "10s"})
     with pytest.raises(grpc.RpcError) as error:
         pulumi.create("Service", "never", program)
     text = details(error)
     assert text.startswith("1 error occurred:\n\t* Service with ID (")
-    assert "did not converge after 4s: 0 of 1 tasks run: a task is failed: starting container failed: " in text
+    assert "did not converge after 10s: 0 of 1 tasks run: a task is failed: starting container failed: " in text
     assert engine.services(filters={"name": program["name"]}) == []
 
 
 def test_failed_update_is_remembered_and_can_be_taken_back(pulumi: Plugin) -> None:
-    good = web("fails", updateConfig={"monitor": "2s"})
+    good = web("fails", updateConfig={"monitor": "5s"})
     made = pulumi.create("Service", "fails", good)
     with pytest.raises(grpc.RpcError) as error:
-        pulumi.update(made, web("fails", updateConfig={"monitor": "2s"}, commands=["false"]))
+        pulumi.update(made, web("fails", updateConfig={"monitor": "5s"}, commands=["false"]))
     assert "service update paused: update paused due to failure or early termination of task" in details(error)
     failed = partial(error.value)
     assert failed.id == made.id
