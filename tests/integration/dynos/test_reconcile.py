@@ -10,10 +10,12 @@ import httpx
 import pytest
 from docker.models.containers import Container
 from sqlalchemy import func, update
+from sqlalchemy.exc import NoResultFound
 
 from dynoform.configuration import Configuration
 from dynoform.domain import eco
 from dynoform.domain.routes import PRESENCE
+from dynoform.errors import ConflictError
 from dynoform.reconcile.loop import IDLE_SECONDS, SETTLING
 from dynoform.store.session import Store
 from dynoform.store.tables import App, Dyno, Formation, Lease
@@ -25,6 +27,8 @@ from tests.store_fixtures import configuration, migrated
 __all__ = ["configuration", "migrated", "parts"]
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+SLOW_SERVER = f"sleep 4; {SERVER}"
+"""One whose predecessor can be looked at while it boots."""
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +48,23 @@ def platform(parts: EngineParts, migrated: Store, configuration: Configuration) 
 
 @pytest.fixture
 def app(platform: DynoPlatform) -> Iterator[uuid.UUID]:
-    platform.logs.lines.clear()
     app_id = platform.app(f"app-{uuid.uuid4().hex[:8]}")
+    platform.logs.begin(app_id)
     yield app_id
     with platform.store.transaction() as session:
         session.execute(update(Dyno).values(crashes=0))
+    platform.wait(lambda: gone(platform, app_id) and not platform.services(app_id))
+
+
+def gone(platform: DynoPlatform, app_id: uuid.UUID) -> bool:
+    """Whether the app is destroyed; some tests do so themselves."""
     try:
         platform.delete(app_id)
-    except Exception:  # noqa: BLE001 - some tests delete it themselves
-        return
-    platform.wait(lambda: not platform.services(app_id))
+    except ConflictError:  # the reconciler was writing about it
+        return False
+    except NoResultFound:
+        pass
+    return True
 
 
 def said(platform: DynoPlatform, *lines: str) -> bool:
@@ -77,10 +88,12 @@ def test_a_release_becomes_a_running_dyno(platform: DynoPlatform, app: uuid.UUID
     (dyno,) = platform.dynos(app)
     assert platform.get(dyno).status_code == 200
     assert dyno.address == GATEWAY
-    assert said(
-        platform,
-        f"heroku[web.1]: Starting process with command `{command}`",
-        "heroku[web.1]: State changed from starting to up",
+    platform.wait(  # said just after it is so
+        lambda: said(
+            platform,
+            f"heroku[web.1]: Starting process with command `{command}`",
+            "heroku[web.1]: State changed from starting to up",
+        )
     )
     (container,) = platform.containers(app)
     assert took - start_seconds(container) < 20
@@ -135,16 +148,18 @@ def test_scaling_up_and_down_and_to_nothing(platform: DynoPlatform, app: uuid.UU
 
 def test_sigterm_reaches_every_process_and_each_may_finish(platform: DynoPlatform, app: uuid.UUID) -> None:
     """One behind a shell, which ends at once, and one in a session of its own: both take their time."""
-    patient = "sh -c 'trap \"sleep {}; exit 0\" TERM; while :; do sleep 0.1; done'"
+    patient = "sh -c 'trap \"sleep {}; exit 0\" TERM; echo set; while :; do sleep 0.1; done'"
     command = f"setsid {patient.format(3)} & {patient.format(1)}; true"
     platform.release(app, {"worker": command})
     platform.scale(app, worker=1)
     platform.wait_up(app, "worker.1")
+    (container,) = platform.containers(app)
+    platform.wait(lambda: container.logs().count(b"set\n") == 2)
     platform.scale(app, worker=0)
-    platform.wait(lambda: said(platform, "heroku[worker.1]: Stopping all processes with SIGTERM"))
-    stopped = time.monotonic()
-    platform.wait(lambda: said(platform, "heroku[worker.1]: Process exited with status 143"))
-    assert 2.5 < time.monotonic() - stopped < 25
+    exited = "heroku[worker.1]: Process exited with status 143"
+    platform.wait(lambda: said(platform, exited))
+    times = {text: moment for moment, text in platform.logs.times}
+    assert 2.5 < times[exited] - times["heroku[worker.1]: Stopping all processes with SIGTERM"] < 25
 
 
 def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app: uuid.UUID) -> None:
@@ -157,9 +172,10 @@ def test_a_crash_is_restarted_at_once_then_cools_off(platform: DynoPlatform, app
     (after,) = platform.dynos(app)
     assert (after.id, after.port, after.crashes) == (before.id, before.port, 1)
     assert platform.get(after).status_code == 200
+    # Told by the host's agent, and so before or after what the reconciler says.
+    platform.wait(lambda: said(platform, "Process exited with status 137"))
     assert said(
         platform,
-        "Process exited with status 137",
         "State changed from up to crashed",
         "State changed from crashed to starting",
         f"Starting process with command `{SERVER}`",
@@ -186,8 +202,11 @@ def test_a_new_release_takes_over_before_the_old_leaves(platform: DynoPlatform, 
     least = 2
     deadline = time.monotonic() + 20
     while {dyno.id for dyno in platform.dynos(app)} & old and time.monotonic() < deadline:
-        routed = [dyno for dyno in platform.dynos(app) if dyno.address]
-        least = min(least, sum(1 for dyno in routed if alive(platform, dyno)))
+        before = [dyno for dyno in platform.dynos(app) if dyno.address]
+        serving = sum(1 for dyno in before if alive(platform, dyno))
+        # One that has left the routes meanwhile may have left altogether.
+        if {dyno.id for dyno in before} <= {dyno.id for dyno in platform.dynos(app) if dyno.address}:
+            least = min(least, serving)
         time.sleep(0.02)
     platform.wait_up(app, "web.1", "web.2")
     assert least == 2, "at some moment fewer than two dynos could serve"
@@ -234,7 +253,7 @@ def test_nothing_leaves_before_the_routers_know_of_its_successor(platform: DynoP
 
 
 def test_a_restart_starts_the_new_dyno_first(platform: DynoPlatform, app: uuid.UUID) -> None:
-    platform.release(app, {"web": SERVER})
+    platform.release(app, {"web": SLOW_SERVER})
     platform.wait_up(app, "web.1")
     (old,) = platform.dynos(app)
     with platform.store.transaction() as session:
@@ -251,7 +270,7 @@ def test_a_restart_starts_the_new_dyno_first(platform: DynoPlatform, app: uuid.U
 
 
 def test_a_dyno_that_has_had_its_day_is_cycled_while_it_serves(platform: DynoPlatform, app: uuid.UUID) -> None:
-    platform.release(app, {"web": SERVER})
+    platform.release(app, {"web": SLOW_SERVER})
     platform.wait_up(app, "web.1")
     (old,) = platform.dynos(app)
     with platform.store.transaction() as session:
@@ -301,11 +320,12 @@ def test_a_service_that_was_changed_by_hand_is_mended(platform: DynoPlatform, ap
 def test_a_dyno_that_swarm_restarts_by_itself_is_routed_again_on_its_port(
     platform: DynoPlatform, app: uuid.UUID
 ) -> None:
-    platform.release(app, {"web": SERVER})
+    # It takes its time to leave: for as long, a look finds that nothing runs.
+    platform.release(app, {"web": f"trap 'sleep 4; exit 0' TERM; {SERVER} & wait"})
     platform.wait_up(app, "web.1")
     (before,) = platform.dynos(app)
     (service,) = platform.services(app)
-    platform.logs.lines.clear()
+    platform.logs.clear()
     service.force_update()
     platform.wait(lambda: said(platform, "State changed from up to starting", "State changed from starting to up"))
     (after,) = platform.dynos(app)
@@ -323,15 +343,16 @@ def test_a_destroyed_apps_services_and_secrets_go(platform: DynoPlatform, app: u
     platform.reconciler._tidied = 0
     platform.wait(lambda: not platform.containers(app))
     platform.reconciler._tidied = 0
-    platform.wait(lambda: not platform.parts.engine.secrets.list(filters=label), 40)
+    platform.wait(lambda: not platform.parts.engine.secrets.list(filters=label))
 
 
 def test_what_does_not_bind_its_port_and_what_does_not_stop_is_killed(platform: DynoPlatform, app: uuid.UUID) -> None:
-    platform.release(app, {"web": "sleep 1000", "worker": "trap '' TERM; while :; do sleep 1; done"})
+    platform.release(app, {"web": "sleep 1000", "worker": "trap '' TERM; echo deaf; while :; do sleep 1; done"})
     platform.wait(lambda: bool(platform.containers(app)))
     started = time.monotonic()
     platform.scale(app, worker=1)
     platform.wait(lambda: "worker.1 up" in platform.states(app))
+    platform.wait(lambda: any(found.logs() == b"deaf\n" for found in platform.containers(app)))
     platform.scale(app, worker=0)
     expected = (
         "heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
@@ -340,13 +361,13 @@ def test_what_does_not_bind_its_port_and_what_does_not_stop_is_killed(platform: 
     )
     platform.wait(lambda: said(platform, *expected), 90)
     assert 55 < time.monotonic() - started < 85
-    assert said(
-        platform,
+    killed = (
         "heroku[worker.1]: Stopping all processes with SIGTERM",
         "heroku[worker.1]: Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds",
         "heroku[worker.1]: Stopping process with SIGKILL",
         "heroku[worker.1]: Process exited with status 137",
     )
+    platform.wait(lambda: said(platform, *killed))
 
 
 def test_a_reconciler_that_was_killed_half_way_leaves_nothing_behind(platform: DynoPlatform, app: uuid.UUID) -> None:
@@ -391,16 +412,16 @@ def test_an_eco_app_sleeps_and_a_request_that_is_held_wakes_it(
         platform.wait(lambda: router.get(name).status_code == 200)
         awake_until = time.monotonic() + 2 * after.total_seconds()
         while time.monotonic() < awake_until:  # traffic keeps it awake
+            last = time.monotonic()
             assert router.get(name).status_code == 200
             time.sleep(0.5)
-        last = time.monotonic()
         platform.wait(lambda: platform.states(app) == ["web.1 idle", "worker.1 idle"])
-        assert time.monotonic() - last > after.total_seconds() - 1.5
+        assert time.monotonic() - last > after.total_seconds() - 1
         platform.wait(lambda: not platform.services(app))
         for dyno in ("web.1", "worker.1"):
             assert said(platform, f"heroku[{dyno}]: Idling", f"heroku[{dyno}]: State changed from up to down")
         platform.wait(lambda: said(platform, "heroku[web.1]: Process exited with status"))
-        platform.logs.lines.clear()
+        platform.logs.clear()
         # It is the request that wakes it, and no look that would have come anyway: the next one is a minute off.
         monkeypatch.setattr("dynoform.reconcile.loop.IDLE_SECONDS", 60.0)
         time.sleep(2 * IDLE_SECONDS)
@@ -408,13 +429,13 @@ def test_an_eco_app_sleeps_and_a_request_that_is_held_wakes_it(
         assert router.get(name).status_code == 200
         took = time.monotonic() - started
         (unidling,) = [line for line in platform.logs.times if line[1] == "heroku[web.1]: Unidling"]
-        assert unidling[0] - started < IDLE_SECONDS, "the request wakes its app at once"
+        assert unidling[0] - started < 5 * IDLE_SECONDS, "the request wakes its app at once"
         assert took < 30
         platform.wait_up(app, "web.1", "worker.1")
-        assert said(
-            platform,
+        woken = (
             "heroku[web.1]: Unidling",
             "heroku[web.1]: State changed from down to starting",
             f"heroku[web.1]: Starting process with command `{SERVER}`",
             "heroku[web.1]: State changed from starting to up",
         )
+        platform.wait(lambda: said(platform, *woken))

@@ -20,6 +20,7 @@ from dynoform.store.tables import Lease
 from dynoform.wake import Wake
 from tests.integration.dyno_platform import DynoPlatform
 from tests.integration.router.container import make_folder, start_router
+from tests.integration.router.under_test import wait_for_tcp
 from tests.integration.run_platform import Loop
 from tests.postgres import free_port
 
@@ -45,6 +46,7 @@ class RouterPlatform:
         """Let the agent work, and wake it and the reconciler as their services are."""
         for wake in (self.wake, self.platform.wake):
             wake.on_notifications(self.platform.store, [ROUTES, FORMATION])
+        wait_for_tcp(self.http)
         self._thread.start()
 
     def stop(self) -> None:

@@ -76,7 +76,7 @@ class RawDyno:
             connection.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=" + b"b" * 8200 + b"\r\nContent-Length: 0\r\n\r\n")
         elif path in {"/stall", "/reset"}:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"x" * 18)
-            time.sleep(60 if path == "/stall" else 0.2)
+            time.sleep(60 if path == "/stall" else 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         elif path == "/drip":

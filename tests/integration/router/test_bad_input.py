@@ -28,7 +28,7 @@ MOST_FOR_EACH = 8 << 10
 
 @pytest.fixture(scope="module")
 def router(parts: EngineParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterUnderTest]:
-    patience = Patience(head=2)
+    patience = Patience(head=5)
     with log_plane() as logplex, running(parts, logplex, tmp_path_factory.mktemp("router"), patience) as found:
         yield found
 

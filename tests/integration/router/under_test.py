@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,9 +36,9 @@ DYNOS = PLATFORM
 """Dynos are there too, on ports of their own."""
 GONE_ADDRESS = "172.29.79.1"
 """No interface has it: HAProxy has to start all the same (the bridge comes later)."""
-READY_SECONDS = 15
-HOLD_SECONDS, AWAY_SECONDS = 4.0, 5
-"""How long requests wait for a dyno by agent and by HAProxy, in place of Heroku's 75 s."""
+READY_SECONDS = 60
+HOLD_SECONDS, AWAY_SECONDS = 4.0, 8
+"""How long requests wait for a dyno by agent and by HAProxy, in place of Heroku's 75 s; an agent may stall a while."""
 
 
 class App(BaseHTTPRequestHandler):
@@ -148,6 +148,19 @@ class RouterUnderTest:
         identity = uuid.uuid5(app or self.shop, str(number))
         return WebDyno(identity, app or self.shop, number, state, self.platform if port else None, port)
 
+    def once_held(self, app: uuid.UUID, do: Callable[[], object]) -> threading.Thread:
+        """Do something half a second after the agent holds a request to the app; returns the thread that does."""
+
+        def work() -> None:
+            while not self.agent.gate._waiting.get(str(app)):
+                time.sleep(0.01)
+            time.sleep(0.5)
+            do()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
     def let_dynos_end(self) -> None:
         """Endless answers end."""
         for dyno in self.dynos:
@@ -181,12 +194,17 @@ class RouterUnderTest:
         """The first line of the app's log with this text, which comes within ``seconds``."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with suppress(RuntimeError):  # a line has come meanwhile, in another thread
-                for _, line in self.logplex.buffers.last(str(app), 1500):
-                    if containing in line.decode():
-                        return line.decode()
+            for line in self.log(app):
+                if containing in line:
+                    return line
             time.sleep(0.02)
         raise AssertionError(f"no line with {containing!r} in the log of {app}")
+
+    def log(self, app: uuid.UUID) -> list[str]:
+        """The app's lines so far."""
+        while True:
+            with suppress(RuntimeError):  # a line has come meanwhile, in another thread
+                return [line.decode() for _, line in self.logplex.buffers.last(str(app), 1500)]
 
 
 class Answer:
