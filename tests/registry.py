@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dynoform.cli.places import Places
 from dynoform.cli.tools.store import Store
+from tests import debian
 from tests.integration.certificates import Authority
 from tests.postgres import free_port
 
@@ -23,20 +24,9 @@ def binary() -> str | None:
     found = shutil.which("docker-registry")
     if found or not shutil.which("apt-get"):
         return found
-    entry = Store(Places.from_environment().cache / "tools").bring("docker-registry", _unpack)
+    store = Store(Places.from_environment().cache / "tools")
+    entry = store.bring("docker-registry", lambda target: debian.unpack(target, ["docker-registry"]))
     return str(entry / "usr" / "bin" / "docker-registry")
-
-
-def _unpack(target: Path) -> None:
-    """Debian's package, unpacked but not installed: installed it would start a registry of its own."""
-    download = ["apt-get", "download", "docker-registry"]
-    if subprocess.run(download, cwd=target, capture_output=True, timeout=300).returncode and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update"], capture_output=True, check=True, timeout=300)
-    if not list(target.glob("*.deb")):
-        subprocess.run(download, cwd=target, check=True, timeout=300)
-    (package,) = target.glob("*.deb")
-    subprocess.run(["dpkg-deb", "--extract", package, target], check=True, timeout=300)
-    package.unlink()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dynoform.cli.places import Places
 from dynoform.cli.tools.store import Store
+from tests import debian
 
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = (
@@ -23,19 +24,8 @@ def brought() -> Path | None:
     """The root of the tests' own rsyslog; None where there is no apt-get to bring it."""
     if not shutil.which("apt-get"):
         return None
-    return Store(Places.from_environment().cache / "tools").bring("rsyslog", _unpack)
-
-
-def _unpack(target: Path) -> None:
-    """Debian's packages, unpacked but not installed: installed they would start a logger of their own."""
-    download = ["apt-get", "download", *_PACKAGES]
-    if subprocess.run(download, cwd=target, capture_output=True, timeout=300).returncode and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update"], capture_output=True, check=True, timeout=300)
-    if len(list(target.glob("*.deb"))) < len(_PACKAGES):
-        subprocess.run(download, cwd=target, check=True, timeout=300)
-    for package in target.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "--extract", package, target], check=True, timeout=300)
-        package.unlink()
+    store = Store(Places.from_environment().cache / "tools")
+    return store.bring("rsyslog", lambda target: debian.unpack(target, _PACKAGES))
 
 
 def start(folder: Path, configuration: str) -> "subprocess.Popen[bytes]":
