@@ -13,6 +13,7 @@ from dynoform.logplex.files import Files
 from dynoform.logplex.places import Connector
 from dynoform.logplex.server import Logplex
 from dynoform.logplex_tls import Identity
+from tests.postgres import free_port
 
 LOCAL = "127.0.0.1"
 
@@ -28,7 +29,8 @@ class Plane:
         identity: Identity | None = None,
         history: int = HISTORY,
     ) -> None:
-        self.port, self.syslog = port, 0
+        # Ports of its own: one that the system gives may be another's by the time that it starts again.
+        self.port, self.syslog = port or free_port(), free_port()
         self.folder, self.connector, self.identity, self.history = folder, connector, identity, history
         self.start()
 
@@ -40,7 +42,7 @@ class Plane:
         self.loop = asyncio.new_event_loop()
         self.server = Logplex(journal, self.buffers, self.connector)
         ports = self.server.start(LOCAL, self.syslog, self.port, self.identity)
-        self.syslog, self.port = self.loop.run_until_complete(ports)
+        self.loop.run_until_complete(ports)
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
