@@ -120,7 +120,7 @@ def test_a_kill_in_the_middle_leaves_a_lock_that_the_next_try_takes_away(
         time.sleep(0.1)
     (killed,) = [each for each in running("pulumi") if NAME in each[1] and " up " in each[1]]
     os.kill(killed[0], signal.SIGKILL)
-    thread.join(30)
+    thread.join(120)
     assert len(failed) == 1
     assert [key for key in state(configuration) if "/locks/" in key]
     # The next one does not know that there was another before it.

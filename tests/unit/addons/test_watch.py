@@ -27,8 +27,9 @@ __all__ = ["configuration", "migrated", "store"]
 
 @pytest.mark.parametrize(("plan", "is_ours"), [("heroku-postgresql:essential-0", True), ("scheduler:standard", False)])
 def test_a_new_database_wants_a_shift_and_another_addon_none(
-    configuration: Configuration, store: Store, plan: str, is_ours: bool
+    configuration: Configuration, store: Store, monkeypatch: pytest.MonkeyPatch, plan: str, is_ours: bool
 ) -> None:
+    monkeypatch.setattr(watch, "PORTION_SECONDS", 60.0)
     vault = Vault(configuration.secret("encryption_key"))
     with store.transaction() as session:
         register_own(session, vault)

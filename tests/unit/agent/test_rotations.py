@@ -76,7 +76,7 @@ def test_each_full_file_is_told_of_once_with_its_lines(tmp_path: Path) -> None:
 def test_files_that_are_full_one_after_the_other_are_all_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rotations_module, "BUSY_SECONDS", 5.0)
+    monkeypatch.setattr(rotations_module, "BUSY_SECONDS", 300.0)
     lines = Lines()
     rotations = Rotations("mine", tmp_path, lines)
     (tmp_path / ID).mkdir()
@@ -90,8 +90,10 @@ def test_files_that_are_full_one_after_the_other_are_all_told_of(
             write(tmp_path, second)
             while len(lines.told) < second:  # noqa: ASYNC110 - what is full before that is seen is lost
                 await asyncio.sleep(0.005)
+            if second == 4:  # the last one
+                monkeypatch.setattr(rotations_module, "BUSY_SECONDS", 0.1)
             rotate(tmp_path)
-        await asyncio.wait_for(looking, 30)
+        await asyncio.wait_for(looking, 60)
         assert lines.told == [told(second, second, 1) for second in range(5)]
 
     asyncio.run(scenario())

@@ -112,6 +112,7 @@ class Host:
             path = self.folder / f"{uuid.uuid4().hex[:8]}.sock"
             connection = Connection(self.configuration, HOST, asyncio.Event())
             async with self.engine.serving(path):
+                await ready(Ledger(connection), Journal("test"))  # the lock of the one before goes with its connection
                 await LeftVolumes(connection, Engine(str(path)), removed.append).look()
             await connection.close()
 
@@ -202,7 +203,8 @@ def test_a_dyno_that_did_not_exit_in_time_is_told_by_who_comes_later(host: Host)
 
 def test_a_dyno_whose_process_was_ended_for_its_memory_is_stopped_as_a_whole(host: Host) -> None:
     host.has("c1", "running", Running=True)
-    host.engine.coming = [host.event("oom", "c1", -0.1), host.event("die", "c1", -0.2, exitCode="137")]
+    # Whatever was before the agent is only made up for.
+    host.engine.coming = [host.event("oom", "c1", -300), host.event("die", "c1", -300.1, exitCode="137")]
     host.follow()
     assert "kill c1" in host.engine.done
     assert host.ends() == [("c1", 137, "R15")]
@@ -373,7 +375,7 @@ def test_one_off_dynos_are_told_of_their_memory_when_it_happens(host: Host) -> N
     del labels["dynoform.dyno-id"]
     host.engine.containers["c1"] = {"Labels": labels, "State": "running", "described": {}}
     assert resident("c1", labels) is not None
-    event = host.event("oom", "c1", -0.1)
+    event = host.event("oom", "c1", -300)
     event["Actor"]["Attributes"] = labels
     host.engine.coming = [event, event]
     host.follow()

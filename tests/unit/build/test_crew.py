@@ -59,3 +59,7 @@ def test_a_build_that_is_cancelled_ends_when_that_is_heard(store: Store, monkeyp
     crew.look_after("another")
     crew.look_after(str(build.id))
     assert job.ended.wait(rules.RENEW_SECONDS / 2) and job.keeper.lost
+    # When it is done it looks for another job: that is not to be the next test's.
+    for thread in threading.enumerate():
+        if thread.name == Kind.BUILD:
+            thread.join(60)

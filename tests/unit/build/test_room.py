@@ -34,7 +34,7 @@ def test_the_build_that_fills_the_disk_is_ended_once(monkeypatch: pytest.MonkeyP
         done.set()
 
     with Room(end, seconds=0.001) as room:
-        assert done.wait(10)
+        assert done.wait(60)
     assert (room.filled, ended) == (True, ["ended"])
 
 

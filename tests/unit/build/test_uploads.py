@@ -22,7 +22,7 @@ Answers = Callable[[str], tuple[int, bytes]]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 1)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 3)
     return []
 
 

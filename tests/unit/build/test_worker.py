@@ -29,8 +29,9 @@ class Waiting(worker.Shifts):
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_announced_deploy_wants_a_shift_unless_one_waits(
-    configuration: Configuration, store: Store, waits: bool
+    configuration: Configuration, store: Store, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
+    monkeypatch.setattr(worker, "_PORTION", 60.0)
     looks = worker._looks(configuration, Journal("builder"), Waiting(waits))
     assert next(looks) is False
 

@@ -89,7 +89,7 @@ def test_names_are_what_swarm_takes_and_no_two_dynos_share_one(app: str, kind: s
 def test_config_vars_reach_a_shell_unchanged() -> None:
     config = {"PLAIN": "a", "QUOTES": 'it\'s "x" `id` $(id) $HOME \\', "LINES": "a\n\nb\n", "EMPTY": "", "UTF": "é\t✓"}
     script = dyno_container.config_file(config).decode() + "env -0"
-    output = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10).stdout.decode()
+    output = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=60).stdout.decode()
     found = dict(entry.split("=", 1) for entry in output.split("\0") if entry)
     assert {name: found[name] for name in config} == config
 

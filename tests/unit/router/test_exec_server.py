@@ -88,7 +88,7 @@ class Site:
         self.asked.append(channel)
         try:
             await answer(channel, link)
-        except EOFError:
+        except (EOFError, ConnectionError):
             pass  # the client has gone
         finally:
             await link.close()

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from dynoform.agent.ledger import Ledger
+from dynoform.agent.process import ready
 from dynoform.configuration import Configuration
 from dynoform.domain.placement import Host
+from dynoform.journal import Journal
 from dynoform.run.connection import Connection
 from dynoform.run.rows import Rows
 from dynoform.store import hosts
@@ -55,6 +58,7 @@ def taken(configuration: Configuration, agent: str) -> set[uuid.UUID]:
     async def look() -> set[uuid.UUID]:
         connection = Connection(configuration, agent, asyncio.Event())
         try:
+            await ready(Ledger(connection), Journal("test"))  # the lock of the one before goes with its connection
             return {run.id for run in await Rows(connection).mine([])}
         finally:
             await connection.close()

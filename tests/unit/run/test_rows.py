@@ -37,6 +37,7 @@ def dyno_id(store: Store, configuration: Configuration) -> uuid.UUID:
         session.add(dyno)
         session.flush()
         own = {"variables": b"", "tty": False, "time_to_live": 60, "state_changed_at": now()}
+        own["created_at"] = now() + timedelta(hours=1)  # however long the test takes, no agent is late
         session.add(OneOffDyno(type="run", number=1, **common, **own))
         session.add(OneOffDyno(type="web", number=1, inside_id=dyno.id, **common, **own))
         return dyno.id

@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from dynoform.domain import permissions
 from dynoform.errors import ConfigurationError, ConflictError, InvalidInputError
@@ -121,9 +121,15 @@ def test_two_who_make_the_same_account_at_once_make_one(store: Store) -> None:
             except ConflictError as error:
                 outcome.append(str(error))
 
+        def waits() -> bool:
+            with store.transaction() as session:
+                return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
         waiting = threading.Thread(target=second)
         waiting.start()
-        waiting.join(0.3)
+        while not waits():
+            assert waiting.is_alive()
+            time.sleep(0.02)
         assert outcome == []
     waiting.join()
     assert outcome == ["account: was made by another call just now — try again"]
