@@ -11,7 +11,7 @@ from pathlib import Path
 from dynoform.certificates.issuance import Issuance
 from dynoform.certificates.worker import LEASE, Worker
 from dynoform.configuration import Configuration
-from dynoform.errors import UnavailableError
+from dynoform.errors import ConflictError, UnavailableError
 from dynoform.journal import Journal
 from dynoform.router import rows
 from dynoform.store.driver import SmallStore
@@ -58,7 +58,7 @@ class Router:
     def work(self) -> None:
         """Until ``stop``; a store that is busy is looked at again, as a router does."""
         while not self._done.wait(0.02):
-            with suppress(UnavailableError):
+            with suppress(ConflictError, UnavailableError):
                 self.look()
 
     def stop(self) -> None:
@@ -91,13 +91,15 @@ def routed(store: Store, port: int) -> Iterator[Router]:
     threads = [threading.Thread(target=work, daemon=True) for work in (server.serve_forever, router.work)]
     for thread in threads:
         thread.start()
-    yield router
-    router.stop()
-    server.shutdown()
-    server.server_close()
-    for thread in threads:
-        thread.join(10)
-    router.small_store.close()
+    try:
+        yield router
+    finally:
+        router.stop()
+        server.shutdown()
+        server.server_close()
+        for thread in threads:
+            thread.join(60)
+        router.small_store.close()
 
 
 def make_worker(store: Store, journal: Journal, nowhere: tuple[str, ...] = ()) -> Worker:

@@ -28,6 +28,8 @@ PROGRAMS = ("pebble", "pebble-challtestsrv")
 LOCAL = "127.0.0.1"
 LIFETIME_SECONDS = 90 * 86400
 BLOCKED = "blocked.example"
+SECONDS = 60.0
+"""For an answer."""
 
 
 def bring() -> Path:
@@ -47,19 +49,21 @@ class Pebble:
 
     def ask(self, path: str, **body: Any) -> None:
         """Tell its DNS something: ``set-txt``, ``add-caa`` …"""
-        httpx.post(f"{self.dns}/{path}", content=json.dumps(body), trust_env=False).raise_for_status()
+        answer = httpx.post(f"{self.dns}/{path}", content=json.dumps(body), trust_env=False, timeout=SECONDS)
+        answer.raise_for_status()
 
     def root(self) -> bytes:
         """The root that its certificates lead to, PEM."""
         trust = ssl.create_default_context(cafile=str(self.trusted))
-        answer = httpx.get(f"{self.management}/roots/0", verify=trust, trust_env=False)
+        answer = httpx.get(f"{self.management}/roots/0", verify=trust, trust_env=False, timeout=SECONDS)
         return answer.raise_for_status().content
 
     def suggest(self, pem: str, said: str) -> None:
         """Let it say this when it is asked for the time to renew a certificate."""
         trust = ssl.create_default_context(cafile=str(self.trusted))
         body = {"certificate": pem, "ariResponse": said}
-        httpx.post(f"{self.management}/set-renewal-info/", json=body, verify=trust, trust_env=False).raise_for_status()
+        place = f"{self.management}/set-renewal-info/"
+        httpx.post(place, json=body, verify=trust, trust_env=False, timeout=SECONDS).raise_for_status()
 
 
 @contextmanager

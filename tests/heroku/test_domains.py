@@ -3,10 +3,12 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
 
+from dynoform.errors import DynoformError
 from dynoform.router import rows
 from dynoform.store.driver import SmallStore
 from dynoform.store.session import Store
@@ -28,7 +30,7 @@ def router(migrated: Store) -> Iterator[None]:
 
     def report() -> None:
         while not done.wait(0.5):
-            with store.transaction() as connection:
+            with suppress(DynoformError), store.transaction() as connection:
                 rows.announce(connection, "of the tests", now())
 
     thread = threading.Thread(target=report, daemon=True)

@@ -274,5 +274,5 @@ def test_readers_of_lines_need_a_certificate_of_their_own(
     certificate, key = authority.issue("api", LOCAL, client=True)
     (tmp_path / "api.pem").write_bytes(certificate + key)
     context.load_cert_chain(tmp_path / "api.pem")
-    with httpx.Client(verify=context, trust_env=False) as client:
+    with httpx.Client(verify=context, trust_env=False, timeout=60) as client:
         assert client.get(url).text == "ok apps=0 bytes=0 drains=0\n"
