@@ -47,7 +47,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "NO_COLOR": "1",
     }
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800)
 
 
 def test_ansible_lint_finds_nothing() -> None:

@@ -46,7 +46,7 @@ def instance() -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
 def _recorded(configuration: dict[str, Any], *words: str) -> Any:
     command = [sys.executable, "-m", "tests.components.recorder", *words]
     text = json.dumps(configuration)
-    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -39,7 +39,7 @@ def shell_scripts() -> list[str]:
 
 
 def lint(*argv: str) -> None:
-    done = subprocess.run([str(TOOLS / argv[0]), *argv[1:]], cwd=CHECKOUT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([str(TOOLS / argv[0]), *argv[1:]], cwd=CHECKOUT, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 

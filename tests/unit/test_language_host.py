@@ -134,13 +134,13 @@ def info(directory: Path) -> language_pb2.ProgramInfo:
 
 def test_host_answers_about_itself_and_the_program(host: Host, tmp_path: Path) -> None:
     client = host[1]
-    assert client.GetPluginInfo(Empty(), timeout=10).version
-    about = client.About(language_pb2.AboutRequest(info=info(tmp_path)), timeout=10)
+    assert client.GetPluginInfo(Empty(), timeout=60).version
+    about = client.About(language_pb2.AboutRequest(info=info(tmp_path)), timeout=60)
     assert about.executable == sys.executable
-    wanted = client.GetRequiredPackages(language_pb2.GetRequiredPackagesRequest(info=info(tmp_path)), timeout=30)
+    wanted = client.GetRequiredPackages(language_pb2.GetRequiredPackagesRequest(info=info(tmp_path)), timeout=60)
     assert [(one.kind, one.name, one.version) for one in wanted.packages] == [("resource", "docker", "5.2.0")]
     request = language_pb2.GetProgramDependenciesRequest(info=info(tmp_path))
-    found = client.GetProgramDependencies(request, timeout=30)
+    found = client.GetProgramDependencies(request, timeout=60)
     assert "pulumi" in [one.name for one in found.dependencies]
 
 
@@ -148,7 +148,7 @@ def test_host_runs_plugins_that_are_python_programs(host: Host, tmp_path: Path) 
     code = "import sys; print(sys.argv[1]); print('x', file=sys.stderr); sys.exit(3)"
     (tmp_path / "__main__.py").write_text(code, encoding="utf-8")
     request = language_pb2.RunPluginRequest(pwd=str(tmp_path), args=["engine"], info=info(tmp_path))
-    answers = list(host[1].RunPlugin(request, timeout=30))
+    answers = list(host[1].RunPlugin(request, timeout=60))
     assert b"".join(one.stdout for one in answers) == b"engine\n"
     assert b"".join(one.stderr for one in answers) == b"x\n"
     assert answers[-1].exitcode == 3
@@ -171,12 +171,13 @@ def test_host_ends_when_told_to(host: Host, number: signal.Signals) -> None:
 
 def test_host_ends_with_the_engine() -> None:
     start = f"p = subprocess.Popen([{str(LAUNCHER)!r}, 'x'])"
-    code = f"import subprocess, time\n{start}\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    code = f"import subprocess, time\n{start}\nprint('pid', p.pid, flush=True)\ntime.sleep(60)"
     engine = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert engine.stdout
     with engine.stdout:
-        pid = int(engine.stdout.readline())
-        assert int(engine.stdout.readline())  # the host's port: it serves
+        # The other one is the host's port: it serves.
+        (_, pid), (port,) = sorted((engine.stdout.readline().split() for _ in range(2)), key=len, reverse=True)
+        assert int(port)
         engine.kill()
         engine.wait()
     until = time.monotonic() + 60

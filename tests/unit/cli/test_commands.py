@@ -238,6 +238,8 @@ def test_a_small_figure_is_not_rounded_to_nothing() -> None:
 def test_what_dynos_cost_is_counted_from_the_engine_down(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path("/proc/self/comm").read_text().strip()
     with subprocess.Popen(["sleep", "30"]) as child:
+        while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":
+            time.sleep(0.01)
         monkeypatch.setattr(dynos, "ENGINE", ("sleep",))
         assert child.pid in dynos._processes()
         assert os.getpid() not in dynos._processes()

@@ -27,7 +27,9 @@ def test_colours_only_where_wanted(environ: dict[str, str], coloured: bool) -> N
     assert pipe.getvalue() == "done\n"
 
 
-def test_short_step_is_silent(console: Console, said: io.StringIO) -> None:
+def test_short_step_is_silent(console: Console, said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.QUIET_SECONDS == 2
+    monkeypatch.setattr(module, "QUIET_SECONDS", 60)  # a thread that stands still makes no step a long one
     with console.step("checking"):
         pass
     assert said.getvalue() == ""

@@ -170,12 +170,16 @@ def test_run_that_takes_too_long_is_ended(tmp_path: Path, operation: Operation) 
 
 
 def test_two_runs_on_a_host_take_turns(tmp_path: Path, lines: Lines) -> None:
-    log = tmp_path / "log"
-    words = f"sh -c 'echo in >> {log}; sleep 0.5; echo out >> {log}'"
+    log, go = tmp_path / "log", tmp_path / "go"
+    words = f"sh -c 'echo in >> {log}; until [ -e {go} ]; do sleep 0.1; done; echo out >> {log}'"
     path = playbook(tmp_path, command("Write", words))
     runs = [threading.Thread(target=run_playbook, args=(Operation("urn::a", lines), path, LOCAL, {})) for _ in range(2)]
     for run in runs:
         run.start()
+    deadline = time.monotonic() + 120
+    while "waits for another run on localhost" not in lines.status and time.monotonic() < deadline:
+        time.sleep(0.05)
+    go.touch()
     for run in runs:
         run.join(120)
     assert log.read_text().split() == ["in", "out", "in", "out"]
@@ -185,7 +189,7 @@ def test_two_runs_on_a_host_take_turns(tmp_path: Path, lines: Lines) -> None:
 def test_failed_playbook_is_remembered_and_run_again(tmp_path: Path, operation: Operation) -> None:
     inputs: dict[str, Any] = {
         "playbook": playbook(tmp_path, command("Break it", "false")),
-        "host": {"name": "localhost", "address": "127.0.0.1", "connection": "local"},
+        "host": {"name": "localhost", "address": LOCAL.address, "connection": "local"},
         **Playbook.optional,
     }
     with pytest.raises(PartialError, match="Break it") as caught:
@@ -203,7 +207,7 @@ def test_refresh_finds_drift_and_a_host_that_does_not_answer(tmp_path: Path, ope
     copy = {"name": "Write", "ansible.builtin.copy": {"content": "x", "dest": str(file), "mode": "0644"}}
     inputs: dict[str, Any] = {
         "playbook": playbook(tmp_path, copy),
-        "host": {"name": "localhost", "address": "127.0.0.1", "connection": "local"},
+        "host": {"name": "localhost", "address": LOCAL.address, "connection": "local"},
         **Playbook.optional,
     }
     identifier, values = Playbook().create(operation, inputs)
@@ -275,7 +279,7 @@ def test_removal_runs_the_absent_playbook(tmp_path: Path, operation: Operation) 
     file = tmp_path / "file"
     file.touch()
     absent = {"name": "Remove", "ansible.builtin.file": {"path": "{{ path }}", "state": "absent"}}
-    host = {"name": "localhost", "address": "127.0.0.1", "connection": "local"}
+    host = {"name": "localhost", "address": LOCAL.address, "connection": "local"}
     state = {**Playbook.optional, "host": host, "playbook": "unused.yml", "variables": {"path": str(file)}}
     Playbook().delete(operation, "id", {**state, "absentPlaybook": playbook(tmp_path, absent)})
     assert not file.exists()

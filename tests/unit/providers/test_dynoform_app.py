@@ -120,7 +120,7 @@ def test_limits_and_names_are_the_platforms() -> None:
 def test_silent_build_is_followed_to_its_end_and_no_line_is_shown_twice(
     platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform_api, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(platform_api, "SILENT_SECONDS", 1.0)
     platform[0].pending = 3
     App().create(operation, inputs)
     assert lines.info == ["-----> Python app detected", "done"]
