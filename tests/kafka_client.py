@@ -83,22 +83,28 @@ def join(client: Mapping[str, Any], topic: str, group: str) -> str:
 
 
 def _messages(client: Mapping[str, Any], topic: str, group: str) -> Iterator[Message]:
-    """All messages of a topic from its beginning, until none has come for some seconds after the first ones."""
-    consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+    """All messages of a topic from its beginning to the ends of its partitions, and until no more come there."""
+    told = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    consumer = Consumer({**client, **told, "enable.partition.eof": True})
     try:
         known = consumer.list_topics(topic, timeout=20).topics[topic]
         if known.error is not None:
             raise KafkaException(known.error)
         consumer.assign([TopicPartition(topic, number, 0) for number in known.partitions])
-        deadline, begun = time.monotonic() + SECONDS, False
+        unread = set(known.partitions)
+        deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             batch = consumer.consume(1000, 5)
-            if begun and not batch:
+            if not batch and not unread:
                 return
-            begun = begun or bool(batch)
             for message in batch:
-                _check(message)
-                yield message
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition())
+                else:
+                    _check(message)
+                    yield message
+        assert not unread, f"{topic}: not read to its end in {SECONDS:g} s"
     finally:
         consumer.close()
 

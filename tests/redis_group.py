@@ -30,8 +30,8 @@ class Member:
     def pid(self) -> int:
         """The process of the server, without the Sentinel beside it."""
         rows = self.container.top(ps_args="-eo pid,args")["Processes"]
-        (found,) = [row[0] for row in rows if re.match(r"valkey-server \S+:6379$", row[1].strip())]
-        return int(found)
+        # Whom it has just forked for a snapshot is called the same for a moment.
+        return min(int(row[0]) for row in rows if re.match(r"valkey-server \S+:6379$", row[1].strip()))
 
     @property
     def ports(self) -> list[list[str]]:

@@ -104,7 +104,8 @@ class Servers:
     def dazed(self, number: int) -> Iterator[None]:
         """A server whose Patroni stands still for the length of the block, while its PostgreSQL works on."""
         rows = self.container(number).top(ps_args="-eo pid,args")["Processes"]
-        (pid,) = [int(row[0]) for row in rows if _PATRONI.match(row[1])]
+        # What it has just forked is called the same until it is another program.
+        pid = min(int(row[0]) for row in rows if _PATRONI.match(row[1]))
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
