@@ -218,7 +218,7 @@ def test_what_is_rotated_away_unread_is_counted(tls_plane: Plane, agent: Agent, 
 
 @pytest.mark.parametrize("begins", ["foreign", "own"])
 def test_lines_wait_while_somebody_else_answers(
-    tls_plane: Plane, identity: Identity, app: str, tmp_path: Path, begins: str
+    tls_plane: Plane, identity: Identity, app: str, tmp_path: Path, begins: str, request: pytest.FixtureRequest
 ) -> None:
     certificate, key = Authority().issue("logplex", LOCAL, "logplex")
     foreign = Identity(tmp_path / "other.crt", tmp_path / "other.key", identity.authority)
@@ -237,6 +237,7 @@ def test_lines_wait_while_somebody_else_answers(
     if begins == "foreign":
         answer_as(foreign)
     agent = Agent(tmp_path, tls_plane, identity.authority)
+    request.addfinalizer(agent.kill)
     dyno = Dyno(agent.containers, app)
     dyno.write(*numbered(0, 1_500))
     if begins == "own":
@@ -257,7 +258,6 @@ def test_lines_wait_while_somebody_else_answers(
     assert heard == []
     agent.process.terminate()
     assert agent.process.wait(60) == 0
-    agent.kill()
 
 
 def test_readers_of_lines_need_a_certificate_of_their_own(
