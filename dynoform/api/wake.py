@@ -44,9 +44,12 @@ class Wakers:
 
     def _listen(self) -> None:
         for notification in self._store.notifications([BUILD_OUTPUT, ADDON_DONE, WEBHOOKS, DRAINS], idle=30):
-            if self._loop is None or self._loop.is_closed():
+            if self._loop is None:
                 return
-            self._loop.call_soon_threadsafe(self._wake, notification.payload if notification else None)
+            try:
+                self._loop.call_soon_threadsafe(self._wake, notification.payload if notification else None)
+            except RuntimeError:  # it is closed, perhaps since a moment ago
+                return
 
     def _wake(self, key: str | None) -> None:
         wanted = [key] if key is not None else list(self._events)
