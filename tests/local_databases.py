@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -250,6 +251,8 @@ class Local:
     engine: LocalEngine
     made: Made
     transfers: Transfers
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Whoever works, or has the worker work, has it meanwhile."""
 
     def lead_links_here(self, patch: pytest.MonkeyPatch) -> None:
         """Have data links lead to the tests' own server, which has no TLS, and asks nobody for a password."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -13,6 +13,7 @@ from dynoform.addons.worker import Worker
 from dynoform.api import addons as api_addons
 from dynoform.api.services import Services
 from dynoform.domain import addons
+from dynoform.errors import ConflictError
 from dynoform.store.session import ADDON_WORK, Store
 from tests.contract.addon_provider import ProviderServer
 
@@ -28,9 +29,9 @@ def provider(client: httpx.Client) -> Iterator[ProviderServer]:
 
 @pytest.fixture
 def worker(services: Services, provider: ProviderServer) -> Iterator[Worker]:
-    """A worker that does a step when it is told to; providers have a second to answer."""
+    """A worker that does a step when it is told to."""
     around = Surroundings(services.configuration.api_url, "local")
-    partner = PartnerProvider(seconds=1.0)
+    partner = PartnerProvider()
     yield Worker(services.store, services.vault, {addons.PARTNER: partner}, around, services.logs, services.journal)
     partner.close()
 
@@ -51,24 +52,28 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @contextmanager
-def at_work(worker: Worker) -> Iterator[None]:
-    """Have the worker do what comes, for the length of the block."""
-    done = threading.Event()
+def at_work(worker: Worker, turn: "threading.Lock | None" = None) -> Iterator[threading.Lock]:
+    """Have the worker do what comes, for the length of the block; it has ``turn``, which is yielded, while it does.
+
+    What it has done is seen before it has told logs and journal: whoever takes the turn then finds both done.
+    """
+    done, turn = threading.Event(), turn or threading.Lock()
 
     def work() -> None:
         for _ in worker.store.notifications([ADDON_WORK], idle=0.05):
-            while not done.is_set() and worker.step():
-                pass
+            with turn, suppress(ConflictError):  # somebody has just what it needs: it looks again at once
+                while not done.is_set() and worker.step():
+                    pass
             if done.is_set():
                 return
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        yield
+        yield turn
     finally:
         done.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def make_due(store: Store) -> None:

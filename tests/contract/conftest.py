@@ -122,7 +122,7 @@ def serve(services: Services) -> Iterator[str]:
     assert server.started
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture

@@ -32,8 +32,7 @@ def services(services: Services, tmp_path_factory: pytest.TempPathFactory) -> It
     if real.binary() is None:
         pytest.skip("no docker-registry, and no apt-get that could bring Debian's")
     with real.running(tmp_path_factory.mktemp("registry"), services.configuration.secrets) as port:
-        configuration = replace(services.configuration, registry_port=port)
-        yield replace(services, configuration=configuration, wakers=Wakers(services.store))
+        yield replace(services, configuration=replace(services.configuration, registry_port=port))
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +46,15 @@ def address(services: Services) -> Iterator[str]:
 def serving(services: Services) -> Iterator[str]:
     """Run an API for the length of the block; yields its URL."""
     port = free_port()
-    server = uvicorn.Server(server_configuration(services, real.LOCAL, port))
+    own = replace(services, wakers=Wakers(services.store))  # those of another API wake another event loop
+    server = uvicorn.Server(server_configuration(own, real.LOCAL, port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
     yield f"http://{real.LOCAL}:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 def digest_of(data: bytes) -> str:

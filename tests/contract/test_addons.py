@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import func, select, update
 
 from dynoform.addons import queue
+from dynoform.addons.partner import PartnerProvider
 from dynoform.addons.provider import Answer
 from dynoform.addons.worker import Worker
 from dynoform.api import addons as api_addons
 from dynoform.api.services import Services
 from dynoform.configuration import Configuration
+from dynoform.domain import addons
 from dynoform.store.session import Store
 from dynoform.store.tables import Addon, AddonChange, AddonConfig, now
 from tests.contract.addon_fixtures import make_due, patch, provider, worker, working
@@ -88,7 +90,7 @@ def test_an_addon_is_provisioned_attached_and_released(
     assert config == {"REDIS_URL": f"redis://{addon['id']}/mini", "REDIS_TLS_URL": f"rediss://{addon['id']}"}
     assert descriptions(client, app)[-1] == f"Attach REDIS (@ref:{addon['name']})"
     said = f"app[api]: Attach REDIS (@ref:{addon['name']}) by user ann@example.com"
-    assert said in services.logs.lines  # type: ignore[attr-defined]
+    wait_until(lambda: said in services.logs.lines)  # type: ignore[attr-defined] # told once it is done
     for path in (f"/addons/{addon['id']}", f"/addons/{addon['name']}", f"/apps/{app}/addons/{addon['name']}"):
         assert client.get(path).json() == addon
     assert client.get(f"/apps/{app}/addons").json() == client.get("/addons").json() == [addon]
@@ -193,6 +195,7 @@ def test_who_waits_for_a_failed_one_learns_that_it_is_deprovisioned(
 def test_a_provider_that_fails_is_asked_again_with_the_same_uuid(
     client: httpx.Client, app: str, provider: ProviderServer, worker: Worker, store: Store, bad: object, patch: Patch
 ) -> None:
+    patch.setattr(addons, "_DELAYS", (60,))
     addon = later(client, app, patch)
     provider.replies += [bad, bad]  # type: ignore[list-item]
     assert worker.step()
@@ -246,10 +249,14 @@ def test_a_slow_provider_does_not_hold_the_call_up_for_ever(
         return 200, {}
 
     provider.replies.append(slowly)  # type: ignore[arg-type]
-    started = time.monotonic()
-    assert worker.step()
+    impatient = PartnerProvider(seconds=1.0)
+    with patch.context() as patched:
+        patched.setitem(worker.providers, addons.PARTNER, impatient)  # type: ignore[arg-type]
+        started = time.monotonic()
+        assert worker.step()
+        assert time.monotonic() - started < 30
     released.set()
-    assert time.monotonic() - started < 30
+    impatient.close()
     make_due(store)
     assert worker.step()
     assert client.get(f"/addons/{addon['id']}").json()["state"] == "provisioned"
@@ -390,7 +397,8 @@ def test_a_lease_is_renewed_while_a_provider_works(
     assert claim is not None
     make_due(store)
     with queue.Keeper(store, claim):
-        wait_until(lambda: queue.take(store, services.vault, worker.around) is None and renewed(store))
+        wait_until(lambda: renewed(store))
+        assert queue.take(store, services.vault, worker.around) is None
 
 
 def renewed(store: Store) -> bool:
@@ -672,7 +680,9 @@ def test_the_list_of_a_thousand_addons_takes_a_few_queries(
     from sqlalchemy import event
 
     def count(*arguments: object) -> None:
-        counted.append(arguments[2])
+        # The API's own looks at deliveries and drains may come in between.
+        if not any(name in str(arguments[2]) for name in ("webhook_deliveries", "_drains", "SELECT now()")):
+            counted.append(arguments[2])
 
     event.listen(store.engine, "before_cursor_execute", count)
     try:

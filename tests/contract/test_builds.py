@@ -304,8 +304,10 @@ def test_output_comes_as_it_is_written_until_the_build_has_finished(
 
 def test_output_ends_when_the_app_is_deleted(client: httpx.Client, app: str, build: dict[str, Any]) -> None:
     with client.stream("GET", path_of(build["output_stream_url"])) as answer:
-        threading.Timer(0.1, lambda: client.delete(f"/apps/{app}")).start()
+        deletion = threading.Timer(0.1, lambda: client.delete(f"/apps/{app}"))
+        deletion.start()
         assert answer.read() == b""
+    deletion.join(60)
     assert client.get(path_of(build["output_stream_url"])).status_code == 404
 
 
@@ -372,7 +374,7 @@ def _until(condition: Any, seconds: float = 60) -> None:
 def _empty_folder(services: Services) -> Iterator[None]:
     yield
     for path in services.configuration.sources.iterdir():
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def test_a_build_says_what_stack_it_was_for(client: httpx.Client, app: str, build: dict[str, Any]) -> None:

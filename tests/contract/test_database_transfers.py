@@ -121,7 +121,7 @@ def link(client: httpx.Client, number: int) -> str:
 
 def fetch(address: str, url: str) -> httpx.Response:
     """As anybody does who has the link."""
-    return httpx.get(f"{address}/backups/{url.partition('/backups/')[2]}", trust_env=False)
+    return httpx.get(f"{address}/backups/{url.partition('/backups/')[2]}", trust_env=False, timeout=60)
 
 
 def test_a_backup_is_encrypted_and_is_had_by_its_link_as_pg_restore_reads_it(

@@ -31,7 +31,7 @@ ELSEWHERE = {"production": {"base_url": "https://provider.example.com"}}
 def place(services: Services, operator: object) -> Iterator[Local]:
     """A worker of databases, at work. The API knows their address."""
     made = local(services)
-    with at_work(made.worker):
+    with at_work(made.worker, made.turn):
         yield made
     clean(services)
 
@@ -57,12 +57,13 @@ def work_through(place: Local, store: Store) -> None:
     """Have what is due maintained, as a shift does; the worker in the background may have taken it already."""
     with store.transaction() as session:
         databases.enqueue_due(session)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        place.worker.step()
-        with store.transaction() as session:
-            if not session.scalars(select(AddonChange).where(AddonChange.status == "pending")).all():
-                return
+        with place.turn:
+            place.worker.step()
+            with store.transaction() as session:
+                if not session.scalars(select(AddonChange).where(AddonChange.status == "pending")).all():
+                    return
         time.sleep(0.05)
     raise AssertionError("a change is not finished")
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import uvicorn
 
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
+from dynoform.api.wake import Wakers
 from dynoform.git import submodules
 from dynoform.git.command import Git
 from dynoform.store.session import Store
@@ -34,7 +36,8 @@ def server(
     certificate, key = authority.issue("git", HOST)
     for name, content in {"ca.pem": authority.pem, "certificate.pem": certificate, "key.pem": key}.items():
         (folder / name).write_bytes(content)
-    settings = server_configuration(services, HOST, free_port())
+    own = replace(services, wakers=Wakers(services.store))
+    settings = server_configuration(own, HOST, free_port())
     settings.ssl_certfile, settings.ssl_keyfile = str(folder / "certificate.pem"), str(folder / "key.pem")
     running = uvicorn.Server(settings)
     thread = threading.Thread(target=running.run, daemon=True)
@@ -44,7 +47,7 @@ def server(
         time.sleep(0.01)
     yield f"https://{HOST}:{settings.port}", folder / "ca.pem"
     running.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture

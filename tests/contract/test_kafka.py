@@ -1,5 +1,6 @@
 """Kafka as an add-on, and its data API: everything but the brokers is real."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -239,10 +240,9 @@ def test_an_upgrade_restarts_the_brokers_and_is_waited_for(
 
 def wait(client: httpx.Client, own: dict[str, Any]) -> None:
     """Until nothing is done to the cluster."""
-    for _ in range(100):
-        status = get(client, path(own, "/wait_status"))
-        if not status["waiting?"]:
-            break
+    deadline = time.monotonic() + 60
+    while (status := get(client, path(own, "/wait_status")))["waiting?"] and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert status == {"message": "available", "waiting?": False}
 
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,20 +28,22 @@ JOB = {"command": "rake tidy", "frequency": "every_ten_minutes", "dyno_size": "e
 
 
 @pytest.fixture(autouse=True)
-def worker(services: Services, client: httpx.Client) -> Iterator[None]:
-    """The platform's own services, and the worker that makes add-ons of them."""
+def worker(services: Services, client: httpx.Client) -> Iterator[threading.Lock]:
+    """The platform's own services, and the worker that makes add-ons of them; its turn."""
     with services.store.transaction() as session:
         addon_services.register_own(session, services.vault)
     around = Surroundings(services.configuration.api_url, "local")
     providers = {own_services.SCHEDULER: SchedulerProvider()}
-    with at_work(Worker(services.store, services.vault, providers, around, services.logs, services.journal)):
-        yield
+    worker = Worker(services.store, services.vault, providers, around, services.logs, services.journal)
+    with at_work(worker) as turn:
+        yield turn
 
 
 @pytest.fixture
-def addon(client: httpx.Client, app: str) -> dict[str, object]:
+def addon(client: httpx.Client, app: str, worker: threading.Lock) -> dict[str, object]:
     made: dict[str, object] = client.post(f"/apps/{app}/addons", json={"plan": "scheduler"}).raise_for_status().json()
-    return made
+    with worker:  # the app's log has been told
+        return made
 
 
 @pytest.fixture
@@ -55,8 +58,12 @@ def create(client: httpx.Client, app: str, **body: object) -> dict[str, object]:
 
 def move(store: Store, **since: float) -> datetime:
     """As if all jobs had been due so long ago; returns when, a whole ten minutes."""
+    frequency = schedules.parse("every_ten_minutes")
+    # What is due next is not due before the test's end.
+    while (left := (frequency.next(datetime.now(UTC)) - datetime.now(UTC)).total_seconds()) < 15:
+        time.sleep(max(0.05, left))
     with store.transaction() as session:
-        wanted = schedules.parse("every_ten_minutes").latest(datetime.now(UTC) - timedelta(**since))
+        wanted = frequency.latest(datetime.now(UTC) - timedelta(**since))
         session.execute(update(SchedulerJob).values(next_due_at=wanted))
     return wanted
 
@@ -186,6 +193,7 @@ def test_a_job_that_is_due_gets_its_dyno_once(
     client: httpx.Client, app: str, addon: dict[str, object], scheduler: Scheduler, services: Services, store: Store
 ) -> None:
     made = create(client, app)
+    move(store, minutes=-60)
     assert 0 < scheduler.step() <= LOOK_SECONDS
     assert runs(store) == []
     due = move(store, minutes=0)

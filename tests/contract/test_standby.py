@@ -38,7 +38,7 @@ def place(services: Services, operator: object) -> Iterator[Local]:
     """A worker of databases, at work."""
     made = local(services)
     made.engine.standing = STANDING
-    with at_work(made.worker):
+    with at_work(made.worker, made.turn):
         yield made
     clean(services)
 
@@ -242,6 +242,8 @@ def test_its_standby_takes_over_before_the_host_of_its_primary_is_drained(
         last = session.scalars(ended.order_by(AddonChange.created_at.desc())).first()
         assert last is not None
         assert (last.status, last.failure) == ("failed", "Patroni: says nothing that can be read — it is tried again")
+        last.created_at = now()
+        session.flush()
         assert databases.enqueue_hand_overs(session, place.engine.hosts) == 0, "it has just been asked"
 
 

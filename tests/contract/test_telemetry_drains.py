@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from sqlalchemy import select
 
+from dynoform.api.drain_feed import LOOK_SECONDS
 from dynoform.api.services import Services
 from dynoform.domain.log_drains import Reach
 from dynoform.logplex.places import Connector
@@ -26,6 +27,8 @@ from tests.store_fixtures import OPERATOR_KEY
 
 ENDPOINT = "https://user:hunter2@otel.example.com/v1?key=hunter3"
 SHOWN = "https://user:********@otel.example.com/v1?key=********"
+SOON = LOOK_SECONDS - 10
+"""Within which nobody would have looked for himself."""
 
 
 def body(app_id: str, endpoint: str = ENDPOINT, **changes: Any) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def test_logs_reach_both_kinds_of_drains_as_soon_as_they_are_made_and_also_of_a_
         until(lambda: plane.server.drains.version)
         otlp = https.url.partition("/hooks")[0]
         drain = client.post("/telemetry-drains", json=body(app_id, otlp)).raise_for_status().json()
-        until(lambda: len(plane.server.drains) == 1, 5)
+        until(lambda: len(plane.server.drains) == 1, SOON)
         plane.write(app_id, "by OTLP")
         (request,) = https.wait(1)
         assert (request.path, request.headers["Content-Type"]) == ("/v1/logs", "application/json")
@@ -156,15 +159,15 @@ def test_logs_reach_both_kinds_of_drains_as_soon_as_they_are_made_and_also_of_a_
         read = json_format.Parse(request.body, ExportLogsServiceRequest())
         assert read.resource_logs[0].scope_logs[0].log_records[0].body.string_value == "by OTLP"
         client.patch(f"/telemetry-drains/{drain['id']}", json={"signals": ["traces"]}).raise_for_status()
-        until(lambda: len(plane.server.drains) == 0, 5)
+        until(lambda: len(plane.server.drains) == 0, SOON)
         client.post("/apps/drained/log-drains", json={"url": https.url}).raise_for_status()
-        until(lambda: len(plane.server.drains) == 1, 5)
+        until(lambda: len(plane.server.drains) == 1, SOON)
         plane.stop(kill=True)
         plane.start()
-        until(lambda: len(plane.server.drains) == 1, 15)
+        until(lambda: len(plane.server.drains) == 1, SOON)
         plane.write(app_id, "to the new one")
         assert https.wait(2)[1].body.endswith(b"app web.1 - to the new one\n")
         client.delete("/apps/drained/log-drains/" + client.get("/apps/drained/log-drains").json()[0]["id"])
-        until(lambda: len(plane.server.drains) == 0, 5)
+        until(lambda: len(plane.server.drains) == 0, SOON)
     finally:
         plane.stop(kill=True)

@@ -17,7 +17,7 @@ from dynoform.store.webhooks import dyno_changed, dyno_created, release_changed
 from tests.contract.addon_fixtures import patch, provider, worker, working
 from tests.contract.conftest import deploy, path_of
 from tests.contract.hooks import add, deliveries_of
-from tests.contract.receiver import Receiver
+from tests.contract.receiver import Receiver, Request
 from tests.contract.test_addons import create
 from tests.contract.test_domains import issue
 from tests.contract.test_sni_endpoints import pair
@@ -75,13 +75,18 @@ def test_every_entity_is_told(
     client.delete(f"/apps/{team_app}").raise_for_status()
     count = sum(len(actions) for actions in EXPECTED.values())
     requests = hooks.wait(count)
-    found: dict[str, set[str]] = {}
-    while found != EXPECTED and len(requests) < 100:
+    while (found := kinds(requests)) != EXPECTED and len(requests) < 100:
         requests = hooks.wait(len(requests) + 1)
-        for request in requests:
-            include = request.event["webhook_metadata"]["event"]["include"]
-            found.setdefault(include, set()).add(request.event["action"])
     assert found == EXPECTED
+
+
+def kinds(requests: list[Request]) -> dict[str, set[str]]:
+    """What they tell, and what of it."""
+    found: dict[str, set[str]] = {}
+    for request in requests:
+        include = request.event["webhook_metadata"]["event"]["include"]
+        found.setdefault(include, set()).add(request.event["action"])
+    return found
 
 
 def share(client: httpx.Client) -> None:

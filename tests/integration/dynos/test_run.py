@@ -82,7 +82,7 @@ def test_the_exit_status_comes_in_one_piece(dynos: RunPlatform, app: str) -> Non
     terminal = dynos.attach(app, command)
     output = terminal.read()
     assert len(output) > 100_000
-    # As a chunk of its own, unless the relay stood still just then: what the CLI needs is that no chunk has a part of it.
+    # A chunk of its own, unless the relay stood still just then; what the CLI needs is that no chunk has a part of it.
     assert sum(f"{marker}3\r\n".encode() in chunk for chunk in terminal.chunks) == 1
 
 
