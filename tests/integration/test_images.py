@@ -236,7 +236,7 @@ def test_the_registry_answers_holders_of_a_client_certificate_only(
     with pytest.raises(httpx.HTTPError):
         httpx.get(url, verify=context)
     context.load_cert_chain(tmp_path / "client.crt", tmp_path / "client.key")
-    assert httpx.get(url, verify=context).status_code == 200
+    assert httpx.get(url, verify=context, timeout=60).status_code == 200
 
 
 def wait_for_healthy(container: Container) -> None:

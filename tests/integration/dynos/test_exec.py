@@ -49,9 +49,8 @@ class Dyno:
 
     def tunnel(self, key: asyncssh.SSHKey) -> dict[str, Any]:
         """What the exec manager answers."""
-        with httpx.Client(
-            base_url=self.dynos.client.base_url, auth=(self.app, OPERATOR_KEY), trust_env=False
-        ) as client:
+        url, login = self.dynos.client.base_url, (self.app, OPERATOR_KEY)
+        with httpx.Client(base_url=url, auth=login, trust_env=False, timeout=60) as client:
             answer = client.put("/api/v2/work.1", json={"client_key": key.export_public_key().decode()})
         made: dict[str, Any] = answer.raise_for_status().json()
         return made
