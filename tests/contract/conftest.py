@@ -105,22 +105,35 @@ def make_services(configuration: Configuration, migrated: Store) -> Services:
 @pytest.fixture(scope="session")
 def address(services: Services) -> Iterator[str]:
     """URL of the running API."""
-    with serve(services) as url:
-        yield url
+    settings = server_configuration(services, "127.0.0.1", free_port())
+    with running(settings):
+        yield f"http://127.0.0.1:{settings.port}"
 
 
 @contextmanager
 def serve(services: Services) -> Iterator[str]:
-    """Run an API; gives its URL."""
-    port = free_port()
-    server = uvicorn.Server(server_configuration(services, "127.0.0.1", port))
+    """Run one more API; gives its URL."""
+    settings = server_configuration(apart(services), "127.0.0.1", free_port())
+    with running(settings):
+        yield f"http://127.0.0.1:{settings.port}"
+
+
+def apart(services: Services) -> Services:
+    """The same for one more API: what wakes one event loop cannot wake another."""
+    return replace(services, wakers=Wakers(services.store))
+
+
+@contextmanager
+def running(settings: uvicorn.Config) -> Iterator[None]:
+    """Run a server for the length of the block."""
+    server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started
-    yield f"http://127.0.0.1:{port}"
+    yield
     server.should_exit = True
     thread.join(60)
 

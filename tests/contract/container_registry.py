@@ -4,24 +4,18 @@ import base64
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
 from dynoform.domain.images import MANIFEST
 from dynoform.store.tables import Account
 from tests import registry as real
-from tests.contract.conftest import OPERATOR_KEY, PLAIN
-from tests.postgres import free_port
+from tests.contract.conftest import OPERATOR_KEY, PLAIN, serve
 
 MIB = 1024 * 1024
 
@@ -38,23 +32,8 @@ def services(services: Services, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def address(services: Services) -> Iterator[str]:
     """URL of an API that works with that registry."""
-    with serving(services) as url:
+    with serve(services) as url:
         yield url
-
-
-@contextmanager
-def serving(services: Services) -> Iterator[str]:
-    """Run an API for the length of the block; yields its URL."""
-    port = free_port()
-    own = replace(services, wakers=Wakers(services.store))  # those of another API wake another event loop
-    server = uvicorn.Server(server_configuration(own, real.LOCAL, port))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    yield f"http://{real.LOCAL}:{port}"
-    server.should_exit = True
-    thread.join(60)
 
 
 def digest_of(data: bytes) -> str:

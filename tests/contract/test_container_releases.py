@@ -11,7 +11,7 @@ from dynoform.api.services import Services
 from dynoform.domain.images import OCI_MANIFEST
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, Slug
-from tests.contract.conftest import OPERATOR_KEY, make_client
+from tests.contract.conftest import OPERATOR_KEY, make_client, serve
 from tests.contract.container_registry import (
     address,
     digest_of,
@@ -23,7 +23,6 @@ from tests.contract.container_registry import (
     put_manifest,
     release,
     services,
-    serving,
     slug_of,
     update,
 )
@@ -193,7 +192,7 @@ def test_an_image_that_cannot_run_is_not_released(
 
 def test_a_registry_that_is_away_is_said_so(services: Services, operator: Account) -> None:
     away = replace(services, configuration=replace(services.configuration, registry_port=free_port()))
-    with serving(away) as url, docker(url) as engine, make_client(url, OPERATOR_KEY) as client:
+    with serve(away) as url, docker(url) as engine, make_client(url, OPERATOR_KEY) as client:
         client.post("/apps", json={"name": "myapp"}).raise_for_status()
         answer = engine.get("/v2/myapp/web/manifests/latest")
         assert (answer.status_code, error_of(answer)) == (503, "UNAVAILABLE")

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import select, update
 
 from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
 from dynoform.domain import heroku_exec, one_off, ssh_keys
 from dynoform.errors import InvalidInputError, NotFoundError
 from dynoform.store import exec_keys
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("web")
 def address(services: Services) -> Iterator[str]:
     """URL of an API whose stack has an address for the SSH server."""
     configuration = replace(services.configuration, exec_address="127.0.0.80")
-    with serve(replace(services, configuration=configuration, wakers=Wakers(services.store))) as url:
+    with serve(replace(services, configuration=configuration)) as url:
         yield url
 
 
@@ -166,8 +165,7 @@ def test_an_app_can_turn_it_off(put: Put, client: httpx.Client, store: Store, ap
 
 
 def test_a_stack_without_an_address_says_so(services: Services, operator: object) -> None:
-    own = replace(services, wakers=Wakers(services.store))
-    with serve(own) as url, make_client(url, OPERATOR_KEY) as client:
+    with serve(services) as url, make_client(url, OPERATOR_KEY) as client:
         answer = client.put("/api/v2/web.1", json=BODY)
     assert (answer.status_code, answer.json()["message"]) == (
         404,

@@ -1,22 +1,17 @@
 """Submodules of a pushed commit: fetched over https into its source, and refused where they may not be fetched from."""
 
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
 from dynoform.git import submodules
 from dynoform.git.command import Git
 from dynoform.store.session import Store
-from tests.contract.conftest import OPERATOR_KEY
+from tests.contract.conftest import OPERATOR_KEY, apart, running
 from tests.contract.git_client import Builder, Checkout, checkout, succeed
 from tests.contract.test_git import _empty_folders, builds, remote, tarball
 from tests.integration.certificates import Authority
@@ -36,18 +31,10 @@ def server(
     certificate, key = authority.issue("git", HOST)
     for name, content in {"ca.pem": authority.pem, "certificate.pem": certificate, "key.pem": key}.items():
         (folder / name).write_bytes(content)
-    own = replace(services, wakers=Wakers(services.store))
-    settings = server_configuration(own, HOST, free_port())
+    settings = server_configuration(apart(services), HOST, free_port())
     settings.ssl_certfile, settings.ssl_keyfile = str(folder / "certificate.pem"), str(folder / "key.pem")
-    running = uvicorn.Server(settings)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not running.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield f"https://{HOST}:{settings.port}", folder / "ca.pem"
-    running.should_exit = True
-    thread.join(60)
+    with running(settings):
+        yield f"https://{HOST}:{settings.port}", folder / "ca.pem"
 
 
 @pytest.fixture

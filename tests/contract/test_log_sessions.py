@@ -14,8 +14,7 @@ import pytest
 from dynoform.api.log_sessions import SESSION
 from dynoform.api.server import Server, server_configuration
 from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
-from tests.contract.conftest import PLAIN, path_of
+from tests.contract.conftest import PLAIN, apart, path_of
 from tests.log_plane import Plane
 from tests.postgres import free_port
 
@@ -115,7 +114,7 @@ def tailing(address: str, link: str, *, after: str = "", again: bool = True) -> 
 @contextmanager
 def serving(services: Services, port: int) -> Iterator[Callable[[], None]]:
     """An API of its own; yields what tells it to stop and waits until it has."""
-    own = replace(services, stopping=asyncio.Event(), wakers=Wakers(services.store))
+    own = replace(apart(services), stopping=asyncio.Event())
     server = Server(own, server_configuration(own, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select
 
 from dynoform.api.services import Services
-from dynoform.api.wake import Wakers
 from dynoform.domain.api_certificates import names
 from dynoform.journal import Journal
 from dynoform.router.agent import Agent
@@ -32,7 +31,7 @@ PATH = "/dynoform/certificates/api"
 def address(services: Services) -> Iterator[str]:
     """An API of a stack on a domain of its own."""
     configuration = replace(services.configuration, domain=DOMAIN)
-    with serve(replace(services, configuration=configuration, wakers=Wakers(services.store))) as url:
+    with serve(replace(services, configuration=configuration)) as url:
         yield url
 
 

@@ -21,8 +21,8 @@ from dynoform.store import jobs, stack_images
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, Dyno, Job, PushedImage, Release, Slug, now
 from dynoform.store.tables import StackImage as StackImageRow
-from tests.contract.conftest import OPERATOR_KEY, Recorder, make_client
-from tests.contract.container_registry import address, services, serving
+from tests.contract.conftest import OPERATOR_KEY, Recorder, make_client, serve
+from tests.contract.container_registry import address, services
 from tests.contract.test_garbage import app_id_of, collect, deploy, layer_of, registry
 
 __all__ = ["address", "collect", "registry", "services"]
@@ -362,7 +362,7 @@ def test_the_bill_of_materials_is_shown(client: httpx.Client, store: Store) -> N
 
 def test_old_stacks_are_told_as_deprecated(services: Services, operator: Account) -> None:
     configuration = replace(services.configuration, old_stacks=("dynoform-13",))
-    with serving(replace(services, configuration=configuration)) as url, make_client(url, OPERATOR_KEY) as client:
+    with serve(replace(services, configuration=configuration)) as url, make_client(url, OPERATOR_KEY) as client:
         states = {stack["name"]: stack["state"] for stack in client.get("/stacks").json()}
         assert states == {"container": "public", "dynoform-13": "deprecated"}
         assert client.get("/stacks/dynoform-13").json()["state"] == "deprecated"

@@ -9,17 +9,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 from docker.models.containers import Container
 from sqlalchemy import select
 
-from dynoform.attempts import attempts
 from dynoform.configuration import Configuration
 from dynoform.store.builds import add_build, cancel
 from dynoform.store.migrate import upgrade
@@ -27,7 +25,7 @@ from dynoform.store.releases import add_config, create_release, current_release,
 from dynoform.store.secrets import Vault
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Build, BuildOutput, Job, Release, Slug, Source
-from tests.integration import certificates
+from tests.integration import certificates, removal
 
 ROOT = Path(__file__).resolve().parents[2]
 LABEL = "dynoform.test.build"
@@ -258,31 +256,15 @@ def remove_left_overs(engine: docker.DockerClient) -> None:
     """Remove what an earlier run of these tests left behind, and nothing else."""
     for label in (LABEL, f"dynoform.stack={STACK}"):  # the builder first: it removes what is its own
         for container in engine.containers.list(all=True, ignore_removed=True, filters={"label": label}):
-            _remove(partial(container.remove, force=True, v=True))
+            removal.persist(container.remove, force=True, v=True)
     for volume in engine.volumes.list(filters={"label": f"dynoform.stack={STACK}"}):
-        _remove(partial(volume.remove, force=True))
+        removal.persist(volume.remove, force=True)
     for image in engine.api.images():  # looks into none: others' may go meanwhile
         for name in image["RepoTags"] or ():
             if name.startswith((f"{GATEWAY}:5000/", f"dynoform-kept/{STACK}:")):
-                _remove(partial(engine.images.remove, name))
-    _remove(lambda: engine.networks.get(STACK).remove())
+                removal.persist(engine.images.remove, name)
+    removal.persist(lambda: engine.networks.get(STACK).remove())
     shutil.rmtree(CERTIFICATES, ignore_errors=True)
-
-
-def _remove(remove: Callable[[], object]) -> None:
-    """Remove something; what uses it, or removes it too, may need a moment."""
-    failure: APIError | None = None
-    for _ in attempts(30):
-        try:
-            remove()
-        except NotFound:
-            return
-        except APIError as error:
-            failure = error
-        else:
-            return
-    assert failure
-    raise failure
 
 
 def _content(path: Path) -> bytes:

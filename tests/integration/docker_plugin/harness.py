@@ -5,7 +5,7 @@ import os
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from typing import Any
 import docker
 import grpc
 import pytest
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
-from dynoform.attempts import attempts
 from providers.docker.wire import from_wire, to_wire
+from tests.integration import removal
 
 ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = ROOT / "providers/docker/pulumi-resource-docker"
@@ -188,28 +188,12 @@ def clean(engine: docker.APIClient) -> None:
             with suppress(APIError):
                 engine.remove_container(container["Id"], force=True)
     for network in engine.networks(filters=FILTER):
-        _remove(engine.remove_network, network["Id"])
+        removal.persist(engine.remove_network, network["Id"])
     for volume in engine.volumes(filters=FILTER)["Volumes"] or ():
-        _remove(engine.remove_volume, volume["Name"])
+        removal.persist(engine.remove_volume, volume["Name"])
     for image in engine.images(filters=FILTER):
         with suppress(APIError):
             engine.remove_image(image["Id"], force=True)
-
-
-def _remove(remove: Callable[[str], object], identifier: str) -> None:
-    """Remove something, as soon as the containers that use it have gone."""
-    failure: APIError | None = None
-    for _ in attempts(30):
-        try:
-            remove(identifier)
-        except NotFound:
-            return
-        except APIError as error:
-            failure = error
-        else:
-            return
-    assert failure
-    raise failure
 
 
 @contextmanager
