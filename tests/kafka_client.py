@@ -87,7 +87,7 @@ def _messages(client: Mapping[str, Any], topic: str, group: str) -> Iterator[Mes
     told = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
     consumer = Consumer({**client, **told, "enable.partition.eof": True})
     try:
-        known = consumer.list_topics(topic, timeout=20).topics[topic]
+        known = consumer.list_topics(topic, timeout=60).topics[topic]
         if known.error is not None:
             raise KafkaException(known.error)
         consumer.assign([TopicPartition(topic, number, 0) for number in known.partitions])

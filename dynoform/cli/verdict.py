@@ -7,14 +7,15 @@ from xml.etree import ElementTree
 
 LAST_LINES = 15
 MOST_FAILURES = 10
+FAILED = 1
 ENDS = {
-    1: "failed",
+    FAILED: "failed",
     2: "was interrupted",
     3: "had an error in pytest itself",
     4: "was called wrongly",
     5: "found no test",
 }
-"""pytest's exit codes (pytest.ExitCode)."""
+"""pytest's exit codes (pytest.ExitCode); the first: tests did."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,22 @@ def verdict(title: str, code: int, report: Path) -> Iterator[str]:
     if not report.exists():
         yield f"  no report was written ({report.name})"
         return
+    yield from _told(report)
+
+
+def second_verdict(title: str, code: int, first: Path, second: Path) -> Iterator[str]:
+    """Lines about a run whose failures were tried once more: which failed then too or, unless any did, which passed.
+
+    ``code`` is the exit code of the second try; ``first`` and ``second`` are the JUnit files of both.
+    """
+    if code:
+        yield from verdict(f"{title}, beside the others and alone", code, second)
+        return
+    yield f"{title}: passed, these only when they were tried once more, alone:"
+    yield from _told(first)
+
+
+def _told(report: Path) -> Iterator[str]:
     found = list(failures(report))
     for failure in found[:MOST_FAILURES]:
         yield f"  {failure.name}"

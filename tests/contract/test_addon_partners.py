@@ -30,7 +30,7 @@ class Partner:
 
     def __init__(self, address: str, addon: dict[str, Any], code: str) -> None:
         self.addon = addon
-        self.http = httpx.Client(base_url=address, timeout=10, trust_env=False, verify=PLAIN)
+        self.http = httpx.Client(base_url=address, timeout=60, trust_env=False, verify=PLAIN)
         self.code = code
         self.token = ""
 

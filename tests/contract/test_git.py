@@ -494,7 +494,7 @@ def test_a_shallow_clone_cannot_be_pushed(work: Checkout, url: str, store: Store
 
 
 def test_a_push_over_the_limit_is_refused_before_it_is_sent(address: str, app: str) -> None:
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     key = base64.b64encode(f":{OPERATOR_KEY}".encode()).decode()
     headers = {"Content-Length": str(1024**3 + 1), "Authorization": f"Basic {key}"}
     connection.request("POST", f"/{app}.git/git-receive-pack", headers=headers)

@@ -234,7 +234,7 @@ def test_an_upload_needs_its_link_and_the_announced_checksum(
     assert nobody.put(link.partition("?")[0], content=GOOD).status_code == 403
     assert nobody.put(link.replace(slug["id"], str(uuid.UUID(int=1))), content=GOOD).status_code == 404
     assert person("carol").post(f"/apps/{app}/slugs", json={"process_types": TYPES}).status_code == 404
-    connection = http.client.HTTPConnection(nobody.base_url.host, nobody.base_url.port or 0, timeout=10)
+    connection = http.client.HTTPConnection(nobody.base_url.host, nobody.base_url.port or 0, timeout=60)
     connection.request("PUT", link, headers={"Content-Length": str(1 << 40)})
     huge = connection.getresponse()
     assert (huge.status, json.load(huge)["message"]) == (413, "Slugs are limited to 1073741824 bytes.")

@@ -91,7 +91,7 @@ class Platform:
         """GET from an app through the router. By address: not every resolver knows names under localhost."""
         host = f"{name}.localhost"
         url = f"https://127.0.0.1:18443{path}" if secure else f"http://127.0.0.1:18080{path}"
-        with httpx.Client(verify=self.trust, timeout=10) as client:
+        with httpx.Client(verify=self.trust, timeout=60) as client:
             return client.get(url, headers={"Host": host}, extensions={"sni_hostname": host})
 
     def serves(self, name: str) -> bool:

@@ -21,7 +21,7 @@ APP = "db-test"
 ADDON = "dynoform.addon"
 FROM_A_DYNO = """
 import os, psycopg
-with psycopg.connect(os.environ['DATABASE_URL'], sslmode='require', connect_timeout=10) as database:
+with psycopg.connect(os.environ['DATABASE_URL'], sslmode='require', connect_timeout=30) as database:
     ssl = database.execute('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()').fetchone()
     print('found', database.execute('SELECT answer FROM kept').fetchone()[0], 'encrypted', ssl[0])
 """
@@ -77,7 +77,7 @@ def container(platform: Platform, identifier: str) -> Any:
 
 def connect(url: str, **more: Any) -> "psycopg.Connection[tuple[Any, ...]]":
     """From the operator's machine, without a pause."""
-    return psycopg.connect(url, autocommit=True, connect_timeout=10, **more)
+    return psycopg.connect(url, autocommit=True, connect_timeout=30, **more)
 
 
 def refusal(url: str, **more: Any) -> str:

@@ -175,7 +175,7 @@ class DynoPlatform:
 
     def get(self, dyno: Dyno, path: str = "/") -> httpx.Response:
         """Ask a dyno as a router would."""
-        return httpx.get(f"http://{dyno.address}:{dyno.port}{path}", timeout=5)
+        return httpx.get(f"http://{dyno.address}:{dyno.port}{path}", timeout=30)
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Until it holds; fails with what was logged."""

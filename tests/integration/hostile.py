@@ -113,7 +113,7 @@ def setuid_program() -> str:
     assert os.stat("/usr/bin/su").st_mode & stat.S_ISUID
     script = "import subprocess, sys; child = subprocess.Popen(['su'], stdin=subprocess.PIPE, stderr=subprocess.PIPE);"
     script += "sys.stdout.write(open(f'/proc/{child.pid}/status').read()); child.kill()"
-    shown = subprocess.run(["python3", "-c", script], capture_output=True, text=True, timeout=10).stdout
+    shown = subprocess.run(["python3", "-c", script], capture_output=True, text=True, timeout=60).stdout
     return next((line.split()[2] for line in shown.splitlines() if line.startswith("Uid:")), shown)
 
 

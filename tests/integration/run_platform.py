@@ -49,7 +49,7 @@ class Terminal:
     def __init__(self, attach_url: str, authority: str) -> None:
         port, secret = re.fullmatch(r"rendezvous://localhost:(\d+)/([\w-]{43})", attach_url).groups()  # type: ignore[union-attr]
         context = ssl.create_default_context(cadata=authority)
-        self.socket = context.wrap_socket(socket.create_connection((LOCAL, int(port)), 5), server_hostname="localhost")
+        self.socket = context.wrap_socket(socket.create_connection((LOCAL, int(port)), 60), server_hostname="localhost")
         self.socket.settimeout(60)
         self.chunks: list[bytes] = []
         self.send(f"{secret}\r\n".encode())
@@ -89,7 +89,7 @@ class Loop:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def do(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
 
 class RunPlatform:
@@ -135,7 +135,7 @@ class RunPlatform:
         threading.Thread(target=server.run, daemon=True).start()
         self.platform.wait(lambda: server.started)
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
-        with httpx.Client(base_url=f"http://{LOCAL}:{port}", headers=headers, timeout=10, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://{LOCAL}:{port}", headers=headers, timeout=60, trust_env=False) as client:
             self.client = client
             yield client
         server.should_exit = True
@@ -164,7 +164,7 @@ class RunPlatform:
         """End it, by SIGTERM or SIGKILL."""
         if self._agent is not None:
             self._agent.send_signal(number)
-            self._agent.wait(15)
+            self._agent.wait(60)
             self._agent = None
 
     def app(self, commands: dict[str, str] | None = None, **config: str) -> str:

@@ -264,7 +264,7 @@ def test_a_static_site_is_served_as_its_static_json_says(platform: BuildPlatform
         assert answer(f"{address}/nowhere") == (404, "There is nothing here\n")
         assert answer(f"{address}/old/page") == (200, "Hello from a static site\n")  # where it was sent to
         assert answer(f"{address}/static.json")[0] == 404
-        with urllib.request.urlopen(f"{address}/about", timeout=5) as response:  # noqa: S310 - as above
+        with urllib.request.urlopen(f"{address}/about", timeout=60) as response:  # noqa: S310 - as above
             assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -118,7 +118,7 @@ class Agent:
 
     def restart(self, signal: str) -> None:
         self.container.kill(signal)
-        self.container.wait(timeout=20)
+        self.container.wait(timeout=60)
         self.container.remove()
         self.start()
 

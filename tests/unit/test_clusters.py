@@ -15,7 +15,7 @@ from tests.postgres import PREFIX, cluster
 def leftover(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a run that is no more: its server did not get to remove its file of the process."""
     ended = subprocess.Popen(["true"])
-    ended.wait(timeout=10)
+    ended.wait(timeout=60)
     with tempfile.TemporaryDirectory() as alone:
         # The server's user has to get in: not so into the folders of pytest.
         Path(alone).chmod(0o755)
@@ -41,7 +41,7 @@ def test_a_process_that_got_its_number_since_is_let_alone(leftover: Path) -> Non
             assert other.poll() is None
     finally:
         other.kill()
-        other.wait(timeout=10)
+        other.wait(timeout=60)
 
 
 def test_a_cluster_of_a_run_that_goes_on_is_let_alone(leftover: Path) -> None:

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from types import MappingProxyType
 
 from dynoform.cli.commands import shared
 from dynoform.cli.context import Context
-from dynoform.cli.verdict import verdict
+from dynoform.cli.verdict import FAILED, failures, second_verdict, verdict
 
 FULL = "not chaos and not bench and not fleet and not machine"
 REST = f"not engine and {FULL}"
@@ -34,6 +35,37 @@ HELD, AWAITED = "DYNOFORM_TEST_TURN", "DYNOFORM_TEST_AFTER"
 """The ends of a pipe: the platform's run has the engine alone until it closes one, and the others wait for that."""
 PATIENTLY = ("nice", "-n", "15")
 """The engine's tests have deadlines to keep: what runs beside them takes the time that they leave."""
+MOST_AGAIN = 30
+"""More failures than these are no neighbour's fault: what is broken is told at once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of pytest's runs: its title, its words for pytest, and the folder of what pytest writes about all runs."""
+
+    title: str
+    words: tuple[str, ...]
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        """The JUnit file of the first try."""
+        return self.folder / f"{self.title}.xml"
+
+    @property
+    def second_report(self) -> Path:
+        """That of the second."""
+        return self.folder / f"{self.title}-alone.xml"
+
+    def first(self) -> list[str]:
+        """All words for pytest, which keeps what failed in a folder of this run's own."""
+        kept = f"cache_dir={self.folder / self.title}"
+        return [f"--junitxml={self.report}", "--override-ini", kept, *self.words]
+
+    def second(self) -> list[str]:
+        """The same for what failed, in one process."""
+        words = [word for word in self.first() if word not in ON_ALL_CORES]
+        return [*words, f"--junitxml={self.second_report}", "--last-failed", "--last-failed-no-failures=none"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -50,22 +82,49 @@ def run(options: argparse.Namespace, context: Context) -> int:
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     pytest = (str(context.places.venv / "bin" / "python"), "-m", "pytest")
     chosen = runs(options.rest, options.fast)
+    if len(chosen) == 1:
+        [words] = chosen.values()
+        return alone([*pytest, *words], context.places.root, environ)
+    with TemporaryDirectory(prefix="dynoform-test-") as folder:
+        planned = [Run(title, tuple(words), Path(folder)) for title, words in chosen.items()]
+        codes = side_by_side([[*pytest, *run.first()] for run in planned], context.places.root, environ)
+        said = [verdict(run.title, code, run.report) for run, code in zip(planned, codes, strict=True)]
+        for number in worth_another_try(planned, codes):
+            again = planned[number]
+            context.console.line(f"{again.title}: what failed, once more, alone", "bad")
+            codes[number] = alone([*pytest, *again.second()], context.places.root, environ)
+            said[number] = second_verdict(again.title, codes[number], again.report, again.second_report)
+        for lines, code in zip(said, codes, strict=True):
+            for line in lines:
+                context.console.line(line, "bad" if code else "good")
+    return next((code for code in codes if code), 0)
+
+
+def worth_another_try(planned: Sequence[Run], codes: Sequence[int]) -> list[int]:
+    """Which runs, by number, have failures that can be those of a busy machine: some, but few in all."""
+    failed = [number for number, code in enumerate(codes) if code == FAILED]
+    count = sum(1 for number in failed for _ in failures(planned[number].report))
+    return failed if count <= MOST_AGAIN else []
+
+
+def alone(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> int:
+    """One run with nothing of ours beside it; returns its exit code."""
+    with beside(argv, folder, environ, shown=True) as finish:
+        return finish()
+
+
+def side_by_side(commands: Sequence[Sequence[str]], folder: Path, environ: Mapping[str, str]) -> list[int]:
+    """All runs at once, the last one's output as it comes; returns their exit codes."""
     awaited, held = os.pipe()
     ends = {OF_PLATFORM: (HELD, held), OF_DYNOS[0]: (AWAITED, awaited), OF_PARTS: (AWAITED, awaited)}
+    *others, foremost = commands
     with ExitStack() as stack:
-        reports = Path(stack.enter_context(TemporaryDirectory(prefix="dynoform-test-")))
-        files = {title: reports / f"{title}.xml" for title in chosen}
-        *others, foremost = [[*pytest, f"--junitxml={files[title]}", *words] for title, words in chosen.items()]
-        finishes = [stack.enter_context(beside(argv, context.places.root, environ, ends)) for argv in others]
-        finish = stack.enter_context(beside(foremost, context.places.root, environ, ends, shown=True))
+        finishes = [stack.enter_context(beside(argv, folder, environ, ends)) for argv in others]
+        finish = stack.enter_context(beside(foremost, folder, environ, ends, shown=True))
         os.close(awaited)
         os.close(held)
         last = finish()
-        codes = [*(each() for each in finishes), last]
-        for title, code in zip(chosen, codes, strict=True):
-            for line in verdict(title, code, files[title]) if others else ():
-                context.console.line(line, "bad" if code else "good")
-    return next((code for code in codes if code), 0)
+        return [*(each() for each in finishes), last]
 
 
 @contextmanager

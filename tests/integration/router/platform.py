@@ -58,7 +58,7 @@ class RouterPlatform:
         with self.platform.store.transaction() as session:
             session.execute(delete(Lease).where(or_(Lease.name.startswith(PRESENCE), Lease.name.startswith(TRAFFIC))))
 
-    def get(self, app: str, seconds: float = 20) -> httpx.Response:
+    def get(self, app: str, seconds: float = 60) -> httpx.Response:
         """Ask an app, as a browser would."""
         headers = {"Host": f"{app}.localhost"}
         return httpx.get(f"http://{LOCAL}:{self.http}/", headers=headers, timeout=seconds, trust_env=False)

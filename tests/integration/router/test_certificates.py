@@ -88,9 +88,9 @@ class Router:
         """The answer to a request; its body has been read."""
         connection: http.client.HTTPConnection
         if tls:
-            connection = http.client.HTTPSConnection(LOCAL, self.https, timeout=10, context=untrusting())
+            connection = http.client.HTTPSConnection(LOCAL, self.https, timeout=60, context=untrusting())
         else:
-            connection = http.client.HTTPConnection(LOCAL, self.http, timeout=10)
+            connection = http.client.HTTPConnection(LOCAL, self.http, timeout=60)
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
         answer.body = answer.read().decode()  # type: ignore[attr-defined]
@@ -461,7 +461,7 @@ def test_what_checkers_of_tls_look_for_is_not_there(router: Router, agent: Agent
 def s_client(router: Router, *options: str, said: str = "Q\n") -> str:
     """All that OpenSSL's client says of a connection; ``said`` is typed into it."""
     command = ["openssl", "s_client", "-connect", f"{LOCAL}:{router.https}", "-servername", "localhost", *options]
-    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout + done.stderr
 
 

@@ -312,7 +312,7 @@ def test_the_api_is_served_over_tls_only_and_streams(router: RouterUnderTest) ->
     router.route()
     answer = router.get(f"localhost:{router.http}", "/apps?a=b")
     assert (answer.status, answer.headers["location"]) == (308, f"https://localhost:{router.https}/apps?a=b")
-    connection = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=10, context=router.trust)
+    connection = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=60, context=router.trust)
     connection.request("GET", "/endless", headers={"Host": "api.localhost"})
     response = connection.getresponse()
     assert response.read(3) == b"one", "it is not held back until the end"
@@ -353,7 +353,7 @@ def test_the_same_routes_are_not_loaded_twice(router: RouterUnderTest) -> None:
 def test_apps_and_names_come_and_go_without_a_reload(router: RouterUnderTest) -> None:
     router.route(router.dyno(1, 21001))
     reloaded = router.agent.reloaded
-    kept = http.client.HTTPConnection("127.0.0.1", router.http, timeout=10)
+    kept = http.client.HTTPConnection("127.0.0.1", router.http, timeout=60)
     names = [CustomDomain(f"www-{number}.example.com", router.shop) for number in range(2000)]
     for domains in ((), names[:1], names, names[1:]):
         wanted = router.route(router.dyno(1, 21001), domains=domains)
@@ -395,7 +395,7 @@ def test_the_apis_certificate_is_renewed_while_connections_stay(router: RouterUn
     first = route()
     assert shown() == first
     reloaded = router.agent.reloaded
-    kept = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=10, context=router.trust)
+    kept = http.client.HTTPSConnection("127.0.0.1", router.https, timeout=60, context=router.trust)
     kept.request("GET", "/", headers={"Host": "shop.apps.example"})
     assert json.load(kept.getresponse())["name"] == "one"
     second = route()

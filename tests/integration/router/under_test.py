@@ -190,7 +190,7 @@ class RouterUnderTest:
                     connection.settimeout(quiet)
             return answer
 
-    def log_line(self, app: uuid.UUID, containing: str, seconds: float = 30) -> str:
+    def log_line(self, app: uuid.UUID, containing: str, seconds: float = 60) -> str:
         """The first line of the app's log with this text, which comes within ``seconds``."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

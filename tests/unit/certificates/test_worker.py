@@ -358,7 +358,7 @@ path, body = ("set-txt", {{"host": name, "value": value}}) if action == "present
 with open({record!r}, "a") as record:
     record.write(action + " " + name + "\\n")
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-opener.open(urllib.request.Request({dns!r} + "/" + path, json.dumps(body).encode()), timeout=10)
+opener.open(urllib.request.Request({dns!r} + "/" + path, json.dumps(body).encode()), timeout=60)
 """
 
 

@@ -49,9 +49,9 @@ def test_program_that_hangs_is_named_with_its_operation(stack: Stack, program: C
 
 
 def test_full_disk_has_a_next_step_of_its_own() -> None:
-    full = run(Command(["cp", "/etc/passwd", "/dev/full"], timeout=10))
+    full = run(Command(["cp", "/etc/passwd", "/dev/full"], timeout=60))
     assert full.next_step("check the index") == "free disk space, then run the same command again"
-    assert run(Command(["false"], timeout=10)).next_step("check the index") == "check the index"
+    assert run(Command(["false"], timeout=60)).next_step("check the index") == "check the index"
 
 
 def test_lines_are_streamed() -> None:

@@ -338,7 +338,7 @@ def test_a_drain_that_is_taken_away_gets_nothing_more_and_one_that_is_changed_go
 
 def test_what_is_no_list_of_drains_changes_nothing(plane: Plane, https: Receiver, app: str) -> None:
     plane.apply(target(app, https.url))
-    with socket.create_connection((LOCAL, plane.port), timeout=10) as sock:
+    with socket.create_connection((LOCAL, plane.port), timeout=60) as sock:
         for body in (b"{broken!}", b'{"version": "1"}', b'{"version": "1", "drains": [{"id": 1}]}'):
             sock.sendall(b"PUT /drains HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")

@@ -176,7 +176,7 @@ def test_the_last_line_of_a_quiet_host_comes_when_the_log_plane_is_back(
     tls_plane.stop(kill=True)
     dyno.write("last words")
     tls_plane.start()
-    wait(tls_plane, app, "last words", agent, seconds=15)
+    wait(tls_plane, app, "last words", agent)
 
 
 def test_what_is_rotated_away_unread_is_counted(tls_plane: Plane, agent: Agent, app: str, identity: Identity) -> None:
