@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .archive import compressed_archive, source_hash
 from .engine import Operation
 from .errors import InputError, PartialError, ProviderError
-from .platform_api import NotFoundError, PlatformApi, SealedError, UnansweredError
+from .platform_api import BrokenOffError, NotFoundError, PlatformApi, SealedError, UnansweredError
 from .resource import Resource, Values
 from .values import UNKNOWN
 
@@ -28,6 +28,8 @@ READ_PATIENCE = 3.0
 """Seconds that a refresh waits for an API that does not answer."""
 POLL_SECONDS = 0.5
 LAST_LINES = 8
+AGAIN = 3
+"""How often the output of what has ended is read anew when it breaks off: the end is known, only lines are missing."""
 RUNNING = frozenset({"up", "idle"})
 
 
@@ -211,17 +213,23 @@ def _followed(operation: Operation, api: PlatformApi, path: str, deadline: float
     beginning as it is kept, and what was shown is left out.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
-    shown = 0
+    shown, again = 0, AGAIN
     while True:
         found = api.get(path)
-        for number, line in enumerate(api.lines(found["output_stream_url"])):
-            if number >= shown:
-                shown = number + 1
-                operation.info(line)
-                last.extend([line.strip()] if line.strip() else [])
+        try:
+            for number, line in enumerate(api.lines(found["output_stream_url"])):
+                if number >= shown:
+                    shown = number + 1
+                    operation.info(line)
+                    last.extend([line.strip()] if line.strip() else [])
+            whole = True
+        except BrokenOffError:
+            whole = False
         if found["status"] != "pending":
-            return found, last
-        if time.monotonic() > deadline:
+            if whole or not again:
+                return found, last
+            again -= 1
+        elif time.monotonic() > deadline:
             why = "has not ended in the time that it is given, and may still go on"
             raise ProviderError(path, why, "see 'bin/dynoform doctor', then run 'up' again")
         operation.pause(POLL_SECONDS)

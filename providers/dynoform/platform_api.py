@@ -35,6 +35,10 @@ class UnansweredError(ProviderError):
     """The platform's API gave no answer of its own for as long as the caller was ready to wait."""
 
 
+class BrokenOffError(ProviderError):
+    """A stream of output ended before all of it had come."""
+
+
 class SealedError(ProviderError):
     """The platform cannot read what it keeps: another encryption key than the stack's sealed it."""
 
@@ -118,14 +122,18 @@ class PlatformApi:
         self._checked("PUT source", lambda: self._client.put(url, content=archive, headers=headers))
 
     def lines(self, url: str) -> Iterator[str]:
-        """Lines of output as they come. Ends when the platform ends it, when it breaks, or is silent for too long."""
+        """Lines of output as they come, until the platform ends it.
+
+        Raises ``BrokenOffError`` when it breaks, is silent for too long, or there is none.
+        """
         timeout = httpx.Timeout(TIMEOUT.connect, read=SILENT_SECONDS)
         try:
             with self._client.stream("GET", url, headers={"Authorization": ""}, timeout=timeout) as response:
-                if response.status_code == httpx.codes.OK:
-                    yield from response.iter_lines()
-        except httpx.HTTPError:
-            return
+                if response.status_code != httpx.codes.OK:
+                    raise BrokenOffError("output", f"answers {response.status_code}")
+                yield from response.iter_lines()
+        except httpx.HTTPError as error:
+            raise BrokenOffError("output", str(error) or type(error).__name__) from error
 
     def _json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None

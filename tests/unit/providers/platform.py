@@ -35,6 +35,8 @@ class Platform:
     """What becomes of releases by their command: succeeded, failed; empty for none."""
     pending: int = 0
     """How often a build is found not to have ended, its output silent after the first line."""
+    breaks: int = 0
+    """How often the output of a build that has ended breaks off after the first line."""
     away: int = 0
     leaves_after: int | None = None
     sealed: bool = False
@@ -124,6 +126,9 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
                 return self.send(503, b"starting")
             if parts == ["output"] and platform.pending:
                 return self.stall(b"-----> Python app detected\n")
+            if parts == ["output"] and platform.breaks:
+                platform.breaks -= 1
+                return self.send(200, b"-----> Python app detected\n", more=1)
             if parts == ["output"]:
                 return self.send(
                     200, b"-----> Python app detected\n" + (b" !     No Procfile\n" if platform.fails else b"done\n")
@@ -138,9 +143,10 @@ def serve(platform: Platform, certificate: Path) -> ThreadingHTTPServer:
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the server's names
 
-        def send(self, status: int, body: bytes) -> None:
+        def send(self, status: int, body: bytes, more: int = 0) -> None:
+            """With ``more`` bytes announced than sent it breaks off."""
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + more))
             self.end_headers()
             self.wfile.write(body)
 

@@ -126,6 +126,23 @@ def test_silent_build_is_followed_to_its_end_and_no_line_is_shown_twice(
     assert lines.info == ["-----> Python app detected", "done"]
 
 
+@pytest.mark.parametrize("breaks", [1, app_module.AGAIN])
+def test_output_that_breaks_off_just_as_the_build_ends_is_read_to_its_end(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines, breaks: int
+) -> None:
+    platform[0].breaks = breaks
+    App().create(operation, inputs)
+    assert lines.info == ["-----> Python app detected", "done"]
+
+
+def test_output_that_always_breaks_off_delays_no_app(
+    platform: tuple[Platform, str], inputs: Values, operation: Operation, lines: Lines
+) -> None:
+    platform[0].breaks = 1000
+    assert App().create(operation, inputs)[1]["release"] == 1
+    assert lines.info == ["-----> Python app detected"]
+
+
 def test_build_that_never_ends_is_given_up(
     platform: tuple[Platform, str], inputs: Values, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
