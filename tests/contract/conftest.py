@@ -1,8 +1,6 @@
 """The API, served by uvicorn on the loopback from a real PostgreSQL, and clients for it."""
 
 import ssl
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from dynoform.api.limits import RateLimiter, SignInLimiter
 from dynoform.api.server import server_configuration
@@ -25,6 +22,7 @@ from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Authorization, Release, Slug
+from tests.api_server import running
 from tests.contract.hooks import add
 from tests.contract.receiver import Receiver, receiver
 from tests.integration.certificates import Authority
@@ -121,21 +119,6 @@ def serve(services: Services) -> Iterator[str]:
 def apart(services: Services) -> Services:
     """The same for one more API: what wakes one event loop cannot wake another."""
     return replace(services, wakers=Wakers(services.store))
-
-
-@contextmanager
-def running(settings: uvicorn.Config) -> Iterator[None]:
-    """Run a server for the length of the block."""
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert server.started
-    yield
-    server.should_exit = True
-    thread.join(60)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from dynoform.api.services import Services
 from dynoform.git import submodules
 from dynoform.git.command import Git
 from dynoform.store.session import Store
-from tests.contract.conftest import OPERATOR_KEY, apart, running
+from tests.api_server import running
+from tests.contract.conftest import OPERATOR_KEY, apart
 from tests.contract.git_client import Builder, Checkout, checkout, succeed
 from tests.contract.test_git import _empty_folders, builds, remote, tarball
 from tests.integration.certificates import Authority

@@ -2,14 +2,11 @@
 
 import dataclasses
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import select
 
 from dynoform.api.server import server_configuration
@@ -19,6 +16,7 @@ from dynoform.store.secrets import digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, Authorization, Dyno, Release
 from tests import heroku_cli
+from tests.api_server import running
 from tests.contract.conftest import deploy, make_services, operator
 from tests.heroku_cli import HerokuCLI, Program
 from tests.integration.certificates import Authority
@@ -67,16 +65,8 @@ def site(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (folder / name).write_bytes(content)
     settings = server_configuration(services, "127.0.0.1", services.configuration.https_port)
     settings.ssl_certfile, settings.ssl_keyfile = str(folder / "certificate.pem"), str(folder / "key.pem")
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert server.started
-    yield Site(services.configuration.api_url, folder / "ca.pem")
-    server.should_exit = True
-    thread.join(10)
+    with running(settings):
+        yield Site(services.configuration.api_url, folder / "ca.pem")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The Platform API in the test's own process, on the store and the registry of a ``BuildPlatform``."""
 
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +7,6 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 
 from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
@@ -17,6 +14,7 @@ from dynoform.api.wake import Wakers
 from dynoform.journal import Journal
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault
+from tests.api_server import running
 from tests.integration.build_platform import BuildPlatform
 from tests.integration.dyno_platform import Recorder
 from tests.postgres import free_port
@@ -34,21 +32,14 @@ def serving(below: BuildPlatform, host: str = "127.0.0.1", port: int = 0) -> Ite
     configuration = replace(below.configuration, repositories=repositories, sources=below.folder / "sources")
     services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
     port = port or free_port()
-    server = uvicorn.Server(server_configuration(services, host, port))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://{host}:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with running(server_configuration(services, host, port)):
+        yield f"http://{host}:{port}"
 
 
 def client_of(url: str) -> httpx.Client:
     """A client of the operator's, who may do everything."""
     headers = {"Authorization": f"Bearer {KEY}", "Accept": "application/vnd.heroku+json; version=3"}
-    return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+    return httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
 
 
 def upload(client: httpx.Client, tarball: bytes) -> str:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from docker.models.containers import Container
 
 from dynoform.api.server import server_configuration
@@ -34,6 +33,7 @@ from dynoform.router.rendezvous import Relay
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.session import Store
 from dynoform.store.tables import App
+from tests import api_server
 from tests.integration import certificates
 from tests.integration.dyno_platform import NETWORK, STACK, DynoPlatform, dyno_network, remove_dynos
 from tests.integration.engine_parts import ROOT, EngineParts
@@ -131,14 +131,13 @@ class RunPlatform:
         with self.platform.store.transaction() as session:
             ensure_operator(session, EMAIL, OPERATOR_KEY)
         port = free_port()
-        server = uvicorn.Server(server_configuration(services, LOCAL, port))
-        threading.Thread(target=server.run, daemon=True).start()
-        self.platform.wait(lambda: server.started)
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
-        with httpx.Client(base_url=f"http://{LOCAL}:{port}", headers=headers, timeout=60, trust_env=False) as client:
+        with (
+            api_server.running(server_configuration(services, LOCAL, port)),
+            httpx.Client(base_url=f"http://{LOCAL}:{port}", headers=headers, timeout=60, trust_env=False) as client,
+        ):
             self.client = client
             yield client
-        server.should_exit = True
 
     def start_agent(self) -> int:
         """The agent as its service starts it; returns its pid."""
