@@ -2,9 +2,11 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from dynoform.attempts import attempts
 from tests.unit.cli.checkout import Checkout, checkout
 
 __all__ = ["checkout"]
@@ -28,11 +30,22 @@ def there(kind: str) -> list[str]:
 def left(checkout: Checkout, base_image: str) -> Iterator[None]:
     """A service of a stack that nobody has a state of, with a volume that it uses."""
     checkout.rename(STACK)
+    clear()  # what a run of these tests that was killed has left
     make(base_image)
     yield
-    for kind in ("service", "volume"):
-        if there(kind):
-            docker(kind, "rm", *there(kind))
+    clear()
+
+
+def clear() -> None:
+    """Remove both; a volume can go once the service's last container has gone."""
+    if services := there("service"):
+        docker("service", "rm", *services)
+    for _ in attempts(60):
+        if not (volumes := there("volume")):
+            return
+        with suppress(subprocess.CalledProcessError):
+            docker("volume", "rm", *volumes)
+    raise AssertionError(f"{volumes} cannot be removed, after 60 s")
 
 
 def make(image: str) -> None:
