@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import gc
+
 import hypothesis
 import pytest
 
@@ -29,3 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid}: belongs {where} of {', '.join(OF_ENGINE)}, or lacks its mark (engine, bench)"
             )
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that was imported and collected out of the garbage collector's sight.
+
+    It stays until the end, and each look through it would stop a process of some 700 MiB for a second, or for ten on a
+    machine with slow memory: longer than what waits in its threads has time.
+    """
+    gc.collect()
+    gc.freeze()
