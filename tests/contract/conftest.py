@@ -185,8 +185,9 @@ def slug(app: str, store: Store, operator: Account) -> uuid.UUID:
 
 
 @pytest.fixture
-def hooks(authority: Authority, tmp_path: Path) -> Iterator[Receiver]:
+def hooks(authority: Authority, tmp_path: Path, services: Services) -> Iterator[Receiver]:
     with receiver(authority, tmp_path) as made:
+        made.journal = services.journal.entries  # type: ignore[attr-defined]
         yield made
 
 

@@ -42,6 +42,8 @@ class Receiver:
         self.retry_after = ""
         self.drips = False
         self.released = threading.Event()
+        self.journal: list[object] = []
+        """What the sender writes down of its attempts, for a failed test."""
         self._changed = threading.Condition()
 
     def take(self, request: Request) -> int:
@@ -51,10 +53,11 @@ class Receiver:
             self._changed.notify_all()
             return self.statuses.pop(0) if self.statuses else 204
 
-    def wait(self, number: int, seconds: float = 60) -> list[Request]:
+    def wait(self, number: int, seconds: float = 120) -> list[Request]:
         """The requests, once there are that many."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.requests) >= number, seconds), self.requests
+            came = self._changed.wait_for(lambda: len(self.requests) >= number, seconds)
+            assert came, (self.requests, self.journal[-20:])
             return list(self.requests)
 
 
