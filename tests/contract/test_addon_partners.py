@@ -19,6 +19,7 @@ from dynoform.store.tables import Addon, AddonService, now
 from tests.contract.addon_fixtures import patch, provider, worker, working
 from tests.contract.addon_provider import PASSWORD, ProviderServer
 from tests.contract.conftest import PLAIN
+from tests.contract.hooks import until
 
 __all__ = ["patch", "provider", "worker", "working"]
 pytestmark = pytest.mark.usefixtures("patch")
@@ -194,6 +195,7 @@ def test_an_addon_may_bring_a_log_drain(
 ) -> None:
     provider.replies.append((200, {"log_drain_url": "https://logs.example.com/in"}))
     addon = client.post(f"/apps/{app}/addons", json={"plan": "heroku-redis:mini"}).raise_for_status().json()
+    until(lambda: client.get(f"/apps/{app}/log-drains").json() != [])  # the worker may be slower than the API waits
     (drain,) = client.get(f"/apps/{app}/log-drains").json()
     token = addon_token(api_addons.uuid.UUID(addon["id"]))
     assert (drain["url"], drain["token"]) == ("https://logs.example.com/in", token)

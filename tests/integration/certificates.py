@@ -1,4 +1,4 @@
-"""A certificate authority for tests, good for an hour."""
+"""A certificate authority for tests, good for a day."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta

@@ -92,7 +92,7 @@ def test_a_process_that_lacks_a_secret_says_so_in_one_line(tmp_path: Path) -> No
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert done.stderr == ""

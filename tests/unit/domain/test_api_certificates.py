@@ -36,7 +36,7 @@ def test_one_that_is_of_no_use_is_refused_with_the_reason() -> None:
     missing = "The certificate is for api.localhost.apps.example, not for registry.localhost.apps.example"
     assert refusal(other, other_key) == f"{missing}: get one for that name, too"
     assert refusal(CHAIN, KEY, "localhost") == "it is for a domain of your own, and domain is localhost"
-    assert refusal(CHAIN, KEY, now=NOW + timedelta(hours=2)).startswith("The certificate expired on ")
+    assert refusal(CHAIN, KEY, now=NOW + timedelta(days=2)).startswith("The certificate expired on ")
     assert refusal(CHAIN, KEY, now=NOW - timedelta(hours=1)).startswith("The certificate is not valid before ")
     assert refusal("nonsense", KEY).startswith("Pem is invalid")
     assert refusal(CHAIN, "nonsense").startswith("Key is invalid")
