@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from dynoform.api.server import server_configuration
+from dynoform.api.services import Services
+from tests.postgres import free_port
+
 
 @contextmanager
 def running(settings: uvicorn.Config) -> Iterator[None]:
@@ -23,3 +27,11 @@ def running(settings: uvicorn.Config) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(60)
+
+
+@contextmanager
+def serving(services: Services, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Run an API without TLS, on a free port unless told; gives its URL. The services' wakers are those of one API."""
+    settings = server_configuration(services, host, port or free_port())
+    with running(settings):
+        yield f"http://{host}:{settings.port}"

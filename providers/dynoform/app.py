@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections import deque
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -217,11 +218,10 @@ def _followed(operation: Operation, api: PlatformApi, path: str, deadline: float
     while True:
         found = api.get(path)
         try:
-            for number, line in enumerate(api.lines(found["output_stream_url"])):
-                if number >= shown:
-                    shown = number + 1
-                    operation.info(line)
-                    last.extend([line.strip()] if line.strip() else [])
+            for line in islice(api.lines(found["output_stream_url"]), shown, None):
+                shown += 1
+                operation.info(line)
+                last.extend([line.strip()] if line.strip() else [])
             whole = True
         except BrokenOffError:
             whole = False

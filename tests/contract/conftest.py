@@ -3,7 +3,7 @@
 import ssl
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from dynoform.api.limits import RateLimiter, SignInLimiter
-from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.api.wake import Wakers
 from dynoform.configuration import Configuration
@@ -22,7 +21,7 @@ from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault, digest
 from dynoform.store.session import Store
 from dynoform.store.tables import Account, App, Authorization, Release, Slug
-from tests.api_server import running
+from tests.api_server import serving
 from tests.contract.hooks import add
 from tests.contract.receiver import Receiver, receiver
 from tests.integration.certificates import Authority
@@ -103,17 +102,13 @@ def make_services(configuration: Configuration, migrated: Store) -> Services:
 @pytest.fixture(scope="session")
 def address(services: Services) -> Iterator[str]:
     """URL of the running API."""
-    settings = server_configuration(services, "127.0.0.1", free_port())
-    with running(settings):
-        yield f"http://127.0.0.1:{settings.port}"
+    with serving(services) as url:
+        yield url
 
 
-@contextmanager
-def serve(services: Services) -> Iterator[str]:
+def serve(services: Services) -> AbstractContextManager[str]:
     """Run one more API; gives its URL."""
-    settings = server_configuration(apart(services), "127.0.0.1", free_port())
-    with running(settings):
-        yield f"http://127.0.0.1:{settings.port}"
+    return serving(apart(services))
 
 
 def apart(services: Services) -> Services:

@@ -53,7 +53,7 @@ class Receiver:
             self._changed.notify_all()
             return self.statuses.pop(0) if self.statuses else 204
 
-    def wait(self, number: int, seconds: float = 120) -> list[Request]:
+    def wait(self, number: int, seconds: float = 60) -> list[Request]:
         """The requests, once there are that many."""
         with self._changed:
             came = self._changed.wait_for(lambda: len(self.requests) >= number, seconds)

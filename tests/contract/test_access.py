@@ -14,6 +14,7 @@ from dynoform.domain import scopes
 from dynoform.domain.scopes import Scope
 from tests.contract import samples
 from tests.contract.conftest import Person
+from tests.contract.document import recorded
 
 NO_APP = {"id": "not_found", "message": "Couldn't find that app.", "resource": "app"}
 NO_TEAM = {"id": "not_found", "message": "Couldn't find that team.", "resource": "team"}
@@ -71,10 +72,9 @@ PROTECTED = [
 
 
 @pytest.fixture(scope="module")
-def document(address: str) -> dict[str, Any]:
-    """The API's own description: long, and the same for all tests."""
-    described: dict[str, Any] = httpx.get(f"{address}/openapi.json", trust_env=False, timeout=60).json()
-    return described
+def document() -> dict[str, Any]:
+    """The API's own description."""
+    return recorded()
 
 
 @pytest.fixture

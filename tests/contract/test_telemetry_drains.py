@@ -14,18 +14,16 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from sqlalchemy import select
 
 from dynoform.api.drain_feed import LOOK_SECONDS
-from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.domain.log_drains import Reach
 from dynoform.logplex.places import Connector
 from dynoform.store.session import Store
 from dynoform.store.tables import TelemetryDrain
-from tests.api_server import running
+from tests.api_server import serving
 from tests.contract.conftest import make_client, make_services
 from tests.contract.receiver import Receiver, receiver
 from tests.integration.certificates import Authority
 from tests.log_plane import Plane
-from tests.postgres import free_port
 from tests.store_fixtures import OPERATOR_KEY
 
 ENDPOINT = "https://user:hunter2@otel.example.com/v1?key=hunter3"
@@ -131,8 +129,7 @@ def reaching(services: Services, operator: object) -> Iterator[tuple[httpx.Clien
     configuration = replace(services.configuration, drain_networks=("127.0.0.0/8",), platform_address="127.0.0.1")
     made = make_services(configuration, services.store)
     object.__setattr__(made, "reach", Reach(frozenset(), ("127.0.0.0/8",)))
-    settings = server_configuration(made, "127.0.0.1", free_port())
-    with running(settings), make_client(f"http://127.0.0.1:{settings.port}", OPERATOR_KEY) as client:
+    with serving(made) as url, make_client(url, OPERATOR_KEY) as client:
         yield client, made
 
 

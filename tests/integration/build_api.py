@@ -8,16 +8,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.api.wake import Wakers
 from dynoform.journal import Journal
 from dynoform.store.accounts import ensure_operator
 from dynoform.store.secrets import Vault
-from tests.api_server import running
+from tests import api_server
 from tests.integration.build_platform import BuildPlatform
 from tests.integration.dyno_platform import Recorder
-from tests.postgres import free_port
 
 KEY = "operator-key-of-the-tests"
 
@@ -31,9 +29,8 @@ def serving(below: BuildPlatform, host: str = "127.0.0.1", port: int = 0) -> Ite
     (repositories := below.folder / "repositories").mkdir()
     configuration = replace(below.configuration, repositories=repositories, sources=below.folder / "sources")
     services = Services(configuration, below.store, vault, Recorder(), Journal("api"), Wakers(below.store))
-    port = port or free_port()
-    with running(server_configuration(services, host, port)):
-        yield f"http://{host}:{port}"
+    with api_server.serving(services, host, port) as url:
+        yield url
 
 
 def client_of(url: str) -> httpx.Client:

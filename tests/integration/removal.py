@@ -7,7 +7,7 @@ from docker.errors import APIError, NotFound
 
 from dynoform.attempts import attempts
 
-SECONDS = 30
+SECONDS = 60
 P = ParamSpec("P")
 
 

@@ -20,7 +20,6 @@ from typing import Any
 import httpx
 from docker.models.containers import Container
 
-from dynoform.api.server import server_configuration
 from dynoform.api.services import Services
 from dynoform.api.wake import Wakers
 from dynoform.configuration import Configuration
@@ -37,7 +36,6 @@ from tests import api_server
 from tests.integration import certificates
 from tests.integration.dyno_platform import NETWORK, STACK, DynoPlatform, dyno_network, remove_dynos
 from tests.integration.engine_parts import ROOT, EngineParts
-from tests.postgres import free_port
 from tests.store_fixtures import EMAIL, OPERATOR_KEY
 
 LOCAL = "127.0.0.1"
@@ -130,11 +128,10 @@ class RunPlatform:
         )
         with self.platform.store.transaction() as session:
             ensure_operator(session, EMAIL, OPERATOR_KEY)
-        port = free_port()
         headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
         with (
-            api_server.running(server_configuration(services, LOCAL, port)),
-            httpx.Client(base_url=f"http://{LOCAL}:{port}", headers=headers, timeout=60, trust_env=False) as client,
+            api_server.serving(services, LOCAL) as url,
+            httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client,
         ):
             self.client = client
             yield client

@@ -2,11 +2,12 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
 
 import pytest
+from docker import from_env
 
-from dynoform.attempts import attempts
+from tests.integration import removal
 from tests.unit.cli.checkout import Checkout, checkout
 
 __all__ = ["checkout"]
@@ -37,15 +38,11 @@ def left(checkout: Checkout, base_image: str) -> Iterator[None]:
 
 
 def clear() -> None:
-    """Remove both; a volume can go once the service's last container has gone."""
-    if services := there("service"):
-        docker("service", "rm", *services)
-    for _ in attempts(60):
-        if not (volumes := there("volume")):
-            return
-        with suppress(subprocess.CalledProcessError):
-            docker("volume", "rm", *volumes)
-    raise AssertionError(f"{volumes} cannot be removed, after 60 s")
+    """Remove both; the volume can go once the service's last container has gone."""
+    with closing(from_env(timeout=60)) as engine:
+        for kind in (engine.services, engine.volumes):
+            for each in kind.list(filters={"label": LABEL}):
+                removal.persist(each.remove)
 
 
 def make(image: str) -> None:
